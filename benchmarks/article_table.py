@@ -38,8 +38,8 @@ Ids = npt.NDArray[Any]
 FACTORS = (1, 2, 4, 10)
 SETS = {"scifact-minilm": "all-MiniLM-L6-v2", "scifact-mpnet": "all-mpnet-base-v2"}
 
-# Measured elsewhere, quoted: set -> rows of (method, nDCG@10 in percent, share of float, source)
-_ST = "sentence-transformers 6.2, same set and model, run apart"
+# Quoted measurements: set -> rows of (method, nDCG@10 in percent, share of float, source)
+_ST = "sentence-transformers 6.2, same set and model, separate run"
 QUOTED: dict[str, list[tuple[str, float, float, str]]] = {
     "scifact-minilm": [
         ("sentence-transformers uint8, raw codes", 58.82, 91.2, _ST),
@@ -64,7 +64,7 @@ class Task:
     """Embeddings with relevance labels.
 
     Attributes:
-        name: which set.
+        name: name of the set.
         docs: float32 (n, d) of length 1.
         queries: float32 (nq, d) of length 1.
         doc_ids: (n,) ids of the documents.
@@ -92,7 +92,7 @@ class Row:
 
 
 def data_folder() -> Path:
-    """The folder that QADAPT_SCIFACT names."""
+    """The folder in QADAPT_SCIFACT."""
     named = os.environ.get("QADAPT_SCIFACT")
     if not named:
         raise SystemExit("set QADAPT_SCIFACT to the folder that holds scifact-minilm.npz")
@@ -100,7 +100,7 @@ def data_folder() -> Path:
 
 
 def load(name: str, folder: Path | None = None) -> Task:
-    """A set by its name, one of SETS."""
+    """Load a set by name, one of SETS."""
     place = folder or data_folder()
     if not (place / f"{name}.npz").is_file():
         raise SystemExit(
@@ -201,7 +201,7 @@ def measure(task: Task, k: int = 100, repeats: int = 3) -> list[Row]:
 
 
 def print_table(head: list[str], lines: list[list[str]]) -> None:
-    """Columns as wide as they need to be; the first to the left, the others to the right."""
+    """Align columns: the first to the left, the others to the right."""
     widths = [max(len(line[i]) for line in [head, *lines]) for i in range(len(head))]
     for line in [head, ["-" * width for width in widths], *lines]:
         cells = [
@@ -237,8 +237,10 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description="The article's table on real embeddings.")
     parser.add_argument("--json", action="store_true", help="one JSON document")
-    parser.add_argument("--k", type=int, default=100, help="hits searched (default 100)")
-    parser.add_argument("--repeats", type=int, default=3, help="runs, the fastest counts")
+    parser.add_argument("--k", type=int, default=100, help="number of hits (default 100)")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="number of runs; the fastest is reported"
+    )
     parser.add_argument("--set", choices=sorted(SETS), action="append", help="only this set")
     options = parser.parse_args()
     report = []

@@ -1,8 +1,8 @@
-"""Encoding speed: qadapt against sentence-transformers, in one run, taking turns.
+"""Encoding speed of qadapt and sentence-transformers, in alternating rounds of one run.
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/codes.py [--n N] [--dim D] [--json]
 
-Without sentence-transformers only our own times are printed. Both sides are checked to give the
+Without sentence-transformers, only times of qadapt are printed. Both sides are checked to give the
 same bytes before anything is timed. "read" is the time that numpy needs to read the vectors once
 (`max`): no encoder that reads its input can be quicker than about that.
 
@@ -55,7 +55,7 @@ def take_turns(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, d
 
 
 def extra_memory(call: Callable[[], np.ndarray]) -> int:
-    """Peak bytes allocated beside the output."""
+    """Peak bytes allocated, without the output."""
     tracemalloc.start()
     try:
         out = call()
@@ -93,7 +93,7 @@ def encoding(x: np.ndarray, repeats: int) -> list[dict[str, Any]]:
 
 
 def scoring(x: np.ndarray, repeats: int) -> list[dict[str, Any]]:
-    """Our score functions for 1 and 32 queries; times are for all queries together."""
+    """Score functions of qadapt for 1 and 32 queries; times are for all queries together."""
     calibration = Calibration.fit(x)
     ints, bits = quantize(x, "int8", calibration=calibration), quantize(x, "ubinary")
     rows = []

@@ -1,4 +1,4 @@
-"""Write tests/codecs/golden.npz: codes made by sentence-transformers 6.2.0 itself.
+"""Write tests/codecs/golden.npz: codes of sentence-transformers 6.2.0.
 
     python benchmarks/golden_codes.py [--out tests/codecs/golden.npz]
 
@@ -30,12 +30,12 @@ EDGE_ROWS = 9
 
 
 def vectors(dim: int) -> np.ndarray:
-    """Calibration rows, then rows that sit on and beyond every edge. One dimension is constant."""
+    """Calibration rows, then rows on and beyond each boundary. One dimension is constant."""
     rng = np.random.default_rng(20240322 + dim)
     calibration = rng.standard_normal((CALIBRATION_ROWS, dim)) * rng.uniform(0.02, 3.0, dim)
     calibration[:, 3] = 0.25  # constant
     calibration[:, 5] = np.abs(calibration[:, 5]) + 10  # far from 0
-    # edges as float32 knows them, so that float32 and float64 input both meet them exactly
+    # boundaries in float32, so that float32 and float64 input reach them exactly
     lo = calibration.min(axis=0).astype(np.float32).astype(np.float64)
     hi = calibration.max(axis=0).astype(np.float32).astype(np.float64)
     width = hi - lo

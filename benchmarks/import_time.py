@@ -1,7 +1,7 @@
-"""How long `import qadapt` takes beside `import numpy`, each in a fresh process.
+"""Import time of qadapt compared with numpy, each in a new process.
 
-Both are imported in turn, so that a busy machine slows both. The best of many is the figure that
-is judged: noise only ever adds.
+Both are imported alternately, so that a busy machine slows both. The minimum is compared, because
+noise only adds time.
 
     python benchmarks/import_time.py [--runs 20] [--limit 0.15] [--json]
 """
@@ -42,9 +42,9 @@ def measure(runs: int) -> dict[str, list[float]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="time `import qadapt` beside `import numpy`")
+    parser = argparse.ArgumentParser(description="compare the import times of qadapt and numpy")
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--limit", type=float, default=0.15, help="seconds beside numpy's")
+    parser.add_argument("--limit", type=float, default=0.15, help="seconds in addition to numpy")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     given = parser.parse_args()
 

@@ -1,9 +1,9 @@
-"""Memory of the commands that look at a collection, by the number of its rows.
+"""Memory of commands that read a collection, by the number of rows.
 
     python benchmarks/memory.py [ADDRESS ...] [--rows 100000 1000000] [--dim 8]
         [--commands inspect plan verify doctor export] [--payload] [--keep]
 
-Each command runs in a process of its own. Printed are the peaks, in MiB, of its resident memory
+Each command runs in a separate process. Printed are the peaks, in MiB, of its resident memory
 (RSS), of the part that it allocated (anonymous) and of the part that maps files, which the system
 takes back when it needs memory (file). All three are read from /proc every 2 ms, so this runs on
 Linux alone. The kernel keeps the peak of RSS; peaks of the parts may be missed, and need not add up
@@ -46,7 +46,7 @@ COMMANDS = {
     "doctor": ["doctor", "ADDRESS", "NAME"],
     "export": ["export", "ADDRESS#NAME", "FILE"],
 }
-# The collection opened by the store's own client, and nothing else done.
+# Only open the collection with the client library.
 ALONE = {
     "edge": "import qdrant_edge; s = qdrant_edge.EdgeShard.load(sys.argv[1] + '/' + sys.argv[2])",
     "qdrant": "from qdrant_client import QdrantClient; s = QdrantClient(path=sys.argv[1]); "
@@ -57,7 +57,7 @@ ALONE = {
 
 
 def fill(database: qa.Database, name: str, rows: int, dim: int, *, payload: bool) -> None:
-    """Make a collection of random vectors."""
+    """Create a collection of random vectors."""
     made = database.create(name, dim=dim, metric="dot")
     draw = np.random.default_rng(0)
     for start in range(0, rows, BLOCK):
@@ -104,7 +104,7 @@ def now(process: int) -> Iterator[tuple[str, int]]:
 def filled(
     address: str, sizes: list[int], dim: int, *, payload: bool, keep: bool
 ) -> Iterator[None]:
-    """The collections, there in the block."""
+    """Create the collections for the block."""
     with qa.open(address) as database:
         there = database.collections()
         for rows in sizes:
@@ -153,7 +153,7 @@ def report(address: str, sizes: list[int], commands: list[str]) -> None:
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Measure the requested stores."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("addresses", metavar="ADDRESS", nargs="*")
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
@@ -161,8 +161,8 @@ def main() -> None:
     parser.add_argument(
         "--commands", nargs="+", choices=list(COMMANDS), default=["inspect", "plan", "verify"]
     )
-    parser.add_argument("--payload", action="store_true", help="give each row a short text")
-    parser.add_argument("--keep", action="store_true", help="leave the collections for a next run")
+    parser.add_argument("--payload", action="store_true", help="add a short text to each row")
+    parser.add_argument("--keep", action="store_true", help="keep the collections for the next run")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for address in options.addresses or [f"edge:{folder}"]:

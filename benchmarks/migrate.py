@@ -1,4 +1,5 @@
-"""How fast a migration is beside the clients' own fastest way, in one run on the same engines.
+"""Compare migrations with the fastest calls of the client libraries, in one run on the same
+engines.
 
     python benchmarks/migrate.py SOURCE TARGET [--rows 20000] [--dim 128] [--rounds 3] [--peers]
     python benchmarks/migrate.py --memory 20000 500000
@@ -43,7 +44,7 @@ def vectors(rows: int, dim: int) -> np.ndarray:
 
 
 def fill(database: qa.Database, name: str, rows: int, dim: int) -> None:
-    """Make a collection with UUIDs as ids, which every store takes."""
+    """Create a collection with UUIDs as ids, which every store accepts."""
     made = database.create(name, dim=dim, metric="dot")
     draw = np.random.default_rng(1)
     for start in range(0, rows, BLOCK):
@@ -54,7 +55,7 @@ def fill(database: qa.Database, name: str, rows: int, dim: int) -> None:
         made.write(qa.Batch(keys, {"": floats}, payloads))
 
 
-# -- the clients' own ways -----------------------------------------------------------------------
+# -- client libraries -------------------------------------------------------------------------
 
 
 def read_milvus(store: Any, name: str) -> Iterator[tuple[list[str], list[Any], list[Any]]]:
@@ -93,7 +94,7 @@ def read_weaviate(store: Any, name: str) -> Iterator[tuple[list[str], list[Any],
 
 
 def write_milvus(store: Any, name: str, keys: list[str], floats: Any, payloads: Any) -> None:
-    """pymilvus: insert of rows, which is quicker than upsert."""
+    """pymilvus: insert of rows, which is faster than upsert."""
     rows = [
         {**payload, "qadapt_id": key, "vector": vector}
         for key, vector, payload in zip(keys, floats, payloads, strict=True)
@@ -102,8 +103,8 @@ def write_milvus(store: Any, name: str, keys: list[str], floats: Any, payloads: 
 
 
 def write_weaviate(store: Any, name: str, keys: list[str], floats: Any, payloads: Any) -> None:
-    """weaviate-client: insert_many, one message a block: as quick as the quickest of its ways here
-    (``batch.fixed_size``, ``batch.dynamic`` and ``batch.stream`` were no quicker)."""
+    """weaviate-client: insert_many, one message per block: as fast as its fastest method here
+    (``batch.fixed_size``, ``batch.dynamic`` and ``batch.stream`` were not faster)."""
     from weaviate.classes.data import DataObject
 
     rows = [
@@ -123,7 +124,7 @@ WRITE = {"milvus": write_milvus, "weaviate": write_weaviate}
 
 
 def by_clients(source: Any, name: str, target: Any, other: str, dim: int) -> float:
-    """Seconds of the clients' own copy; the collection is made before."""
+    """Duration of the copy by the clients; the collection exists already."""
     target.create(other, {"": qa.Vector(dim, "dot")}, {})
     begun = time.perf_counter()
     for keys, floats, payloads in READ[source.name](source, name):
@@ -138,7 +139,7 @@ def by_qadapt(here: qa.Database, name: str, there: qa.Database, other: str, work
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    """Both ways, in turns."""
+    """Measure both alternately."""
     mark = secrets.token_hex(4)
     name = f"Bench_{mark}"
     times: dict[str, list[float]] = {"clients": [], "qadapt": []}
@@ -162,7 +163,7 @@ def compare(arguments: argparse.Namespace) -> None:
         finally:
             here.drop(name)
     clients, ours = (statistics.median(times[way]) for way in ("clients", "qadapt"))
-    print(f"qadapt is {clients / ours:.2f} times as fast as the clients' own way (medians)")
+    print(f"qadapt is {clients / ours:.2f} times as fast as the client libraries (medians)")
     for way, found in rates.items():
         ratio = arguments.rows / ours / statistics.median(found)
         print(f"qadapt is {ratio:.2f} times as fast as {way} (medians)")
@@ -171,7 +172,7 @@ def compare(arguments: argparse.Namespace) -> None:
 def by_peer(
     peer: peers.Peer, arguments: Any, stores: tuple[str, str], rates: dict[str, list[float]]
 ) -> None:
-    """One copy of another tool: its rate is added, or what it said is printed."""
+    """One copy by another tool: its rate is recorded, or its error printed."""
     name, rows = f"Peer_{secrets.token_hex(4)}", min(arguments.rows, arguments.peer_rows)
     addresses = (arguments.source, arguments.target)
     asked = peers.asked_of(*stores, addresses, name, rows, arguments.dim)
@@ -189,7 +190,7 @@ def by_peer(
 
 
 def memory_of_one(rows: int) -> None:
-    """Copies in this process, which is a fresh one."""
+    """Copy in this new process."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["QADAPT_STATE_DIR"] = str(Path(folder) / "state")
         filler = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import migrate; "
@@ -218,7 +219,7 @@ def anonymous() -> float:
 
 
 def main() -> None:
-    """Read the words, and measure."""
+    """Parse the arguments, and measure."""
     words = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     words.add_argument("source", nargs="?")
     words.add_argument("target", nargs="?")
@@ -239,7 +240,7 @@ def main() -> None:
     elif arguments.source and arguments.target:
         compare(arguments)
     else:
-        words.error("give SOURCE and TARGET, or --memory N ...")
+        words.error("pass SOURCE and TARGET, or --memory N ...")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What qadapt costs over the raw clients: search and upload, one beside the other.
+"""Overhead of qadapt over the raw clients, for search and upload.
 
     python benchmarks/qdrant_overhead.py [--json] [--rounds 40]
 
-The server is a replay transport that answers at once, so all that is measured is the client's own
-work: the worst case, since a real server adds the same time to both. The engine is qdrant-edge in
-this process. Rounds are interleaved (raw, qadapt, raw, ...) and the ratio of medians is told; the
-bound of the project is 1.05.
+The server is a replay transport that responds at once, so only the work of the client is measured:
+the worst case, since a real server adds the same time to both. The engine is qdrant-edge in this
+process. Rounds are interleaved (raw, qadapt, raw, ...) and the ratio of medians is told; the bound
+of the project is 1.05.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def measure(raw: Callable[[], Any], ours: Callable[[], Any], rounds: int) -> dic
 
 
 def answers() -> Callable[[httpx.Request], httpx.Response]:
-    """A server that answers at once, with as many hits as were asked for."""
+    """A server that responds at once with the requested number of hits."""
     codes = {"scalar": {"type": "int8"}}
     info = {
         "status": "green",
@@ -86,7 +86,7 @@ def answers() -> Callable[[httpx.Request], httpx.Response]:
 
 
 def server(rounds: int) -> dict[str, dict[str, float]]:
-    """Against the raw client on the replay transport."""
+    """Compare with the raw client on the replay transport."""
     from qdrant_client import QdrantClient, models
 
     client = QdrantClient(
@@ -136,7 +136,7 @@ def server(rounds: int) -> dict[str, dict[str, float]]:
 
 
 def engine(rounds: int, folder: str) -> dict[str, dict[str, float]]:
-    """Against the raw engine in this process."""
+    """Compare with the raw embedded engine."""
     import qdrant_edge as edge
 
     random = np.random.default_rng(0)
@@ -146,7 +146,7 @@ def engine(rounds: int, folder: str) -> dict[str, dict[str, float]]:
     store.create("articles", {"": qa.Vector(DIM)}, {"": qa.binary()})
     batch = qa.Batch(range(len(rows)), {"": rows})
     store.write("articles", batch)
-    store.close()  # the raw engine gets the same files: segments laid out otherwise are no match
+    store.close()  # the raw engine uses the same files, because other segments are not comparable
     shutil.copytree(f"{folder}/ours/articles", f"{folder}/raw")
     shard = edge.EdgeShard.load(f"{folder}/raw")
 

@@ -1,4 +1,4 @@
-"""Predicted against seen: each model of ``qadapt.simulation`` against its live engine.
+"""Compare predicted with measured recall: each model of ``qadapt.simulation`` and its live engine.
 
     python benchmarks/simulation.py --store edge
     python benchmarks/simulation.py --store weaviate --store milvus --only minilm
@@ -49,20 +49,20 @@ CODES: dict[str, list[str]] = {
     "weaviate": [
         "rotational:bits=8", "rotational:bits=4", "rotational:bits=1", "scalar:per=collection",
         "binary", "product:ratio=16", "product:ratio=32",
-        # Without its rescoring, where it can be had, the codes are seen alone.
+        # Without rescoring, if it can be disabled, recall is that of the codes.
         'rotational:bits=8,native={"rq":{"rescoreLimit":0}}',
         'rotational:bits=4,native={"rq":{"rescoreLimit":0}}',
         'rotational:bits=1,native={"rq":{"rescoreLimit":0}}',
         'scalar:per=collection,native={"sq":{"rescoreLimit":0}}',
     ],
     "milvus": ["scalar", "binary", "product:ratio=32"],
-    # The library that Milvus' quantizers are of; for those that no packaged server has.
+    # The library of Milvus' quantizers, for those that no packaged server has.
     "faiss": [
         "scalar", "scalar:bits=6", "scalar:bits=4", "rotational:bits=1", "rotational:bits=2",
         "rotational:bits=4", "product:ratio=16", "product:ratio=32",
     ],
 }  # fmt: skip
-# Weaviate's graph decides for itself how many it scores again; 0 is off, where it can be.
+# Weaviate's graph determines how many candidates it rescores; 0 disables it, if possible.
 RESCORES: dict[str, list[str]] = {
     "edge": ["off", "1", "2", "4"],
     "weaviate": ["", "1", "4"],
@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def run(store: str, address: str, name: str, count: int, codes: list[str]) -> None:
-    """Predict, then measure, and keep both."""
+    """Predict, then measure, and record both."""
     rows, queries = vectors_of(name, count)
     with qa.open(address) as db:
         collection = f"Simulated_{name}"
@@ -117,7 +117,7 @@ def vectors_of(name: str, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def recall_of_candidates(rows: np.ndarray, queries: np.ndarray, ids: np.ndarray) -> float:
-    """Recall@K when candidates are rescored by the originals."""
+    """Recall@K with candidates rescored by the original vectors."""
     exact = np.einsum("qcd,qd->qc", rows[ids], queries)
     order = np.argsort(-exact, axis=1, kind="stable")[:, :K]
     best = np.take_along_axis(ids, order, axis=1).tolist()
@@ -200,7 +200,7 @@ def one(store: str, made: Any, name: str, queries: np.ndarray, code: str) -> Non
 def keep(
     store: str, name: str, version: str, rows: int, queries: int, lines: list[dict[str, Any]]
 ) -> None:
-    """Put new lines in the place of those of the same settings."""
+    """Replace the lines of the same settings."""
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     part = kept.setdefault(f"{store} {name}", {"lines": []})
     part.update(engine=version, rows=rows, queries=queries)
@@ -216,7 +216,7 @@ def _with(code: str, rescore: str) -> str:
 
 
 def render() -> None:
-    """The table of the docs, and what each model is off by."""
+    """The table of the docs, and the maximum error of each model."""
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     off: dict[tuple[str, str], tuple[float, set[str]]] = {}
     rows = []
@@ -245,10 +245,10 @@ def render() -> None:
         ]
         (ROOT / CHECKS.format(store)).write_text(json.dumps(own, indent=1) + "\n")
     head = [
-        "| engine | embeddings | setting | predicted | seen | difference |",
+        "| engine | embeddings | setting | predicted | measured | difference |",
         "|---|---|---|---|---|---|",
     ]
-    models = ["| model | off by at most | against |", "|---|---|---|"]
+    models = ["| model | maximum error | compared with |", "|---|---|---|"]
     for check in checks:
         sign = "" if check["off"] <= 0.02 else " **"
         name = f"{check['store']} {check['model']}"

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# A Docker engine for the tests, where none is there and the user is root on Debian or Ubuntu.
+# Docker engine for the tests, for root on a Debian or Ubuntu machine without one.
 #
-#   eval "$(docker/engine.sh start)"   starts one; says nothing where an engine answers already
-#   docker/engine.sh status            which engine answers; exit code 1 for none
-#   docker/engine.sh stop              ends the one that `start` started, its containers with it
+#   eval "$(docker/engine.sh start)"   starts one; prints nothing if an engine is running
+#   docker/engine.sh status            shows the running engine; exit code 1 if there is none
+#   docker/engine.sh stop              stops the engine of `start` and its containers
 #
-#   QADAPT_ENGINE_DATA   where its images are kept (default .cache/engine)
+#   QADAPT_ENGINE_DATA   folder of its images (default .cache/engine)
 #   QADAPT_ENGINE_RUN    its socket, pid and log (default /run/qadapt-engine)
 #
-# The engine keeps to this machine: ports are published on 127.0.0.1 by docker-proxy alone, there is
-# no firewall rule, no forwarding and no masquerading, so a container reaches nothing outside.
+# Ports are published on 127.0.0.1 with docker-proxy only: no firewall rules, forwarding or
+# masquerading, so containers have no network access.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

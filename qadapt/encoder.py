@@ -142,7 +142,7 @@ def load(text: str) -> Encoder:
         if not equals or key not in _OPTIONS:
             raise SpecError.unknown("option", key, _OPTIONS, where="--encoder NAME,dim=256")
         if key != "device" and not value.isdecimal():
-            raise SpecError(f"{key} must be a whole number; got {value!r}")
+            raise SpecError(f"{key} must be an integer; got {value!r}")
         given[key] = value if key == "device" else int(value)
     return Encoder(name, **given)
 
@@ -161,7 +161,7 @@ def _load(name: str, device: str | None) -> Any:
         first = str(error).strip().split("\n")[0]
         raise InputError(
             f"cannot load the model {name!r}: {first}",
-            hint="give a name on the model hub (which needs a network), or a folder",
+            hint="pass a name on the model hub (which needs a network), or a folder",
         ) from error
 
 

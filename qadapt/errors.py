@@ -223,8 +223,8 @@ _HOLDS = {
     "float32": "absolute values from 1.4e-45 to 3.4e38",
     "float16": "absolute values from 6e-8 to 65,504",
     "bfloat16": "absolute values from 9.2e-41 to 3.39e38",
-    "uint8": "whole numbers from 0 to 255",
-    "int8": "whole numbers from -128 to 127",
+    "uint8": "integers from 0 to 255",
+    "int8": "integers from -128 to 127",
 }
 
 

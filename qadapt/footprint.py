@@ -151,7 +151,7 @@ class TableCost(CostModel):
             each = mapped.target.code_bytes(vector.dim)
         size = original_bytes(count, vector)
         components = (
-            Component("codes", 0, count * each, f"{each} B a row", "the column of codes"),
+            Component("codes", 0, count * each, f"{each} B per row", "the column of codes"),
             Component("originals", 0, size, vector.datatype, "the column of vectors"),
         )
         return Footprint.of(

@@ -18,10 +18,10 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Any:
-    """The object that the entry point of a store names; it is imported once a process.
+    """The object that the entry point of a store names; imported once per process.
 
     Raises:
-        SpecError: no such store.
+        SpecError: the store does not exist.
         QadaptError: the plug-in cannot be imported.
     """
     if name in _loaded:
@@ -37,6 +37,6 @@ def load(name: str) -> Any:
             f"the plug-in of the store {name!r} cannot be loaded: {error}",
             hint=f"upgrade, reinstall or remove the package that provides {point.value!r}",
         ) from error
-    # The class of a store carries its profile too.
+    # The class of a store also has its profile.
     _loaded[name] = getattr(found, "profile", found) if isinstance(found, type) else found
     return _loaded[name]

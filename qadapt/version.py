@@ -1,4 +1,4 @@
-"""The version, where everything may import it from."""
+"""The version of qadapt, in a module that all others may import."""
 
 __version__ = "0.1.0"
 

@@ -1,4 +1,4 @@
-"""What all tests share: live engines (``live.plugin``), real embeddings, a state folder."""
+"""Fixtures of all tests: live engines (``live.plugin``), real embeddings, a state folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qadapt.model import masking
 
 pytest_plugins = ["live.plugin", "skips"]
 
-# On CI the same examples each time, so that what fails is what was changed; elsewhere new ones.
+# On CI the same examples in each run, so that only changes cause failures; elsewhere new ones.
 hypothesis.settings.register_profile("qadapt", deadline=None)
 hypothesis.settings.register_profile("qadapt-ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("qadapt-ci" if os.environ.get("CI") else "qadapt")
@@ -30,7 +30,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(autouse=True)
 def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A state folder of this test's own, so that the user's is never touched."""
+    """A separate state folder for each test, so that the user's is never changed."""
     folder = tmp_path_factory.mktemp("state")
     monkeypatch.setenv("QADAPT_STATE_DIR", str(folder))
     return folder

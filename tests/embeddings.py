@@ -28,7 +28,7 @@ ROWS = 5_000
 QUERIES = 300
 DIM = 256
 _WAIT = 900.0
-# The user's own cache when the run began: tests set the variable to folders of their own.
+# The user's own cache when the run began: tests set the variable to separate folders.
 _USERS_CACHE = cache_folder()
 
 

@@ -1,7 +1,7 @@
 """Marks for tests that are expected to fail on one engine, strict and with the exception named.
 
-``notimpl`` is ours to do, ``notyet`` is the engine's. A test that passes all the same is a failure,
-and so is one that fails by another exception.
+``notimpl``: not implemented by qadapt; ``notyet``: not supported by the engine. A test that passes,
+or fails with another exception, is a failure.
 """
 
 from __future__ import annotations

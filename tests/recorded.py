@@ -17,8 +17,8 @@ def recorded(server: str, name: str) -> dict[str, Any]:
         name: the path of the recording below that folder, without ``.json``.
 
     Raises:
-        FileNotFoundError: no such recording exists. It is part of the repository, so this is a
-            fault and not a reason to skip a test.
+        FileNotFoundError: the recording does not exist. It is part of the repository, so a test
+        must not skip.
     """
     found: dict[str, Any] = json.loads((FOLDER / server / f"{name}.json").read_text("utf-8"))
     return found

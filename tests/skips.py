@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-# Reasons that a machine may give, as regular expressions from the start of the reason.
+# Permitted reasons of a machine, as regular expressions from the start of the reason.
 ALLOWED = (
     # ``--require-live`` names those that must be there.
     r"no live engine '(qdrant|milvus|weaviate)'",
@@ -33,7 +33,7 @@ _MISSING = re.compile(r"could not import '(\w+)|no live engine '(edge|milvus-lit
 
 
 def is_allowed(reason: str, platform: str = sys.platform) -> bool:
-    """Whether a skip with this reason may stay a skip."""
+    """Whether a skip with this reason is permitted."""
     reason = reason.removeprefix("Skipped: ")
     found = _MISSING.match(reason)
     if found:

@@ -1,4 +1,4 @@
-"""Public API: Database, Collection, plans of several vectors, what it refuses."""
+"""Public API: Database, Collection, plans of several vectors, refused arguments."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_importing_qadapt_brings_no_client_and_no_pydantic() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_every_public_name_is_there() -> None:
+def test_every_public_name_exists() -> None:
     for name in qa.__all__:
         assert getattr(qa, name) is not None
     assert set(qa.__all__) <= set(dir(qa))
@@ -59,12 +59,12 @@ def test_every_public_name_is_there() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "edge", "http://", 7, None])
-def test_an_address_that_is_none_is_refused(text: Any) -> None:
+def test_an_invalid_address_is_refused(text: Any) -> None:
     with pytest.raises(AddressError):
         qa.open(text)
 
 
-def test_an_unknown_store_names_the_known_ones() -> None:
+def test_an_unknown_store_lists_the_known_ones() -> None:
     with pytest.raises(SpecError, match="store 'egde'") as caught:
         qa.open("egde:./data")
     assert "'edge'" in str(caught.value)
@@ -76,7 +76,7 @@ def test_an_unknown_feature_cannot_be_switched_off(live: Callable[[str], str]) -
     assert "native-rescore" in str(caught.value)
 
 
-def test_a_database_lists_what_it_holds(database: qa.Database) -> None:
+def test_a_database_lists_its_collections(database: qa.Database) -> None:
     assert database.collections() == list(database) == []
     database.create("books", dim=4)
     database.create("articles", dim=4)
@@ -94,7 +94,7 @@ def test_a_database_lists_what_it_holds(database: qa.Database) -> None:
     assert list(database) == ["articles"]
 
 
-def test_the_metric_in_the_wrong_words(database: qa.Database) -> None:
+def test_an_invalid_metric_is_refused(database: qa.Database) -> None:
     with pytest.raises(SpecError, match="metric 'cosin'"):
         database.create("articles", dim=4, metric="cosin")
     assert database.collections() == []
@@ -115,7 +115,7 @@ def test_the_metric_in_the_wrong_words(database: qa.Database) -> None:
         ),
     ],
 )
-def test_a_collection_that_cannot_be(
+def test_invalid_collections_are_refused(
     database: qa.Database, how: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(SpecError, match=words):
@@ -129,14 +129,14 @@ def test_an_unsupported_quantization_creates_nothing(database: qa.Database) -> N
     assert database.collections() == []
 
 
-def test_quantization_and_rescoring_from_the_start(database: qa.Database, sample: Sample) -> None:
+def test_creation_with_quantization_and_rescoring(database: qa.Database, sample: Sample) -> None:
     vectors = {"title": qa.Vector(DIM), "body": qa.Vector(DIM)}
     wanted = {"title": "binary:rescore=5", "body": qa.scalar()}
     collection = database.create("books", vectors=vectors, quantization=wanted)
     collection.write(qa.Batch(range(500), {"title": sample.rows, "body": sample.rows}))
     info = collection.info()
     assert info.vectors["title"].quantization.rescore == qa.Rescore(5)
-    # This engine builds when it is told to: configured is not seen, and neither is called active.
+    # This engine builds on request: a configured quantization is not active before that.
     assert info.vectors["title"].status.state is qa.State.BUILDING
     assert info.vectors["body"].status.state is qa.State.IGNORED
     assert collection.search(sample.queries, vector="title").how.rescorer == "none"
@@ -146,7 +146,7 @@ def test_quantization_and_rescoring_from_the_start(database: qa.Database, sample
     assert (how.oversampling, how.rescore_from) == (5, "collection")
 
 
-def test_what_an_earlier_collection_left_behind_does_not_act_on_a_new_one(
+def test_settings_of_a_former_collection_do_not_apply_to_a_new_one(
     database: qa.Database, sample: Sample
 ) -> None:
     first = database.create("articles", dim=DIM, quantization="binary:rescore=7")
@@ -161,7 +161,7 @@ def test_what_an_earlier_collection_left_behind_does_not_act_on_a_new_one(
     assert again.info().vectors[""].default_rescore is None, "a refused create leaves nothing"
 
 
-def test_rows_in_and_out(database: qa.Database, sample: Sample) -> None:
+def test_rows_are_written_and_read(database: qa.Database, sample: Sample) -> None:
     collection = database.create("articles", dim=DIM)
     payloads = [{"group": row % 3} for row in range(500)]
     collection.write(qa.Batch(range(500), {"": sample.rows}, payloads))
@@ -179,7 +179,7 @@ def test_rows_in_and_out(database: qa.Database, sample: Sample) -> None:
     assert collection.fetch([3, 9_999, 1], vectors=()).ids == [3, 1]
 
 
-def test_a_search_takes_what_looks_like_vectors(database: qa.Database, sample: Sample) -> None:
+def test_a_search_accepts_array_likes(database: qa.Database, sample: Sample) -> None:
     collection = database.create("articles", dim=DIM)
     collection.write(qa.Batch(range(500), {"": sample.rows}))
     expected = collection.search(sample.queries[:1]).ids.tolist()
@@ -198,16 +198,14 @@ def test_a_search_takes_what_looks_like_vectors(database: qa.Database, sample: S
 
 
 @pytest.mark.parametrize("rescore", [0.5, "much", "4@nothing", "nan", [4], True])
-def test_a_rescore_that_cannot_be_is_refused(
-    database: qa.Database, sample: Sample, rescore: Any
-) -> None:
+def test_an_invalid_rescore_is_refused(database: qa.Database, sample: Sample, rescore: Any) -> None:
     collection = database.create("articles", dim=DIM)
     with pytest.raises(SpecError):
         collection.search(sample.queries, rescore=rescore)
 
 
-def test_oversampling_without_rescoring_is_refused_and_not_passed_over() -> None:
-    """ "Oversampling without rescoring is meaningless", as ScyllaDB's review of #27677 says:
+def test_oversampling_without_rescoring_is_refused() -> None:
+    """ "Oversampling without rescoring is meaningless", as in ScyllaDB's review of #27677:
     https://github.com/scylladb/scylladb/pull/27677
     """
     with pytest.raises(SpecError, match="no effect"):
@@ -216,11 +214,11 @@ def test_oversampling_without_rescoring_is_refused_and_not_passed_over() -> None
         qa.none(rescore=4)
 
 
-def test_rescoring_is_kept_by_us_where_the_store_drops_it(
+def test_rescoring_is_saved_locally_if_the_store_drops_it(
     database: qa.Database, sample: Sample
 ) -> None:
-    """A rescore in a collection's configuration is dropped by Qdrant without a word, as its own
-    documentation once advised: https://github.com/qdrant/landing_page/pull/2630
+    """A rescore in a collection's configuration is silently dropped by Qdrant, although its
+    documentation once advised it: https://github.com/qdrant/landing_page/pull/2630
     """
     collection = database.create("articles", dim=DIM)
     collection.write(qa.Batch(range(500), {"": sample.rows}))
@@ -230,10 +228,8 @@ def test_rescoring_is_kept_by_us_where_the_store_drops_it(
     assert (how.rescorer, how.oversampling, how.candidates) == ("store", 3, 30)
 
 
-def test_changing_quantization_later_says_beforehand_what_stops(
-    database: qa.Database, sample: Sample
-) -> None:
-    """Milvus needs release, drop, create, load, and says so nowhere beforehand:
+def test_a_plan_lists_blocked_operations(database: qa.Database, sample: Sample) -> None:
+    """Milvus needs release, drop, create, load, and does not report that beforehand:
     https://github.com/milvus-io/milvus/issues/36421
     """
     collection = database.create("articles", dim=DIM)
@@ -262,7 +258,7 @@ def books(database: qa.Database, sample: Sample) -> qa.Collection:
 
 
 def test_plans_made_together_are_applied_together(books: qa.Collection) -> None:
-    """Each changes the one configuration that the next was planned from."""
+    """Each plan changes the configuration from which the next one was planned."""
     plans = [books.plan("binary:rescore=2", vector=name) for name in ("title", "body")]
     changes = list(qa.apply_plans(plans, yes=True))
     assert [change.state for change in changes] == ["applied", "applied"]
@@ -275,7 +271,7 @@ def test_plans_made_together_are_applied_together(books: qa.Collection) -> None:
     assert states == {"title": qa.State.ABSENT, "body": qa.State.ABSENT}
 
 
-def test_plans_that_somebody_else_made_stale_stay_refused(books: qa.Collection) -> None:
+def test_plans_made_stale_by_another_client_are_refused(books: qa.Collection) -> None:
     plans = [books.plan("binary", vector=name) for name in ("title", "body")]
     books.plan("scalar", vector="body").apply(yes=True)
     with pytest.raises(PlanStaleError):

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CITED = re.compile(r"(?<![\w./-])docs/[\w./-]+?\.md(?:#[\w-]+)?")
 LINK = re.compile(r"\]\(([^)\s:]*?\.md)?(#[\w-]+)?\)")
-# A path that climbs, as a sentence or a command gives it; `edge:x/../data` in a test is none.
+# A path to a parent folder in a sentence or a command; `edge:x/../data` in a test is excluded.
 CLIMBING = re.compile(r"(?<![\w./\"])((?:\.\./)+[\w.-]+)")
 # Folders of one machine. Put together here, so that this file does not name them.
 MACHINE = re.compile("|".join(f"(?<![\\w.])/{name}/" for name in ("work", "root", "home/\\w+")))
@@ -53,7 +53,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def missing(target: str, base: Path) -> str | None:
-    """What is wrong with a citation; None where it leads to a heading or a page."""
+    """The problem of a citation; None if its page or heading exists."""
     name, _, anchor = target.partition("#")
     page = base / name
     if not page.is_file():
@@ -76,7 +76,7 @@ def test_cited_pages_and_headings_exist() -> None:
     assert cited > 30
 
 
-def test_links_between_pages_lead_somewhere() -> None:
+def test_links_between_pages_exist() -> None:
     wrong = []
     for path in tracked():
         if path.suffix != ".md":
@@ -111,7 +111,7 @@ def test_no_file_names_a_folder_outside_of_the_repository() -> None:
         ("QADAPT_SERVER=.../server", []),
     ],
 )
-def test_paths_that_climb_are_seen(text: str, named: list[str]) -> None:
+def test_paths_to_parent_folders_are_found(text: str, named: list[str]) -> None:
     assert CLIMBING.findall(text) == named
 
 

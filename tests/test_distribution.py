@@ -19,16 +19,16 @@ REPO = Path(__file__).resolve().parents[1]
 FOREIGN = re.compile(r"(?:pip3?|uv|uvx|pipx) [^\n`]*?\bqadapt(?![-\w/.+:])|\bqadapt\[[a-z{]")
 
 
-def test_the_installed_distribution_has_our_name() -> None:
+def test_the_installed_distribution_is_qadapt_vectors() -> None:
     assert importlib.metadata.metadata(DISTRIBUTION)["Name"] == "qadapt-vectors"
 
 
-def test_a_hint_installs_our_distribution() -> None:
+def test_hints_install_qadapt_vectors() -> None:
     hint = MissingExtraError("pymilvus", "milvus", purpose="the store 'milvus'").hint
     assert hint == "pip install 'qadapt-vectors[milvus]'"
 
 
-def test_nothing_advises_to_install_the_other_project() -> None:
+def test_no_text_installs_the_other_project() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=REPO, capture_output=True, text=True, check=True
     ).stdout
@@ -45,7 +45,9 @@ def test_nothing_advises_to_install_the_other_project() -> None:
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_the_other_project_is_named_once(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_conflicting_distribution_is_warned_about_once(
+    there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def version(name: str) -> str:
         assert name == "qadapt"
         if not there:

@@ -1,4 +1,4 @@
-"""A file that is written whole or not at all."""
+"""Atomic writes of files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from qadapt.durable import atomic_write, mark, remove_leftovers, sync_folder
 
 
-def test_a_file_is_replaced_and_nothing_is_left_beside(tmp_path: Path) -> None:
+def test_a_file_is_replaced_without_leftovers(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     for text in ("old", "newer: é☃"):
         atomic_write(path, text)
@@ -23,7 +23,7 @@ def test_a_file_is_replaced_and_nothing_is_left_beside(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_what_fails_on_the_way_leaves_the_old_file_alone(
+def test_a_failed_write_keeps_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     path = tmp_path / "a.json"
@@ -39,7 +39,7 @@ def test_what_fails_on_the_way_leaves_the_old_file_alone(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         atomic_write(tmp_path / "no" / "a.json", "text")
 
@@ -48,17 +48,17 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 
 def dead_mark() -> str:
-    """The mark of a process that is over."""
+    """The mark of a process that has ended."""
     code = "from qadapt.durable import mark; print(mark())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
-def test_what_a_dead_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_only_leftovers_of_dead_processes_are_removed(tmp_path: Path) -> None:
     dead, other = dead_mark(), mark()
     gone = [tmp_path / f".a.{dead}", tmp_path / f".a.folder-{dead}"]
     kept = [tmp_path / f".a.{other}", tmp_path / f".b.{dead}", tmp_path / ".a.json", tmp_path / "a"]
-    # Another machine's, and one whose number another process has by now.
+    # Marks of another machine, and of a reused process id.
     kept.append(tmp_path / f".a.q00000000-{dead.partition('-')[2]}")
     host, unique = other.partition("-")[0], other.rpartition("-")[2]
     if sys.platform.startswith("linux"):
@@ -73,7 +73,7 @@ def test_what_a_dead_process_left_is_removed_and_nothing_else(tmp_path: Path) ->
     assert remove_leftovers(tmp_path / "none", ".a.") == []
 
 
-def test_a_file_that_was_being_written_goes_with_the_next_write(tmp_path: Path) -> None:
+def test_a_partial_file_is_removed_by_the_next_write(tmp_path: Path) -> None:
     left = tmp_path / f".a.json.{dead_mark()}"
     left.write_text("half")
     atomic_write(tmp_path / "a.json", "whole")

@@ -1,4 +1,4 @@
-"""Encoder without torch: what is asked of the model, and what is refused. See tests/models."""
+"""Encoder without torch: calls of the model, and refused arguments. See tests/models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qadapt.stores.base import Progress
 
 
 class Normalize:
-    """A step of a model that makes vectors of length 1."""
+    """A module of a model that normalizes vectors."""
 
 
 class Model:
@@ -44,7 +44,7 @@ class Model:
         return self._encode("document", texts, **how)
 
 
-def test_queries_and_documents_go_their_own_ways() -> None:
+def test_queries_and_documents_use_separate_prompts() -> None:
     model = Model()
     encoder = qa.Encoder(model, query_prompt="query: ", batch=8)
     assert encoder.dim == 4 and encoder.metric is qa.Metric.COSINE
@@ -56,7 +56,7 @@ def test_queries_and_documents_go_their_own_ways() -> None:
     assert (second["role"], second["prompt"]) == ("document", None), "None is the model's own"
 
 
-def test_a_cut_is_of_length_one_again() -> None:
+def test_a_truncated_vector_is_normalized() -> None:
     encoder = qa.Encoder(Model(), dim=2)
     found = encoder(["abc"])
     assert found.shape == (1, 2)
@@ -64,7 +64,7 @@ def test_a_cut_is_of_length_one_again() -> None:
     assert qa.Encoder(Model(), dim=4)(["abc"]).tolist() == [[3, 1, 2, 3]], "nothing was cut"
 
 
-def test_many_texts_go_in_batches_with_progress() -> None:
+def test_many_texts_are_encoded_in_batches_with_progress() -> None:
     model, told = Model(), []
     texts = ["x" * (at % 7) for at in range(2 * CALL + 5)]
     found = qa.Encoder(model).encode_documents(texts, progress=told.append)
@@ -92,7 +92,7 @@ def test_refused(make: Any, words: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "name,dim", "name,dims=3", "name,dim=x", ",dim=3"])
-def test_words_of_a_command_line_that_are_none(text: str) -> None:
+def test_invalid_command_line_arguments(text: str) -> None:
     with pytest.raises(SpecError):
         load(text)
 
@@ -112,7 +112,7 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
         (),
     ],
 )
-def test_search_takes_queries_or_texts_with_an_encoder(words: tuple[str, ...]) -> None:
+def test_search_accepts_queries_or_texts_with_an_encoder(words: tuple[str, ...]) -> None:
     from qadapt.cli import main
 
     assert main(["search", "edge:./nowhere", "articles", *words]) == 2

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+TESTS = Path(__file__).parent
 
 PHRASES = (
     "make your vector database obey",
@@ -49,18 +50,62 @@ PHRASES = (
     "shards are at it",
     "the alias stands at it",
     "front door",
+    "mend: ",
+    "beside one another",
+    "it shall",
+    "each one's own",
+    "consent is needed",
+    "needs your consent",
+    "sign of life",
+    "signs of life",
+    "give back",
+    "given back",
+    "the words of the command",
 )
 
-# Being rewritten; an entry is removed when its files are done.
-UNFINISHED = (
-    "qadapt/stores/",
-    "qadapt/evaluation/",
-    "qadapt/diagnosis/",
-    "qadapt/simulation/",
-    "qadapt/migration/",
-    "qadapt/planning/apply.py",
-    "qadapt/costing/",
+# Words that a plainer one replaces, as regular expressions.
+HOUSE_WORDS = (
+    "as it is",
+    "as they are",
+    "asleep",
+    "by itself",
+    "by themselves",
+    "cousins?",
+    "faces",
+    "floors",
+    "for ever",
+    "foretold",
+    "ill",
+    "in force",
+    "in silence",
+    "meanwhile",
+    "mend(?:s|ed)?(?!\\()",
+    "nobody",
+    "no such",
+    "obey(?:s|ed)?",
+    "of (?:its|their) own(?! [a-z])",
+    "on its own",
+    "says? so",
+    "seen to",
+    "somebody",
+    "stands",
+    "stood",
+    "strangers?",
+    "such a",
+    "takes? back",
+    "theirs",
+    "told",
+    "way back",
+    "way out",
+    "whatever",
+    "wherever",
+    "whoever",
+    "without a word",
 )
+_HOUSE = re.compile(rf"\b({'|'.join(HOUSE_WORDS)})\b")
+
+# Names that contain a replaced phrase and belong to the code.
+NAMES = ("step taken back",)
 
 
 def words(text: str) -> str:
@@ -88,25 +133,39 @@ def texts(source: str) -> Iterator[tuple[int, str]]:
 
 
 def findings(name: str, found: Iterator[tuple[int, str]]) -> list[str]:
-    return [
-        f"{name}:{line}: {phrase}"
-        for line, text in found
-        for phrase in PHRASES
-        if phrase in words(text)
-    ]
+    wrong = []
+    for line, text in found:
+        spelled = words(text)
+        if spelled in NAMES:
+            continue
+        hits = [phrase for phrase in PHRASES if phrase in spelled]
+        hits += [match.group() for match in _HOUSE.finditer(spelled)]
+        wrong += [f"{name}:{line}: {hit}" for hit in hits]
+    return wrong
+
+
+def descriptions(source: str) -> Iterator[tuple[int, str]]:
+    """Line and text of docstrings and comments, without other strings."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, documented) and (text := ast.get_docstring(node)):
+            yield getattr(node, "lineno", 1), text
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
 
 
 def test_the_package_contains_no_replaced_phrase() -> None:
     wrong: list[str] = []
     for path in sorted((ROOT / "qadapt").rglob("*.py")):
         name = path.relative_to(ROOT).as_posix()
-        if not name.startswith(UNFINISHED):
-            wrong += findings(name, texts(path.read_text(encoding="utf-8")))
+        wrong += findings(name, texts(path.read_text(encoding="utf-8")))
     assert wrong == []
 
 
 def test_the_pages_contain_no_replaced_phrase() -> None:
-    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "docker").glob("*.md")]
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    pages += [*(ROOT / "docs").rglob("*.md"), *(ROOT / "docker").glob("*.md")]
     wrong: list[str] = []
     for path in sorted(pages):
         name = path.relative_to(ROOT).as_posix()
@@ -116,10 +175,19 @@ def test_the_pages_contain_no_replaced_phrase() -> None:
 
 def test_test_names_contain_no_replaced_phrase() -> None:
     wrong: list[str] = []
-    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+    for path in sorted((*TESTS.rglob("*.py"), *(ROOT / "qadapt/testing").glob("*.py"))):
         names = re.findall(r"^ *def (test_\w+)", path.read_text(encoding="utf-8"), re.M)
         spelled = ((1, each.replace("_", " ")) for each in names)
         wrong += findings(path.relative_to(ROOT).as_posix(), spelled)
+    assert wrong == []
+
+
+def test_docstrings_and_comments_of_tests_contain_no_replaced_phrase() -> None:
+    wrong: list[str] = []
+    for path in sorted(TESTS.rglob("*.py")):
+        if path != Path(__file__):
+            name = path.relative_to(ROOT).as_posix()
+            wrong += findings(name, descriptions(path.read_text(encoding="utf-8")))
     assert wrong == []
 
 
@@ -131,3 +199,9 @@ def test_strings_docstrings_and_comments_are_checked() -> None:
     )
     places = [f"f.py:{line}: what the stores make of it" for line in (2, 4, 6)]
     assert sorted(set(findings("f.py", texts(source)))) == places
+
+
+def test_house_words_are_found_as_words() -> None:
+    text = [(1, "It says so,\nand nobody obeyed; fill the untold.")]
+    assert findings("x", iter(text)) == ["x:1: says so", "x:1: nobody", "x:1: obeyed"]
+    assert list(descriptions('"""A."""\nx = "told"  # b\n')) == [(1, "A."), (2, "# b")]

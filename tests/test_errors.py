@@ -1,4 +1,4 @@
-"""The error tree is the one that its docstring draws, and every message says what to do."""
+"""The error tree matches its docstring, and every message has a hint."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def _drawn() -> dict[str, tuple[str | None, str]]:
     return found
 
 
-def test_every_class_is_drawn() -> None:
+def test_every_error_is_in_the_diagram() -> None:
     assert set(_drawn()) == set(CLASSES)
     assert len(CLASSES) > 20
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES))
-def test_each_stands_under_its_parent(name: str) -> None:
+def test_each_error_is_below_its_parent(name: str) -> None:
     parent, text = _drawn()[name]
     if parent is None:
         assert name == "QadaptError"
@@ -79,7 +79,7 @@ def test_exit_codes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES))
-def test_text_holds_the_hint(name: str) -> None:
+def test_the_text_contains_the_hint(name: str) -> None:
     error = _make(name)
     assert error.hint
     assert str(error) == f"{error.message}\n  {error.hint}"
@@ -116,7 +116,7 @@ def test_did_you_mean() -> None:
     assert type(errors.AddressError.unknown("a", "b", [])) is errors.AddressError
 
 
-def test_what_is_there_instead() -> None:
+def test_unknown_names_list_the_existing_ones() -> None:
     error = NotFoundError.missing("collection", "artcles", ["notes", "articles"])
     assert error.message == "collection 'artcles' does not exist"
     assert error.hint == "did you mean 'articles'? existing: articles, notes"
@@ -125,12 +125,12 @@ def test_what_is_there_instead() -> None:
     assert many.hint is not None and many.hint.endswith("c19, ...")
 
 
-def test_missing_extra_says_what_to_install() -> None:
+def test_a_missing_extra_has_an_install_hint() -> None:
     assert "pip install 'qadapt-vectors[milvus]'" in str(_make("MissingExtraError"))
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES))
-def test_errors_come_back_from_another_process(name: str) -> None:
+def test_errors_are_pickled_between_processes(name: str) -> None:
     error = _make(name)
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)

@@ -1,4 +1,4 @@
-"""Expected failures say whose they are, and are strict."""
+"""Expected failures are strict and have a reason."""
 
 from __future__ import annotations
 

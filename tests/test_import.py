@@ -1,4 +1,4 @@
-"""``import qadapt`` stays cheap: no database client, no model, no parser is imported by it."""
+"""``import qadapt`` is fast: it imports no database client, model or parser."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_nothing_heavy_is_imported(statements: str) -> None:
     assert _imported(statements) == set()
 
 
-def test_the_test_sees_what_is_imported() -> None:
+def test_imports_are_detected() -> None:
     assert _imported("import pydantic") == {"pydantic"}
     saved = _imported("import qadapt.model as m; m.binary().to_json()")
     assert saved == {"pydantic"}

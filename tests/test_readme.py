@@ -1,4 +1,4 @@
-"""What the README shows must run as it stands (with fewer rows, to be quick)."""
+"""Examples of the README run unchanged (with fewer rows)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
     assert "rescore_from='collection'" in done.stdout
 
 
-def test_every_command_it_names_is_there() -> None:
+def test_every_named_command_exists() -> None:
     from typer.main import get_command
 
     from qadapt.cli.app import app
@@ -41,14 +41,14 @@ def test_every_command_it_names_is_there() -> None:
     assert named <= set(get_command(app).commands)  # type: ignore[attr-defined]
 
 
-def test_every_file_it_links_to_is_there() -> None:
+def test_every_linked_file_exists() -> None:
     folder = Path(__file__).parent.parent
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
     assert links
     assert [link for link in links if not (folder / link).exists()] == []
 
 
-def test_every_module_of_the_architecture_is_there() -> None:
+def test_every_module_of_the_architecture_exists() -> None:
     folder = Path(__file__).parent.parent
     text = (folder / "docs" / "architecture.md").read_text(encoding="utf-8")
     layers = re.search(r"\| layer \| modules .*?\n\n", text, re.DOTALL)

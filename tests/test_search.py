@@ -1,13 +1,14 @@
-"""Three ways to the same answer: the engine rescores, we rescore, our codes find and we rescore.
+"""Three modes with the same results: native rescoring, rescoring by qadapt, and client-side codes
+with rescoring by qadapt.
 
-On real embeddings. How they are compared:
+On real embeddings. Comparisons:
 
-- where the candidates are all rows, all three must give the exact answer: the same ids but for
-  rows whose exact scores lie within 1e-5 of one another, and the same scores to 1e-5;
-- at x4, the engine's binary codes and ours are the same bits, so both take the rows with the
-  smallest Hamming distance; which of the rows at the very last distance get in is each one's own
-  choice. So each answer is compared with the exact best of those rows that must be among the
-  candidates (nearer than the last distance) and of those that may be (as near as it).
+- if all rows are candidates, all three must return the exact results: the same ids except for
+rows whose exact scores differ by at most 1e-5, and the same scores to 1e-5;
+- at x4, the engine's binary codes and client-side codes have the same bits, so both select the rows
+  with the smallest Hamming distance; ties at the last distance are undefined. So each answer is
+  compared with the exact best of those rows that must be among the candidates (nearer than the last
+  distance) and of those that may be (as near as it).
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def places(embeddings: Any, folder: Path) -> dict[str, str]:
-    """Two folders with the same rows: one quantized by the engine, one bare for our codes."""
+    """Two folders with the same rows: one quantized by the engine, one without quantization for
+    client-side codes."""
     pytest.importorskip("qdrant_edge")
     payloads = [
         {"group": row % 7, "doc": embeddings.doc_ids[row]} for row in range(len(embeddings.docs))
@@ -65,7 +67,7 @@ def open_way(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[[str], Collection]]:
-    """The collection, opened so that searches go one of the three ways."""
+    """The collection, opened so that searches use one of the three modes."""
     live("edge")
     monkeypatch.setenv("QADAPT_STATE_DIR", str(folder / "state"))
     opened: list[qa.Database] = []
@@ -102,7 +104,7 @@ def distances(embeddings: Any, queries: np.ndarray) -> np.ndarray:
 
 
 def same_answers(hits: Hits, exact: np.ndarray, allowed: np.ndarray | None = None) -> None:
-    """The exact best rows, where near ties may stand either way, and their exact scores."""
+    """The exact best rows, in any order for near ties, and their exact scores."""
     scores = exact if allowed is None else np.where(allowed, exact, -np.inf)
     best = -np.sort(-scores, axis=1)[:, : hits.ids.shape[1]]
     found = np.take_along_axis(scores, hits.ids.astype(int), axis=1)
@@ -122,7 +124,7 @@ def no_duplicates(hits: Hits) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_over_all_rows_each_way_is_exact(
+def test_with_all_rows_as_candidates_each_mode_is_exact(
     open_way: Any, queries: np.ndarray, exact: np.ndarray, way: str
 ) -> None:
     hits = open_way(way).search(queries[:25], k=10, rescore=ALL)
@@ -132,7 +134,7 @@ def test_over_all_rows_each_way_is_exact(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_at_four_times_each_way_finds_the_best_of_the_nearest_codes(
+def test_with_four_times_oversampling_each_mode_finds_the_best_candidates(
     open_way: Any, embeddings: Any, queries: np.ndarray, exact: np.ndarray, way: str
 ) -> None:
     hits = open_way(way).search(queries, k=10, rescore=4)
@@ -155,7 +157,7 @@ def test_at_four_times_each_way_finds_the_best_of_the_nearest_codes(
     assert good.mean() >= (1 if way == "our codes" else 0.95), np.flatnonzero(~good)
 
 
-def test_at_four_times_the_ways_have_nearly_the_same_recall(
+def test_with_four_times_oversampling_all_modes_have_similar_recall(
     open_way: Any, queries: np.ndarray, exact: np.ndarray
 ) -> None:
     truth = np.argsort(-exact, axis=1)[:, :10].tolist()
@@ -169,7 +171,7 @@ def test_at_four_times_the_ways_have_nearly_the_same_recall(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_filters_hold_in_each_way(
+def test_filters_apply_in_each_mode(
     open_way: Any, embeddings: Any, queries: np.ndarray, exact: np.ndarray, way: str
 ) -> None:
     groups = np.arange(len(embeddings.docs)) % 7
@@ -193,7 +195,7 @@ def test_filters_hold_in_each_way(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_payloads_come_with_their_rows(
+def test_payloads_belong_to_their_rows(
     open_way: Any, embeddings: Any, queries: np.ndarray, way: str
 ) -> None:
     hits = open_way(way).search(
@@ -208,7 +210,7 @@ def test_payloads_come_with_their_rows(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_more_asked_for_than_there_is(
+def test_k_above_the_number_of_rows(
     live: Callable[[str], str], way: str, embeddings: Any, tmp_path: Path
 ) -> None:
     """https://github.com/huggingface/sentence-transformers/pull/3887 gave the last document for
@@ -232,7 +234,7 @@ def test_more_asked_for_than_there_is(
 
 @pytest.mark.parametrize("metric", ["dot", "euclidean"])
 @pytest.mark.parametrize("way", WAYS)
-def test_scores_are_in_the_metrics_unit_in_each_way(
+def test_scores_have_the_unit_of_the_metric_in_each_mode(
     live: Callable[[str], str], way: str, metric: str, embeddings: Any
 ) -> None:
     rows = 3 * embeddings.docs[:500]
@@ -250,7 +252,7 @@ def test_scores_are_in_the_metrics_unit_in_each_way(
         assert hits.how.scores == "exact"
 
 
-# -- how tells the truth -------------------------------------------------------------------------
+# -- hits.how ---------------------------------------------------------------------------
 
 SAID: dict[str, tuple[str, str]] = {
     "engine": ("store", "store"),
@@ -260,7 +262,9 @@ SAID: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_how_says_who_over_how_many_on_what(open_way: Any, queries: np.ndarray, way: str) -> None:
+def test_how_reports_searcher_candidates_and_rescorer(
+    open_way: Any, queries: np.ndarray, way: str
+) -> None:
     collection = open_way(way)
     how = collection.search(queries, k=10, rescore=3.25).how
     assert (how.searcher, how.rescorer) == SAID[way]
@@ -269,7 +273,7 @@ def test_how_says_who_over_how_many_on_what(open_way: Any, queries: np.ndarray, 
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_how_says_that_nobody_rescored(
+def test_how_reports_no_rescoring(
     open_way: Any, queries: np.ndarray, exact: np.ndarray, way: str
 ) -> None:
     hits = open_way(way).search(queries, k=10, rescore="off")
@@ -282,7 +286,9 @@ def test_how_says_that_nobody_rescored(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_how_says_who_chose(open_way: Any, queries: np.ndarray, way: str) -> None:
+def test_how_reports_the_origin_of_the_setting(
+    open_way: Any, queries: np.ndarray, way: str
+) -> None:
     collection = open_way(way)
     how = collection.search(queries, k=10).how
     assert how.rescore_from == "store default"
@@ -311,10 +317,10 @@ def test_the_exact_search_needs_no_codes(
     assert (hits.how.candidates, hits.how.scores) == (0, "exact")
 
 
-def test_the_stores_default_is_carried_out_by_us_where_the_store_may_not(
+def test_a_default_that_the_store_may_not_execute_is_executed_by_qadapt(
     open_way: Any, queries: np.ndarray
 ) -> None:
-    """Without native rescoring a search that says nothing still does what the store would."""
+    """Without native rescoring, a search without options still applies the default of the store."""
     by_engine = open_way("engine").search(queries, k=10)
     by_us = open_way("rescored by us").search(queries, k=10)
     assert (by_engine.how.rescorer, by_us.how.rescorer) == ("store", "qadapt")
@@ -324,10 +330,11 @@ def test_the_stores_default_is_carried_out_by_us_where_the_store_may_not(
     assert np.mean(same) > 0.8
 
 
-def test_codes_of_the_store_are_left_alone_when_switched_off(
+def test_disabled_native_codes_are_not_used(
     places: dict[str, str], open_way: Any, queries: np.ndarray, exact: np.ndarray
 ) -> None:
-    """``native-quantization`` off on a collection that the store has quantized: floats alone."""
+    """``native-quantization`` disabled on a natively quantized collection: only original vectors
+    are used."""
     open_way("our codes")  # closes the other one
     with qa.open(places["native"], disabled=["native-quantization"]) as database:
         hits = database["docs"].search(queries, k=10, rescore="off", options={"hnsw_ef": 2000})
@@ -336,7 +343,7 @@ def test_codes_of_the_store_are_left_alone_when_switched_off(
         assert hits.how.scores == "exact"
 
 
-def test_more_candidates_than_the_store_gives_are_cut_and_noted(
+def test_candidates_beyond_the_limit_of_the_store_are_noted(
     open_way: Any, queries: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collection = open_way("rescored by us")
@@ -351,7 +358,7 @@ def test_more_candidates_than_the_store_gives_are_cut_and_noted(
         collection.search(queries[:5], k=51)
 
 
-def test_rescoring_by_finer_codes_is_refused_or_done_but_never_passed_over(
+def test_rescoring_by_finer_codes_is_executed_or_refused(
     open_way: Any, queries: np.ndarray, exact: np.ndarray
 ) -> None:
     for way in ("engine", "rescored by us"):
@@ -365,7 +372,9 @@ def test_rescoring_by_finer_codes_is_refused_or_done_but_never_passed_over(
     assert 0 < np.abs(hits.scores - found).max() < 0.02
 
 
-def test_int8_codes_of_ours_say_what_they_did(live: Callable[[str], str], embeddings: Any) -> None:
+def test_client_side_int8_codes_report_how_they_were_used(
+    live: Callable[[str], str], embeddings: Any
+) -> None:
     with qa.open(live("edge"), disabled=["native-quantization"]) as database:
         collection = database.create("docs", dim=embeddings.dim)
         collection.write(qa.Batch(range(300), {"": embeddings.docs[:300]}))
@@ -377,7 +386,7 @@ def test_int8_codes_of_ours_say_what_they_did(live: Callable[[str], str], embedd
         assert (how.rescorer, how.candidates, how.scores) == ("qadapt", 10, "exact")
 
 
-def test_a_row_that_goes_away_between_search_and_rescoring_is_told(
+def test_a_row_deleted_between_search_and_rescoring_is_reported(
     open_way: Any, queries: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collection = open_way("rescored by us")
@@ -395,7 +404,7 @@ def test_a_row_that_goes_away_between_search_and_rescoring_is_told(
     assert "1 candidates were deleted during the search and omitted" in hits.how.notes
 
 
-def test_without_codes_a_rescore_asked_for_changes_nothing(
+def test_a_requested_rescore_without_codes_changes_nothing(
     live: Callable[[str], str], embeddings: Any
 ) -> None:
     for disabled in ([], ["native-rescore"], ["native-quantization"]):
@@ -410,8 +419,8 @@ def test_without_codes_a_rescore_asked_for_changes_nothing(
             assert hits.how.scores == "exact"
 
 
-def test_search_options_without_effect_are_told(open_way: Any, queries: np.ndarray) -> None:
-    """The store's own options mean nothing where our codes are searched."""
+def test_search_options_without_effect_are_reported(open_way: Any, queries: np.ndarray) -> None:
+    """Native search options have no effect on client-side codes."""
     options = {"hnsw_ef": 64}
     how = open_way("our codes").search(queries[:2], k=3, options=options).how
     assert any("hnsw_ef" in note and "no effect" in note for note in how.notes)
@@ -420,8 +429,8 @@ def test_search_options_without_effect_are_told(open_way: Any, queries: np.ndarr
         open_way("engine").search(queries[:2], options={"hnsw_fe": 64})
 
 
-def test_a_search_says_what_the_store_was_asked(open_way: Any, queries: np.ndarray) -> None:
-    """Over-fetched without the store's rescoring: no work is done twice."""
+def test_a_search_reports_the_requested_rescoring(open_way: Any, queries: np.ndarray) -> None:
+    """Extra candidates are requested without native rescoring."""
     collection = open_way("rescored by us")
     asked: list[SearchRequest] = []
     whole = collection._store.search

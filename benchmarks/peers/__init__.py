@@ -25,9 +25,8 @@ class Peer:
 
     Attributes:
         name: of its package, and of its environment.
-        script: that runs it.
-        packages: what is installed, in one go.
-        bare: packages that are installed without what they ask for.
+        script: script that runs it. packages: packages to install. bare: packages to install
+        without their dependencies.
     """
 
     name: str
@@ -42,7 +41,8 @@ PEERS = (
         "with_vecparity.py",
         ("vecparity==0.1.0", "pymilvus>=2.5,<4", "weaviate-client>=4.16,<5", "numpy"),
     ),
-    # All that it asks for is 6.8 GB, torch and the clients of a dozen other stores among it.
+    # All of its dependencies need 6.8 GB, including torch and the clients of a dozen other
+    # databases.
     Peer(
         "vdf-io",
         "with_vdf_io.py",
@@ -54,7 +54,7 @@ PEERS = (
 
 
 def python_of(peer: Peer) -> Path:
-    """The interpreter of its environment, which is made where it is not there."""
+    """The interpreter of its environment, which is created if necessary."""
     folder = platformdirs.user_cache_path("qadapt") / "benchmarks" / peer.name
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     whole = folder / "whole"
@@ -72,7 +72,7 @@ def python_of(peer: Peer) -> Path:
 
 
 def run(peer: Peer, asked: dict[str, Any]) -> list[dict[str, Any]]:
-    """What its script prints; one failure with the last line of its words where it ends badly."""
+    """Output of its script, or a failure with the last line of its error."""
     words = [str(python_of(peer)), str(HERE / peer.script), json.dumps(asked)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     if done.returncode:
@@ -85,7 +85,7 @@ def run(peer: Peer, asked: dict[str, Any]) -> list[dict[str, Any]]:
 def asked_of(
     source: str, target: str, addresses: tuple[str, str], name: str, rows: int, dim: int
 ) -> dict[str, Any]:
-    """What a script is told, of a Milvus and a Weaviate."""
+    """Arguments of a script for a Milvus and a Weaviate server."""
     told: dict[str, Any] = {"source": source, "target": target, "name": name, "rows": rows,
                             "dim": dim}  # fmt: skip
     for store, address in zip((source, target), addresses, strict=True):

@@ -1,8 +1,8 @@
-"""What vdf-io does between these stores: run where vdf-io is installed.
+"""Copy with vdf-io between these databases; requires vdf-io.
 
     python with_vdf_io.py '{"source": "weaviate", "target": "milvus", "milvus": "http://...", ...}'
 
-Prints ``{"failed": ...}`` for a step that does not run, with its own words. Its importer of Milvus
+Prints ``{"failed": ...}`` for a step that fails, with its error. Its importer of Milvus
 alone is timed: ``{"seconds": ..., "rows": ..., "only": "import"}``, from a VDF folder that is
 written here by hand.
 """
@@ -49,7 +49,7 @@ def exported(asked: dict[str, Any]) -> dict[str, Any]:
         else:
             from vdf_io.export_vdf.weaviate_export import ExportWeaviate as Export
         Export(arguments).get_data()
-    except Exception as error:  # noqa: BLE001 - told as it is
+    except Exception as error:  # noqa: BLE001 - reported unchanged
         return {"failed": f"export from {asked['source']}: {type(error).__name__}: {error}"}
     return {}
 

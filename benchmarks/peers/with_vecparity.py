@@ -1,4 +1,4 @@
-"""One copy by vecparity between Milvus and Weaviate: run where vecparity is installed.
+"""Copy with vecparity between Milvus and Weaviate; requires vecparity.
 
     python with_vecparity.py '{"source": "milvus", "target": "weaviate", "milvus": "http://...",
                                "weaviate": [8080, 50051], "name": "Peer", "rows": 4000, "dim": 128}'
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def make_milvus(client: MilvusClient, name: str, dim: int) -> None:
-    """As vecparity's adapter wants it."""
+    """Settings of vecparity's adapter."""
     schema = client.create_schema()
     schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=100)
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dim)

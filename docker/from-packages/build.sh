@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Images for the tests out of packages alone: no image registry is asked.
+# Test images built from packages only, without an image registry.
 #
-#   docker/from-packages/build.sh              all of it
+#   docker/from-packages/build.sh              everything
 #   docker/from-packages/build.sh milvus       qadapt-test/milvus: the server of the PyPI package
 #   docker/from-packages/build.sh weaviate     qadapt-test/weaviate: built by Go, on an empty image
-#   docker/from-packages/build.sh proxies      programs, not images: what tests/faults puts between
+#   docker/from-packages/build.sh proxies      programs, not images: proxies of tests/faults
 #
-#   QADAPT_CI_CACHE   what was downloaded and built (default .cache/); deleted, it is made again
+#   QADAPT_CI_CACHE   downloads and builds (default .cache/); can be deleted
 #   PYTHON            3.10 or newer, with pip (default python3)
 #
-# Each part is left alone when it is there in the version that docker/versions.env names. A Docker
-# engine has to answer: docker/engine.sh. The base image is Debian by debootstrap, which takes root.
+# Existing parts with the versions of docker/versions.env are kept. A Docker engine must be running:
+# docker/engine.sh. The base image is Debian by debootstrap, which requires root.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 here=docker/from-packages

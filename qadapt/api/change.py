@@ -153,7 +153,7 @@ def apply_plans(
 def _store_of(plan: PlainPlan, allow_key_env: Iterable[str]) -> tuple[Store, bool]:
     """Connection of a plan, or a new connection (then True).
 
-    A plan without a connection comes from a file, which somebody else may have written.
+    A plan without a connection comes from a file, which is not trusted.
     """
     bound: Store | None = getattr(plan, "_store", None)
     if bound is not None:

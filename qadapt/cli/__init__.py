@@ -1,4 +1,4 @@
-"""The command line: ``qadapt``. Nothing heavy is imported before a command needs it."""
+"""The command line: ``qadapt``. Commands import their dependencies when they run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code.
 
     Args:
-        args: the words behind ``qadapt``; those of the process by default.
+        args: arguments after ``qadapt``; default: those of the process.
     """
     with interrupts.watching():
         try:

@@ -1,4 +1,4 @@
-"""The application: all commands, and what happens before and after one runs."""
+"""The typer application: all commands, error handling and exit codes."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ for _module in (
 ):
     _module.register(app)
 
-# The base of typer's errors about the words of a command line; typer has its own copy of click
-# in newer versions and not in older ones, so that neither can be imported by name.
+# Base class of typer's usage errors. Newer versions of typer contain a copy of click, older ones
+# import it, so the class cannot be imported by name.
 _UsageError: type[Exception] = next(
     cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException"
 )
@@ -78,7 +78,7 @@ def run(args: Sequence[str] | None = None) -> int:
     out = command.output_of(words)
     try:
         return command.run_guarded(out, lambda: _run(words, out))
-    except KeyboardInterrupt:  # pressed once more, while the first was being told
+    except KeyboardInterrupt:  # a second Ctrl-C while the first one was reported
         return INTERRUPTED
 
 
@@ -86,16 +86,16 @@ def _run(words: list[str], out: Output) -> int:
     try:
         code = app(words, prog_name="qadapt", standalone_mode=False)
     except _UsageError as error:
-        # Only a usage error has a context; its command's help is where to look.
+        # Only a usage error has a context, which names the command.
         ctx = getattr(error, "ctx", None)
         path = ctx.command_path if ctx is not None else "qadapt"
         return out.usage(_sentence(error), f"for help, run: {path} --help")
-    except SystemExit as error:  # typer's completion leaves by it
+    except SystemExit as error:  # raised by typer's completion
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     return code if isinstance(code, int) else 0
 
 
 def _sentence(error: BaseException) -> str:
-    """An error of typer in our style: no capital at the start, no full stop."""
+    """Message of a typer error in qadapt's style: lower case, no full stop."""
     text = str(error.format_message() if hasattr(error, "format_message") else error).rstrip(".")
     return text[:1].lower() + text[1:]

@@ -35,7 +35,7 @@ def open_database(url: str, disable: Iterable[str] | None = None) -> Database:
 def open_collection(
     out: Output, url: str, disable: Iterable[str] | None = None
 ) -> Iterator[tuple[Database, Reporter]]:
-    """The database at an address, and progress; its bars are set apart from what follows."""
+    """Open the database at an address, and show progress above the output that follows."""
     with open_database(url, disable) as db, out.progress() as on:
         yield db, on
     if out.live:
@@ -50,10 +50,10 @@ def read_guard(text: str | None) -> Guard | None:
 
 
 def read_gate(text: str | None, k: int | None) -> tuple[Guard | None, int]:
-    """A gate, when one was given, and of how many results recall is measured.
+    """Parse the gate, if given, and the number of results (k) of the recall.
 
     Raises:
-        SpecError: no gate, or ``k`` is another than the gate's.
+        SpecError: invalid gate, or ``k`` differs from that of the gate.
     """
     gate = read_guard(text)
     if gate is None:
@@ -64,15 +64,15 @@ def read_gate(text: str | None, k: int | None) -> tuple[Guard | None, int]:
 
 
 def read_queries(text: str) -> Any:
-    """A number of the collection's own vectors, or the path of a file."""
+    """Number of stored vectors to use as queries, or path of a query file."""
     return int(text) if text.isdecimal() else text
 
 
 def load_encoder(name: str | None, queries: str) -> Any:
-    """The encoder, when one was named, for queries that are texts; it imports the model's library.
+    """Load the encoder for text queries, if given; imports the library of the model.
 
     Raises:
-        InputError: queries that are no texts.
+        InputError: the queries are not texts.
     """
     if name is None:
         return None
@@ -183,7 +183,7 @@ def make_plans(
             "its ?key_env=NAME is always used",
         )
     )
-    words = [quantization, metric, datatype]  # what is to be changed
+    words = [quantization, metric, datatype]  # names of the changed arguments
     if url is None or collection is None or not any(words):
         missing = [
             word
@@ -216,7 +216,7 @@ def make_plans(
 
 
 def read_json(path: Path, what: str) -> Any:
-    """A JSON file."""
+    """Read a JSON file."""
     import json
 
     try:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from qadapt.api import Change, Plan
     from qadapt.model import Guard
 
-ACCEPTED = "differs"  # where nobody says
+ACCEPTED = "differs"  # default
 
 
 def register(app: typer.Typer) -> None:
@@ -122,7 +122,7 @@ def plan(
 
 
 def _document(items: Any, name: str, *, single: bool) -> Any:
-    """One document for words, a list of them for a spec file."""
+    """Plans as JSON: one document for arguments, a list for a spec file."""
     dicts = [item.to_dict() for item in items]
     return dicts[0] if single else {name: dicts}
 
@@ -250,7 +250,7 @@ def _show_result(out: Output, change: Change, plan: Plan) -> None:
     if change.state == "nothing":
         why = "; ".join(step.reason for step in plan.steps)
         if plan.changes:
-            why = "an unfinished change was rolled back, which was all that was requested"
+            why = "the requested state was restored by rolling back an unfinished change"
         out.print(styled(f"{sign} {change.outcome.collection}: nothing to do: {why}", style))
         return
     took = f" in {rendering.seconds(change.seconds)}" if change.seconds is not None else ""
@@ -321,7 +321,7 @@ def history(
 ) -> None:
     """List changes made from this machine, newest first.
 
-    A damaged record blocks the changes of its own collection until it is repaired or abandoned.
+    A damaged record blocks the changes of its collection until it is repaired or abandoned.
     """
     import qadapt as qa
 

@@ -59,12 +59,12 @@ _COMMON: dict[str, tuple[Any, Any]] = {
     "insecure": (InsecureOption, False),
 }
 
-OWN_LIMIT = 3600.0  # seconds; of a command that has a limit of its own, where none was given
-_LONGEST = 10_000_000.0  # seconds; an alarm cannot be set much farther
+OWN_LIMIT = 3600.0  # seconds; default of commands that apply the limit themselves
+_LONGEST = 10_000_000.0  # seconds; about the maximum of an alarm
 
 Command = Callable[..., int | None]
 
-# The words of the command line that runs, for messages that say what to type again.
+# The current command line, for messages that repeat it.
 typed: list[str] = []
 
 
@@ -74,8 +74,8 @@ def command(
     """Register ``function(out, ...)`` as a command that also takes the common options.
 
     Args:
-        examples: command lines, one a line, shown at the end of the help.
-        own_limit: the command hands ``out.timeout`` on itself; else it is broken off.
+        examples: command lines, one per line, shown at the end of the help.
+        own_limit: the command applies ``out.timeout`` itself; otherwise it is interrupted.
     """
 
     def register(function: Command) -> Command:
@@ -94,7 +94,7 @@ _FLAGS = {"--json", "--quiet", "-q", "--verbose", "-v", "-vv", "--no-color", "--
 
 
 def after_the_command(words: Sequence[str]) -> list[str]:
-    """``--json inspect URL`` as ``inspect --json URL``: the common options stand anywhere."""
+    """Move common options behind the command: ``--json inspect URL`` is ``inspect --json URL``."""
     first = 0
     while first < len(words) and words[first] in _FLAGS:
         first += 1
@@ -104,7 +104,7 @@ def after_the_command(words: Sequence[str]) -> list[str]:
 
 
 def output_of(words: Sequence[str]) -> Output:
-    """Where to tell an error of the command line itself, which nothing has read yet."""
+    """Output for usage errors, which occur before options are parsed."""
     own = list(words)[: list(words).index("--")] if "--" in words else words
     return Output(
         json="--json" in own,
@@ -115,8 +115,8 @@ def output_of(words: Sequence[str]) -> Output:
 
 
 def _with_common(function: Command, own_limit: bool) -> Command:
-    # Not typing.get_type_hints: before Python 3.11 it wraps what is None by default in Optional,
-    # and typer no longer finds its own words inside.
+    # Not typing.get_type_hints: before Python 3.11 it wraps arguments with the default None in
+    # Optional, which hides typer's annotations.
     parameters = list(inspect.signature(function, eval_str=True).parameters.values())
     parameters = parameters[1:]  # without ``out``
 
@@ -155,8 +155,8 @@ def run_guarded(out: Output, work: Callable[[], int | None], *, own_limit: bool 
     except typer.Exit as error:
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read our output has left (`| head`): nothing to tell, nowhere to tell it.
-        # What is still in the buffer goes nowhere too, when Python flushes it at its end.
+        # The reader closed the pipe (`| head`), so nothing can be printed. The rest of the buffer
+        # is discarded when Python flushes it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt as error:
@@ -168,7 +168,7 @@ def run_guarded(out: Output, work: Callable[[], int | None], *, own_limit: bool 
             )
         )
     except OSError as error:
-        if error.errno is None:  # not of the system: a library's own
+        if error.errno is None:  # raised by a library, not by the system
             return out.error(error)
         return out.error(StorageError.of(error))
     except MemoryError as error:
@@ -176,13 +176,13 @@ def run_guarded(out: Output, work: Callable[[], int | None], *, own_limit: bool 
         return out.error(QadaptError(f"not enough memory: {reason}", hint="use fewer rows"))
     except ImportError as error:
         return out.error(KeyboardInterrupt() if interrupts.received() else error)
-    except Exception as error:  # noqa: BLE001 - the top: told as a bug, traceback with -v
+    except Exception as error:  # noqa: BLE001 - top level: reported as a bug, traceback with -v
         return out.error(error)
 
 
 @contextlib.contextmanager
 def _allowing_insecure(allowed: bool) -> Iterator[None]:
-    """Set what ``--insecure`` stands for, in this process and in those that it starts."""
+    """Apply ``--insecure`` to this process and its subprocesses."""
     before = os.environ.get(INSECURE_VARIABLE)
     if allowed:
         os.environ[INSECURE_VARIABLE] = "1"
@@ -196,12 +196,12 @@ def _allowing_insecure(allowed: bool) -> Iterator[None]:
 
 
 class _TimeUp(BaseException):
-    """The time limit passed; no Exception, so that nothing retries or swallows it."""
+    """Time limit exceeded; not an Exception, so that no code retries or swallows it."""
 
 
 @contextlib.contextmanager
 def _limit(seconds: float | None) -> Iterator[None]:
-    """Break the work off after so long, where the platform has an alarm to do it with."""
+    """Interrupt the block after ``seconds``, on platforms with alarm signals."""
     alarm = getattr(signal, "setitimer", None)
     main = threading.current_thread() is threading.main_thread()
     if seconds is None or alarm is None or not main:

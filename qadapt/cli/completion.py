@@ -1,4 +1,4 @@
-"""Shell completion: quick, silent, and never over a network."""
+"""Shell completion: fast, without output, and without network access."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from qadapt.errors import QadaptError
 Found = list[tuple[str, str]]
 
 _KINDS: Found = [
-    ("none", "float32 as it came"),
-    ("float16", "16-bit floats"),
-    ("scalar", "linear steps of 8 bits, or 4, 6, 7"),
-    ("rotational", "rotated, then few bits"),
+    ("none", "original float32 vectors"),
+    ("float16", "16-bit floating point"),
+    ("scalar", "linear, 8 bits per dimension (or 4, 6, 7)"),
+    ("rotational", "random rotation, then 1 to 8 bits per dimension"),
     ("binary", "sign bits"),
     ("product", "product quantization"),
 ]
@@ -37,7 +37,7 @@ def words(known: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def quantizations(incomplete: str) -> Found:
-    """Kinds; behind a colon or comma the knobs that the kind has and that are not there yet."""
+    """Kinds; after a colon or comma, the remaining options of the kind."""
     kind, colon, tail = incomplete.partition(":")
     if not colon:
         return [pair for pair in _KINDS if pair[0].startswith(incomplete)]
@@ -49,7 +49,7 @@ def quantizations(incomplete: str) -> Found:
 
 
 def collections(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names in a folder or file; a server is not asked for each press of a key."""
+    """Collection names of an embedded database; servers are not queried for completions."""
     url = ctx.params.get("url") or ctx.params.get("target")
     if not isinstance(url, str) or "://" in url:
         return []
@@ -59,18 +59,18 @@ def collections(ctx: typer.Context, incomplete: str) -> list[str]:
         with qa.open(url) as db:
             return [name for name in db.collections() if name.startswith(incomplete)]
     except (QadaptError, OSError):
-        return []  # a completion has no place to tell an error
+        return []  # a completion cannot report errors
 
 
 def features(incomplete: str) -> Found:
-    """Features that every store declares."""
+    """Features that all databases declare."""
     from qadapt.model import FEATURES
 
     return [(name, text) for name, text in FEATURES.items() if name.startswith(incomplete)]
 
 
 def stores(incomplete: str) -> list[str]:
-    """Names of known stores."""
+    """Names of the databases."""
     from qadapt.stores import registry
 
     return [name for name in registry.names() if name.startswith(incomplete)]
@@ -98,7 +98,7 @@ def schemas(incomplete: str) -> list[str]:
 
 
 def losses(incomplete: str) -> Found:
-    """Names of what a migration may leave behind."""
+    """Names of losses that a migration can accept."""
     from qadapt.migration.plan import LOSSES
 
     return [(name, text) for name, text in LOSSES.items() if name.startswith(incomplete)]

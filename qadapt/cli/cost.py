@@ -57,7 +57,7 @@ def cost(
     price: RamPrice = None,
     disk_price: Annotated[
         float | None,
-        optional("--disk-price", metavar="MONEY", help="Price of 1 GiB of disk per month."),
+        optional("--disk-price", metavar="AMOUNT", help="Price of 1 GiB of disk per month."),
     ] = None,
     replicas: Annotated[int, typer.Option("--replicas", help="Number of replicas.")] = 1,
     scales: Annotated[
@@ -169,7 +169,7 @@ def _money(value: float | None) -> str:
 
 
 def _show_lines(out: Output, found: Cost) -> None:
-    """The stores side by side: RAM and money at each scale, disk at the first."""
+    """Table of all databases: RAM and cost at each scale, disk at the first."""
     priced = found.prices.ram is not None or found.prices.disk is not None
     columns: list[Any] = ["Store", "Setting"]
     for at, factor in enumerate(_factors(found)):
@@ -195,7 +195,7 @@ def _row(line: Line, width: int, priced: bool) -> list[Text | str]:
 
 
 def _made(line: Line) -> str:
-    """What the store makes of a setting, where that is not just what was asked."""
+    """Native configuration of a setting, if it differs from the request."""
     if line.footprint is None:
         return line.unsupported_reason
     differences = "; ".join(line.footprint.differences)
@@ -204,7 +204,7 @@ def _made(line: Line) -> str:
 
 
 def _show_parts(out: Output, found: Cost) -> None:
-    """How each figure comes about."""
+    """Print the derivation of each figure."""
     for line in [found.before, found.after, *found.lines]:
         if line is None or line.footprint is None:
             continue

@@ -67,4 +67,4 @@ def demo(
 
 
 def _is_number(cell: str) -> bool:
-    return cell in ("-", "not told") or cell.replace(",", "").replace(".", "").isdigit()
+    return cell in ("-", "not reported") or cell.replace(",", "").replace(".", "").isdigit()

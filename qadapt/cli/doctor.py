@@ -101,7 +101,7 @@ def doctor(
             except QadaptError as error:
                 if collection is not None:
                     raise
-                failed[name] = error  # one damaged collection does not hide the others
+                failed[name] = error  # continue with the other collections
     missed = bar is not None and any(each.at_least(bar) for each in found)
     out.document(
         {

@@ -1,4 +1,4 @@
-"""Every document that the command line prints or saves: the model's, and those of the verbs."""
+"""Schemas of all documents that the command line prints or saves."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ Memory = Annotated[
 CopyRows = Annotated[
     int,
     typer.Option(
-        "--copy-rows", help="Maximum number of rows in the copy on which settings are tried."
+        "--copy-rows", help="Maximum number of rows in the copy on which settings are measured."
     ),
 ]
 SampleRows = Annotated[int, typer.Option("--sample-rows", help="Number of rows to simulate.")]
@@ -153,8 +153,8 @@ def evaluate(
 ) -> int:  # fmt: skip
     """Measure recall, nDCG, latency and size of settings.
 
-    The live collection is measured as it is. Other settings are tried on a copy of a sample, which
-    is always removed afterwards. Exits with code 3 if the gate is missed.
+    The live collection is measured unchanged. Other settings are measured on a copy of a sample,
+    which is always removed afterwards. Exits with code 3 if the gate is missed.
     """
     bar, at = read_gate(gate, k)
     allowed = check_accept(accept)
@@ -278,7 +278,7 @@ def advise(
     return 0 if found.best is not None else MISSED
 
 
-# -- what was typed ----------------------------------------------------------------------------
+# -- arguments -----------------------------------------------------------------------------------
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -296,7 +296,7 @@ def _lines(path: Path) -> list[str]:
         raise InputError(f"cannot read query ids from {path}: {error}") from error
 
 
-# -- what is told ------------------------------------------------------------------------------
+# -- results -------------------------------------------------------------------------------------
 
 
 def _finish(

@@ -1,4 +1,4 @@
-"""Progress of a command whose caller may be a program."""
+"""Progress for people and for programs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Events(Reporter):
-    """Progress as bars; with ``--json`` as one JSON document a line on standard error."""
+    """Progress as bars; with ``--json`` as JSON lines on standard error."""
 
     def __init__(self, out: Output) -> None:
         super().__init__(out)
         self._reported: tuple[str, float] = ("", 0.0)
 
     def __call__(self, progress: Progress) -> None:
-        """Show how far the work is."""
+        """Show the progress."""
         if not self._out.json:
             super().__call__(progress)
             return

@@ -51,7 +51,7 @@ def export(
     with Events(out) as events:
         done = qa.export_file(source, file, vector=vector, overwrite=overwrite, progress=events)
     out.document(done.to_dict())
-    lacking = f"; {done.missing:,} rows have no such vector" if done.missing else ""
+    lacking = f"; {done.missing:,} rows do not have this vector" if done.missing else ""
     out.print(f"✓ {done.rows:,} rows in {done.path}, {rendering.size(done.bytes)}{lacking}")
     if done.hidden:
         ids = ", ".join(repr(key) for key in done.hidden_ids[:10])

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from qadapt.model.address import Address
 
 _SUPPORT = {"native": "green", "client": "cyan", "unsupported": "dim"}
-_NAME, _CELL = 24, 11  # so that the tables of one matrix stand under each other
+_NAME, _CELL = 24, 11  # aligns the columns of all tables of a matrix
 _SUPPORT_LEGEND = "native: by the database   client: by qadapt   -: not supported"
-_CHECKED = {"seen": "✓", "contract": "○", "declared": ""}
+_CHECKED = {"verified": "✓", "contract": "○", "declared": ""}
 _CHECKED_LEGEND = "✓ verified on a live engine   ○ contract tests   no mark: declared only"
 
 
@@ -79,18 +79,19 @@ def _store_row(row: dict[str, Any]) -> list[Text | str]:
 
 
 def _version(distribution: str) -> str | None:
-    if not distribution:  # a store without a client
+    if not distribution:  # the database needs no client
         return None
     try:
         return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:  # put there without a package manager
+    except importlib.metadata.PackageNotFoundError:  # installed without a package manager
         return None
 
 
 def matrix(
     out: Output,
     store: Annotated[
-        str | None, word("STORE", "One store, with reasons.", completion.stores)
+        str | None,
+        word("STORE", "Show the matrix of one database, with reasons.", completion.stores),
     ] = None,
 ) -> None:
     """Show what each database supports and how it was tested.
@@ -160,7 +161,7 @@ def _run(run: LiveRun) -> list[Text | str]:
 
 
 def _groups(features: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """Kinds, as they are typed; then what else a store can do."""
+    """Group the features: quantization strings, then other features."""
     from qadapt.model import FEATURES
 
     listed = list(features)
@@ -170,7 +171,7 @@ def _groups(features: Iterable[str]) -> list[tuple[str, list[str]]]:
 
 
 def _feature(name: str) -> str:
-    """``native-binary:1.5`` as it is typed to ask for it: ``binary:bits=1.5``."""
+    """Convert ``native-binary:1.5`` to the quantization string ``binary:bits=1.5``."""
     from qadapt.model import FEATURES
 
     if name in FEATURES:
@@ -241,7 +242,7 @@ def inspect(out: Output, url: Url, collection: MaybeCollection = None) -> int:
 def _read(
     db: Database, names: list[str], *, strict: bool
 ) -> tuple[list[CollectionInfo], dict[str, QadaptError]]:
-    """All that can be read; one damaged collection does not hide the others."""
+    """Read all collections; errors are reported per collection."""
     read, failed = [], {}
     for name in names:
         try:
@@ -290,7 +291,7 @@ def _all_vectors(infos: list[CollectionInfo], width: int) -> Any:
 
 
 def _none(address: Address) -> str:
-    """No collections; a mistyped folder shows."""
+    """Report that there are no collections, or that the folder does not exist."""
     if address.transport is None and address.location != ":memory:" and not address.path.exists():
         return f"no collections: folder {address.path} does not exist"
     return "no collections"

@@ -1,4 +1,4 @@
-"""Ctrl-C: held back while modules are imported, and recognised behind errors of libraries."""
+"""Ctrl-C: deferred while modules are imported, and recognized behind errors of libraries."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def received() -> bool:
 def watching() -> Iterator[None]:
     """Note each Ctrl-C before it is raised as KeyboardInterrupt.
 
-    Some libraries turn a KeyboardInterrupt into an error of their own: numpy, interrupted while
-    it is imported, raises ImportError with advice on how to reinstall it.
+    Some libraries convert a KeyboardInterrupt: numpy, interrupted during its import, raises
+    ImportError with advice on reinstalling it.
     """
     global _received
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:  # ignored, or somebody else's
+    if before is not signal.default_int_handler:  # ignored, or handled by other code
         yield
         return
     _received = False
@@ -41,7 +41,7 @@ def watching() -> Iterator[None]:
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Raise KeyboardInterrupt only at the end of the block; for imports, which take a moment.
+    """Defer KeyboardInterrupt to the end of the block, for imports.
 
     Raises:
         KeyboardInterrupt: Ctrl-C was pressed in the block.

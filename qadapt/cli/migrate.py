@@ -150,7 +150,7 @@ def migrate(
         ),
     ] = True,
 ) -> int:  # fmt: skip
-    """Copy a collection to another store, or to another name.
+    """Copy a collection to another database, or to another name.
 
     After an interruption, the same command continues where it stopped. After the copy, both
     collections are compared; exit code 3 means that they differ.

@@ -15,18 +15,18 @@ from qadapt.cli.arguments import ACCEPTS
 def optional(
     *names: str, help: str, metavar: str | None = None, complete: Callable[..., Any] | None = None
 ) -> Any:
-    """An option that may be left out; its help says what holds then."""
+    """Optional option; its help describes the default."""
     return typer.Option(
         *names, help=help, metavar=metavar, autocompletion=complete, show_default=False
     )
 
 
 def word(metavar: str, help: str, complete: Callable[..., Any] | None = None) -> Any:
-    """What is typed without a name before it, and has no default to show."""
+    """Positional argument without a default."""
     return typer.Argument(metavar=metavar, help=help, autocompletion=complete, show_default=False)
 
 
-# -- where and what ------------------------------------------------------------------------------
+# -- common arguments ----------------------------------------------------------------------------
 
 _URL = word("URL", "Database address, such as qdrant+http://localhost:6333.")
 _COLLECTION = word("COLLECTION", "Collection name.", completion.collections)
@@ -148,10 +148,10 @@ EncoderName = Annotated[
 ]
 RamPrice = Annotated[
     float | None,
-    optional("--price", metavar="MONEY", help="Price of 1 GiB of RAM per month."),
+    optional("--price", metavar="AMOUNT", help="Price of 1 GiB of RAM per month."),
 ]
 
 
 def gate_option(help: str) -> Any:
-    """``--gate``; what it is a bar of, each command says."""
+    """``--gate``, with the help text of the command."""
     return optional("--gate", metavar="'recall@10>=0.95'", help=help)

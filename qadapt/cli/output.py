@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
     from qadapt.cli.progress import Reporter
 
-MISSED = 3  # a gate, or what was compared
+MISSED = 3  # a gate was missed, or compared collections differ
 INTERRUPTED = 130
-# Wide enough that nothing is wrapped or cut where nobody looks at a screen.
+# Wide enough that nothing is wrapped or truncated without a terminal.
 _PIPE_WIDTH = 100_000
-_LAST = 24  # columns that the last column of a table has at least
+_LAST = 24  # minimum width of the last column of a table
 
 Justify = Literal["left", "right"]
 
 
 class Output:
-    """Where and how a command prints.
+    """Output of a command.
 
     Args:
         json: one JSON document on standard output instead of text.
-        quiet: nothing on standard error but errors.
-        verbose: how many ``-v``.
-        color: False for none at all.
-        timeout: the time limit that was given, in seconds.
-        words: what the user typed, for messages that say what to type next.
+        quiet: only errors on standard error.
+        verbose: number of ``-v``.
+        color: False disables colors.
+        timeout: the given time limit, in seconds.
+        words: the typed arguments, for messages that repeat the command.
     """
 
     def __init__(
@@ -84,7 +84,9 @@ class Output:
         from qadapt.cli.terminal_text import CleanHook
 
         if isinstance(file, io.TextIOWrapper):
-            file.reconfigure(errors="backslashreplace")  # a terminal without our signs
+            file.reconfigure(
+                errors="backslashreplace"
+            )  # the encoding of the terminal lacks the symbols
         console = Console(
             file=file,
             color_system="auto" if self._color else None,
@@ -129,24 +131,24 @@ class Output:
             sys.stdout.write(escaped(mask_used(text)) + "\n")
 
     def print(self, *parts: RenderableType, indent: int = 0) -> None:
-        """Text for people on standard output; nothing with ``--json``."""
+        """Print text to standard output; nothing with ``--json``."""
         if self.json:
             return
         for part in parts or ("",):
             _write(self.out, part, indent)
 
     def note(self, text: str) -> None:
-        """A line on standard error; nothing with ``--quiet``."""
+        """Print a line to standard error; nothing with ``--quiet``."""
         if not self.quiet:
             _write(self.err, self.mask(text), 0)
 
     def warn(self, text: str) -> None:
-        """Something to look at, on standard error; nothing with ``--quiet``."""
+        """Print a rich object to standard error; nothing with ``--quiet``."""
         if not self.quiet:
             _write(self.err, labelled("warning", "yellow", self.mask(text)), 0)
 
     def confirm(self, question: str) -> bool:
-        """Ask on the terminal; only ``y`` and ``yes`` agree."""
+        """Ask on the terminal; only ``y`` and ``yes`` confirm."""
         from qadapt.cli.terminal_text import clean
 
         try:
@@ -264,7 +266,7 @@ class _Masked(logging.Formatter):
 
 
 def labelled(label: str, style: str, text: str) -> RenderableType:
-    """``error: text``, with what follows under the first letter of the text."""
+    """Print ``error: text``; further lines are aligned with the text."""
     from rich.table import Table
     from rich.text import Text
 
@@ -276,7 +278,7 @@ def labelled(label: str, style: str, text: str) -> RenderableType:
 
 
 def _write(console: Console, part: RenderableType, indent: int) -> None:
-    """Print without trailing blanks in pipes; long words are folded and never cut."""
+    """Print without trailing spaces in pipes; long words are folded and never truncated."""
     from rich.padding import Padding
 
     if indent:
@@ -291,7 +293,7 @@ def _write(console: Console, part: RenderableType, indent: int) -> None:
     console.file.flush()
 
 
-# -- shapes ------------------------------------------------------------------------------------
+# -- tables ------------------------------------------------------------------------------------
 
 
 def table(
@@ -300,7 +302,7 @@ def table(
     *,
     header: bool = True,
 ) -> RenderableType:
-    """Aligned columns without borders; where there is no room the widest text is folded."""
+    """Table without borders; if it is too wide, the widest text is folded."""
     from rich.table import Table
 
     result = Table(
@@ -322,7 +324,7 @@ def fitting(
     *,
     drop: Sequence[str],
 ) -> RenderableType:
-    """A table without the columns of ``drop``, in that order, that have no room in ``width``."""
+    """Table that omits columns of ``drop``, in that order, until it fits into ``width``."""
     from rich.cells import cell_len
 
     names = [column if isinstance(column, str) else column[0] for column in columns]
@@ -342,7 +344,7 @@ def fitting(
 
 
 def facts(pairs: Sequence[tuple[str, Text | str]]) -> RenderableType:
-    """``name  value`` lines, the values aligned."""
+    """Lines of name and value, with aligned values."""
     from rich.text import Text
 
     width = max((len(name) for name, _ in pairs), default=0)
@@ -351,7 +353,7 @@ def facts(pairs: Sequence[tuple[str, Text | str]]) -> RenderableType:
 
 
 def styled(text: str, style: str) -> Text:
-    """``text`` in a style; rich is imported here and nowhere earlier."""
+    """``text`` in a style; rich is imported only when needed."""
     from rich.text import Text
 
     return Text(text, style=style)

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from qadapt.stores.base import Progress
 
 BAR = 20
-STAGE = 30  # columns of a stage's name, so that bars stand under each other
+STAGE = 30  # width of a stage's name, which aligns the bars
 
 
 class ProgressOutput(Protocol):
-    """What a reporter needs of ``qadapt.cli.output.Output``."""
+    """Interface of ``qadapt.cli.output.Output`` that a reporter uses."""
 
     json: bool
     quiet: bool
@@ -39,8 +39,8 @@ class ProgressOutput(Protocol):
 class Reporter:
     """A progress callback; use it as a context manager.
 
-    Live only where standard error is a terminal. Each stage keeps its line, so that afterwards
-    it can be read how long each took.
+    Bars are drawn only if standard error is a terminal. Each stage keeps its line with its
+    duration.
     """
 
     def __init__(self, out: ProgressOutput) -> None:
@@ -64,7 +64,7 @@ class Reporter:
             self._live = None
 
     def __call__(self, progress: Progress) -> None:
-        """Show how far the work is."""
+        """Show the progress."""
         if self._out.quiet:
             return
         if progress.unit == "steps":
@@ -82,7 +82,7 @@ class Reporter:
             )
 
     def _heading(self, progress: Progress) -> None:
-        """A step of a plan begins: a line, under which its own stages stand."""
+        """Print a line for a step of a plan, above the stages of the step."""
         self.rest()
         of = f"step {progress.done + 1:.0f} of {progress.total:.0f}: " if progress.total else ""
         self._out.note(of + progress.stage)
@@ -141,7 +141,7 @@ def _bars(out: ProgressOutput) -> Live:
     from rich.text import Text
 
     class Clock(ProgressColumn):
-        """Elapsed, and while it runs what is left."""
+        """Elapsed time and, while the stage runs, the remaining time."""
 
         def render(self, task: Task) -> Text:
             elapsed = task.finished_time if task.finished else task.elapsed

@@ -1,4 +1,4 @@
-"""What eval, simulate and advise show to people."""
+"""Text output of eval, simulate and advise."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from qadapt.evaluation.results import Result
     from qadapt.model import Guard
 
-# The table's columns that are left out first where there is no room.
+# Columns that are omitted first if the table is too wide.
 LESS = ("Overlap", "nDCG", "Codes", "p95 ms", "Rescore", "95 % interval")
 
 
 def show_evaluation(out: Output, found: Evaluation) -> None:
-    """What was measured."""
+    """Print the measurements."""
     if out.json:
         return
     head = styled(found.collection, "bold")
@@ -49,7 +49,7 @@ def show_evaluation(out: Output, found: Evaluation) -> None:
 
 
 def show_simulation(out: Output, found: Simulation) -> None:
-    """What was predicted."""
+    """Print the predictions."""
     if out.json:
         return
     head = styled(found.collection, "bold")
@@ -116,7 +116,7 @@ def _title(column: Any) -> str:
 
 
 def _warm_latency(result: Result) -> Any:
-    """Warm, as few at once as were timed."""
+    """Latency of warm queries at the lowest measured concurrency."""
     timed = [item for item in result.latency if item.phase == "warm"]
     return min(timed, key=lambda item: item.concurrency, default=None)
 
@@ -144,7 +144,7 @@ def _labels(out: Output, result: Result, k: int) -> None:
 
 
 def show_gate(out: Output, bar: Guard | None, reported: dict[str, Any] | None) -> None:
-    """Whether a gate was met."""
+    """Print whether the gate was met."""
     if bar is None or reported is None:
         return
     met = reported["met"]
@@ -154,7 +154,7 @@ def show_gate(out: Output, bar: Guard | None, reported: dict[str, Any] | None) -
 
 
 def show_advice(out: Output, found: Advice) -> None:
-    """What to choose, and what was ruled out."""
+    """Print the best setting, the runner-up and the excluded settings."""
     if out.json:
         return
     target = found.target

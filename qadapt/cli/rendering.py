@@ -1,4 +1,4 @@
-"""Numbers and states as people read them."""
+"""Formatting of numbers and states for the terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DASH = table.DASH
 size = table.size_text
 recall = table.share_text
 
-# A state is never told by its colour alone: each has a sign and its own word.
+# A state never depends on color alone: each has a sign and a word.
 STATES: dict[str, tuple[str, str]] = {
     "active": ("✓", "green"),
     "building": ("…", "yellow"),
@@ -58,12 +58,12 @@ def seconds(value: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """Whole numbers with thousands separators."""
+    """Integers with thousands separators."""
     return DASH if value is None else f"{value:,.0f}"
 
 
 def value(given: Any) -> str:
-    """A signal's value: text as it is, whole numbers with separators, all else as JSON."""
+    """A signal's value: text unchanged, integers with separators, other values as JSON."""
     if isinstance(given, str):
         return given
     if isinstance(given, int) and not isinstance(given, bool):
@@ -72,7 +72,7 @@ def value(given: Any) -> str:
 
 
 def vector(name: str) -> str:
-    """A vector's name; the unnamed one has none."""
+    """Label of a vector; the unnamed vector has no name."""
     return name or "(unnamed)"
 
 
@@ -82,7 +82,7 @@ def unmeasured(seen: UnknownDimension) -> str:
 
 
 def state(status: Status) -> tuple[str, str]:
-    """A state's sign and word, with how much of it is built, and its colour."""
+    """Sign, word and build progress of a state, and its color."""
     sign, style = STATES[status.state.value]
     word = f"{sign} {status.state.value}"
     if status.progress is not None and status.state.value == "building":
@@ -91,7 +91,7 @@ def state(status: Status) -> tuple[str, str]:
 
 
 def rescore(value: Rescore | None) -> str:
-    """A rescore in a few words."""
+    """Short description of a rescore setting."""
     if value is None:
         return "default of the database"
     if not value.on:
@@ -100,7 +100,7 @@ def rescore(value: Rescore | None) -> str:
 
 
 def moment(created: str) -> str:
-    """An ISO 8601 time as local date and minute; as it is where it is not one."""
+    """Convert an ISO 8601 time to local date and minute; other text is returned unchanged."""
     try:
         then = datetime.fromisoformat(created.replace("Z", "+00:00"))
     except ValueError:

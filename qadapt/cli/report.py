@@ -1,4 +1,4 @@
-"""Report: what was measured, found and reckoned, as one page, Markdown, JSON or in the terminal."""
+"""Command ``report``: measurements as HTML, Markdown, JSON or terminal output."""
 
 from __future__ import annotations
 

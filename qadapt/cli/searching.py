@@ -1,4 +1,4 @@
-"""Measuring: verify, search."""
+"""Commands ``verify`` and ``search``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from qadapt.evaluation.documents import Verification
     from qadapt.model import Guard, Hits, SearchProvenance
 
-SHOWN = 5  # queries that a terminal shows without -v
+SHOWN = 5  # number of queries shown without -v
 
 
 def register(app: typer.Typer) -> None:
@@ -201,7 +201,7 @@ def search(
 
 
 def _queries(path: str | None, texts: list[str] | None, encoder: str | None) -> Any:
-    """The queries: from a file, or texts through the encoder."""
+    """Query vectors from a file, or from texts with the encoder."""
     from qadapt.encoder import load
     from qadapt.evaluation.ground_truth import load_queries
 

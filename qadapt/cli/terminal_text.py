@@ -1,8 +1,7 @@
-"""Text of servers and files, made safe for a terminal.
+"""Removal of control characters from text of servers and files.
 
-A name, a payload or an error message may hold escape sequences that move the cursor, change the
-title or reorder what is read. None of them reaches the terminal; our own colours do, because rich
-adds them after this.
+A name, a payload or an error message can contain escape sequences that move the cursor, change the
+title or reorder text. They are removed before rich adds colors.
 """
 
 from __future__ import annotations
@@ -28,20 +27,20 @@ def clean(text: str) -> str:
 
 
 def escaped(document: str) -> str:
-    """Write such characters in a JSON document as ``\\uXXXX``, which changes no value."""
+    """Escape control characters in a JSON document as ``\\uXXXX``; values do not change."""
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
 
 
 class CleanHook(RenderHook):
-    """A hook of a rich console that cleans all it prints."""
+    """Render hook of a rich console that cleans its output."""
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        """Wrap everything that is about to be rendered."""
+        """Wrap renderables."""
         return [_Clean(each) for each in renderables]
 
 
 class _Clean:
-    """What is printed, without control characters; rich's own controls stay."""
+    """Renderable without control characters; rich's control codes are kept."""
 
     def __init__(self, inner: ConsoleRenderable) -> None:
         self._inner = inner

@@ -2,9 +2,9 @@
 
 The values follow https://huggingface.co/blog/embedding-quantization and are byte-identical to
 sentence-transformers 6.2 ``quantize_embeddings``, with one difference: NaN and infinity are
-refused with their row numbers, where that function maps them to a code in silence. Scores are
-taken with float queries that carry the quantization step (`fold`), or with queries of 1, 4, 8 or
-32 bits against sign bits (`bit_query`).
+rejected with their row numbers, whereas that function converts them to a code. Scores are computed
+with float queries multiplied by the quantization step (`fold`), or with queries of 1, 4, 8 or 32
+bits against sign bits (`bit_query`).
 
 Requires only NumPy. Temporary memory is a few MB for inputs of any size, unless a docstring says
 otherwise.

@@ -1,7 +1,7 @@
 """Queries of 1, 4, 8 or 32 bits per dimension against sign bits.
 
-The document side is always one bit per dimension. A query that keeps more bits ranks better at
-the same size of the index; with 32 bits this is the rescoring step of
+The document side is always one bit per dimension. More bits per query dimension rank better with
+the same index size; with 32 bits this is the rescoring step of
 https://huggingface.co/blog/embedding-quantization (Yamada et al. 2021, arXiv 2106.00882).
 """
 
@@ -55,7 +55,8 @@ def hamming(query_bits: npt.ArrayLike, code_words: npt.ArrayLike) -> npt.NDArray
     codes = require_dtype(code_words, np.uint64, what="code words")
     if queries.ndim != 2 or codes.ndim != 2:
         raise InputError(
-            f"words have the shapes {queries.shape} and {codes.shape}", hint="give (n, words) each"
+            f"arrays of words have the shapes {queries.shape} and {codes.shape}",
+            hint="pass two arrays of shape (n, words)",
         )
     words = queries.shape[1]
     if words != codes.shape[1]:
@@ -74,7 +75,7 @@ def hamming(query_bits: npt.ArrayLike, code_words: npt.ArrayLike) -> npt.NDArray
 def _count(words: Array) -> FloatArray:
     """Set bits per row of uint64 ``(..., w)``.
 
-    The counts of the words are summed by a float32 product, several times quicker than numpy's
+    The counts of the words are summed by a float32 product, several times faster than numpy's
     sum over short rows, and exact for up to 2**24 bits.
     """
     counts = np.bitwise_count(words).astype(np.float32)
@@ -88,7 +89,7 @@ class _HammingQuery:
     def __init__(self, queries: Array) -> None:
         self._dim = int(queries.shape[1])
         self._words = pad_words(pack_bits(queries))
-        # padding bits are cleared in what is compared, whatever the codes hold there
+        # padding bits of the codes are masked
         ones = np.packbits(np.ones(self._dim, dtype=np.bool_))
         self._mask = None if self._dim % 8 == 0 else pad_words(ones)
 
@@ -150,15 +151,15 @@ def bit_query(queries: npt.ArrayLike, query_bits: QueryBits) -> BitQuery:
 
     Args:
         queries: ``(nq, d)`` or one ``(d,)``, float16, float32 or float64.
-        query_bits: what is kept of each dimension of the query. 1: its sign; the score is minus
-            the Hamming distance. 4 and 8: a whole number from -7 to 7 or -127 to 127 with one
-            scale per query. 32: the float itself; the score is ``sum(q * sign)``. The scores of 4
-            and 8 bits are on the scale of those of 32 bits.
+        query_bits: bits per dimension of the query. 1: the sign; the score is minus
+            the Hamming distance. 4 and 8: an integer from -7 to 7 or -127 to 127 with one
+            scale per query. 32: the float value; the score is ``sum(q * sign)``. Scores of 4 and 8
+            bits have the same scale as those of 32 bits.
 
     Returns:
         An object with ``score(ubinary (m, bytes)) -> (nq, m)`` and
-        ``score_pairs(ubinary (nq, c, bytes)) -> (nq, c)``, float32, higher is better. Padding
-        bits never count.
+        ``score_pairs(ubinary (nq, c, bytes)) -> (nq, c)``, float32, higher is better. Padding bits
+        are ignored.
 
     Raises:
         NonFiniteError: a query holds NaN or infinity.

@@ -1,8 +1,8 @@
 """Sign bits: one bit per dimension, packed most significant bit first.
 
-Two spellings of the same bytes are in use: *ubinary* (uint8, what faiss and `pack_bits` make) and
-*binary* (the same bytes minus 128, as int8). A dimension that is no multiple of 8 leaves padding
-bits at the end of the last byte; they are 0 and stand for no dimension.
+There are two encodings: *ubinary* (uint8, used by faiss and `pack_bits`) and *binary* (the same
+bytes minus 128, as int8). If the number of dimensions is not a multiple of 8, the last byte ends
+with padding bits of 0.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from qadapt.codecs.blocks import BLOCK_BYTES, Array, finite_blocks, rows_in
 from qadapt.errors import DimensionError, InputError
 from qadapt.model.arrays import as_matrix
 
-#: Flipping this bit of a byte is adding or taking 128: it turns uint8 codes into int8 and back.
+#: Flipping this bit adds or subtracts 128: it converts uint8 codes to int8 and back.
 TOP_BIT = np.uint8(0x80)
 
 
@@ -29,12 +29,12 @@ def require_dtype(codes: npt.ArrayLike, *dtypes: type[np.generic], what: str = "
     """The codes as an array of one of ``dtypes``, without a copy.
 
     Raises:
-        InputError: another dtype; codes are never converted on a guess.
+        InputError: another dtype; codes are never converted implicitly.
     """
     array = np.asarray(codes)
     if array.dtype.type not in dtypes:
         names = " or ".join(np.dtype(dtype).name for dtype in dtypes)
-        raise InputError(f"{what} are {array.dtype}", hint=f"give {names}")
+        raise InputError(f"{what} are {array.dtype}", hint=f"pass {names}")
     return array
 
 
@@ -48,7 +48,7 @@ def pack_rows(x: Array, block_bytes: int, *, signed: bool = False) -> npt.NDArra
             positive = np.empty(block.shape, dtype=np.bool_)
         bits = np.greater(block, 0, out=positive[: len(block)])
         rows = out[start : start + len(block)]
-        if dim % 8 == 0:  # no padding between rows: one run of bits is quicker than row by row
+        if dim % 8 == 0:  # no padding between rows: one call is faster than one per row
             rows.reshape(-1)[:] = np.packbits(bits.reshape(-1))
         else:
             rows[:] = np.packbits(bits, axis=-1)
@@ -110,11 +110,11 @@ def require_ubinary(ubinary: npt.ArrayLike, dim: int, ndim: int | None = None) -
     """
     codes = require_dtype(ubinary, np.uint8)
     if dim < 1:
-        raise InputError(f"dim is {dim}", hint="give the number of dimensions of the vectors")
+        raise InputError(f"dim is {dim}", hint="pass the number of dimensions of the vectors")
     if codes.ndim == 0 or (ndim is not None and codes.ndim != ndim):
         raise InputError(
             f"codes have the shape {codes.shape}",
-            hint=f"give {ndim if ndim is not None else 'one or two'} axes, bytes last",
+            hint=f"pass {ndim if ndim is not None else 'one or two'} axes, bytes last",
         )
     if codes.shape[-1] != bytes_for(dim):
         raise DimensionError(bytes_for(dim) * 8, codes.shape[-1] * 8, what="bit codes")
@@ -122,7 +122,7 @@ def require_ubinary(ubinary: npt.ArrayLike, dim: int, ndim: int | None = None) -
 
 
 def unpack_signs(ubinary: npt.ArrayLike, dim: int) -> npt.NDArray[np.float32]:
-    """The signs that bit codes stand for: +1 for bit 1, -1 for bit 0.
+    """Decode bit codes to signs: +1 for bit 1, -1 for bit 0.
 
     Args:
         ubinary: uint8 ``(n, ceil(dim / 8))`` or ``(ceil(dim / 8),)``.
@@ -137,7 +137,7 @@ def unpack_signs(ubinary: npt.ArrayLike, dim: int) -> npt.NDArray[np.float32]:
     """
     codes = require_ubinary(ubinary, dim)
     if codes.ndim > 2:
-        raise InputError(f"codes have the shape {codes.shape}", hint="give one or two axes")
+        raise InputError(f"codes have the shape {codes.shape}", hint="pass one or two axes")
     matrix = codes.reshape(-1, codes.shape[-1])
     out = np.empty((len(matrix), dim), dtype=np.float32)
     rows = rows_in(BLOCK_BYTES, dim * 4)
@@ -150,21 +150,21 @@ def unpack_signs(ubinary: npt.ArrayLike, dim: int) -> npt.NDArray[np.float32]:
 
 
 def pad_words(ubinary: npt.ArrayLike) -> npt.NDArray[np.uint64]:
-    """Bit codes as whole 64-bit words, for counting bits.
+    """Convert bit codes to 64-bit words, for counting bits.
 
     Args:
         ubinary: uint8 ``(n, bytes)`` or ``(bytes,)``.
 
     Returns:
         uint64 ``(n, ceil(bytes / 8))`` (or one axis): the bytes in memory order, zeros after the
-        last. A view of the input where nothing has to be added and its rows are contiguous.
+        last. A view of the input if it needs no padding and its rows are contiguous.
 
     Raises:
         InputError: not uint8 with one or two axes.
     """
     codes: npt.NDArray[Any] = require_dtype(ubinary, np.uint8)
     if codes.ndim not in (1, 2):
-        raise InputError(f"codes have the shape {codes.shape}", hint="give one or two axes")
+        raise InputError(f"codes have the shape {codes.shape}", hint="pass one or two axes")
     missing = -codes.shape[-1] % 8
     if missing:
         codes = np.pad(codes, [(0, 0)] * (codes.ndim - 1) + [(0, missing)])

@@ -16,8 +16,8 @@ from qadapt.model.arrays import as_matrix
 
 Array = npt.NDArray[Any]
 
-#: Bytes of vectors handled at a time: about what the second-level cache of a current core holds.
-#: Measured best between 128 KiB, which loses time to call overhead, and 2 MiB.
+#: Bytes of vectors per block: about the size of the second-level cache of a current core.
+#: The fastest of the measured sizes from 128 KiB (more call overhead) to 2 MiB.
 BLOCK_BYTES = 512 * 1024
 
 _ROWS_NAMED = 100
@@ -31,14 +31,14 @@ def work_dtype(x: Array) -> np.dtype[Any]:
 def rows_in(block_bytes: int, row_bytes: int) -> int:
     """Rows per block for rows of ``row_bytes``, at least one."""
     if block_bytes < 1:
-        raise InputError(f"block_bytes is {block_bytes}", hint="give a size of at least 1 byte")
+        raise InputError(f"block_bytes is {block_bytes}", hint="pass a size of at least 1 byte")
     return max(1, block_bytes // max(1, row_bytes))
 
 
 def plain_blocks(x: Array, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, Array]]:
     """Iterate over ``(n, d)`` rows: yields the first row number and a contiguous block.
 
-    The blocks are native float32 or float64 (float16 is widened, which loses nothing). A block
+    The blocks are native float32 or float64 (float16 is widened without loss). A block
     may be a view of ``x``: do not write to it.
     """
     dtype = work_dtype(x)
@@ -50,9 +50,9 @@ def plain_blocks(x: Array, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int
 def all_finite(block: Array) -> bool:
     """Whether a contiguous float32 or float64 block is finite.
 
-    The sum of squares settles it in one pass: all its terms are >= 0, so nothing can cancel, and
-    a NaN or an infinity always reaches the sum. Large finite values can overflow it, so only a
-    sum that is not finite needs the exact test.
+    One pass computes the sum of squares: its terms are >= 0, so none cancel, and NaN or infinity
+    always propagate to the sum. Large finite values can overflow it, so only a sum that is not
+    finite needs the exact test.
     """
     flat = block.reshape(-1)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -32,26 +32,28 @@ _COLUMN_BYTES = 16 * 1024 * 1024
 
 
 class CalibrationWarning(UserWarning):
-    """The sample is too small for reliable ranges."""
+    """Warning: the sample is too small for reliable ranges."""
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Per-dimension ranges for int8 and uint8 codes. Make one with `fit`, `from_stream`,
-    `from_ranges` or `load`; two are equal when everything they hold is equal.
+    """Per-dimension ranges for int8 and uint8 codes.
+
+    Created with `fit`, `from_stream`, `from_ranges` or `load`. Calibrations with equal contents
+    are equal.
 
     Attributes:
         lo: float32 ``(d,)``, lower end of the range, in the units of the vectors; read-only.
-        hi: float32 ``(d,)``, upper end, nowhere under ``lo``; read-only.
-        count: vectors that the ranges were taken from; 0 if not known.
-        quantile: central share of the values kept (0.99: the 0.5 % at either end are outside),
-            or None for the minimum and maximum.
-        source: where the ranges come from, for people to read.
-        version: of these rules; codes of different versions are not comparable.
+        hi: float32 ``(d,)``, upper end, nowhere below ``lo``; read-only.
+        count: number of vectors that the ranges were computed from; 0 if unknown.
+        quantile: central share of the values in the range (0.99 excludes 0.5 % at either end), or
+        None for the minimum and maximum.
+        source: free-text origin of the ranges.
+        version: version of the encoding; codes of different versions are not comparable.
 
     Raises:
-        CalibrationError: ends that are not finite, crossed, or wider than float32 can hold; an
-            unknown version.
+        CalibrationError: limits that are not finite, crossed, or beyond float32; an unknown
+        version.
     """
 
     lo: npt.NDArray[np.float32]
@@ -64,8 +66,8 @@ class Calibration:
     def __post_init__(self) -> None:
         if self.version != VERSION:
             raise CalibrationError(
-                f"calibration has version {self.version}, this qadapt knows {VERSION}",
-                hint="use the qadapt release that made it, or calibrate and encode again",
+                f"calibration has version {self.version}; this qadapt supports {VERSION}",
+                hint="use the qadapt release that created it, or calibrate and encode again",
             )
         for name in ("lo", "hi"):
             with np.errstate(over="ignore"):
@@ -75,7 +77,7 @@ class Calibration:
         if self.lo.ndim != 1 or self.lo.shape != self.hi.shape or self.lo.size == 0:
             raise CalibrationError(
                 f"ranges have the shapes {self.lo.shape} and {self.hi.shape}",
-                hint="give one lower and one upper end per dimension",
+                hint="pass one lower and one upper limit per dimension",
             )
         with np.errstate(over="ignore", invalid="ignore"):
             width = self.hi - self.lo
@@ -85,26 +87,26 @@ class Calibration:
             raise CalibrationError(
                 f"the range of dimension {at} is [{self.lo[at]}, {self.hi[at]}]"
                 f" ({len(bad)} such dimensions)",
-                hint="ends must be finite float32 numbers with lo <= hi and a finite difference",
+                hint="limits must be finite float32 numbers with lo <= hi and a finite difference",
             )
 
     @classmethod
     def fit(
         cls, sample: npt.ArrayLike, *, quantile: float | None = None, source: str = "sample"
     ) -> Calibration:
-        """Ranges of a sample of vectors: minimum and maximum per dimension, or quantiles.
+        """Compute ranges from a sample of vectors: minimum and maximum per dimension, or quantiles.
 
-        Use many vectors of the same kind as those to be coded; under 100 a warning is given.
-        Clipping with ``quantile`` helps where few values lie far out and costs quality elsewhere.
+        Use many representative vectors; fewer than 100 cause a warning. Clipping with ``quantile``
+        helps if there are a few outliers, and reduces quality otherwise.
 
         Args:
             sample: ``(n, d)`` with at least 2 rows, float16, float32 or float64; may be a memory
                 map.
-            quantile: central share of each dimension's values to keep, over 0 and at most 1;
-                None (default) keeps all. Quantiles sort one group of dimensions at a time, which
+            quantile: central share of each dimension's values to include, above 0 and at most 1;
+                None (default) includes all. Quantiles sort one group of dimensions at a time, which
                 takes 16 MB or one whole column, whichever is more, and reads the sample once per
                 group.
-            source: where the sample comes from, kept for people to read.
+            source: free-text origin of the sample.
 
         Raises:
             CalibrationError: fewer than 2 rows, or values beyond float32.
@@ -113,7 +115,8 @@ class Calibration:
         """
         if quantile is not None and not 0 < quantile <= 1:
             raise InputError(
-                f"quantile is {quantile}", hint="give the central share to keep, such as 0.99"
+                f"quantile is {quantile}",
+                hint="pass the central share of values to include, such as 0.99",
             )
         matrix = as_matrix(sample, what="calibration vectors", strict=True)
         lo, hi, count = _extremes([matrix])  # with quantiles too: it refuses NaN and infinity
@@ -124,16 +127,16 @@ class Calibration:
 
     @classmethod
     def from_stream(cls, blocks: Iterable[npt.ArrayLike], *, source: str = "stream") -> Calibration:
-        """Minimum and maximum per dimension over blocks of vectors, each read once.
+        """Compute minimum and maximum per dimension over blocks of vectors, each read once.
 
-        Gives the same ranges as `fit` on all blocks put together.
+        The ranges equal those of `fit` on the concatenated blocks.
 
         Args:
             blocks: ``(n, d)`` or ``(d,)`` float arrays with one ``d``.
-            source: where the vectors come from, kept for people to read.
+            source: free-text origin of the vectors.
 
         Raises:
-            CalibrationError: fewer than 2 rows in all, or values beyond float32.
+            CalibrationError: fewer than 2 rows in total, or values beyond float32.
             DimensionError: blocks differ in dimensions.
             NonFiniteError: NaN or infinity; rows are counted from the start of the stream.
         """
@@ -150,22 +153,22 @@ class Calibration:
         quantile: float | None = None,
         source: str = "ranges",
     ) -> Calibration:
-        """Known ranges, such as those given to sentence-transformers.
+        """Create a calibration from known ranges, such as those of sentence-transformers.
 
         Args:
-            ranges: ``(2, d)`` floats: lower ends, then upper ends.
-            count: vectors that they were taken from; 0 (default) if not known.
-            quantile: central share that they keep; None (default) for all.
-            source: where they come from, kept for people to read.
+            ranges: float ``(2, d)``: lower limits, then upper limits.
+            count: number of vectors that they were computed from; 0 (default) if unknown.
+            quantile: central share that they include; None (default) for all.
+            source: free-text origin of the ranges.
 
         Raises:
-            CalibrationError: not ``(2, d)``, not finite, crossed, or wider than float32 can hold.
+            CalibrationError: not ``(2, d)``, not finite, crossed, or beyond float32.
         """
         array = np.asarray(ranges)
         if array.ndim != 2 or len(array) != 2 or array.dtype.kind not in "fiu":
             raise CalibrationError(
                 f"ranges are {array.dtype} of the shape {array.shape}",
-                hint="give floats of the shape (2, d): lower ends, then upper ends",
+                hint="pass floats of shape (2, d): lower limits, then upper limits",
             )
         return cls(array[0], array[1], count, quantile, source)
 
@@ -191,7 +194,7 @@ class Calibration:
 
     @cached_property
     def checksum(self) -> str:
-        """``sha256:`` and the hex digest of all that codes depend on: version and ranges."""
+        """``sha256:`` and the hex digest of version and ranges, which determine the codes."""
         digest = hashlib.sha256(f"{_FORMAT} {self.version} {self.dim}\n".encode())
         for end in (self.lo, self.hi):
             digest.update(end.astype("<f4").tobytes())
@@ -207,7 +210,7 @@ class Calibration:
         return hash(self._identity())
 
     def to_json(self) -> str:
-        """JSON text; float32 ends are written so that reading gives back the same bits."""
+        """Convert to JSON text; float32 limits are restored exactly."""
         return json.dumps(
             {
                 "format": _FORMAT,
@@ -225,18 +228,18 @@ class Calibration:
 
     @classmethod
     def from_json(cls, text: str) -> Calibration:
-        """The calibration that `to_json` wrote.
+        """Parse the JSON text of `to_json`.
 
         Raises:
-            IntegrityError: not such text, of another version, or its checksum does not fit.
+            IntegrityError: not a calibration, another version, or a wrong checksum.
         """
         return _parse(text, "the calibration text")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the JSON text to ``path``, whole or not at all.
+        """Write the JSON text to ``path`` atomically.
 
-        The text goes to a new file in the same folder, is forced to disk, and then takes the
-        place of ``path`` in one step.
+        The text is written to a new file in the same folder, synced to disk, and renamed to
+        ``path``.
 
         Raises:
             OSError: the folder cannot be written.
@@ -245,16 +248,18 @@ class Calibration:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Calibration:
-        """Read and check what `save` wrote.
+        """Read and verify a saved calibration.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            IntegrityError: torn, foreign or changed, or of another version.
+            FileNotFoundError: the file does not exist.
+            IntegrityError: truncated, changed, not a calibration, or of another version.
         """
         try:
             text = Path(path).read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise IntegrityError(f"{os.fspath(path)} is no calibration: not UTF-8 text") from error
+            raise IntegrityError(
+                f"{os.fspath(path)} is not a calibration: not UTF-8 text"
+            ) from error
         return _parse(text, os.fspath(path))
 
 
@@ -262,12 +267,13 @@ def _parse(text: str, where: str) -> Calibration:
     try:
         data: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"{where} is no calibration: {error}") from error
+        raise IntegrityError(f"{where} is not a calibration: {error}") from error
     if not isinstance(data, dict) or data.get("format") != _FORMAT:
-        raise IntegrityError(f"{where} is no calibration: it does not say format {_FORMAT!r}")
+        raise IntegrityError(f"{where} is not a calibration: it has no format {_FORMAT!r}")
     if data.get("version") != VERSION:
         raise IntegrityError(
-            f"{where} has calibration version {data.get('version')!r}, this qadapt reads {VERSION}",
+            f"{where} has calibration version {data.get('version')!r}; "
+            f"this qadapt supports {VERSION}",
             hint="use the qadapt release that wrote it, or calibrate and encode again",
         )
     try:
@@ -282,9 +288,9 @@ def _parse(text: str, where: str) -> Calibration:
         raise IntegrityError(f"{where} is a damaged calibration: {error}") from error
     if calibration.checksum != data.get("checksum"):
         raise IntegrityError(
-            f"{where} is damaged or was changed: its checksum is {data.get('checksum')!r}, its "
-            f"ranges give {calibration.checksum!r}",
-            hint="restore it from a copy, or calibrate and encode again",
+            f"{where} is damaged or was changed: its checksum is "
+            f"{data.get('checksum')!r}, that of its ranges is {calibration.checksum!r}",
+            hint="restore it from a backup, or calibrate and encode again",
         )
     return calibration
 
@@ -300,7 +306,7 @@ def _extremes(blocks: Iterable[npt.ArrayLike]) -> tuple[Array, Array, int]:
             raise DimensionError(len(lo), matrix.shape[1], what="calibration vectors")
         for start, block in plain_blocks(matrix):
             low, high = block.min(axis=0), block.max(axis=0)
-            # NaN and infinity always reach one of the two, so no other check is needed
+            # NaN and infinity always propagate to one of the two, so no other check is needed
             if not (np.isfinite(low).all() and np.isfinite(high).all()):
                 raise_non_finite(matrix, start, offset=count, what="calibration vectors")
             lo = low if lo is None else np.minimum(lo, low)
@@ -308,8 +314,8 @@ def _extremes(blocks: Iterable[npt.ArrayLike]) -> tuple[Array, Array, int]:
         count += len(matrix)
     if lo is None or hi is None or count < 2:
         raise CalibrationError(
-            f"ranges cannot be taken from {count} vector{'s' if count != 1 else ''}",
-            hint="give a sample of at least 100 vectors, or known ranges with "
+            f"ranges cannot be computed from {count} vector{'s' if count != 1 else ''}",
+            hint="pass a sample of at least 100 vectors, or known ranges with "
             "Calibration.from_ranges(ranges)",
         )
     return lo, hi, count
@@ -318,15 +324,15 @@ def _extremes(blocks: Iterable[npt.ArrayLike]) -> tuple[Array, Array, int]:
 def _warn_if_few(count: int) -> None:
     if count < _FEW_ROWS:
         warnings.warn(
-            f"ranges are taken from {count} vectors; with fewer than {_FEW_ROWS}, later "
-            "vectors will often fall outside them",
+            f"the ranges are computed from {count} vectors; with fewer than {_FEW_ROWS}, "
+            "later vectors are often out of range",
             CalibrationWarning,
-            stacklevel=3,  # the caller of the method that made the calibration
+            stacklevel=3,  # caller of the method that created the calibration
         )
 
 
 def _quantile_ranges(matrix: Array, quantile: float) -> tuple[Array, Array]:
-    """Lower and upper end of the central share, a group of columns at a time."""
+    """Lower and upper limit of the central share, a group of columns at a time."""
     tail = (1 - quantile) / 2
     n, dim = matrix.shape
     dtype = work_dtype(matrix)

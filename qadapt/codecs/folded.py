@@ -1,9 +1,9 @@
 """Float queries against int8 and uint8 codes, without decoding the codes.
 
-A code ``u`` stands for ``lo + (u + 0.5) * step``. The dot product with a query ``q`` is therefore
-``(q * step) . u`` plus a number that depends on the query only: the step is folded into the query
-once, and every dimension counts by its own scale. Comparing raw codes instead treats a wide and a
-narrow dimension alike, which is what costs int8 its quality in many set-ups.
+A code ``u`` represents ``lo + (u + 0.5) * step``. The dot product with a query ``q`` is therefore
+``(q * step) . u`` plus a term that depends on the query only: the query is multiplied by the step
+once, so each dimension has its scale. Comparing raw codes ignores these scales, which reduces the
+quality of int8 in many implementations.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ FoldMetric = Literal["dot", "cosine", "euclidean"]
 
 
 class FoldedQuery(LinearQuery):
-    """Queries that carry the quantization step; made by `fold`.
+    """Queries multiplied by the quantization step; created by `fold`.
 
-    ``score(codes)`` takes int8 or uint8 ``(m, d)`` and gives float32 ``(nq, m)``;
-    ``score_pairs(codes)`` takes ``(nq, c, d)`` and gives ``(nq, c)``. Both spellings of the same
-    codes give the same scores.
+    ``score(codes)`` takes int8 or uint8 ``(m, d)`` and returns float32 ``(nq, m)``;
+    ``score_pairs(codes)`` takes ``(nq, c, d)`` and returns ``(nq, c)``. int8 and uint8 encodings of
+    the same codes have the same scores.
     """
 
     def __init__(
@@ -60,9 +60,9 @@ def fold(
         queries: ``(nq, d)`` or one ``(d,)``, float16, float32 or float64.
         calibration: the calibration that the codes were made with.
         metric: ``"dot"`` (default): dot product. ``"cosine"``: dot product with the query scaled
-            to length 1; the documents must have been scaled to length 1 before they were coded,
-            and the small change of length that coding makes is not corrected. ``"euclidean"``:
-            minus the squared distance, in squared units of the vectors, never over 0.
+            to length 1; the documents must have been scaled to length 1 before encoding; the small
+            change of length by encoding is not corrected. ``"euclidean"``: minus the squared
+            distance, in squared units of the vectors, at most 0.
 
     Returns:
         A `FoldedQuery`; higher scores are better under every metric.
@@ -79,8 +79,8 @@ def fold(
     if q.shape[1] != calibration.dim:
         raise DimensionError(calibration.dim, q.shape[1], what="queries")
     steps = calibration.steps.astype(np.float64)
-    # Codes are counted from the middle of the range, so that sums and their rounding errors stay
-    # small; in a constant dimension from the first code, which all values in range have.
+    # Codes are relative to the middle of the range, so that sums and their rounding errors stay
+    # small; in a constant dimension to the first code, which all values in range have.
     centre = np.where(calibration.half > 0, 0, -128)
     origin = calibration.lo.astype(np.float64) + (centre + 128 + calibration.half) * steps
     if metric == "euclidean":

@@ -12,8 +12,8 @@ from qadapt.codecs.blocks import BLOCK_BYTES, Array, finite_blocks, rows_in, wor
 from qadapt.codecs.calibration import Calibration
 from qadapt.errors import DimensionError, InputError
 
-# Ranges are repeated side by side up to this many values, so that short rows are handled in long
-# runs: per-row overhead is what limits numpy at a few hundred dimensions.
+# Ranges are repeated up to this number of values, so that numpy processes several short rows per
+# call: at a few hundred dimensions, overhead per row dominates.
 _LANES = 16 * 1024
 
 
@@ -24,9 +24,9 @@ def encode(
 
     They are uint8, or int8 (the same minus 128) if ``signed``.
 
-    The division stays a division, because a product with 1 / step gives other codes. Clipping
-    comes first and the cast to uint8 does the floor: 0 and 255 are whole numbers, so
-    ``floor(clip(v)) == clip(floor(v))``, and dropping the fraction of a value >= 0 is its floor.
+    It must be a division, because a product with 1 / step results in other codes. Values are
+    clipped first, and the cast to uint8 computes the floor: ``floor(clip(v)) == clip(floor(v))``
+    for the integers 0 and 255, and truncating a value >= 0 is its floor.
     """
     n, dim = x.shape
     dtype = work_dtype(x)
@@ -47,7 +47,7 @@ def encode(
 
 
 def _buckets(flat: Array, lo: Array, steps: Array, *, out: Array) -> None:
-    """``(flat - lo) / steps`` for rows laid end to end, with the ranges repeated likewise."""
+    """``(flat - lo) / steps`` for concatenated rows and repeated ranges."""
     whole = flat.size - flat.size % lo.size
     with np.errstate(over="ignore"):  # far out of range: infinity clips to the last bucket
         for start, stop, width in ((0, whole, lo.size), (whole, flat.size, flat.size - whole)):
@@ -68,7 +68,7 @@ def require_codes(codes: npt.ArrayLike, dim: int, ndim: tuple[int, ...]) -> Arra
     if array.ndim not in ndim:
         raise InputError(
             f"codes have the shape {array.shape}",
-            hint=f"give {' or '.join(map(str, ndim))} axes, dimensions last",
+            hint=f"pass {' or '.join(map(str, ndim))} axes, dimensions last",
         )
     if array.shape[-1] != dim:
         raise DimensionError(dim, array.shape[-1], what="codes")
@@ -78,16 +78,16 @@ def require_codes(codes: npt.ArrayLike, dim: int, ndim: tuple[int, ...]) -> Arra
 def dequantize(
     codes: npt.ArrayLike, calibration: Calibration, *, half_step: bool = True
 ) -> npt.NDArray[np.float32]:
-    """The vectors that integer codes stand for.
+    """Decode integer codes to vectors.
 
-    A code is a bucket, not a point. With ``half_step`` the middle of the bucket is returned, which
-    halves the root mean square error; without it the lower edge, which is what
-    sentence-transformers 6.2 uses when it rescores. A dimension that was constant when calibrated
-    has no width, so its value is returned as it was, without a half step.
+    A code represents a bucket. With ``half_step``, the middle of the bucket is returned, which
+    halves the root mean square error; without it the lower edge, which sentence-transformers 6.2
+    uses for rescoring. A dimension that is constant in the calibration has no width, so its value
+    is returned without a half step.
 
     Args:
         codes: int8 or uint8, ``(n, d)`` or ``(d,)``; may be a memory map.
-        calibration: the calibration that the codes were made with.
+        calibration: calibration of the codes.
         half_step: middle (default) or lower edge of the bucket.
 
     Returns:

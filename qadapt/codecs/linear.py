@@ -10,7 +10,7 @@ import numpy.typing as npt
 from qadapt.codecs.blocks import BLOCK_BYTES, Array, rows_in
 from qadapt.errors import DimensionError
 
-# A product with a matrix gains more from long blocks than it loses by leaving the cache.
+# Matrix products are faster with long blocks, even if these exceed the cache.
 _BLOCK_BYTES = 2 * BLOCK_BYTES
 
 FloatArray = npt.NDArray[np.float32]
@@ -22,7 +22,7 @@ class LinearQuery(ABC):
     Args:
         weights: float32 ``(nq, d)``.
         bias: float32 ``(nq,)``, the part of the score that does not depend on the code.
-        squares: float32 ``(d,)``, or None where the score has no square term.
+        squares: float32 ``(d,)``, or None if the score has no square term.
     """
 
     def __init__(self, weights: Array, bias: Array, squares: Array | None = None) -> None:
@@ -41,7 +41,7 @@ class LinearQuery(ABC):
 
     @abstractmethod
     def _check(self, codes: npt.ArrayLike, ndim: int) -> Array:
-        """The codes, or an error that says what is wrong with them."""
+        """Check the codes, or raise an error."""
 
     @abstractmethod
     def _decode(self, codes: Array, out: FloatArray) -> None:
@@ -101,8 +101,8 @@ class LinearQuery(ABC):
                 block = array[q : q + group, c : c + step]
                 z = np.empty((*block.shape[:2], self.dim), dtype=np.float32)
                 self._decode(block, z)
-                # One dot product a pair and no matrix product, whose blocking gives equal rows
-                # scores that differ in the last digit: ties would not be in row order.
+                # One dot product per pair: with the blocking of a matrix product, scores of equal
+                # rows can differ in the last digit, so ties would not be in row order.
                 part = np.vecdot(z, weights)
                 if self._squares is not None:
                     part -= np.vecdot(np.square(z, out=z), self._squares)
@@ -111,5 +111,5 @@ class LinearQuery(ABC):
         return self._limit(scores)
 
     def _limit(self, scores: FloatArray) -> FloatArray:
-        """With a square term the score is minus a distance, which rounding can lift over 0."""
+        """Limit scores with a square term, which are negative distances, to at most 0."""
         return scores if self._squares is None else np.minimum(scores, 0, out=scores)

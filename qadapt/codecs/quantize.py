@@ -15,7 +15,7 @@ from qadapt.model.arrays import as_matrix
 
 Precision = Literal["int8", "uint8", "binary", "ubinary", "float16"]
 
-#: The words that `quantize` knows.
+#: Precisions that `quantize` supports.
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 
@@ -35,21 +35,21 @@ def quantize(
     computed in float64, all else in float32. Source:
     https://huggingface.co/blog/embedding-quantization
 
-    Two differences on purpose: NaN and infinity are refused (the reference maps them to some
-    code), and ranges are never taken from the vectors being coded, since codes of two batches
-    would then not be comparable. ``"float16"`` is a rounding, not part of the reference.
+    Two intentional differences: NaN and infinity are rejected (the reference converts them to a
+    code), and ranges are never computed from the vectors to encode, because codes of two batches
+    would not be comparable. ``"float16"`` is a rounding, not part of the reference.
 
     Args:
         x: ``(n, d)`` or ``(d,)``, float16, float32 or float64; may be a memory map, which is read
             block by block.
         precision: ``"int8"``, ``"uint8"``, ``"binary"``, ``"ubinary"`` or ``"float16"``.
         calibration: per-dimension ranges; required by int8 and uint8, not used by the others.
-        block_bytes: bytes of vectors handled at a time. Default 512 KiB. Beside the output,
-            memory use is a small multiple of this.
+        block_bytes: bytes of vectors per block. Default 512 KiB. Apart from the output, memory use
+        is a small multiple of this.
 
     Returns:
         int8 or uint8 ``(n, d)``; int8 or uint8 ``(n, ceil(d / 8))`` for binary and ubinary;
-        float16 ``(n, d)``. One vector in gives one row out, without the first axis.
+        float16 ``(n, d)``. For one vector, one row without the first axis.
 
     Raises:
         CalibrationError: int8 or uint8 without a calibration.
@@ -64,9 +64,9 @@ def quantize(
         if calibration is None:
             raise CalibrationError(
                 f"{precision} codes need per-dimension ranges, and no calibration was given",
-                hint="make one from a sample of at least 100 vectors with Calibration.fit(sample), "
-                "or from known ranges with Calibration.from_ranges(ranges), and save it with "
-                "the codes",
+                hint="create one from a sample of at least 100 vectors with "
+                "Calibration.fit(sample), or from known ranges with "
+                "Calibration.from_ranges(ranges), and save it with the codes",
             )
         if matrix.shape[1] != calibration.dim:
             raise DimensionError(calibration.dim, matrix.shape[1])

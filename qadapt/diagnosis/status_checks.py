@@ -75,7 +75,7 @@ def unobserved(context: CheckContext) -> list[Finding]:
         return []
     return [
         Finding(
-            "unseen",
+            "unverifiable",
             Severity.INFO,
             context.name,
             f"cannot verify whether {context.quantization} is active: {status.reason}",

@@ -84,7 +84,7 @@ def unnormalised_dot(context: CheckContext) -> list[Finding]:
     )
     return [
         Finding(
-            "unnormalised-dot",
+            "unnormalized-dot",
             Severity.WARNING if binary else Severity.INFO,
             context.name,
             message,

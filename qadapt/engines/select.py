@@ -48,7 +48,7 @@ def score_select(keys: Array, k: int) -> npt.NDArray[np.intp]:
 
     Args:
         keys: (m,) floats. NaN is never selected.
-        k: how many.
+        k: number of positions.
 
     Returns:
         Positions, ascending; fewer than ``k`` if there are fewer numbers. Among equal keys

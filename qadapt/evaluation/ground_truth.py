@@ -61,13 +61,13 @@ def queries_of(
                 f"the collection {collection!r} {what}, so nothing can be measured",
                 hint="write vectors first",
             )
-        source = f"{len(own)} of its own vectors, self-matches excluded"
+        source = f"{len(own)} of its vectors, self-matches excluded"
         return Queries(batch.vectors[name][there], tuple(own), source)
     from_file = isinstance(given, (str, os.PathLike))
     array = load_queries(given) if from_file else as_vectors(given, what="queries")
     check_queries(array, vector)
     if not len(array):
-        raise InputError("there are no queries to measure with", hint="give at least one query")
+        raise InputError("there are no queries to measure with", hint="pass at least one query")
     source = f"{len(array)} queries" + (f" from {os.fspath(given)}" if from_file else "")
     return Queries(array, (None,) * len(array), source)
 

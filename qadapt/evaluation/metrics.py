@@ -28,8 +28,8 @@ def places(
     """The rank of each hit in the ground truth, float64 ``(nq, k)``: 0 for the best, NaN if it is
     not correct.
 
-    Neighbors whose exact scores differ only by rounding can come in any order: a hit with such a
-    score takes the first of their ranks that is free.
+    Neighbors whose exact scores differ only by rounding can come in any order: a hit with one of
+    these scores has the first unused rank of them.
 
     Args:
         good: ``(nq, k)``, which hits are correct, see ``recall.is_correct``.

@@ -107,7 +107,7 @@ class EvaluationOptions:
         numbers = [("rows", self.rows), ("copy_rows", self.copy_rows)]
         for what, number in [*numbers, *(("concurrency", each) for each in self.concurrency)]:
             if number is not None and (not is_whole(number) or number < 1):
-                raise InputError(f"{what} must be a whole number from 1; got {number!r}")
+                raise InputError(f"{what} must be an integer from 1; got {number!r}")
         for what, limit in (
             ("seconds", self.seconds),
             ("timeout (--build-timeout)", self.timeout),
@@ -136,7 +136,7 @@ class EvaluationOptions:
             InputError: there is nothing to measure, or ``rows`` has no effect.
         """
         if not settings and not self.live:
-            raise InputError("there is nothing to measure", hint="give settings, or live=True")
+            raise InputError("there is nothing to measure", hint="pass settings, or live=True")
         measures_live = self.live or any(each.quantization is None for each in settings)
         refuse_pairs(
             (self.rows is not None and not measures_live, "rows (--rows)",
@@ -147,13 +147,13 @@ class EvaluationOptions:
         """Check the number of segments to simulate for a database.
 
         Raises:
-            InputError: not a whole number from 1, or the segments of this database contribute no
+            InputError: not an integer from 1, or the segments of this database contribute no
                 candidates.
             SpecError: an unknown database.
         """
         each = stores.profile(engine).traits.segment_candidates
         if isinstance(self.segments, bool) or self.segments < 1:
-            raise InputError(f"segments must be a whole number from 1; got {self.segments!r}")
+            raise InputError(f"segments must be an integer from 1; got {self.segments!r}")
         refuse_pairs(
             (self.segments != 1 and not each, "segments (--segments)",
              f"with the database {engine}", "its segments do not contribute candidates"),

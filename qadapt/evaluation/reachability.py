@@ -23,7 +23,7 @@ from qadapt.stores.base import OnProgress, Progress, SearchRequest, Store
 SAMPLE = 500
 K = 10
 BLOCK = 64
-# With codes, a row is near the top of its own results, but not always first.
+# With codes, a row is near the top of its results, but not always first.
 OVERSAMPLING = 4.0
 HNSW_ADVICE = (
     "delete these rows and write them again; overwriting a row with the same vector may not fix "

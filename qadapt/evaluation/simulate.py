@@ -111,7 +111,7 @@ def predict(
         quantization = setting.quantization
         if quantization is None:
             raise InputError(
-                "cannot simulate the live setting", hint="give a quantization, such as binary"
+                "cannot simulate the live setting", hint="pass a quantization, such as binary"
             )
         mapped = engine.map(quantization)
         start = Result(

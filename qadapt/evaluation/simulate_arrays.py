@@ -59,7 +59,7 @@ def simulate(
     options.check_segments(store)
     array = as_vectors(rows, what="rows")
     if not len(array):
-        raise InputError("there are no rows to simulate with", hint="give at least one row")
+        raise InputError("there are no rows to simulate with", hint="pass at least one row")
     vector = Vector(array.shape[1], Metric.of(metric))
     check_vectors(array, vector, what="rows")
     batch = Batch(range(len(array)), {"": array})
@@ -99,5 +99,5 @@ def _queries(array: Floats, given: Any, vector: Vector, seed: int) -> Queries:
     found = as_vectors(given, what="queries")
     check_queries(found, vector)
     if not len(found):
-        raise InputError("there are no queries to simulate with", hint="give at least one query")
+        raise InputError("there are no queries to simulate with", hint="pass at least one query")
     return Queries(found, (None,) * len(found), f"{len(found)} queries")

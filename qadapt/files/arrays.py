@@ -33,11 +33,11 @@ def ids_of(path: Path) -> Path:
 
 
 class Writer:
-    """Floats row by row, ids beside; a context manager.
+    """Writer of vectors and of the ids file; a context manager.
 
     Args:
-        rows: how many there will be, which the head of a ``.npy`` says first.
-        fvecs: each row behind its dimensions as int32, as ANN benchmarks have it.
+        rows: number of rows, which the header of a ``.npy`` contains.
+        fvecs: write the number of dimensions as int32 before each row, as in ANN benchmarks.
     """
 
     def __init__(self, path: Path, ids: Path, rows: int, dim: int, *, fvecs: bool) -> None:
@@ -56,8 +56,8 @@ class Writer:
         self._ids.close()
         if kind is None and not self._fvecs and self._seen != self._rows:
             raise InputError(
-                f"{self._rows:,} rows were counted, but {self._seen:,} were read",
-                hint="rows were written during the export: export to Parquet, or stop the writers",
+                f"{self._rows:,} rows were expected, but {self._seen:,} were read",
+                hint="rows were written during the export: stop the writers, or export to Parquet",
             )
 
     def write(self, keys: Sequence[Id], rows: Floats) -> None:
@@ -72,10 +72,10 @@ class Writer:
 
 
 def open_rows(path: Path) -> Floats:
-    """The rows of a file, mapped and not read: float32 ``(n, d)``.
+    """Map the rows of a file into memory: float32 ``(n, d)``.
 
     Raises:
-        InputError: no such file, or not of numbers.
+        InputError: the file does not exist, or does not contain numbers.
     """
     try:
         if path.suffix == ".fvecs":
@@ -119,10 +119,10 @@ def _fvecs(path: Path) -> Floats:
 
 
 class Arrays:
-    """A ``.npy`` or ``.fvecs`` file to import, with the ids beside it.
+    """``.npy`` or ``.fvecs`` file to import, with its ids file.
 
     Raises:
-        InputError: the file cannot be read, or its ids cannot.
+        InputError: the file or its ids file cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -138,7 +138,7 @@ class Arrays:
         self._beside = ids_of(path)
 
     def pages(self, page: int, row_errors: RowErrors, seen: IdSet | None = None) -> Iterator[Batch]:
-        """The rows in pages; see ``reading.Parquet.pages``."""
+        """Read the rows in pages; see ``reading.Parquet.pages``."""
         start = 0
         for keys in self.keys(page, row_errors):
             raw = self._rows[start : start + len(keys)]
@@ -153,7 +153,7 @@ class Arrays:
             yield Batch(keys, {"": floats})
 
     def keys(self, page: int, row_errors: RowErrors | None = None) -> Iterator[list[Id]]:
-        """The ids alone, in pages: those beside, else the numbers of the rows."""
+        """Read only the ids, in pages: from the ids file, or row numbers."""
         if not self._beside.exists():
             for start in range(0, self.rows, page):
                 yield list(range(start, min(start + page, self.rows)))

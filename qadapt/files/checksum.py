@@ -1,9 +1,8 @@
 """Checksum of a complete Parquet file, stored in the file.
 
-Checksums of pages do not cover the headers of pages, nor the footer with the schema and the
-metadata. So qadapt puts one more between the last page and the footer, where no reader looks: 8
-bytes that say so, and BLAKE2b of all bytes before it and after it. Whoever rewrites the file writes
-another footer and leaves it out.
+Checksums of pages cover neither the page headers nor the footer with the schema and the metadata.
+So qadapt stores another one between the last page and the footer, which readers skip: 8 bytes as a
+marker, and BLAKE2b of all bytes before and after it. A program that rewrites the file omits it.
 
     pages | QADAPT01 | 32 bytes | footer | length of the footer, 4 bytes | PAR1
 """
@@ -20,12 +19,12 @@ from qadapt.errors import IntegrityError
 MARK = b"QADAPT01"
 _DIGEST = 32
 _SIZE = len(MARK) + _DIGEST
-_TAIL = 8  # the length of the footer, and PAR1
+_TAIL = 8  # length of the footer, and PAR1
 _BLOCK = 1 << 20
 
 
 def seal(path: Path) -> None:
-    """Put the checksum into a Parquet file that was just written."""
+    """Insert the checksum into a Parquet file."""
     with path.open("r+b") as file:
         start, end = _footer(file)
         file.seek(start)
@@ -36,7 +35,7 @@ def seal(path: Path) -> None:
 
 
 def check(path: Path) -> None:
-    """Compare a Parquet file with its checksum; one without has nothing to compare.
+    """Compare a Parquet file with its checksum, if it has one.
 
     Raises:
         IntegrityError: the file is damaged.
@@ -45,7 +44,7 @@ def check(path: Path) -> None:
         try:
             start, end = _footer(file)
         except ValueError:
-            return  # not whole, which reading it tells
+            return  # truncated, which the reader reports
         file.seek(max(0, start - _SIZE))
         head = file.read(_SIZE)
         if start < _SIZE or not head.startswith(MARK):
@@ -59,10 +58,10 @@ def check(path: Path) -> None:
 
 
 def _footer(file: BinaryIO) -> tuple[int, int]:
-    """Where the footer begins, and the end of the file.
+    """Offsets of the footer and of the end of the file.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no footer.
     """
     end = file.seek(0, os.SEEK_END)
     if end < 2 * _TAIL:
@@ -76,7 +75,7 @@ def _footer(file: BinaryIO) -> tuple[int, int]:
 
 
 def _digest(file: BinaryIO, stop: int, footer: bytes) -> bytes:
-    """Of the first ``stop`` bytes and the footer."""
+    """Checksum of the first ``stop`` bytes and the footer."""
     made = blake2b(digest_size=_DIGEST)
     file.seek(0)
     left = stop

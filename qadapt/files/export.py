@@ -28,14 +28,15 @@ FORMATS = (".parquet", ".npy", ".fvecs")
 
 @dataclass(frozen=True)
 class Exported(Serializable):
-    """What was written.
+    """Result of an export.
 
     Attributes:
         path: the file.
-        rows, bytes: of it.
-        vectors: names.
-        missing: rows that lack the vector and are not in a ``.npy`` or ``.fvecs``.
-        hidden: rows that the store counts and does not give, because another row has their id.
+        rows, bytes: its size.
+        vectors: names of the vectors.
+        missing: number of rows without the vector, which a ``.npy`` or ``.fvecs`` omits.
+        hidden: number of rows that the database counts but does not return, because another row has
+        the same id.
         hidden_ids: some of these ids.
     """
 
@@ -56,17 +57,17 @@ def export_file(
     overwrite: bool = False,
     progress: OnProgress | None = None,
 ) -> Exported:
-    """Write a collection to ``FILE.parquet``, or the floats of one vector to ``.npy``, ``.fvecs``.
+    """Write a collection to ``FILE.parquet``, or one vector to ``.npy`` or ``.fvecs``.
 
-    Rows are written as they really are: ids and payloads of an earlier migration are taken home.
+    Ids and payloads that an earlier migration converted are restored.
 
     Args:
         source: ``"URL#collection"``, a ``Collection``, or ``(Database, name)``.
-        vector: its name, for ``.npy`` and ``.fvecs`` of a collection with several; all go into a
-            ``.parquet``.
+        vector: name of the vector for ``.npy`` and ``.fvecs``; optional if there is only one. A
+        ``.parquet`` contains all vectors.
 
     Raises:
-        InputError: another ending, or a file that is there already.
+        InputError: unsupported file type, or the file exists.
         NotFoundError, MissingExtraError
     """
     file = Path(path)
@@ -93,7 +94,7 @@ def export_file(
 
 
 def _refuse_repeated(end: Endpoint, progress: OnProgress) -> None:
-    """Refuse tenants or partitions that have the same ids: ids must be unique in a file.
+    """Reject tenants or partitions with common ids: ids must be unique in a file.
 
     Raises:
         InputError
@@ -117,10 +118,10 @@ def _refuse_repeated(end: Endpoint, progress: OnProgress) -> None:
 
 @contextmanager
 def whole(*paths: Path) -> Iterator[list[Path]]:
-    """Other names to write to; they become ``paths`` at the end, or are gone.
+    """Temporary paths that are renamed to ``paths`` at the end, or deleted after an error.
 
-    The first path is the last to appear. A process that is killed in between leaves no file of
-    vectors without its ids, or with those of an earlier export.
+    The first path is renamed last, so a killed process leaves no vector file without its ids or
+    with those of an earlier export.
     """
     for path in paths:
         remove_leftovers(path.parent, f".{path.name}.")
@@ -161,7 +162,7 @@ def _parquet(end: Endpoint, info: CollectionInfo, file: Path, progress: OnProgre
     more = extra_vectors.of_source(end)
     head = parquet_writer.Head(
         collection=end.name,
-        # Sorted: an engine may tell its vectors in another order each time.
+        # Sorted, because engines do not return vectors in a fixed order.
         vectors={
             name: info.vectors[name].vector for name in sorted(info.vectors) if name not in more
         },
@@ -186,7 +187,7 @@ def _parquet(end: Endpoint, info: CollectionInfo, file: Path, progress: OnProgre
 
 
 def _id_kind(end: Endpoint, progress: OnProgress) -> parquet_writer.IdKind:
-    """Of which kinds the ids are; all are read for it, without vectors."""
+    """Determine the types of the ids; reads all ids, without vectors."""
     kinds: set[str] = set()
     count = 0
     for page in end.store.read(end.name, ReadRequest(vectors=(), page=PAGE)):
@@ -207,7 +208,7 @@ def _id_kind(end: Endpoint, progress: OnProgress) -> parquet_writer.IdKind:
 
 
 def _calibration(end: Endpoint, info: CollectionInfo) -> dict[str, Any]:
-    """Ranges of our own codes, where they are in force."""
+    """Calibrations of client-side codes that are in use."""
     found = {}
     for name, each in info.vectors.items():
         if each.quantized_by == "qadapt" and each.status.state is not State.IGNORED:

@@ -3,7 +3,7 @@
     sparse:NAME   list<struct<index: uint32, value: float32>>, indices ascending
     multi:NAME    list<fixed_size_list<float32>[dim]>, at least one row
 
-Null where a row has none; a sparse vector without entries is an empty list.
+Null if a row has none; a sparse vector without entries is an empty list.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LOSSES = {"sparse": "sparse-vectors", "multi": "multivectors"}
 
 
 def of_source(end: Endpoint) -> dict[str, ExtraVector]:
-    """Those of a collection that a file can hold; without a row there may be no dimension."""
+    """Extra vectors that a file supports; without rows, a dimension may be unknown."""
     found = end.store.collection_schema(end.name).extras
     return {
         name: each for name, each in found.items() if each.kind == "sparse" or each.dim is not None
@@ -30,12 +30,12 @@ def of_source(end: Endpoint) -> dict[str, ExtraVector]:
 
 
 def column(name: str, extra: ExtraVector) -> str:
-    """The column of an extra vector."""
+    """Column name of an extra vector."""
     return f"{extra.kind}:{name}"
 
 
 def kind(arrow: Any, extra: ExtraVector) -> Any:
-    """The type of its column."""
+    """Arrow type of its column."""
     if extra.kind == "sparse":
         fields = [("index", arrow.uint32()), ("value", arrow.float32())]
         return arrow.list_(arrow.struct(fields))
@@ -43,7 +43,7 @@ def kind(arrow: Any, extra: ExtraVector) -> Any:
 
 
 def of_type(arrow: Any, word: str, kind: Any) -> ExtraVector | None:
-    """The extra vector of a column by its name and type; None for none."""
+    """Extra vector of a column, by name and type; None if it is another column."""
     types = arrow.types
     if word not in LOSSES or not (types.is_list(kind) or types.is_large_list(kind)):
         return None
@@ -56,7 +56,7 @@ def of_type(arrow: Any, word: str, kind: Any) -> ExtraVector | None:
 
 
 def to_arrow(arrow: Any, ragged: RaggedArray, extra: ExtraVector) -> Any:
-    """The column of a page."""
+    """Convert the values of a page to a column."""
     values = arrow.array(np.ascontiguousarray(ragged.values).reshape(-1))
     if extra.kind == "sparse":
         names = ["index", "value"]
@@ -70,7 +70,7 @@ def to_arrow(arrow: Any, ragged: RaggedArray, extra: ExtraVector) -> Any:
 
 
 def from_arrow(array: Any, extra: ExtraVector) -> RaggedArray:
-    """A page of a column."""
+    """Convert a column of a page to values."""
     lengths = np.asarray(array.value_lengths().fill_null(0), dtype=np.int64)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     missing = np.asarray(array.is_null(), dtype=np.bool_)
@@ -96,15 +96,14 @@ def plan_extras(
     created: bool,
     allow: frozenset[str],
 ) -> CollectionSchema:
-    """What the target is created with, or has.
+    """Select the extra vectors that the target has or is created with.
 
     Args:
-        family: the words of ``Extra.native`` in the file.
-        vectors: the dense ones.
-        created: whether the collection is to be made.
+        family: family of the native settings (``Extra.native``) in the file.
+        vectors: dense vectors. created: whether the import creates the collection.
 
     Raises:
-        UnsupportedError: it cannot have some of them, and that is not allowed.
+        UnsupportedError: some are not supported and not allowed to be omitted.
     """
     if family != (end.store.profile.family):
         extras = {name: each.replace(native={}) for name, each in extras.items()}

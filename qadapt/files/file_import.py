@@ -60,19 +60,19 @@ LOSSES = (*extra_vectors.LOSSES.values(), MISSING)
 
 @dataclass(frozen=True)
 class Imported(Serializable):
-    """What was read, and what became of it.
+    """Result of an import.
 
     Attributes:
         collection: its name.
-        rows: written.
-        created: whether the collection was made.
-        mapped: ids that became UUIDs.
-        quantization: what the target was asked for, by vector.
-        match: how near that comes to what the file says.
-        status: what was seen of it.
-        columns: of a ``.parquet``, the column of the ids (``id``, unless rows were numbered) and
-            of each vector (``vector`` or ``vector:NAME``).
-        entries: columns that became entries of the payload.
+        rows: number of rows written.
+        created: whether the collection was created.
+        mapped: number of ids that were converted to UUIDs.
+        quantization: requested quantization, by vector.
+        match: match with the quantization of the file.
+        status: verified status.
+        columns: columns of a ``.parquet``: of the ids (``id``, unless rows were numbered) and of
+        each vector (``vector`` or ``vector:NAME``).
+        entries: columns that became payload fields.
     """
 
     collection: str
@@ -102,31 +102,31 @@ def import_file(
 ) -> Imported:
     """Read ``FILE.parquet``, ``.npy`` or ``.fvecs`` into a collection.
 
-    All of the file is read and looked at before anything is written. Rows are upserted by their
-    ids, so that doing it twice does the same as once. When it fails, a collection that it made is
-    removed; of one that was there before, the error tells which rows were written.
+    The whole file is checked before anything is written. Rows are upserted by id, so an import can
+    be repeated. A failed import removes the collection if it created it; for an existing
+    collection, the error names the rows that were written.
 
     Args:
-        target: ``"URL#collection"`` or ``(Database, name)``; the name is that of the file, or the
-            one in it, where none is given.
-        id: the column of ids of a ``.parquet``: whole numbers, text, or 16 bytes of a UUID.
-            By default ``id``, else the index of a DataFrame.
-        vectors: the columns of vectors of a ``.parquet``: one, several, or ``{vector name:
+        target: ``"URL#collection"`` or ``(Database, name)``; default name: that in the file, or
+        that of the file.
+        id: column of the ids in a ``.parquet``: integers, text, or 16 bytes of a UUID. Default:
+        ``id``, or the index of a DataFrame.
+        vectors: columns of vectors in a ``.parquet``: one, several, or ``{vector name:
             column}``. A column ``vector`` becomes the unnamed vector, ``vector:NAME`` the vector
-            ``NAME``, any other the vector of its own name. By default those two, and lists of
-            floats of a fixed size; else the only column of lists of floats.
-        number_rows: ids are the numbers of the rows, from 0.
-        metric: for files that do not say theirs; cosine by default.
-        quantization: of all vectors; what the file says, translated, where none is given.
-        add: write to a collection that is there already.
-        allow: ``sparse-vectors`` or ``multivectors``, to leave out those that the target lacks;
-            ``missing-vectors``, for rows of somebody else's file without a vector.
+            ``NAME``, any other a vector with the name of the column. Default: these two and lists
+            of floats of a fixed size, or the only column of lists of floats.
+        number_rows: use row numbers, from 0, as ids.
+        metric: metric, if the file does not contain it; cosine by default.
+        quantization: quantization of all vectors; default: that of the file.
+        add: add rows to an existing collection.
+        allow: ``sparse-vectors`` or ``multivectors`` omit those that the target does not support;
+        ``missing-vectors`` accepts rows without a vector in files of other programs.
         timeout: seconds for building the quantization.
 
     Raises:
-        AlreadyExistsError: there is such a collection and ``add`` is False.
-        InputError: no such file; columns that cannot be told; rows that cannot be imported.
-        IntegrityError: a file of qadapt's that is damaged.
+        AlreadyExistsError: the collection exists and ``add`` is False.
+        InputError: the file does not exist, columns are ambiguous, or rows cannot be imported.
+        IntegrityError: a file written by qadapt is damaged.
         MissingExtraError, UnsupportedError
     """
     file = Path(path)
@@ -135,7 +135,7 @@ def import_file(
     if file.is_dir():
         raise InputError(
             f"{file} is a folder",
-            hint="import its files separately, all but the first with --add",
+            hint="import its files one at a time, all but the first with --add",
         )
     if not file.is_file():
         raise InputError(
@@ -170,7 +170,7 @@ def _refuse_columns(file: Path, asked: ColumnChoice) -> None:
         (asked.vectors is not None and other, "vectors (--vectors)", f"with a {file.suffix} file",
          why),
         (asked.number_rows and other, "number_rows (--number-rows)", f"with a {file.suffix} file",
-         "its rows are numbered where there is no FILE.ids"),
+         "without FILE.ids, rows are numbered"),
         (asked.number_rows and asked.id is not None, "number_rows (--number-rows)",
          "with id (--id)", "both determine the ids"),
     )  # fmt: skip
@@ -193,7 +193,7 @@ def _state(file: Path) -> tuple[int, int]:
 
 @dataclass
 class _Import:
-    """One import, of a file that was looked at."""
+    """Import of a checked file."""
 
     source: Source
     head: Head
@@ -208,7 +208,7 @@ class _Import:
     mapped: int = 0
 
     def run(self, zeros: Zeros, state: tuple[int, int]) -> Imported:
-        """Write, build the codes, and tell."""
+        """Write the rows, build the codes, and return the result."""
         end, head = self.end, self.head
         unfinished_imports.sweep(end, self.source)
         created = not end.exists
@@ -241,7 +241,7 @@ class _Import:
 
     @contextmanager
     def _whole_or_not(self, *, created: bool) -> Iterator[None]:
-        """Whatever fails inside, a collection that was made goes again."""
+        """Remove the created collection if the block fails."""
         end = self.end
         if not created:
             try:
@@ -264,7 +264,7 @@ class _Import:
         unfinished_imports.finished(end)
 
     def _written(self) -> str:
-        """What an existing collection got of the file."""
+        """Describe the rows that were written to an existing collection."""
         name = repr(self.end.name)
         if not self.rows:
             return f"nothing was written to {name}"
@@ -277,7 +277,7 @@ class _Import:
         end = self.end
         row_errors = RowErrors()
         for page in self.source.pages(PAGE, row_errors):
-            row_errors.refuse(self.source.path)  # what the survey did not see: the file was changed
+            row_errors.refuse(self.source.path)  # not found by the survey: the file was changed
             refused = write_bisecting(
                 page, codec, lambda rows: write_rows(end.store, end.name, rows), {REJECTED}
             )
@@ -288,7 +288,7 @@ class _Import:
             self.progress(Progress("importing", self.rows, self.source.rows))
 
     def _unfit(self, page: Batch, refused: Mapping[Id, str]) -> InputError:
-        """The error for rows of a page that the target cannot hold."""
+        """Error for rows of a page that the target does not support."""
         numbers = {key: self.rows + at for at, key in enumerate(page.ids) if key in refused}
         key = next(iter(numbers))
         self.rows += len(page) - len(refused)
@@ -300,7 +300,7 @@ class _Import:
         )
 
     def _coded(self, codec: RowCodec, *, created: bool) -> Imported:
-        """Build codes as they were asked for, or as the file says."""
+        """Build the requested quantization, or that of the file."""
         end, head = self.end, self.head
         wanted: dict[str, Quantization] = {}
         matches: dict[str, Match] = {}
@@ -333,7 +333,7 @@ def _then(hint: str | None, reported: str) -> str:
 
 
 def _taken_back(end: Endpoint) -> str:
-    """Remove what was made; what there is to tell of it."""
+    """Remove the created collection, and describe the result."""
     try:
         unfinished_imports.remove(end)
     except QadaptError as error:
@@ -368,7 +368,7 @@ def _columns(source: Source) -> tuple[dict[str, str], tuple[str, ...]]:
 
 
 def _refuse_metric(asked: Metric | str | None, info: CollectionInfo) -> None:
-    """Refuse another metric than that of a collection which was there already."""
+    """Reject a metric that differs from that of an existing collection."""
     if asked is None:
         return
     for name, each in info.vectors.items():

@@ -1,4 +1,4 @@
-"""Arrow columns as ids and as vectors, what is wrong with them noted by row."""
+"""Conversion of Arrow columns to ids and vectors; errors are collected by row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def check_id_type(arrow: Any, kind: Any, label: str) -> None:
-    """Refuse a column that cannot be ids.
+    """Reject a column that cannot contain ids.
 
     Raises:
         InputError
@@ -31,9 +31,8 @@ def check_id_type(arrow: Any, kind: Any, label: str) -> None:
     fits = types.is_integer(kind) or types.is_decimal(kind) or types.is_null(kind)
     if not fits and not is_text(arrow, kind) and not is_binary(arrow, kind):
         raise InputError(
-            f"column {label!r} of the type {kind} cannot contain ids, which are whole numbers, "
-            "text, or 16 bytes of a UUID",
-            hint="use another column (--id COLUMN), or cast this one",
+            f"column {label!r} of the type {kind} cannot contain ids",
+            hint="use another column (--id COLUMN), or cast it to integers, text, or 16-byte UUIDs",
         )
 
 
@@ -46,11 +45,11 @@ def ids(
     *,
     json_text: bool = False,
 ) -> list[Id]:
-    """The ids of a page; a row without a good one gets its number, and is a fault.
+    """Read the ids of a page; an invalid id is replaced by the row number and reported.
 
     Args:
-        rows: int64 ``(n,)``, the rows of the file.
-        json_text: each is JSON text, as qadapt writes mixed ids.
+        rows: row numbers in the file, int64 ``(n,)``.
+        json_text: ids are JSON text, as qadapt writes mixed ids.
     """
     array = plain(arrow, array)
     kind = array.type
@@ -105,7 +104,7 @@ def _of_json(listed: list[Any], label: str, rows: Rows, row_errors: RowErrors) -
 
 
 def numbers_of(arrow: Any, kind: Any) -> Any:
-    """The type of the numbers in a list's type; None where it is no list of numbers."""
+    """Number type of a list type; None if it is not a list of numbers."""
     kind = _value_type(arrow, kind)
     if not is_list(arrow, kind):
         return None
@@ -116,13 +115,13 @@ def numbers_of(arrow: Any, kind: Any) -> Any:
 
 
 def dim_of(arrow: Any, kind: Any) -> int | None:
-    """Dimensions that a type says; None where each row has its own length."""
+    """Dimensions of a list type; None if its lists have variable lengths."""
     kind = _value_type(arrow, kind)
     return int(kind.list_size) if arrow.types.is_fixed_size_list(kind) else None
 
 
 def first_length(arrow: Any, array: Any) -> int | None:
-    """The length of the first list that is not null and not empty; None for none."""
+    """Length of the first list that is neither null nor empty; None if there is none."""
     counted = lengths(arrow, plain(arrow, array))
     there = np.flatnonzero(counted)
     return int(counted[there[0]]) if len(there) else None
@@ -131,9 +130,9 @@ def first_length(arrow: Any, array: Any) -> int | None:
 def vectors(
     arrow: Any, array: Any, dim: int, label: str, rows: Rows, row_errors: RowErrors
 ) -> tuple[Floats, Mask]:
-    """The vectors of a page, float32 ``(n, dim)``, and which are null, bool ``(n,)``.
+    """Read the vectors of a page, float32 ``(n, dim)``, and a mask of nulls, bool ``(n,)``.
 
-    Rows that are wrong are 0, and faults.
+    Invalid rows become 0 and are reported.
     """
     array = plain(arrow, array)
     absent = np.asarray(array.is_null(), dtype=np.bool_)
@@ -166,7 +165,7 @@ def vectors(
 
 
 def _value_type(arrow: Any, kind: Any) -> Any:
-    """The type of the values themselves (see ``values.plain``)."""
+    """Type of the decoded values (see ``values.plain``)."""
     if isinstance(kind, arrow.BaseExtensionType):
         return arrow.string() if kind.extension_name == "arrow.uuid" else kind.storage_type
     if arrow.types.is_dictionary(kind):

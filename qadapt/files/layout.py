@@ -1,4 +1,4 @@
-"""Which columns of a Parquet file are ids, vectors and payload: ours, or somebody else's."""
+"""Layout of a Parquet file of qadapt or of another program: ids, vectors and payload."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ID, PAYLOAD = "id", "payload"
 _ENTRY = "payload."
 _VECTOR = "vector"
 _NAMED = "vector:"
-# The index of a DataFrame that has no name, as pandas writes it.
+# Name that pandas gives to an unnamed index of a DataFrame.
 _INDEX = re.compile(r"__index_level_\d+__")
 
 VectorColumns = str | Sequence[str] | Mapping[str, str]
@@ -26,14 +26,14 @@ VectorColumns = str | Sequence[str] | Mapping[str, str]
 
 @dataclass(frozen=True)
 class Layout:
-    """What each column is.
+    """Roles of the columns.
 
     Attributes:
-        id: the column of ids; None where rows are numbered.
-        vectors: the column of each vector, by its name.
-        extras: the column of each sparse vector and multivector, by its name.
-        document: the column with whole payloads, as JSON text or as a struct; None for none.
-        entries: the column of each entry of the payload.
+        id: column of the ids; None if rows are numbered.
+        vectors: column of each vector, by name.
+        extras: column of each sparse vector and multivector, by name.
+        document: column of whole payloads, as JSON text or as a struct; None if there is none.
+        entries: column of each payload field.
     """
 
     id: str | None
@@ -44,19 +44,19 @@ class Layout:
 
     @property
     def wanted(self) -> list[str]:
-        """All columns that are read."""
+        """Names of all columns to read."""
         single = [each for each in (self.id, self.document) if each is not None]
         return [*single, *self.vectors.values(), *self.extras.values(), *self.entries.values()]
 
 
 @dataclass(frozen=True)
 class ColumnChoice:
-    """What a caller says of the columns.
+    """Roles of columns given by the caller.
 
     Attributes:
-        id: the column of ids.
+        id: column of the ids.
         vectors: columns of vectors: one, several, or ``{vector name: column}``.
-        number_rows: ids are the numbers of the rows.
+        number_rows: use row numbers as ids.
     """
 
     id: str | None = None
@@ -75,16 +75,16 @@ def layout_of(
     ours: bool,
     document: bool,
 ) -> Layout:
-    """What the columns are.
+    """Determine the roles of the columns.
 
     Args:
-        known: names of the vectors that the metadata tells of.
+        known: names of the vectors in the metadata.
         more: sparse vectors and multivectors.
         ours: the file has qadapt's metadata.
-        document: the column ``payload`` holds whole payloads.
+        document: the column ``payload`` contains whole payloads.
 
     Raises:
-        InputError: no ids or no vectors, or several columns that could be.
+        InputError: ids or vectors are missing or ambiguous.
     """
     names = list(schema.names)
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -118,13 +118,13 @@ def layout_of(
 
 
 def column_of(name: str, there: Sequence[str]) -> str:
-    """The column of a vector that the metadata tells of."""
+    """Column of a vector in the metadata."""
     label = f"{_NAMED}{name}" if name else _VECTOR
     return label if label in there else name
 
 
 def vector_name(column: str) -> str:
-    """The vector that a column becomes: ``vector`` is the unnamed one, else its own name."""
+    """Name of the vector in a column: ``vector`` is the unnamed one."""
     return "" if column == _VECTOR else column.removeprefix(_NAMED)
 
 
@@ -132,14 +132,14 @@ def vector_name(column: str) -> str:
 
 
 def _index_columns(schema: Any) -> list[str]:
-    """Columns that were the index of a DataFrame."""
+    """Columns that contain the index of a DataFrame."""
     raw = (schema.metadata or {}).get(b"pandas")
     if raw is None:
         return []
     try:
         found = json.loads(raw)["index_columns"]
     except (ValueError, KeyError, TypeError):
-        return []  # somebody else's metadata, which nothing else here rests on
+        return []  # optional metadata of other programs
     return [each for each in found if isinstance(each, str) and each in schema.names]
 
 
@@ -174,15 +174,15 @@ def _chosen(arrow: Any, path: Path, schema: Any, given: VectorColumns) -> dict[s
             raise SpecError.unknown("column", column, schema.names, where=str(path))
         if id_and_vector_columns.numbers_of(arrow, schema.field(column).type) is None:
             raise InputError(
-                f"column {column!r} of {path} has the type {schema.field(column).type} and "
-                "cannot be vectors, which are lists of numbers",
+                f"column {column!r} of {path} has the type {schema.field(column).type} "
+                "and cannot contain vectors (lists of numbers)",
                 hint="use --vectors COLUMN to name a column of lists of numbers",
             )
     return dict(listed)
 
 
 def _pair(given: str, names: Sequence[str]) -> tuple[str, str]:
-    """A vector's name and its column: ``COLUMN``, or ``NAME=COLUMN``."""
+    """Split ``COLUMN`` or ``NAME=COLUMN`` into a vector name and its column."""
     name, equals, column = given.partition("=")
     if given in names or not equals:
         return vector_name(given), given
@@ -190,7 +190,7 @@ def _pair(given: str, names: Sequence[str]) -> tuple[str, str]:
 
 
 def _guessed(arrow: Any, path: Path, schema: Any, free: Sequence[str]) -> dict[str, str]:
-    """By name, else by type: lists of one size, else the one column of lists of floats."""
+    """Find vectors by name, or by type: fixed-size lists, or the only column of lists of floats."""
     lists = {
         name: kind
         for name in free
@@ -223,7 +223,7 @@ def _guessed(arrow: Any, path: Path, schema: Any, free: Sequence[str]) -> dict[s
 
 
 def is_document(arrow: Any, kind: Any) -> bool:
-    """Whether a column ``payload`` of a type may hold whole payloads."""
+    """Whether a column ``payload`` of this type can contain whole payloads."""
     return bool(is_text(arrow, kind) or arrow.types.is_struct(kind))
 
 
@@ -240,15 +240,15 @@ def _entries(
     found: dict[str, str] = {}
     for column in rest:
         if document and (column == PAYLOAD or column.startswith(_ENTRY)):
-            continue  # what qadapt writes beside ``payload`` are copies for other readers
+            continue  # copies for other readers that qadapt writes in addition to ``payload``
         if column in index and _INDEX.fullmatch(column):
-            continue  # numbers of rows in a DataFrame, not data
+            continue  # row numbers of a DataFrame, not data
         if (
             ours
             and (column == _VECTOR or column.startswith(_NAMED))
             and is_list(arrow, schema.field(column).type)
         ):
-            continue  # a vector that was not asked for
+            continue  # a vector that was not requested
         entry = column.removeprefix(_ENTRY)
         if entry in found:
             raise InputError(

@@ -1,8 +1,7 @@
-"""Reading Parquet in pages, as qadapt writes it and as others do.
+"""Reading of Parquet files of qadapt and of other programs, in pages.
 
-Vectors stay Arrow and numpy from end to end. What is wrong with rows is noted (``row_errors``);
-what
-is wrong with the file is raised.
+Vectors are processed as Arrow and numpy arrays. Errors of rows are collected (``row_errors``);
+errors of the file are raised.
 """
 
 from __future__ import annotations
@@ -25,20 +24,18 @@ from qadapt.files.row_errors import RowErrors
 from qadapt.migration.idset import IdSet
 from qadapt.model import Batch, ExtraVector, Id, Vector
 
-BUFFER = 1 << 20  # bytes that are read of a column at once, however large its row groups are
+BUFFER = 1 << 20  # bytes of a column that are read at once, independent of the size of row groups
 
 
 class Parquet:
-    """A Parquet file to import.
+    """Parquet file to import.
 
     Args:
-        missing_vectors: rows may lack a vector; where they may not, null is a fault. They always
-        may in a
-            file of qadapt's.
+        missing_vectors: accept rows without a vector; always accepted in a file of qadapt.
 
     Raises:
-        InputError: no Parquet file, or one whose columns cannot be told.
-        IntegrityError: a file of qadapt's that is damaged.
+        InputError: not a Parquet file, or its columns are ambiguous.
+        IntegrityError: a file written by qadapt is damaged.
         MissingExtraError: pyarrow is not installed.
     """
 
@@ -64,10 +61,10 @@ class Parquet:
                     for name, column in self.layout.vectors.items()}  # fmt: skip
         self.head = self._head(known, dims, more)
 
-    # -- what it is ------------------------------------------------------------------------------
+    # -- schema --------------------------------------------------------------------------------
 
     def _known(self, schema: Any) -> Head | None:
-        """What a file of qadapt's says of itself."""
+        """Read the metadata of a file of qadapt."""
         raw = (schema.metadata or {}).get(META)
         if raw is None:
             return None
@@ -96,7 +93,7 @@ class Parquet:
         return known.replace(vectors=reported)
 
     def _guessed_extras(self, schema: Any) -> dict[str, ExtraVector]:
-        """Sparse vectors and multivectors of a file of qadapt's that others wrote again."""
+        """Sparse vectors and multivectors of a file of qadapt that another program rewrote."""
         found = {}
         for field in schema:
             kind, _, name = field.name.partition(":")
@@ -106,8 +103,7 @@ class Parquet:
         return found
 
     def _has_documents(self, file: Any, schema: Any) -> bool:
-        """Whether the column ``payload`` holds whole payloads: a struct, or text that is JSON of
-        an object in the first row that has any."""
+        """Whether the column ``payload`` contains whole payloads (a struct or JSON objects)."""
         if PAYLOAD not in schema.names:
             return False
         kind = schema.field(PAYLOAD).type
@@ -138,10 +134,10 @@ class Parquet:
     # -- rows ------------------------------------------------------------------------------------
 
     def pages(self, page: int, row_errors: RowErrors, seen: IdSet | None = None) -> Iterator[Batch]:
-        """The rows in pages; a row with a fault comes with numbers that mean nothing.
+        """Read the rows in pages; the values of invalid rows are undefined.
 
         Args:
-            seen: takes in the ids; those that occur twice are no fault of a page then.
+            seen: collects the ids; duplicate ids are then not reported per page.
         """
         start = 0
         with self._opened() as file:
@@ -156,7 +152,7 @@ class Parquet:
             )
 
     def keys(self, page: int) -> Iterator[list[Id]]:
-        """The ids alone, in pages."""
+        """Read only the ids, in pages."""
         start = 0
         wanted = [] if self.layout.id is None else [self.layout.id]
         with self._opened() as file:
@@ -238,10 +234,10 @@ class Parquet:
             yield file
 
     def _batches(self, file: Any, wanted: Sequence[str], page: int) -> Iterator[Any]:
-        """Batches with these columns, and perhaps others.
+        """Read batches with these columns, and possibly others.
 
-        pyarrow takes a name as the beginning of a path, so that ``payload`` brings
-        ``payload.title`` too; who wants a column takes it by its own name.
+        pyarrow treats a name as the prefix of a path, so ``payload`` also selects
+        ``payload.title``; callers select a column by its exact name.
         """
         batches = file.iter_batches(batch_size=page, columns=list(wanted))
         while True:
@@ -264,7 +260,7 @@ class Parquet:
 
 
 def _object(text: Any) -> dict[str, Any] | None:
-    """The object of a JSON text; None for anything else."""
+    """Parse a JSON object; None for any other text."""
     try:
         found = json.loads(text)
     except (ValueError, TypeError, RecursionError):
@@ -273,7 +269,7 @@ def _object(text: Any) -> dict[str, Any] | None:
 
 
 def apart(keys: Sequence[Any]) -> list[Any]:
-    """The ids, no two alike: a page with one twice is looked at, and not written."""
+    """Make duplicate ids unique, so that the page can be checked; it is not written."""
     if len(set(keys)) == len(keys):
         return list(keys)
     seen: set[Any] = set()

@@ -1,10 +1,10 @@
-"""Writing Parquet: ids, vectors as lists of a fixed size, the payload, and what the collection is.
+"""Writing of Parquet files: ids, vectors as fixed-size lists, payload, and collection metadata.
 
     id        int64, uint64, or string; mixed ids as JSON text (the metadata says which)
-    vector    fixed_size_list<float32>[dim], null where a row lacks it; vector:NAME for named ones
+    vector    fixed_size_list<float32>[dim], null if a row lacks it; vector:NAME for named ones
     sparse:NAME, multi:NAME    see ``files.extras``
-    payload   JSON text, exact; beside it, for other readers, a column of its own for each entry
-              that has one plain type in the first page: payload.NAME
+    payload   JSON text, exact; for other readers also one column per field with a single plain
+              type in the first page: payload.NAME
 
 The metadata ``qadapt`` of the schema is the JSON of ``Head``: vectors, quantization, calibration.
 Each page has a checksum, and the whole file one more (``seal``).
@@ -32,17 +32,17 @@ _PLAIN = {bool: "bool_", int: "int64", float: "float64", str: "string"}
 
 @dataclass(frozen=True)
 class Head(Serializable):
-    """What a file says of itself.
+    """Metadata of a file.
 
     Attributes:
-        collection: its name where it was exported.
+        collection: name of the exported collection.
         vectors: dimensions, metric and datatype by name.
-        ids: how they are kept.
-        quantization: of each vector, as it was configured.
-        calibration: ranges of our own codes, the document of ``qa.Calibration``, by vector.
-        qadapt: version.
+        ids: encoding of the ids.
+        quantization: configured quantization of each vector.
+        calibration: ranges of client-side codes as a ``qa.Calibration`` document, by vector.
+        qadapt: version that wrote the file.
         extras: sparse vectors and multivectors by name.
-        family: of the store, whose words are in ``extras``.
+        family: family of the database, whose settings are in ``extras``.
     """
 
     collection: str
@@ -56,7 +56,7 @@ class Head(Serializable):
 
 
 def pyarrow() -> Any:
-    """The package, and its module ``parquet``.
+    """Import pyarrow and its module ``parquet``.
 
     Raises:
         MissingExtraError
@@ -70,7 +70,7 @@ def pyarrow() -> Any:
 
 
 def column(name: str) -> str:
-    """The column of a vector."""
+    """Column name of a vector."""
     return f"vector:{name}" if name else "vector"
 
 
@@ -78,7 +78,7 @@ def column(name: str) -> str:
 
 
 class Writer:
-    """A Parquet file that grows by pages, one row group each; a context manager."""
+    """Writer of a Parquet file, one row group per page; a context manager."""
 
     def __init__(self, path: Path, head: Head, first: Batch | None) -> None:
         self._arrow = pyarrow()
@@ -142,7 +142,7 @@ class Writer:
 
 
 def _entries(first: Batch | None) -> dict[str, str]:
-    """Entries of the first page that have one plain type, and its name in Arrow."""
+    """Payload fields with a single plain type in the first page, and their Arrow types."""
     found: dict[str, set[str]] = {}
     for payload in (first.payloads or ()) if first is not None else ():
         for key, value in payload.items():
@@ -153,7 +153,7 @@ def _entries(first: Batch | None) -> dict[str, str]:
 
 
 def _fit(value: Any, word: str) -> Any:
-    """A value for other readers; one of another type on a later page is left out there."""
+    """Value for other readers; null if it has another type than in the first page."""
     if _PLAIN.get(type(value)) != word:
         return None
     return value if word != "int64" or -(2**63) <= value < 2**63 else None

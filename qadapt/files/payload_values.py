@@ -1,4 +1,4 @@
-"""Arrow columns as payload entries: each type has one JSON form (the table is in docs/migrate.md).
+"""Conversion of Arrow columns to payload fields: each type has one JSON form (see docs/migrate.md).
 
 Whole columns are converted at once, nested ones by their flattened values.
 """
@@ -21,16 +21,16 @@ _DAY = 86_400
 
 
 def entries(arrow: Any, array: Any, label: str, rows: Rows, row_errors: RowErrors) -> list[Any]:
-    """The JSON values of a column; None for null.
+    """Convert a column to JSON values; None for null.
 
     Args:
         arrow: the module pyarrow.
         label: the column's name, for messages.
-        rows: int64 ``(n,)``, the row of the file that each value is in.
-        row_errors: takes rows whose value JSON does not have.
+        rows: row number of each value in the file, int64 ``(n,)``.
+        row_errors: collects rows whose values JSON does not support.
 
     Raises:
-        InputError: a type that has no form.
+        InputError: a type without a JSON form.
     """
     array = plain(arrow, array)
     kind, types = array.type, arrow.types
@@ -61,9 +61,9 @@ def entries(arrow: Any, array: Any, label: str, rows: Rows, row_errors: RowError
 
 
 def plain(arrow: Any, array: Any) -> Any:
-    """The values themselves: of a dictionary, of runs, or behind an extension type.
+    """Decode dictionaries, run-end encoding and extension types.
 
-    A UUID of Arrow's own extension type becomes text in its usual form.
+    Arrow's UUID extension type becomes text in canonical form.
     """
     kind = array.type
     if isinstance(kind, arrow.BaseExtensionType):
@@ -81,10 +81,10 @@ def plain(arrow: Any, array: Any) -> Any:
 
 
 def uuids(array: Any) -> list[str | None]:
-    """16 bytes each as a UUID in its usual form.
+    """Convert 16-byte values to UUIDs in canonical form.
 
     Raises:
-        ValueError: other lengths.
+        ValueError: a value has another length.
     """
     return [None if each is None else str(uuid.UUID(bytes=each)) for each in array.to_pylist()]
 
@@ -107,7 +107,7 @@ def is_binary(arrow: Any, kind: Any) -> bool:
 
 
 def is_list(arrow: Any, kind: Any) -> bool:
-    """Whether a type is a list of any layout, and no map."""
+    """Whether a type is a list of any layout, but not a map."""
     types = arrow.types
     return bool(
         types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
@@ -116,7 +116,7 @@ def is_list(arrow: Any, kind: Any) -> bool:
 
 
 def lengths(arrow: Any, array: Any) -> npt.NDArray[np.int64]:
-    """How many values each list has; 0 for null."""
+    """Lengths of the lists; 0 for null."""
     import pyarrow.compute
 
     counted = pyarrow.compute.list_value_length(array).fill_null(0)
@@ -125,7 +125,7 @@ def lengths(arrow: Any, array: Any) -> npt.NDArray[np.int64]:
 
 
 def _floats(array: Any, label: str, rows: Rows, row_errors: RowErrors) -> list[Any]:
-    # Nulls are NaN here, and no fault.
+    # Nulls are NaN here, but valid.
     known = array.to_numpy(zero_copy_only=False).astype(np.float64)
     there = ~np.asarray(array.is_null(), dtype=np.bool_)
     row_errors.add(
@@ -163,7 +163,7 @@ def _structs(arrow: Any, array: Any, label: str, rows: Rows, row_errors: RowErro
 
 
 def _maps(arrow: Any, array: Any, label: str, rows: Rows, row_errors: RowErrors) -> list[Any]:
-    """Objects where keys are text, else lists of objects with ``key`` and ``value``."""
+    """Convert maps to objects, or to lists of ``key`` and ``value`` if keys are not text."""
     kind = array.type
     text = is_text(arrow, kind.key_type)
     fields = [arrow.field("key", kind.key_type), arrow.field("value", kind.item_type)]
@@ -216,7 +216,7 @@ def _temporal(arrow: Any, array: Any) -> list[Any]:
 
 
 def _fraction(part: int, per: int) -> str:
-    """As ``datetime.isoformat`` has it: none, or six digits; nine where six do not hold it."""
+    """Format a fraction as ``datetime.isoformat`` does: no digits, or six; nine if needed."""
     if not part:
         return ""
     nanos = part * (1_000_000_000 // per)
@@ -224,7 +224,7 @@ def _fraction(part: int, per: int) -> str:
 
 
 def _decimal(number: int, per: int) -> str:
-    """A number of parts of a second as seconds, without zeros at the end."""
+    """Convert parts of a second to seconds, without trailing zeros."""
     sign = "-" if number < 0 else ""
     whole, part = divmod(abs(number), per)
     digits = f"{part * (1_000_000_000 // per):09}".rstrip("0")

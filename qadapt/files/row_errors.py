@@ -7,11 +7,11 @@ from pathlib import Path
 
 from qadapt.errors import InputError
 
-SHOWN = 10  # rows that a message names
+SHOWN = 10  # maximum number of rows in a message
 
 
 class RowErrors:
-    """Rows that cannot be imported, by what is wrong with them; rows count from 0."""
+    """Rows that cannot be imported, by error; rows are numbered from 0."""
 
     def __init__(self) -> None:
         self._rows: dict[str, list[int]] = {}
@@ -21,10 +21,10 @@ class RowErrors:
         return bool(self._rows)
 
     def add(self, what: str, rows: Iterable[int]) -> None:
-        """Note rows.
+        """Add rows.
 
         Args:
-            what: the fault, such as ``NaN or infinity in column 'vector'``.
+            what: the error, such as ``NaN or infinity in column 'vector'``.
         """
         wrong = [int(row) for row in rows]
         if wrong:
@@ -33,10 +33,10 @@ class RowErrors:
             self._totals[what] = self._totals.get(what, 0) + len(wrong)
 
     def refuse(self, path: Path) -> None:
-        """Refuse the file if anything was found.
+        """Reject the file if it has errors.
 
         Raises:
-            InputError: names what is wrong and the rows.
+            InputError: names the errors and the rows.
         """
         if not self._rows:
             return

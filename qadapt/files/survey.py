@@ -14,16 +14,16 @@ from qadapt.migration.idset import IdSet, hash_ids
 from qadapt.model import Batch, Id, Metric, Vector
 from qadapt.stores.base import OnProgress, Progress
 
-PAGE = 5_000  # rows that are read at once
+PAGE = 5_000  # rows per page
 
 
 class Source(Protocol):
-    """A file to import: ``reading.Parquet``, ``arrays.Arrays``.
+    """File to import.
 
     Attributes:
         path: the file.
-        rows: how many it has.
-        head: what it says of itself, or what its columns show.
+        rows: number of rows.
+        head: its metadata, or metadata derived from its columns.
     """
 
     path: Path
@@ -31,20 +31,20 @@ class Source(Protocol):
     head: Head
 
     def pages(self, page: int, row_errors: RowErrors, seen: IdSet | None = None) -> Iterator[Batch]:
-        """The rows in pages; what is wrong with them is noted."""
+        """Read the rows in pages; errors are collected."""
 
     def keys(self, page: int) -> Iterator[list[Id]]:
-        """The ids alone, in pages."""
+        """Read only the ids, in pages."""
 
 
 class Zeros:
-    """Rows whose vector is zero, by the vector's name: wrong where the metric is cosine."""
+    """Rows with zero vectors, by vector; invalid for cosine."""
 
     def __init__(self) -> None:
         self._faults: dict[str, RowErrors] = {}
 
     def add(self, batch: Batch, start: int) -> None:
-        """Look at a page that begins with the row ``start``."""
+        """Check a page that begins with the row ``start``."""
         for name, array in batch.vectors.items():
             zero = ~array.any(axis=1)
             if name in batch.missing:
@@ -57,7 +57,7 @@ class Zeros:
                 )
 
     def refuse(self, path: Path, vectors: Mapping[str, Vector]) -> None:
-        """Refuse them where the metric of the target is cosine.
+        """Reject zero vectors if the metric of the target is cosine.
 
         Raises:
             InputError
@@ -68,10 +68,10 @@ class Zeros:
 
 
 def survey(source: Source, progress: OnProgress) -> Zeros:
-    """Read all of a file.
+    """Check a whole file.
 
     Raises:
-        InputError: rows that cannot be imported, ids that are null or occur twice; all by row.
+        InputError: rows that cannot be imported, and null or duplicate ids, with row numbers.
         IntegrityError: the file is damaged.
     """
     row_errors, zeros, start = RowErrors(), Zeros(), 0
@@ -89,7 +89,7 @@ def survey(source: Source, progress: OnProgress) -> Zeros:
 
 
 def _name_twice(source: Source, twice: set[int], row_errors: RowErrors) -> None:
-    """Note the rows of ids that occur more than once, if it was not by chance of a hash."""
+    """Report rows with duplicate ids; hash collisions are excluded."""
     rows: dict[Id, list[int]] = {}
     start = 0
     for keys in source.keys(PAGE):

@@ -19,12 +19,12 @@ from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.row_codec import RowCodec
 from qadapt.stores.base import ReadRequest
 
-LOOKED_AT = 1_000  # rows of the collection that are compared with those of the file
+LOOKED_AT = 1_000  # number of rows to compare with the file
 
 
 def begin(end: Endpoint, source: Source) -> None:
-    """Note that a collection is about to be created for a file."""
-    # What an earlier collection of this name left behind must not act on the new one.
+    """Record that a collection is about to be created for a file."""
+    # Settings of an earlier collection with this name must not apply to the new one.
     forget(end.store.address, end.name)
     reported = {
         "store": end.store.address.identity,
@@ -36,15 +36,15 @@ def begin(end: Endpoint, source: Source) -> None:
 
 
 def finished(end: Endpoint) -> None:
-    """Nothing is half made any more."""
+    """Delete the record of an import."""
     _note(end).unlink(missing_ok=True)
 
 
 def remove(end: Endpoint) -> None:
-    """Remove a collection that was made for a file, and what qadapt keeps of it.
+    """Remove a collection that was created for a file, and its local state.
 
     Raises:
-        StoreError: it cannot be removed; the note stays.
+        StoreError: it cannot be removed; the record is kept.
     """
     if end.exists:
         end.store.drop(end.name)
@@ -53,12 +53,12 @@ def remove(end: Endpoint) -> None:
 
 
 def sweep(end: Endpoint, source: Source) -> None:
-    """Remove what an import that was killed left behind under this name.
+    """Remove the unfinished collection of a killed import to this name.
 
-    The caller holds the lock of the collection, so no import to it is under way.
+    The caller holds the lock of the collection, so no other import is running.
 
     Raises:
-        AlreadyExistsError: rows are in it that the file does not have.
+        AlreadyExistsError: it has rows that are not in the file.
     """
     note = _note(end)
     if not note.exists():

@@ -49,7 +49,7 @@ class Settings:
             InputError: a setting has an invalid value.
         """
         if not isinstance(dim, (int, np.integer)) or isinstance(dim, bool) or dim < 1:
-            raise InputError(f"dim must be a whole number of at least 1; got {dim!r}")
+            raise InputError(f"dim must be an integer of at least 1; got {dim!r}")
         if codes not in CODES:
             raise SpecError.unknown("kind of codes", codes, CODES)
         known_bits = get_args(QueryBits)
@@ -87,7 +87,7 @@ class Settings:
         """
         if calibration.dim != self.dim:
             raise CalibrationError(
-                f"the calibration has {calibration.dim} dimensions, the index {self.dim}",
+                f"the calibration has {calibration.dim} dimensions, but the index has {self.dim}",
                 hint="calibrate with vectors of the same model",
             )
 
@@ -249,7 +249,7 @@ class Contents:
         if mask is None and ids is None:
             return live
         if mask is not None and ids is not None:
-            raise InputError("both mask and ids were given", hint="give one of them")
+            raise InputError("both mask and ids were given", hint="pass one of them")
         chosen = np.zeros(self.rows.total, dtype=np.bool_)
         if ids is not None:
             chosen[self.rows.rows_of(clean_ids(ids))] = True
@@ -258,7 +258,7 @@ class Contents:
         if given.dtype != np.bool_ or given.shape != (self.rows.live,):
             raise InputError(
                 f"the mask must be bool ({self.rows.live},); got {given.dtype} {given.shape}",
-                hint="give one value per id, in the order of index.ids",
+                hint="pass one value per id, in the order of index.ids",
             )
         chosen[slice(None) if live is None else live] = given
         return chosen

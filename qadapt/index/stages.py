@@ -74,8 +74,7 @@ def _scan_rows(queries: Floats) -> int:
 
 
 def bit_scale(metric: Metric, dim: int) -> np.float32:
-    """Factor from the product of query and sign bits to the cosine with the vector of signs (1
-    for other metrics)."""
+    """Factor that converts query-bit products to cosines; 1 for other metrics."""
     return np.float32(dim**-0.5 if metric is Metric.COSINE else 1)
 
 
@@ -173,7 +172,7 @@ def _fetched(fetch: Fetch, ids: list[Id], dim: int, metric: Metric) -> Floats:
     if len(vectors) != len(ids):
         raise InputError(
             f"fetch returned {len(vectors)} vectors for {len(ids)} ids",
-            hint="return one row per id in the order asked (a row of NaN for a missing one), "
+            hint="return one row per id in the order of the request (NaN for a missing id), "
             "or a mapping from id to vector",
         )
     absent = np.isnan(vectors).all(axis=1)

@@ -113,7 +113,7 @@ def require_empty(folder: Path) -> None:
         IntegrityError: it is a file, or contains other files.
     """
     if folder.exists() and not folder.is_dir():
-        raise IntegrityError(f"{folder} is a file", hint="give the path of a folder")
+        raise IntegrityError(f"{folder} is a file", hint="pass the path of a folder")
     if (folder / HEADER_NAME).is_file():
         raise AlreadyExistsError(
             f"{folder} already contains an index", hint="open it with CodeIndex.open"
@@ -123,7 +123,7 @@ def require_empty(folder: Path) -> None:
         if others:
             raise IntegrityError(
                 f"{folder} is not an index and not empty: it contains {', '.join(others[:5])}",
-                hint="give an empty or new folder",
+                hint="pass an empty or new folder",
             )
 
 
@@ -198,7 +198,7 @@ def read_header(folder: Path) -> Header:
         raise IntegrityError(f"{path} was not written by qadapt's CodeIndex", hint="check the path")
     if data.get("version") != VERSION:
         raise IntegrityError(
-            f"{path} has format version {data.get('version')!r}; this qadapt reads {VERSION}",
+            f"{path} has format version {data.get('version')!r}; this qadapt supports {VERSION}",
             hint="open it with the version of qadapt that wrote it, or a newer one",
         )
     if data.pop("checksum", None) != _checksum(data):

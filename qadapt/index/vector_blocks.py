@@ -1,4 +1,4 @@
-"""Checks on vectors that come in, and normalising them."""
+"""Validation and normalization of vectors."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from qadapt.model.arrays import Floats, Vectors
 from qadapt.model.metric import Metric
 
 BLOCK_BYTES = 8 << 20
-"""How many bytes of float32 vectors are worked on at a time."""
+"""Bytes of float32 vectors per block."""
 
 
 def block_rows(dim: int, width: int = 4) -> int:
-    """Rows of ``dim`` values of ``width`` bytes that make one block."""
+    """Rows per block, for rows of ``dim`` values of ``width`` bytes."""
     return max(1, BLOCK_BYTES // (dim * width))
 
 
 def check(vectors: Vectors, metric: Metric, *, what: str) -> None:
-    """Refuse vectors that have no place in the metric. Works in blocks.
+    """Reject vectors that the metric does not support, in blocks.
 
     Raises:
         NonFiniteError: NaN, infinity, or a value too large for float32.
@@ -42,9 +42,9 @@ def check(vectors: Vectors, metric: Metric, *, what: str) -> None:
 
 
 def prepared(vectors: Vectors, metric: Metric) -> Floats:
-    """Checked vectors as float32 rows, of length 1 under cosine.
+    """Convert checked vectors to float32 rows, normalized under cosine.
 
-    Lengths are taken in float64, so neither tiny nor huge values lose their direction.
+    Lengths are computed in float64, so that tiny and huge values keep their direction.
     """
     if metric is not Metric.COSINE:
         return np.ascontiguousarray(vectors, dtype=np.float32)
@@ -54,7 +54,7 @@ def prepared(vectors: Vectors, metric: Metric) -> Floats:
 
 
 def prepared_blocks(vectors: Vectors, metric: Metric) -> Iterator[Floats]:
-    """:func:`prepared`, a block of rows at a time."""
+    """Iterate over :func:`prepared` blocks of rows."""
     step = block_rows(vectors.shape[1])
     for start in range(0, len(vectors), step):
         yield prepared(vectors[start : start + step], metric)

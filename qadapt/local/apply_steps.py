@@ -1,4 +1,4 @@
-"""Carrying out the steps of a plan: for a change, a migration and an evaluation alike."""
+"""Execution of the steps of a plan, for changes, migrations and evaluations."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from qadapt.stores.base import OnProgress, Progress, Store
 
 
 class StepJournal(Protocol):
-    """Records each step, so that an interrupted plan can be finished or undone."""
+    """Records each step, so that an interrupted plan can be completed or undone."""
 
     def is_done(self, number: int) -> bool:
-        """Whether a step was finished before."""
+        """Whether a step was completed earlier."""
         ...
 
     def begin(self, number: int, step: Step) -> None:
@@ -34,16 +34,16 @@ def apply_steps(
     timeout: float,
     journal: StepJournal | None = None,
 ) -> None:
-    """Run steps in order, to the end of each.
+    """Run steps in order, and wait for each.
 
     Args:
-        timeout: seconds for each step.
-        journal: None for a copy, which nobody finishes or undoes.
+        timeout: seconds per step. journal: None for a copy, which is never completed or undone
+        later.
 
     Raises:
         SpecError: a malformed request.
-        StoreError: the engine refused.
-        StoreTimeoutError: a step was not done in time.
+        StoreError: the engine rejected the request.
+        StoreTimeoutError: a step exceeded the time limit.
     """
     for number, step in enumerate(steps):
         if step.symbol is Symbol.NOTHING or (journal is not None and journal.is_done(number)):

@@ -1,4 +1,4 @@
-"""The operations of a plan that qadapt carries out itself; all others are the store's."""
+"""Operations of a plan that qadapt executes; all others are those of the store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from qadapt.stores.polling import Deadline
 
 @dataclass(frozen=True)
 class BuildCodes(Operation):
-    """Builds qadapt's codes of a vector."""
+    """Build client-side codes of a vector."""
 
     op: ClassVar[str] = "qadapt.build_codes"
 
@@ -36,14 +36,14 @@ class BuildCodes(Operation):
 
 @dataclass(frozen=True)
 class DropCodes(Operation):
-    """Deletes qadapt's codes of a vector."""
+    """Delete client-side codes of a vector."""
 
     op: ClassVar[str] = "qadapt.drop_codes"
 
     vector: str
 
     def run(self, at: Execution[Store]) -> None:
-        # First forgotten, then deleted: a crash in between leaves a folder that nobody uses.
+        # The setting is deleted first: a crash in between leaves an unused folder.
         settings = read_settings(at.store, at.collection)
         changed = settings.of(self.vector).replace(client=None)
         write_settings(at.store, at.collection, settings.with_vector(self.vector, changed))
@@ -52,7 +52,7 @@ class DropCodes(Operation):
 
 @dataclass(frozen=True)
 class Remember(Operation):
-    """Sets the default search parameters of a vector; None resets them."""
+    """Set the default search parameters of a vector; None resets them."""
 
     op: ClassVar[str] = "qadapt.remember"
 
@@ -70,7 +70,7 @@ class Remember(Operation):
 
 @dataclass(frozen=True)
 class Forget(Operation):
-    """Drops the settings and codes of a vector that the collection does not have."""
+    """Delete the settings and codes of a vector that does not exist."""
 
     op: ClassVar[str] = "qadapt.forget"
 
@@ -83,7 +83,7 @@ class Forget(Operation):
         client_codes.remove(at.store, at.collection, self.vector)
 
     def reverse(self, snapshot: Any) -> Forget:
-        """Itself: the settings have no effect, so there is nothing to bring back."""
+        """Return the same operation: the settings had no effect, so nothing is restored."""
         return self
 
 
@@ -91,12 +91,12 @@ CLIENT_OPERATIONS = operations.table(BuildCodes, DropCodes, Remember, Forget)
 
 
 def is_client_operation(request: Mapping[str, Any]) -> bool:
-    """Whether qadapt carries a request out itself, without a change in the store."""
+    """Whether qadapt executes a request, without a change in the store."""
     return request.get("op") in CLIENT_OPERATIONS
 
 
 def read_operation(store: Store, request: Mapping[str, Any]) -> Operation:
-    """The operation of a request, ours or the store's.
+    """Operation of a request, of qadapt or the store.
 
     Raises:
         SpecError: unknown or malformed.
@@ -107,7 +107,7 @@ def read_operation(store: Store, request: Mapping[str, Any]) -> Operation:
 
 
 def check(store: Store, steps: Iterable[Step]) -> None:
-    """Refuse steps with an unknown or malformed request, before anything is begun.
+    """Reject steps with an unknown or malformed request before any step is run.
 
     Raises:
         SpecError
@@ -127,11 +127,10 @@ def run(
     progress: OnProgress,
     timeout: float,
 ) -> None:
-    """Carry out one request, ours or the store's.
+    """Execute a request of qadapt or the store.
 
     Raises:
-        SpecError: it lacks something, or holds something of another type, as a plan file that
-            was edited may.
+        SpecError: a field is missing or has another type, as in an edited plan file.
     """
     try:
         if is_client_operation(request):
@@ -142,9 +141,10 @@ def run(
     except QadaptError:
         raise
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
-        # The requests that qadapt plans are well-formed; those of a file need not be.
+        # Requests planned by qadapt are well-formed; those of a file may not be.
         raise SpecError(
-            f"{store.name} cannot carry out the request {dict(request)!r:.300}: "
+            f"{store.name} cannot execute the request {dict(request)!r:.300}: "
             f"{type(error).__name__}: {error}",
-            hint="make the plan again: `qadapt plan`; if nobody edited it, this is a bug in qadapt",
+            hint="create a new plan: `qadapt plan`; "
+            "if the file was not edited, this is a bug in qadapt",
         ) from error

@@ -29,7 +29,7 @@ WRITTEN = (
 
 
 class OutdatedError(Exception):
-    """The codes must not be used; the message is the reason."""
+    """Raised if the codes must not be used; the message is the reason."""
 
 
 class _RowsMissing(Exception):  # noqa: N818 - not an error: the search continues without these rows
@@ -86,7 +86,9 @@ class ClientSearch:
             except _Changed as changed:
                 self._look_into(changed.ids)
         else:
-            raise OutdatedError("rows are written faster than the codes can be read")
+            raise OutdatedError(
+                "the collection is written to continuously, so the codes cannot be compared"
+            )
         return self._hits(found, wanted, rescore)
 
     def _allowed(self, wanted: SearchRequest) -> list[Id] | None:

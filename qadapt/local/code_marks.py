@@ -96,7 +96,7 @@ def changing(store: Store, collection: str, names: list[str]) -> Iterator[None]:
     try:
         yield
     except QadaptError:
-        # Whoever raises it has synchronized the codes, or marked them as outdated.
+        # The code that raised it has synchronized the codes, or marked them as outdated.
         _remove(paths)
         raise
     _remove(paths)

@@ -31,7 +31,7 @@ def info(store: Store, collection: str) -> CollectionInfo:
 
 
 def merged(store: Store, reported: CollectionInfo) -> CollectionInfo:
-    """The same, of what the store told already."""
+    """Same as ``info``, for a known inspection."""
     settings = read_settings(store, reported.name)
     vectors = {
         name: _merge_client_codes(store, reported.name, vector, settings.of(name))

@@ -1,4 +1,4 @@
-"""Waiting until the engine has a quantization: pending, failed and ignored told apart."""
+"""Waiting until the engine has a quantization; distinguishes pending, failed and ignored."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from qadapt.model import Kind, Quantization, State, Status
 from qadapt.stores.base import Progress, Store
 from qadapt.stores.polling import Streak, Wait, poll
 
-CALM = 3  # looks in a row that must say "ignored" before it is believed
+CALM = 3  # consecutive polls with the state "ignored" that end the wait
 
 
 @dataclass
 class Goal:
-    """The quantization that a vector is to have.
+    """Requested quantization of a vector.
 
     Attributes:
-        quantization: with codes in use; no codes for ``none``.
-        ends: other states that are an end at once.
-        tolerated: states that are an end once some looks in a row show them, as ``ignored`` is
-            when a change is taken back to a setting that the engine ignored before.
+        quantization: the quantization; ``none`` for no codes.
+        ends: other states that end the wait at once.
+        tolerated: states that end the wait after several consecutive polls, such as ``ignored`` if
+        a change is rolled back to a setting that the engine ignored before.
     """
 
     quantization: Quantization
@@ -31,14 +31,15 @@ class Goal:
 
     @property
     def state(self) -> State:
-        """The state that shows it."""
+        """State in which the quantization is reached."""
         return State.ABSENT if self.quantization.kind is Kind.NONE else State.ACTIVE
 
     def reached(self, status: Status) -> bool:
         """Whether a status ends the wait.
 
         Raises:
-            ApplyError: the engine ignores the setting, with the rule and the way out.
+            ApplyError: the engine ignores the setting; the message contains the rule, the hint an
+            alternative.
         """
         if status.state in (self.state, State.UNKNOWN, *self.ends):
             return True
@@ -52,14 +53,15 @@ class Goal:
 
 
 def wait_for(store: Store, collection: str, vector: str, goal: Goal, wait: Wait) -> Status:
-    """Look until the status of a vector is what ``goal`` asks for.
+    """Poll until the status of a vector is that of ``goal``.
 
     Returns:
-        The status: active (absent for none), or unknown where the store cannot be looked into.
+        The status: active (absent for none), or unknown if the store cannot determine it.
 
     Raises:
-        ApplyError: the engine ignores the setting, with the rule and the way out.
-        StoreTimeoutError: not there in time, with what was seen last.
+        ApplyError: the engine ignores the setting; the message contains the rule, the hint an
+        alternative.
+        StoreTimeoutError: time limit exceeded, with the last observed status.
     """
     wanted = f"{goal.quantization} is {goal.state}"
 
@@ -73,7 +75,7 @@ def wait_for(store: Store, collection: str, vector: str, goal: Goal, wait: Wait)
         lambda status: StoreTimeoutError(
             f"{goal.quantization} is {status.state} after {wait.deadline.seconds:g} seconds: "
             f"{status.reason}",
-            hint="it may still be building: `qadapt inspect -v` shows the evidence",
+            hint="the build may still be in progress: `qadapt inspect -v` shows the evidence",
         ),
         wait,
     )

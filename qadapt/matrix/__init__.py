@@ -1,9 +1,8 @@
 """Support matrix: features per database and version, and how they were checked.
 
-Capability data says what a store can do. Runs of the conformance suite on live engines say what
-was seen (``live_runs.json``, which nothing but a run's record gets into). Both together are the
-cells of
-`qadapt matrix`, docs/matrix.json, docs/matrix.md and docs/support.md.
+Capability data declares the features of a store. Runs of the conformance suite on live engines are
+recorded in ``live_runs.json``, which contains only such records. Both are combined into the cells
+of `qadapt matrix`, docs/matrix.json, docs/matrix.md and docs/support.md.
 
     QADAPT_MATRIX_OUT=cells.jsonl pytest tests/conformance/test_cells.py
     python -m qadapt.matrix merge cells.jsonl     into live_runs.json

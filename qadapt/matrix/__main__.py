@@ -14,12 +14,12 @@ from qadapt.stores import registry
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Merge records of runs into what was seen, or write the pages."""
+    """Merge records of live runs, or write the pages."""
     parser = argparse.ArgumentParser(prog="python -m qadapt.matrix", description=__doc__)
     verbs = parser.add_subparsers(required=True, dest="verb")
-    reported = "put what runs have seen into live_runs.json"
+    reported = "merge records of runs into live_runs.json"
     verbs.add_parser("merge", help=reported).add_argument("records", nargs="+", type=Path)
-    gone = verbs.add_parser("forget", help="take one cell out of live_runs.json")
+    gone = verbs.add_parser("forget", help="remove one cell from live_runs.json")
     gone.add_argument(
         "key", nargs=6, metavar=("STORE", "DEPLOYMENT", "VERSION", "KIND", "WIDTH", "INDEX")
     )
@@ -28,9 +28,9 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if given.verb == "merge":
             merged = merge([each for file in given.records for each in read_records(file)])
-            sys.stdout.write(f"{len(merged)} cells were seen\n")
+            sys.stdout.write(f"{len(merged)} cells were run live\n")
         elif given.verb == "forget":
-            sys.stdout.write(f"{len(forget(given.key))} cells were seen\n")
+            sys.stdout.write(f"{len(forget(given.key))} cells were run live\n")
         else:
             write(given.folder)
     except (QadaptError, OSError) as error:
@@ -38,16 +38,16 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def write(folder: Path) -> None:
-    """All pages, each replaced whole."""
+    """Write all pages atomically."""
     for name, text in current().items():
         (folder / name).write_text(text, encoding="utf-8")
 
 
 def current() -> dict[str, str]:
-    """The pages as they should be now.
+    """Current text of the pages.
 
     Raises:
-        QadaptError: a store that cannot be loaded: a matrix without it would be wrong.
+        QadaptError: a store cannot be loaded, so the matrix would be incomplete.
     """
     stores, broken = registry.load_all()
     for error in broken.values():

@@ -17,14 +17,14 @@ _KINDS = {kind.value for kind in Kind}
 
 @dataclass(frozen=True)
 class Cell(Serializable):
-    """One kind and width of one store, at one version, in one deployment, by one index.
+    """Cell: one kind and width, store, version, deployment and index.
 
     Attributes:
         version: None for the newest known.
-        width: bits, or the ratio of product codes; ``""`` where there is none, or it is any.
-        index: the store's own name; ``""`` where it was not seen.
-        checked: ``live_runs`` on a live engine, by ``contract`` tests, or ``declared`` alone.
-        live_runs: the figures of the run.
+        width: bits, or the ratio of product codes; ``""`` if there is none, or for any width.
+        index: native name of the index; ``""`` if it was not run live.
+        checked: ``live_runs`` (live engine), ``contract`` (contract tests), or ``declared``.
+        live_runs: record of the run.
     """
 
     store: str
@@ -35,14 +35,14 @@ class Cell(Serializable):
     index: str
     support: Support
     reason: str
-    checked: Literal["seen", "contract", "declared"]
+    checked: Literal["verified", "contract", "declared"]
     live_runs: LiveRun | None = None
 
 
 def cells(stores: Mapping[str, StoreProfile], live_runs: Sequence[LiveRun]) -> list[Cell]:
-    """All cells: of what was run, and of each deployment at the newest known version.
+    """All cells: those of live runs, and of each deployment at the newest known version.
 
-    The newest is left out where the capability data say the same of a version that was run.
+    The newest is omitted if it has the same capabilities as a version with a live run.
     """
     result: list[Cell] = []
     for name, store in sorted(stores.items()):
@@ -65,7 +65,7 @@ def _of_point(can: Capabilities, live_runs: Sequence[LiveRun]) -> Iterable[Cell]
         common = (can.store, can.deployment, can.version, kind)
         reported = (capability.support, capability.reason)
         for run in runs:
-            yield Cell(*common, run.width, run.index, *reported, "seen", run)
+            yield Cell(*common, run.width, run.index, *reported, "verified", run)
         if not runs:
             yield Cell(*common, width, "", *reported, capability.checked)
 
@@ -75,7 +75,7 @@ def _answers(live_runs: LiveRun, kind: str, width: str) -> bool:
 
 
 def _features(can: Capabilities) -> Iterable[tuple[str, str, str]]:
-    """Feature, kind and width; a kind with widths is told by its widths."""
+    """Feature, kind and width; a kind with widths is listed by width."""
     for feature in can.features:
         kind, _, width = feature.removeprefix(PREFIX).partition(":")
         widths = any(each.startswith(f"{feature}:") for each in can.features)
@@ -84,6 +84,6 @@ def _features(can: Capabilities) -> Iterable[tuple[str, str, str]]:
 
 
 def of_feature(cells: Iterable[Cell], store: str, feature: str) -> list[Cell]:
-    """The cells of one store that a feature such as ``native-binary:1.5`` is about."""
+    """Cells of one store for a feature such as ``native-binary:1.5``."""
     kind, _, width = feature.removeprefix(PREFIX).partition(":")
     return [c for c in cells if (c.store, c.kind) == (store, kind) and width in ("", c.width)]

@@ -15,25 +15,24 @@ FILE = Path(__file__).with_name("live_runs.json")
 
 @dataclass(frozen=True)
 class LiveRun(Serializable):
-    """One setting on one live engine: applied, read back, measured.
+    """Record of one setting on one live engine: applied, read back, measured.
 
     Attributes:
-        store, version, deployment: the engine, as it told itself.
-        kind, width: what was asked for; ``""`` where the kind has no width.
-        index: the store's own name of the index that the codes were searched by.
-        codes: what was read back, in common words.
-        differences: between what was asked for and what the store has, in words.
+        store, version, deployment: the engine, as it reported itself.
+        kind, width: the requested kind and width; ``""`` if the kind has no width.
+        index: native name of the searched index.
+        codes: the configuration that was read back, in common terms.
+        differences: between the requested and the native configuration.
         state: of the vector, by evidence.
-        evidence: the names of the signals that were read.
-        code_bytes, float_bytes: of the whole collection.
-        data: the vectors' source; rows, dim, queries, k: how many of what.
-        without: mean recall@k of searches that do not rescore.
-        without_by: ``off``; or ``x1`` for a store that always rescores, where it is the recall
-            of searches that rescore k candidates alone.
-        lifted: mean recall@k of searches that rescore ``oversampling`` times k candidates.
-        rescorer: who rescored, ``store`` or ``qadapt``.
-        day: of the run, UTC.
-        ground_truth: the vectors that exact scores were computed from.
+        evidence: names of the signals.
+        code_bytes, float_bytes: size of codes and original vectors of the collection.
+        data: source of the vectors; rows, dim, queries, k: size of the test.
+        without: mean recall@k without rescoring.
+        without_by: ``off``; or ``x1`` for a store that always rescores, with k candidates only.
+        lifted: mean recall@k with ``oversampling`` x k rescored candidates.
+        rescorer: ``store`` or ``qadapt``.
+        day: date of the run, UTC.
+        ground_truth: vectors for the exact scores.
     """
 
     store: str
@@ -63,7 +62,7 @@ class LiveRun(Serializable):
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Which cell it is."""
+        """Key of its cell."""
         return (self.store, self.deployment, self.version, self.kind, self.width, self.index)
 
     def problem(self) -> str | None:
@@ -75,17 +74,17 @@ class LiveRun(Serializable):
         if not self.code_bytes:
             return "no codes were observed"
         if not 0 < self.without < 1:
-            return f"without rescoring the recall was {self.without:g}: no codes in use, or none"
+            return f"without rescoring the recall was {self.without:g}: codes may not be in use"
         if not self.without < self.lifted <= 1:
             return f"rescoring did not improve recall: {self.without:g} to {self.lifted:g}"
         return None
 
 
 def load(file: Path = FILE) -> list[LiveRun]:
-    """The records of a file, in the order of their cells.
+    """Read the records of a file, sorted by cell.
 
     Raises:
-        SpecError: not such a file, or a record that shows nothing.
+        SpecError: not a file of records, or a record that proves nothing.
     """
     if not file.exists():
         return []
@@ -97,20 +96,20 @@ def load(file: Path = FILE) -> list[LiveRun]:
 
 
 def read_records(file: Path) -> list[LiveRun]:
-    """The records that a run has written, one on each line.
+    """Read the records of a run, one per line.
 
     Raises:
-        SpecError: no such record, or one that shows nothing.
+        SpecError: not a record, or one that proves nothing.
     """
     lines = file.read_text(encoding="utf-8").splitlines()
     return _checked((LiveRun.from_json(line) for line in lines if line.strip()), str(file))
 
 
 def append(record: LiveRun, file: Path) -> None:
-    """Write a record behind those of the same run; workers may do so side by side.
+    """Append a record of a run; several processes may do so at the same time.
 
     Raises:
-        SpecError: it shows nothing.
+        SpecError: it proves nothing.
     """
     _checked([record], "this run")
     with file.open("a", encoding="utf-8") as out:
@@ -118,17 +117,17 @@ def append(record: LiveRun, file: Path) -> None:
 
 
 def merge(records: Sequence[LiveRun], file: Path = FILE) -> list[LiveRun]:
-    """Put records into a file; a newer one takes the place of the same cell's older one."""
+    """Merge records into a file; a record replaces an older one of the same cell."""
     kept = {each.key: each for each in load(file)}
     kept.update({each.key: each for each in records})
     return _write([kept[key] for key in sorted(kept)], file)
 
 
 def forget(key: Sequence[str], file: Path = FILE) -> list[LiveRun]:
-    """Take a cell out, such as one whose index was named wrongly: it was not seen then.
+    """Remove a cell, such as one with a wrong index name.
 
     Raises:
-        SpecError: no such cell.
+        SpecError: the cell does not exist.
     """
     there = load(file)
     left = [each for each in there if each.key != tuple(key)]

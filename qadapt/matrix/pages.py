@@ -1,4 +1,4 @@
-"""docs/matrix.json, docs/matrix.md and docs/support.md, out of the cells."""
+"""Generation of docs/matrix.json, docs/matrix.md and docs/support.md."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from qadapt.matrix.live_runs import LiveRun
 from qadapt.model import Support
 
 _WRITTEN = (
-    "<!-- Written by `python -m qadapt.matrix write docs`; a test fails when it is stale. -->"
+    "<!-- Written by `python -m qadapt.matrix write docs`; a test fails if it is out of date. -->"
 )
 _WORD = {
     Support.NATIVE: "native",
-    Support.CLIENT: "by qadapt",
-    Support.UNSUPPORTED: "not by the store",
+    Support.CLIENT: "client-side",
+    Support.UNSUPPORTED: "not supported",
 }
 
 _MATRIX = f"""{_WRITTEN}
@@ -26,17 +26,16 @@ _MATRIX = f"""{_WRITTEN}
 Each cell is one kind and width of codes in one version and deployment of a database, searched
 with one index. It was checked in one of these ways:
 
-- **seen**: on a live engine of that version. The setting was applied and read back, signals of the
-  engine showed it active, searches without rescoring lost results (recall below 1), and rescoring
-  brought some back. The figures are in the second table of each store.
-- **contract**: by exact requests or recorded answers; no engine of that version was run.
+- **verified**: on a live engine of that version. The setting was applied and read back, signals of
+  the engine showed it active, searches without rescoring had a recall below 1, and rescoring
+  increased it. The figures are in the second table of each store.
+- **contract**: by tests with recorded requests and responses; no engine of that version was run.
 - **declared**: from documentation and source alone.
 
-*native*: the database stores and searches the codes. *by qadapt*: client-side codes
-(`--accept client`). *not by the store*: not supported by the database; qadapt has client-side
-scalar and binary codes for every database. "newest" is the newest known version. Recall
-cannot distinguish 16-bit from 32-bit floats, so they are never *seen*.
-`qadapt matrix STORE` gives the reasons.
+*native*: the database stores and searches the codes. *client-side*: codes of qadapt (`--accept
+client`). *not supported*: neither; client-side scalar and binary codes work with every database.
+"newest" is the newest known version. Recall cannot distinguish 16-bit from 32-bit floats, so they
+are never *verified*. `qadapt matrix STORE` gives the reasons.
 """
 
 _SUPPORT = f"""{_WRITTEN}
@@ -48,7 +47,7 @@ the databases that qadapt supports. It is generated from the same data as [the m
 
 - **native**: the database computes and searches the codes.
 - **indirect**: the nearest equivalent, or another mechanism, as described.
-- **by us**: client-side codes; original vectors for rescoring come from the database.
+- **client-side**: codes of qadapt; original vectors for rescoring come from the database.
 
 Recall is mean recall@10 by exact scores of the original float32 vectors, without rescoring and with
 ten times as many candidates rescored, on 2,000 abstracts of SciFact (all-MiniLM-L6-v2, 384
@@ -88,7 +87,7 @@ def _claims(cells: Sequence[Cell]) -> str:
 
 
 def _rows(cells: Sequence[Cell]) -> set[tuple[str, str]]:
-    """Kinds by their widths; a kind as such only where no width of it is known."""
+    """Kinds by width; a kind without width only if none of its widths is known."""
     wide = {each.kind for each in cells if each.width}
     return {(c.kind, c.width) for c in cells if c.width or c.kind not in wide}
 
@@ -108,7 +107,7 @@ def _figures(cells: Sequence[Cell]) -> str:
     if not runs:
         return ""
     runs.sort(key=lambda run: (run.deployment, run.version, _order((run.kind, run.width))))
-    head = ["seen on", "kind", "index", "codes read back", "without rescoring", "with", "by"]
+    head = ["verified on", "kind", "index", "codes read back", "without rescoring", "with", "by"]
     body = [
         [
             f"{run.deployment} {run.version}",
@@ -123,7 +122,7 @@ def _figures(cells: Sequence[Cell]) -> str:
     ]
     about = "; ".join(sorted({_about(run) for run in runs}))
     starred = any(run.without_by != "off" for run in runs)
-    note = "\n\n\\* the store always rescores: with k candidates alone." if starred else ""
+    note = "\n\n\\* the database always rescores: with k candidates only." if starred else ""
     return f"\n{about}.\n\n{_table(head, body)}{note}\n"
 
 
@@ -152,33 +151,34 @@ def support(cells: Sequence[Cell], tested: Sequence[str] = ()) -> str:
 
 
 def _answer(cells: Sequence[Cell], kind: str, width: str) -> str:
-    """What was seen first, then what holds for the newest version, where that is another one."""
+    """Describe live runs, then the newest version if it differs."""
     fitting = [each for each in cells if each.kind == kind and each.width in ("", width)]
     live_runs = [each.live_runs for each in fitting if each.live_runs is not None]
     same = groupby(live_runs, key=lambda run: (run.version, run.differences))
     lines = [_seen_answer(version, why, list(runs)) for (version, why), runs in same]
     lines += [_told_answer(each) for each in fitting if each.version is None]
-    return "<br>".join(lines) or "by us"
+    return "<br>".join(lines) or "client-side"
 
 
 def _seen_answer(version: str, differences: Sequence[str], runs: Sequence[LiveRun]) -> str:
     how = "indirect" if differences else "native"
     why = f" ({'; '.join(differences)})" if differences else ""
     figures = ", ".join(f"by {run.index} {run.without:.3f} → {run.lifted:.3f}" for run in runs)
-    return f"**{how}**, seen on {version}: {figures}{why}"
+    return f"**{how}**, verified on {version}: {figures}{why}"
 
 
 def _told_answer(cell: Cell) -> str:
     if cell.support is Support.NATIVE:
         return f"native in the newest, {cell.checked}: {cell.reason}"
-    return f"**by us**: {cell.reason}"
+    return f"**client-side**: {cell.reason}"
 
 
-# -- words ---------------------------------------------------------------------------------------
+# -- formatting
+# ---------------------------------------------------------------------------------------
 
 
 def _kind(kind: str, width: str) -> str:
-    """As it is typed."""
+    """Quantization string of a kind and width."""
     knob = "ratio" if kind == "product" else "bits"
     return f"`{kind}:{knob}={width}`" if width else f"`{kind}`"
 
@@ -197,10 +197,10 @@ def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
 
 
 def pages(cells: Sequence[Cell], tested: Sequence[str] = ()) -> Mapping[str, str]:
-    """File names and their text.
+    """Generate all pages: file names and text.
 
     Args:
-        tested: what the profiles say of the versions that the conformance suite passes on.
+        tested: oldest versions that pass the conformance suite, from the profiles.
     """
     return {
         "matrix.json": document(cells),

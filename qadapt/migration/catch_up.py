@@ -2,7 +2,7 @@
 
 Added and deleted rows are found by comparing all ids of both sides. Changed rows are found by a
 payload field with the time of the last change, if there is one: all rows from the highest value on
-that the source had when the copy began, so the field must never decrease. Without such a field all
+that the source had when the copy began, so the field must never decrease. Without the field, all
 rows of both sides are compared, which finds every change and reads everything.
 """
 

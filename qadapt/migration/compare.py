@@ -23,7 +23,8 @@ from qadapt.model.ragged_arrays import row_of_entry, without_zeros
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
-# Tolerance for a component of a normalized vector: rounding of float32 sums, theirs and ours.
+# Tolerance for a component of a normalized vector: rounding of float32 sums, of the database and of
+# qadapt.
 NORMALIZED_TOLERANCE = 1e-6
 # float16: half a unit in the last place of 11 bits, and the smallest subnormal number.
 HALF, HALF_LEAST = 2.0**-11, 2.0**-24

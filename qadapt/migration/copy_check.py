@@ -2,7 +2,7 @@
 
 All ids are compared, on disk (``idset``). All rows or a sample of them are compared, each with the
 conversion that was planned for it (normalized, float16). The same pass over the source computes the
-exact neighbours of the recall queries. Memory holds a few pages and the best rows of each query,
+exact neighbors of the recall queries. Memory holds a few pages and the best rows of each query,
 for any number of rows.
 """
 
@@ -41,8 +41,8 @@ SHOWN = 20
 SAMPLE_ROWS = 10_000
 MAX_ROWS = 200_000  # larger collections are compared by a sample unless asked otherwise
 NO_RECALL = (
-    "recall was not measured, because the source has no rows with vectors: the check says nothing "
-    "about searches"
+    "recall was not measured, because the source has no rows with vectors: "
+    "the check does not cover searches"
 )
 Z = 1.959964
 

@@ -42,7 +42,7 @@ class Endpoint:
         self.store.ensure_loaded(self.name)
 
     def schema(self) -> CollectionSchema:
-        """What the collection has besides its dense vectors."""
+        """Schema of the collection apart from its dense vectors."""
         return self.store.collection_schema(self.name)
 
     def same_family(self, other: Endpoint) -> bool:

@@ -3,7 +3,7 @@
 An id that the target does not accept becomes a UUID: version 5, of the id with its type as a
 prefix, so that ``1`` and ``"1"`` map to two UUIDs (weaviate-client's ``generate_uuid5`` maps both
 to one). The payload keeps the original id as JSON text, because some stores keep numbers as floats.
-A row with such a field is identified by its original id wherever it is read later. Copied to a
+A row with this field is identified by its original id in all later reads. Copied to a
 store that accepts it, the row gets the original id again, and the payload field is removed.
 """
 
@@ -49,7 +49,7 @@ def encode_source_id(key: Id) -> str:
 def source_id(key: Id, payload: Mapping[str, Any] | None) -> Id | None:
     """The original id of a row, from its payload; None where the payload has none.
 
-    A value that does not map to this row's id is not ours, but a field of the user's.
+    A value that does not map to this row's id is a field of the user.
     """
     text = (payload or {}).get(SOURCE_ID)
     if not isinstance(text, str):

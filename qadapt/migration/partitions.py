@@ -1,6 +1,6 @@
 """Partitions and tenants: reading a source and routing its rows to the target, by partition.
 
-A partition is addressed as a collection of its own, ``NAME@PARTITION``. Rows of a source with
+A partition is addressed as a collection, ``NAME@PARTITION``. Rows of a source with
 partitions are read partition by partition; rows of a target with partitions are written, counted
 and compared partition by partition, because an id is unique in one partition only.
 """

@@ -14,7 +14,7 @@ from qadapt.stores.base import OnProgress, Progress
 
 Settings = Mapping[str, Any]
 PARTITION_KIND = "keyword"  # kind of the index on ``qadapt_partition``
-# Settings that say how an index is built; they do not affect what a filter finds.
+# Settings of how an index is built; they do not affect what a filter finds.
 _BUILD_SETTINGS = frozenset({"index_type"})
 
 
@@ -49,7 +49,7 @@ def plan_payload_indexes(
     Where payloads note the partition of each row, that field is indexed as well.
 
     Args:
-        schema: what the target is created with besides its dense vectors.
+        schema: schema of the target apart from its dense vectors.
         existing: whether the target exists already.
     """
     current = target.store.payload_indexes(target.name) if existing else {}

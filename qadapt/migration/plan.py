@@ -124,7 +124,7 @@ class TrialCopy(Serializable):
         rows: number of rows.
         read_rate, write_rate: rows per second, with one reader and one writer.
         row_bytes: mean size of a row with its payload.
-        payload_types: the types seen in each payload field.
+        payload_types: the observed types of each payload field.
         dropped_fields: payload fields that the target does not preserve; copied as JSON text.
         lossy_fields: payload fields that the target rounds; the exact values are added as JSON
             text.
@@ -197,7 +197,7 @@ class MigrationPlan(Serializable):
         payload_indexes: kind of each payload index to create, by key.
         payload_index_settings: further settings of those indexes, in the terms of the target's
             family.
-        schema: what the target is created with besides its dense vectors.
+        schema: schema of the target apart from its dense vectors.
         extra_comparisons: how ``check`` compares sparse vectors and multivectors, by name.
         partitions: how partitions are mapped.
     """

@@ -1,8 +1,8 @@
 """Recall of a copy compared with its source, by exact scores of the source's vectors.
 
-Quantization loses results whatever it was built from. So where a side is quantized, both sides are
-also compared by exact search. Their own searches are compared only where the target is not
-quantized, or is quantized like the source. A gate applies to the target's own search.
+Quantization always loses results. If a side is quantized, both sides are therefore also compared by
+exact search. Their own searches are compared only where the target is not quantized, or is
+quantized like the source. A gate applies to the target's own search.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class QuantizationPair:
 
     @property
     def any(self) -> bool:
-        """Whether a side is quantized, so that exact search says more about the copy."""
+        """Whether a side is quantized, so that only exact search can verify the copy."""
         return _quantized(self.source) or _quantized(self.target)
 
     @property
@@ -121,7 +121,7 @@ def measure_recall(
 def _recall_per_side(
     queries: Sequence[QuerySet], k: int
 ) -> tuple[dict[str, npt.NDArray[np.float64]], list[bool]]:
-    """Recall of each query by side, and whether each query has more than k neighbours.
+    """Recall of each query by side, and whether each query has more than k neighbors.
 
     Exact searches are included only if all sets have them.
     """

@@ -51,7 +51,7 @@ class Sampling:
         """The sampling that a gate asks for.
 
         Raises:
-            InputError: the gate has queries of its own.
+            InputError: the gate contains queries.
         """
         if gate is None:
             return cls(K, QUERIES, 0, total)

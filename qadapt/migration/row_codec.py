@@ -125,7 +125,7 @@ class RowCodec:
         target: the store of the target.
         vectors: the target's dense vectors; other vectors of the source are not copied.
         keep_norms: store the lengths of vectors that the target normalizes in the payload.
-        schema: what the target has besides its dense vectors.
+        schema: schema of the target apart from its dense vectors.
         drop_partition: remove ``qadapt_partition`` from decoded rows. False where the source has
             partitions itself, so that a field of this name is the user's.
 

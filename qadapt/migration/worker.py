@@ -1,8 +1,8 @@
 """One worker of a copy: reads a scan range and writes it to the target, batch by batch.
 
-Each batch goes one way: read, decode, route, filter, encode, write. The next page is read while a
-batch is written, so a worker holds two batches at most. After a crash each worker repeats at most
-one read and one write, and memory does not depend on the number of rows.
+Each batch passes one pipeline: read, decode, route, filter, encode, write. The next page is read
+while a batch is written, so a worker holds two batches at most. After a crash each worker repeats
+at most one read and one write, and memory does not depend on the number of rows.
 
 Workers run as threads of this process (``local_executor``) or as Ray tasks (``ray_executor``).
 """

@@ -160,7 +160,7 @@ def write_bisecting(
 
     Whether a store accepts a payload may depend on rows that came before: Weaviate gives each
     property one type, and rejects a field that is a list in one row and text in another. The
-    payload of such a row is stored as JSON text, which every store accepts.
+    payload of the rejected row is stored as JSON text, which every store accepts.
 
     Args:
         write: writes encoded rows; all of them, or none if it raises InputError.

@@ -95,7 +95,7 @@ class Address:
 
     @classmethod
     def from_file(cls, text: str | Address, allow_key_env: Iterable[str] = ()) -> Address:
-        """Parse an address from a file, which may come from somebody else.
+        """Parse an address from a file, which is not trusted.
 
         Args:
             text: address.

@@ -65,8 +65,8 @@ def form_of(store: str) -> AddressForm | None:
     """The form of a store's addresses.
 
     Returns:
-        None for a store that is not installed, or whose plug-in cannot be loaded; opening such a
-        store raises the error.
+        None for a store that is not installed, or whose plug-in cannot be loaded; opening it raises
+        the error.
     """
     try:
         found = getattr(plugins.load(store), "address", None)

@@ -59,7 +59,7 @@ class OneOf:
         _check_field(self.field)
         values = tuple(_scalar(value, self.field) for value in self.values)
         if not values:
-            raise SpecError(f"the filter on {self.field!r} has no values", hint="give at least one")
+            raise SpecError(f"the filter on {self.field!r} has no values", hint="pass at least one")
         object.__setattr__(self, "values", values)
 
 
@@ -215,7 +215,7 @@ def _parse_field(name: str, value: Any) -> Filter:
 def _children(children: Iterable[Filter], word: str) -> tuple[Filter, ...]:
     listed = tuple(children)
     if not listed:
-        raise SpecError(f"{word!r} has no filters", hint="give at least one, or remove it")
+        raise SpecError(f"{word!r} has no filters", hint="pass at least one, or remove it")
     return listed
 
 
@@ -242,7 +242,7 @@ def _scalar(value: Any, name: str) -> Scalar:
     if isinstance(value, float) and not math.isfinite(value):
         raise SpecError(
             f"the filter on {name!r} has the value {value!r}, which is not finite",
-            hint="give a finite number, or remove the bound",
+            hint="pass a finite number, or remove the bound",
         )
     if isinstance(value, str):
         _check_text(value, f"the filter on {name!r}")

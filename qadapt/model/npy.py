@@ -15,7 +15,7 @@ from qadapt.errors import InputError
 
 _MAGIC = b"\x93NUMPY"
 _ZIP = b"PK\x03\x04"
-_HINT = "give a .npy file with an (n, d) array, as written by numpy.save"
+_HINT = "pass a .npy file with an (n, d) array, as written by numpy.save"
 # Errors of numpy for a damaged header, which it parses as a Python literal.
 _DAMAGED = (
     ValueError,
@@ -46,7 +46,7 @@ def open_npy(path: str | os.PathLike[str], *, what: str = "the file") -> npt.NDA
             start = file.read(len(_MAGIC))
         if start.startswith(_ZIP):
             raise InputError(
-                f"{what} {place} contains several arrays", hint="give a .npy file, not .npz"
+                f"{what} {place} contains several arrays", hint="pass a .npy file, not .npz"
             )
         if start != _MAGIC:
             raise InputError(f"{what} {place} is not a .npy file", hint=_HINT)

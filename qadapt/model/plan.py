@@ -146,7 +146,7 @@ class Plan(Serializable):
         server: database that the plan was made for.
         current: quantization before the change.
         requested: requested quantization.
-        target: quantization after the change; differs from ``requested`` if ``match`` says so.
+        target: quantization after the change; differs from ``requested`` as described by ``match``.
         match: how closely ``target`` matches ``requested``.
         accept: permitted match level.
         disabled: disabled native features.
@@ -195,14 +195,14 @@ class Plan(Serializable):
     def __post_init__(self) -> None:
         if self.format != PLAN_FORMAT:
             raise SpecError(
-                f"the plan has format {self.format}, this qadapt reads format {PLAN_FORMAT}",
-                hint="make the plan again with `qadapt plan`",
+                f"the plan has format {self.format}; this qadapt supports format {PLAN_FORMAT}",
+                hint="create a new plan with `qadapt plan`",
             )
         # The id is used as the name of a folder, and a plan file may come from anybody.
         if not _ID.fullmatch(self.id):
             raise SpecError(
                 f"{self.id!r:.80} is not a valid plan id",
-                hint="make the plan again with `qadapt plan`",
+                hint="create a new plan with `qadapt plan`",
             )
 
     @classmethod
@@ -301,7 +301,7 @@ class Guard(Serializable):
 
 def _at_least_one(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < _LARGEST:
-        raise SpecError(f"{name} of a guard must be a whole number from 1; got {value!r:.40}")
+        raise SpecError(f"{name} of a guard must be an integer from 1; got {value!r:.40}")
 
 
 def _refuse_surrogates(data: Any) -> None:
@@ -311,5 +311,5 @@ def _refuse_surrogates(data: Any) -> None:
     except UnicodeEncodeError as error:
         raise SpecError(
             f"the plan contains invalid Unicode: {error.object[error.start :][:1]!r}",
-            hint="make the plan again with `qadapt plan`",
+            hint="create a new plan with `qadapt plan`",
         ) from error

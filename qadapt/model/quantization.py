@@ -261,7 +261,7 @@ def _between(name: str, value: Any, low: float, high: float, *, whole: bool = Fa
         return
     in_range = _isnumber_text(value) and low <= value <= high
     if not in_range or (whole and int(value) != value):
-        kind = "a whole number" if whole else "a number"
+        kind = "an integer" if whole else "a number"
         raise SpecError(f"{name} must be {kind} from {low:g} to {high:g}; got {value!r}")
 
 
@@ -323,7 +323,7 @@ def none(
     *, rescore: RescoreLike = None, originals: Place | None = None,
     native: Mapping[str, Any] | None = None,
 ) -> Quantization:  # fmt: skip
-    """No quantization: vectors are searched as they are stored.
+    """No quantization: the stored vectors are searched.
 
     Args:
         rescore: must be ``None`` or ``"off"``, because there are no codes to rescore.
@@ -340,7 +340,7 @@ def float16(
     *, rescore: RescoreLike = None, codes: Place | None = None, originals: Place | None = None,
     native: Mapping[str, Any] | None = None,
 ) -> Quantization:  # fmt: skip
-    """16-bit floats: half the size of float32.
+    """16-bit floating point: half the size of float32.
 
     Args:
         rescore: oversampling factor, ``"off"``, or a ``Rescore``.

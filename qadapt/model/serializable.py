@@ -84,7 +84,7 @@ class Serializable:
         except (ValueError, RecursionError) as error:
             raise SpecError(
                 f"not a JSON document of a {cls.__name__}: {error}",
-                hint="give a file that was written by qadapt",
+                hint="pass a file that was written by qadapt",
             ) from error
         return cls.from_dict(data)
 

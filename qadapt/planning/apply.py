@@ -1,8 +1,8 @@
-"""Applying a plan and taking it back, so that a crash at any moment is survivable.
+"""Execution and rollback of plans, recoverable after a crash at any time.
 
-The journal is written before each step. Every request may be repeated, so what was left
-unfinished is finished by doing its open steps again, or taken back by the reverses of all steps
-that were begun, last first.
+The journal is written before each step. All requests are idempotent: an unfinished change is
+completed by repeating its open steps, or rolled back by the reverse requests of all steps that were
+started, in reverse order.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def apply_plan(
     guard: Guard | None,
     timeout: float,
 ) -> Outcome:
-    """Carry out a plan, wait until the engine obeys, and keep it or take it back.
+    """Apply a plan, wait until it is verified active, and keep it or roll it back.
 
     Raises:
-        ConsentRequiredError: a step needs ``yes``.
-        PlanStaleError: the collection changed since.
-        GuardMissedError: recall fell under the guard; the change was undone.
+        ConsentRequiredError: a step needs ``yes``. PlanStaleError: the collection has has changed
+        since the plan was made.
+        GuardMissedError: recall is below the guard; the change was rolled back.
         ApplyError: a step failed, or the engine ignores the setting.
-        BusyError: another process changes this collection.
+        BusyError: another process is changing this collection.
     """
     guard = rooted(guard) or plan.guard
     _refuse_other_store(store, plan)
@@ -78,27 +78,27 @@ def apply_plan(
 def undo_change(
     store: Store, record: ChangeRecord, *, progress: OnProgress, timeout: float
 ) -> Outcome:
-    """Take a change back, or finish taking it back.
+    """Roll a change back, or complete an interrupted rollback.
 
     Raises:
-        PlanError: it is undone already, or a newer change of the collection stands.
-        PlanStaleError: the collection was changed by somebody else since.
+        PlanError: it was already undone, or a newer change of the collection depends on it.
+        PlanStaleError: the collection was changed by another client.
     """
     plan = record.plan
     with conflicts.alone(store, plan.collection):
         if record.state == "undone":
-            raise PlanError(f"the change {record.id} is undone already", hint="`qadapt history`")
+            raise PlanError(f"the change {record.id} was already undone", hint="`qadapt history`")
         newer = _newer(record)
         if newer is not None:
             raise PlanError(
-                f"a newer change of {plan.collection!r} stands on the change {record.id}",
+                f"a newer change of {plan.collection!r} depends on the change {record.id}",
                 hint=f"undo the newer one first: qadapt undo {newer.id}",
             )
         applied = record.last("applied")
         if record.state == "applied" and applied is not None:
             if "fingerprint" not in applied:
                 raise IntegrityError(
-                    f"the record of the change {record.id} does not tell what it left",
+                    f"the record of the change {record.id} does not contain its result",
                     hint=abandon_hint(record.id),
                 )
             now = collection_info.info(store, plan.collection)
@@ -107,8 +107,8 @@ def undo_change(
                 return _roll_back(store, record, progress, timeout, beside_alone=True)
             if changed:
                 raise PlanStaleError(
-                    f"{plan.collection!r} was changed since, and not by qadapt",
-                    hint="plan the setting that you want: `qadapt plan`",
+                    f"{plan.collection!r} was changed by another client",
+                    hint="plan the requested configuration: `qadapt plan`",
                 )
         try:
             return _roll_back(store, record, progress, timeout)
@@ -131,9 +131,9 @@ def _partly_rolled_back(record: ChangeRecord) -> bool:
 
 
 def _as_before(now: CollectionInfo, plan: Plan) -> bool:
-    """Whether the quantization is already what it was before the change, as in a restored backup.
+    """Whether the collection already has its earlier quantization, as in a restored backup.
 
-    Then what qadapt keeps beside it is left to take back.
+    In that case, only qadapt's settings and codes are rolled back.
     """
     vector = now.vectors.get(plan.vector)
     if vector is None or (vector.dim, plan.target_vector) != (plan.dim, None):
@@ -142,7 +142,7 @@ def _as_before(now: CollectionInfo, plan: Plan) -> bool:
 
 
 def _newer(record: ChangeRecord) -> ChangeRecord | None:
-    """A change begun later that stands. Vectors share one configuration, so of any vector."""
+    """Later change of any vector that was not undone; vectors share one configuration."""
     plan = record.plan
     for other in journal.of_collection(plan.address, plan.collection):
         if other.id == record.id:
@@ -153,7 +153,7 @@ def _newer(record: ChangeRecord) -> ChangeRecord | None:
 
 
 def _same(record: ChangeRecord, plan: Plan, guard: Guard | None) -> bool:
-    """Whether finishing what was left is what is asked for now."""
+    """Whether the unfinished change is the one that is requested."""
     left = record.plan
     if record.undoing or _request_of(left) != _request_of(plan):
         return False
@@ -169,7 +169,7 @@ def _request_of(plan: Plan) -> tuple[object, ...]:
 def _without(
     store: Store, left: ChangeRecord, plan: Plan, progress: OnProgress, timeout: float
 ) -> Plan:
-    """The plan for the collection as it is once what was left is taken back."""
+    """Plan for the collection after the unfinished change is rolled back."""
     made_since = collection_info.info(store, plan.collection).fingerprint == plan.fingerprint
     _roll_back(store, left, progress, timeout)
     if not made_since:
@@ -179,7 +179,7 @@ def _without(
 
 
 def plan_again(store: Store, plan: Plan) -> Plan:
-    """The same request, planned from what the collection is now."""
+    """Plan the same request for the current state of the collection."""
     return make_plan(
         store,
         plan.collection,
@@ -198,22 +198,26 @@ def _ask(plan: Plan, yes: bool) -> None:
         return
     reasons = [
         f"{step.symbol} {step.action}: "
-        + ("no way back" if step.reverse is None else f"{step.estimate.stops} stop meanwhile")
+        + (
+            "cannot be rolled back"
+            if step.reverse is None
+            else f"{step.estimate.stops} are blocked during the step"
+        )
         for step in plan.steps
         if step.needs_consent
     ]
     raise ConsentRequiredError(
-        "this plan needs your consent: " + "; ".join(reasons),
-        hint="look at the plan, then apply it with yes=True (--yes)",
+        "this plan needs confirmation: " + "; ".join(reasons),
+        hint="review the plan, then apply it with yes=True (--yes)",
     )
 
 
 def _refuse_other_store(store: Store, plan: Plan) -> None:
-    """Refuse a plan whose address is not that of the store which it opens."""
+    """Reject a plan for another address than that of the store."""
     if Address.parse(plan.address).identity != store.address.identity:
         raise PlanError(
-            f"the plan is for {plan.address}, and the store is {store.address.identity}",
-            hint="make the plan again: `qadapt plan`",
+            f"the plan is for {plan.address}, but the store is {store.address.identity}",
+            hint="create a new plan: `qadapt plan`",
         )
 
 
@@ -221,8 +225,8 @@ def _refuse_stale(store: Store, plan: Plan) -> None:
     info = collection_info.info(store, plan.collection)
     if info.fingerprint != plan.fingerprint:
         raise PlanStaleError(
-            f"the configuration of {plan.collection!r} changed since the plan was made",
-            hint="make the plan again: `qadapt plan`",
+            f"the configuration of {plan.collection!r} has changed since the plan was made",
+            hint="create a new plan: `qadapt plan`",
         )
     if plan.vector not in info.vectors:
         raise NotFoundError.missing("vector", plan.vector, info.vectors)
@@ -231,7 +235,7 @@ def _refuse_stale(store: Store, plan: Plan) -> None:
 def _begin(plan: Plan, guard: Guard | None) -> ChangeRecord:
     if guard is None or isinstance(guard.queries, (int, str)):
         return journal.begin(plan.replace(guard=guard))
-    # A guard's array goes to the change's folder, so that a resumed change can still be guarded.
+    # The queries of a guard are saved in the folder of the change, for a resumed change.
     queries = as_vectors(guard.queries, what="queries")
     path = journal.folder_of(plan) / journal.QUERIES
     named = dataclasses.replace(guard, queries=str(path))
@@ -239,7 +243,7 @@ def _begin(plan: Plan, guard: Guard | None) -> ChangeRecord:
 
 
 class _Journal:
-    """The record of a change, as ``apply_steps`` writes it."""
+    """Create the record of a change."""
 
     def __init__(self, record: ChangeRecord) -> None:
         self._record = record
@@ -271,7 +275,7 @@ def _carry_out(store: Store, record: ChangeRecord, progress: OnProgress, timeout
         if isinstance(error, PlanStaleError):
             conflicts.withdraw(store, record, progress, timeout)
         if isinstance(error, AuthError) and error.unchanged:
-            # The key lacks the right and the step did nothing: there is nothing to take back.
+            # The key lacks the permission, so the step changed nothing and needs no rollback.
             record.add("step reversed", step=max(record.started_steps()))
             if not record.started_steps():
                 error.hint = _nothing_changed(error)
@@ -282,17 +286,17 @@ def _carry_out(store: Store, record: ChangeRecord, progress: OnProgress, timeout
         raise _with_way_out(error, record) from error
     missed = missed_guard(plan, before, after)
     if missed and not _has_way_back(record):
-        # It stands, so that it does not bar the next change of the collection.
+        # The change is kept and does not block the next change of the collection.
         record.add("applied", fingerprint=collection_info.info(store, plan.collection).fingerprint)
         raise GuardMissedError(
-            f"{missed}; the change has no way back and stays",
-            hint="raise the oversampling (rescore=), or plan a finer kind",
+            f"{missed}; the change cannot be rolled back and is kept",
+            hint="raise the oversampling (rescore=), or plan a kind with more bits",
         )
     if missed:
         _roll_back(store, record, progress, timeout)
         raise GuardMissedError(
-            f"{missed}; the change was undone",
-            hint="raise the oversampling (rescore=), or take a finer kind",
+            f"{missed}; the change was rolled back",
+            hint="raise the oversampling (rescore=), or use a kind with more bits",
         )
     info = collection_info.info(store, plan.collection)
     record.add("applied", fingerprint=info.fingerprint)
@@ -308,9 +312,9 @@ def _carry_out(store: Store, record: ChangeRecord, progress: OnProgress, timeout
 
 
 def _with_way_out(error: QadaptError, record: ChangeRecord) -> ApplyError:
-    way = f"`qadapt undo {record.id}` takes it back; apply again to finish it"
+    way = f"`qadapt undo {record.id}` rolls it back; apply again to complete it"
     if not _has_way_back(record):
-        way = f"apply again to finish it; there is no way back; or {abandon_hint(record.id)}"
+        way = f"apply again to complete it; it cannot be rolled back; or {abandon_hint(record.id)}"
     hint = f"{error.hint}; {way}" if error.hint else way
     return ApplyError(error.message, hint=hint)
 
@@ -328,10 +332,11 @@ def _roll_back(
     *,
     beside_alone: bool = False,
 ) -> Outcome:
-    """Take the steps back that were begun.
+    """Roll back the steps that were started.
 
     Args:
-        beside_alone: only those of settings and codes of qadapt; the store is as it was before.
+        beside_alone: only steps of qadapt's settings and codes; the database already has its
+        earlier configuration.
     """
     begun = time.monotonic()
     plan = record.plan
@@ -339,9 +344,9 @@ def _roll_back(
     for number in started:
         if plan.steps[number].reverse is None:
             raise PlanError(
-                f"the step {plan.steps[number].action!r} has no way back",
-                hint="finish it by applying the same again, then plan the setting that you want; "
-                f"or {abandon_hint(record.id)}",
+                f"the step {plan.steps[number].action!r} cannot be rolled back",
+                hint="complete it by applying the same change again, then plan the requested "
+                f"configuration; or {abandon_hint(record.id)}",
             )
     record.add("undo started")
     replaced: PlanStaleError | None = None
@@ -352,7 +357,7 @@ def _roll_back(
         if client_operations.is_client_operation(reverse) or not beside_alone:
             try:
                 client_operations.run(store, plan.collection, reverse, progress, timeout)
-            except PlanStaleError as error:  # another client's change stands in its place
+            except PlanStaleError as error:  # replaced by another client's change
                 replaced = error
         record.add("step reversed", step=number)
     if replaced is not None:
@@ -362,7 +367,7 @@ def _roll_back(
         goal = Goal(plan.current, tolerated=(State.IGNORED,))
         wait = Wait(progress, Deadline(timeout))
         status = wait_for(store, plan.collection, plan.vector, goal, wait)
-    else:  # nothing was changed, so there is nothing to wait for
+    else:  # nothing was changed, so no wait is needed
         status = collection_info.info(store, plan.collection).vectors[plan.vector].status
     record.add("undone")
     return make_outcome(plan, "undone", status=status, seconds=time.monotonic() - begun)

@@ -34,7 +34,7 @@ def alone(store: Store, collection: str) -> Iterator[None]:
 
 @contextmanager
 def named_if_changing(store: Store, collection: str) -> Iterator[None]:
-    """Replace a planning error by the name of the process that is changing the collection.
+    """Replace a planning error by one that names the process that is changing the collection.
 
     Raises:
         BusyError: another process is changing the collection.
@@ -64,14 +64,14 @@ def refuse_other_kind(store: Store, plan: Plan) -> None:
         raise PlanStaleError(
             f"another client changed {plan.collection!r} at the same time: it now has {now}, "
             f"not {plan.target}",
-            hint="wait for the other client, then make the plan again: `qadapt plan`",
+            hint="wait for the other client, then create a new plan: `qadapt plan`",
         )
 
 
 def withdraw(store: Store, record: ChangeRecord, progress: OnProgress, timeout: float) -> None:
     """Roll back the client-side steps of a change that another client replaced.
 
-    The step in the database has no effect any more, and reversing it would undo the other change.
+    The step in the database no longer has any effect, and reversing it would undo the other change.
     If several database steps were started, the record is left unfinished.
     """
     steps = record.plan.steps

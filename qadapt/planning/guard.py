@@ -142,13 +142,13 @@ def missed(plan: Plan, before: GuardResult | None, after: GuardResult | None) ->
     if plan.guard is None or after is None:
         return ""
     if after.proof.level == "none":
-        return f"the guard {plan.guard} cannot be judged: {after.proof.reason}"
+        return f"the guard {plan.guard} cannot be evaluated: {after.proof.reason}"
     if after.recall >= plan.guard.recall:
         return ""
     was = "" if before is None else f" (it was {before.recall:.4f} before)"
     weak = f"; {after.proof.reason}" if after.proof.reason else ""
     return (
-        f"recall@{plan.guard.k} is {after.recall:.4f} with {plan.target}, under the guard of "
+        f"recall@{plan.guard.k} is {after.recall:.4f} with {plan.target}, below the guard of "
         f"{plan.guard.recall:g}{was}; ground truth: {ground_truths(before, after)}{weak}"
     )
 

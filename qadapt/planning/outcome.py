@@ -1,4 +1,4 @@
-"""What became of a change."""
+"""Result of a change."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ ChangeState = Literal["applied", "undone", "nothing", "interrupted", "failed"]
 
 @dataclass(frozen=True)
 class Outcome(Serializable):
-    """What became of a change.
+    """Result of a change.
 
     Attributes:
         id: the change's id.
-        created: when it was planned, UTC.
-        address, collection, vector: what was changed.
-        reopen: what opens the store again, with any key masked.
-        requested: the quantization asked for, in its string form.
-        state: applied, undone, nothing (there was nothing to do), interrupted or failed.
-        status: as seen at the end; None where it was not looked at.
-        recall_before, recall_after: what a guard measured; None without one.
-        seconds: how long it took.
+        created: time of the plan, UTC.
+        address, collection, vector: the changed vector.
+        reopen: address that opens the database, without keys.
+        requested: the requested quantization, as a string.
+        state: applied, undone, nothing (no steps were needed), interrupted or failed.
+        status: final status; None if it was not read.
+        recall_before, recall_after: recall measured by a guard; None without one.
+        seconds: duration.
         ground_truth: the vectors that the guard's exact scores were computed from; empty without
             a guard.
         proof: how much the guard's recall proves; None without a guard.
@@ -83,7 +83,7 @@ def make_outcome(
 
 
 def outcome_of(record: ChangeRecord) -> Outcome:
-    """What became of a change, read from its journal."""
+    """Read the result of a change from its journal."""
     measured = {when: record.last(f"recall {when}") for when in ("before", "after")}
     before, after = (GuardResult.of(found) for found in measured.values())
     return make_outcome(record.plan, record.state, before=before, after=after)

@@ -250,7 +250,7 @@ def _refuse_copy(store: Store, steps: Iterable[Step], strategy: Strategy | None)
 
 
 def _own_codes_gone(now: VectorInfo, strategy: Strategy | None) -> list[Step]:
-    """The step that deletes qadapt's codes, where the store's take over."""
+    """Step that deletes client-side codes that native quantization replaces."""
     return [_drop_codes(now)] if now.quantized_by == "qadapt" and strategy != "vector" else []
 
 

@@ -19,8 +19,8 @@ class Codes:
     """Decoded codes of rows: ``scores = queries @ matrix.T + bias``.
 
     Attributes:
-        matrix: float32 ``(n, w)``, what the codes stand for; ``w`` is the model's own width.
-        bias: float32 ``(n,)``, or None where there is none.
+        matrix: float32 ``(n, w)``, decoded codes; ``w`` is the model's own width.
+        bias: float32 ``(n,)``, or None if there is none.
     """
 
     matrix: Floats
@@ -37,8 +37,8 @@ class Codes:
 class Model(abc.ABC):
     """One quantizer of one engine, in numpy.
 
-    Only the order of the scores means something: what is the same for all rows of a query is
-    left out. ``fit`` learns from a sample what the engine learns when it builds (ranges, means,
+    Only the order of the scores is defined: terms that are equal for all rows of a query are
+    omitted. ``fit`` learns from a sample what the engine learns when it builds (ranges, means,
     centroids); ``rows`` and ``queries`` encode.
     """
 

@@ -79,7 +79,7 @@ class QuantizerModels(abc.ABC):
         """The model of the quantization that the store applies; None without one."""
         if target.kind in (Kind.NONE, Kind.FLOAT16):
             half = target.kind is Kind.FLOAT16
-            name = "16-bit floats" if half else "floats"
+            name = "16-bit floating point" if half else "floats"
             return ModelMatch(Exact(vector.metric, half=half), name, Check(0.0, "by definition"))
         found = self.quantizer(target, vector, native)
         if found is None:

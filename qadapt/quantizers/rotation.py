@@ -35,8 +35,8 @@ def turbo(dim: int) -> Floats:
 def blocked(dim: int, seed: int = 0) -> Floats:
     """Weaviate's rotation: three rounds of random swaps, signs and block transforms.
 
-    Weaviate draws swaps and signs from Go's own generator with a fixed seed; ours are drawn from
-    numpy's, so codes differ and their statistics do not.
+    Weaviate draws swaps and signs from Go's generator with a fixed seed, and this model from
+    numpy's: codes differ, their statistics are equal.
     """
     x = np.eye(dim)
     random = np.random.default_rng(seed)
@@ -78,7 +78,7 @@ def _transform(x: Doubles) -> Doubles:
 
 
 def _permutation(seed: int, count: int) -> npt.NDArray[np.intp]:
-    """Where each column comes from: a Fisher-Yates shuffle by a linear congruential generator."""
+    """Source of each column: a Fisher-Yates shuffle by a linear congruential generator."""
     order = list(range(count))
     state = seed
     for at in range(count - 1, 0, -1):

@@ -1,4 +1,4 @@
-"""Reports: what was measured, found and reckoned, as one page, Markdown, JSON or a terminal."""
+"""Reports of measurements, findings and costs as HTML, Markdown, JSON or terminal output."""
 
 from qadapt.reporting.documents import read
 from qadapt.reporting.report import Report, report

@@ -24,7 +24,7 @@ _FORMATS: Mapping[str, type[Any]] = {
     "qadapt.cost/1": Cost,
     "qadapt.diagnosis/1": Diagnosis,
 }
-# What commands print beside a document.
+# Other output of commands.
 _BESIDE = ("gate",)
 
 

@@ -1,4 +1,4 @@
-"""Reports: choose what is compared, and write it as HTML, Markdown or JSON."""
+"""Reports: choose the compared settings, and write HTML, Markdown or JSON."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def report(
     Args:
         documents: Evaluation, Simulation, Advice, Cost, Diagnosis, Verification, or paths of
             files of them. Of two evaluations the last is "after".
-        after: the setting to compare with; by default the live one of a second evaluation, else
-            what was advised, else the smallest that loses at most 0.01 of the best recall.
+        after: the setting to compare with; by default the live one of a second evaluation,
+        otherwise that of advise, otherwise the smallest within 0.01 of the best recall.
         path: where to save it, as ``.html``, ``.md`` or ``.json``.
         title: of the page.
 

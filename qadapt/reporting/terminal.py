@@ -40,7 +40,7 @@ def plot(report: ReportContent, axis: Axis, *, width: int, color: bool) -> str |
     farthest = max(at for at, _ in placed)
     for at, point in placed:
         mark, number = _MARKS[point.role], point.number
-        if at == farthest:  # there is no room behind it
+        if at == farthest:  # no space to its right
             text = figure.text(at, point.recall.value, f"{number}{mark}", alignment="right")
         else:
             text = figure.text(at, point.recall.value, f"{mark}{number}")

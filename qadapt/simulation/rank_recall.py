@@ -73,8 +73,8 @@ def ranks(
         truth: ``(nq, k)`` row numbers of the neighbors, best first; -1 for none.
         own: ``(nq,)`` row number of each query, which does not count; -1 for none.
         weight: ``(n,)`` number of rows that each row represents; 1 by default.
-        segments: segments that each contribute candidates; only rows of its own segment are
-            ahead of a neighbor.
+        segments: segments that each contribute candidates; only rows of the same segment are ahead
+        of a neighbor.
         right: for queries with more correct rows than ``truth`` has: all correct rows.
     """
     rows = len(codes.matrix)

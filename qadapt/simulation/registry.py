@@ -45,7 +45,7 @@ def model_of(store: str, mapped: MappedQuantization, vector: Vector) -> ModelMat
 
 
 def mapped_to(store: str, quantization: Quantization, vector: Vector) -> MappedQuantization:
-    """A setting as the newest version of a store applies it; no connection needed.
+    """Map a setting as the newest version of a store does; needs no connection.
 
     Raises:
         SpecError: an unknown store.

@@ -35,7 +35,7 @@ class BulkCopy:
         """Whether a search may change the last digits of stored vectors under cosine."""
         return self.traits.rounds_in_searches
 
-    # -- what is kept as it is: for those who copy -------------------------------------------
+    # -- conversion by the database ---------------------------------------------
 
     def accepts_id(self, key: Id) -> bool:
         """Whether a collection created by ``create`` can store this id unchanged."""

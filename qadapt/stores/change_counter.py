@@ -20,7 +20,7 @@ class ChangeCounter:
             Compared only for equality.
         complete: whether an equal value proves that nothing changed. If False, randomly sampled
             rows are compared as well.
-        number: increases by one for each row written; None if the engine has no such number.
+        number: increases by one for each row written; None if the engine has none.
         deletion: what increases ``number`` in a deletion: each existing ``row``, or each ``call``.
     """
 

@@ -21,7 +21,7 @@ class EngineVersion:
     version: str | None = None
 
     def has(self, since: str | None) -> bool:
-        """Whether the version is at least ``since``; None stands for every version."""
+        """Whether the version is at least ``since``; None means every version."""
         return self.version is None or since is None or not older(self.version, since)
 
     @property

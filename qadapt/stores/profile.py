@@ -53,7 +53,7 @@ class Traits:
             partitions.
         aliases: the store has aliases, and ``switch_alias`` moves them.
         recreates: the metric or datatype can be changed by a copy and an alias switch.
-        recreates_separately: such a plan cannot change the quantization at the same time.
+        recreates_separately: the plan cannot change the quantization at the same time.
         adds_vectors: the strategy ``vector`` is available: a quantized copy of a vector in the
             same collection.
         payload_indexes_last: payload indexes are built after codes, because the status of codes

@@ -183,7 +183,7 @@ class RowStore(Store):
         return found.disable(self.disabled)
 
     def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
-        """Map with the profile; unsupported if the rules say so for this version."""
+        """Map with the profile; unsupported according to the rules for this version."""
         if self.profile.mapping is None:
             why = Match.unsupported(f"{self.name} has no quantization", "accept='client'")
             return MappedQuantization(None, quantization, why)

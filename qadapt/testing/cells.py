@@ -83,7 +83,7 @@ class CellTests(Suite):
         query."""
         return qa.Quantization.parse(setting)
 
-    def test_a_declared_kind_is_seen_to_be_obeyed(
+    def test_a_declared_kind_is_verified_active(
         self, database: Database, sample: Sample, setting: str, request: pytest.FixtureRequest
     ) -> None:
         wanted = self.wanted(setting)

@@ -48,7 +48,7 @@ class SearchTests(Suite):
         assert np.isnan(hits.scores[:, 2:]).all()
         assert hits.scores.dtype == np.float32
 
-    def test_a_batch_of_queries_is_each_query_alone(
+    def test_a_batch_returns_the_results_of_single_queries(
         self, filled: Collection, sample: Sample
     ) -> None:
         together = filled.search(sample.queries[:30], k=self.k, exact=True)
@@ -89,7 +89,7 @@ class SearchTests(Suite):
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         assert self.numbers(hits).tolist() == [[wanted[at] for at in row] for row in best]
 
-    def test_an_unknown_filter_word_is_refused(self, filled: Collection) -> None:
+    def test_an_unknown_filter_operator_is_refused(self, filled: Collection) -> None:
         with pytest.raises(SpecError, match="gte"):
             filled.search(np.ones(self.dim), filter={"group": {"gtee": 3}})
 
@@ -98,7 +98,7 @@ class QuantizationTests(Suite):
     """Each setting: planned, applied, verified, searched, undone."""
 
     @pytest.mark.parametrize("text", SETTINGS)
-    def test_every_setting_is_obeyed_or_refused(
+    def test_every_setting_is_verified_active_or_refused(
         self, filled: Collection, sample: Sample, text: str
     ) -> None:
         wanted = qa.Quantization.parse(text)
@@ -174,7 +174,7 @@ class QuantizationTests(Suite):
         exact = np.einsum("qkd,qd->qk", found, sample.queries)
         np.testing.assert_allclose(hits.scores, exact, atol=1e-5)
 
-    def test_a_remembered_rescore_is_used(self, filled: Collection, sample: Sample) -> None:
+    def test_default_rescoring_is_used(self, filled: Collection, sample: Sample) -> None:
         self.supported(filled, "binary")
         filled.plan(qa.binary(rescore=6)).apply(yes=True, timeout=300)
         hits = filled.search(sample.queries, k=self.k)
@@ -184,7 +184,7 @@ class QuantizationTests(Suite):
         assert (reported.how.oversampling, reported.how.rescore_from) == (2, "call")
         assert self.recall(hits, sample) > self.recall(reported, sample)
 
-    def test_from_one_kind_to_another_and_back(self, filled: Collection) -> None:
+    def test_changing_the_kind_and_undoing_it(self, filled: Collection) -> None:
         self.supported(filled, "scalar")
         self.supported(filled, "binary")
         filled.plan("scalar").apply(yes=True, timeout=300)
@@ -195,7 +195,7 @@ class QuantizationTests(Suite):
         assert vector.quantization.kind is qa.Kind.SCALAR
         assert vector.status.state is qa.State.ACTIVE
 
-    def test_quantized_from_the_start(self, database: Database, sample: Sample) -> None:
+    def test_created_with_quantization(self, database: Database, sample: Sample) -> None:
         plain = database.create(self.other, dim=self.dim)
         self.supported(plain, "binary")
         collection = database.create(self.name, dim=self.dim, quantization="binary:rescore=4")
@@ -205,7 +205,7 @@ class QuantizationTests(Suite):
         lossy = collection.search(sample.queries, k=self.k, rescore=OFF)
         assert self.recall(lossy, sample) < 1
 
-    def test_verify_sees_what_is(self, filled: Collection) -> None:
+    def test_verify_reports_the_configuration(self, filled: Collection) -> None:
         self.supported(filled, "binary")
         filled.plan("binary:rescore=8").apply(yes=True, timeout=300)
         report = filled.verify(k=self.k, queries=50)

@@ -41,13 +41,13 @@ class CollectionTests(Suite):
         assert vector.status.evidence
         assert CollectionInfo.from_json(info.to_json()) == info
 
-    def test_creating_it_again_is_refused_and_changes_nothing(self, database: Database) -> None:
+    def test_creating_an_existing_collection_changes_nothing(self, database: Database) -> None:
         database.create(self.name, dim=24)
         with pytest.raises(AlreadyExistsError):
             database.create(self.name, dim=12)
         assert database[self.name].info().vectors[""].dim == 24
 
-    def test_dropped_is_gone(self, database: Database) -> None:
+    def test_a_dropped_collection_does_not_exist(self, database: Database) -> None:
         database.create(self.name, dim=24)
         database.drop(self.name)
         assert self.name not in database.collections()
@@ -55,13 +55,13 @@ class CollectionTests(Suite):
             database.drop(self.name)
         assert database.create(self.name, dim=12).info().count == 0
 
-    def test_unknown_collection_names_the_nearest(self, database: Database) -> None:
+    def test_an_unknown_collection_suggests_the_nearest_name(self, database: Database) -> None:
         database.create(self.name, dim=24)
         with pytest.raises(NotFoundError, match=self.name):
             database[self.name[:-1]]
 
     @pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
-    def test_scores_are_in_the_metrics_own_unit(self, database: Database, metric: str) -> None:
+    def test_scores_have_the_unit_of_the_metric(self, database: Database, metric: str) -> None:
         sample = clustered(300, 32, queries=20)
         rows = sample.rows if metric == "cosine" else sample.rows * np.float32(3)
         collection = database.create(self.name, dim=32, metric=metric)
@@ -83,7 +83,7 @@ class RowTests(Suite):
     """Writing, reading and deleting rows."""
 
     @pytest.mark.parametrize("metric", ["dot", "euclidean"])
-    def test_vectors_come_back_bit_for_bit(self, database: Database, metric: str) -> None:
+    def test_vectors_are_returned_bit_for_bit(self, database: Database, metric: str) -> None:
         rows = np.random.default_rng(1).standard_normal((500, 19)).astype(np.float32)
         rows[0, :4] = [-0.0, 1e-38, 3e38, 1.17549435e-38]
         collection = database.create(self.name, dim=19, metric=metric)
@@ -129,7 +129,7 @@ class RowTests(Suite):
         best = np.argmax(rows[:6] @ rows.T, axis=1)
         assert hits.ids[:, 0].tolist() == [ids[at] for at in best]
 
-    def test_writing_again_replaces(self, database: Database) -> None:
+    def test_an_upsert_replaces_rows(self, database: Database) -> None:
         collection = database.create(self.name, dim=4, metric="dot")
         collection.write(qa.Batch(self.keys(2), {"": np.eye(2, 4)}, [{"a": 1}, {"a": 2}]))
         collection.write(qa.Batch([self.key(1)], {"": [[0, 0, 0, 9]]}, [{"b": 3}]))
@@ -138,7 +138,7 @@ class RowTests(Suite):
         assert again.vectors[""].tolist() == [[0, 0, 0, 9]]
         assert again.payloads == [{"b": 3}]
 
-    def test_deleted_rows_are_gone_and_unknown_ids_are_no_error(self, database: Database) -> None:
+    def test_deleting_removes_rows_and_ignores_unknown_ids(self, database: Database) -> None:
         collection = database.create(self.name, dim=4, metric="dot")
         collection.write(qa.Batch(self.keys(3), {"": np.eye(3, 4)}))
         collection.delete([self.key(1), self.key(77)])
@@ -147,7 +147,7 @@ class RowTests(Suite):
         hits = collection.search([0, 1, 0, 0], k=3)
         assert self.key(1) not in hits.ids.tolist()[0]
 
-    def test_payload_comes_back(self, database: Database) -> None:
+    def test_payloads_are_returned(self, database: Database) -> None:
         payload = {"text": "naïve ☃", "number": 7, "share": 0.25, "yes": True, "list": ["a", "b"]}
         collection = database.create(self.name, dim=4, metric="dot")
         collection.write(qa.Batch(self.keys(2), {"": np.eye(2, 4)}, [payload, {}]))
@@ -207,13 +207,13 @@ class BadInputTests(Suite):
             collection.write(qa.Batch(self.keys(5000), {"": rows}))
         assert collection.count() == 0
 
-    def test_an_unknown_vector_is_refused(self, database: Database) -> None:
+    def test_an_unknown_vector_name_is_refused(self, database: Database) -> None:
         collection = database.create(self.name, vectors={"title": qa.Vector(4)})
         with pytest.raises(SpecError, match="title"):
             collection.write(qa.Batch(self.keys(1), {"titel": np.ones((1, 4))}))
         assert collection.count() == 0
 
-    def test_impossible_ids_are_refused(self, database: Database) -> None:
+    def test_invalid_ids_are_refused(self, database: Database) -> None:
         collection = database.create(self.name, dim=4, metric="dot")
         with pytest.raises(InputError, match="-1"):
             collection.write(qa.Batch([self.key(0), -1], {"": np.ones((2, 4))}))

@@ -25,7 +25,7 @@ class ScanRangeTests(Suite):
         return collection
 
     @pytest.mark.parametrize("n", [1, 4])
-    def test_parts_are_the_whole_and_none_twice(self, database: Database, n: int) -> None:
+    def test_scan_ranges_cover_all_rows_once(self, database: Database, n: int) -> None:
         collection = self._numbered(database)
         scan_ranges = json.loads(
             json.dumps([dict(scan_range) for scan_range in collection.scan_ranges(n)])
@@ -40,7 +40,7 @@ class ScanRangeTests(Suite):
         assert len(found) == self.count
         assert sorted(map(self.number, found)) == list(range(self.count))
 
-    def test_a_read_that_was_cut_goes_on(self, database: Database) -> None:
+    def test_an_interrupted_read_continues(self, database: Database) -> None:
         collection = self._numbered(database)
         whole = [key for page in collection.read(page=100, vectors=()) for key in page.ids]
         first = next(iter(collection.read(page=100)))
@@ -50,14 +50,14 @@ class ScanRangeTests(Suite):
             assert rest == whole[whole.index(after) + 1 :]
         assert list(collection.read(after=whole[-1])) == []
 
-    def test_it_goes_on_behind_a_row_that_is_gone(self, database: Database) -> None:
+    def test_a_read_continues_after_a_deleted_row(self, database: Database) -> None:
         collection = self._numbered(database)
         whole = [key for page in collection.read(vectors=()) for key in page.ids]
         collection.delete([whole[50]])
         rest = [key for page in collection.read(after=whole[50], vectors=()) for key in page.ids]
         assert rest == whole[51:]
 
-    def test_a_part_goes_on_too(self, database: Database) -> None:
+    def test_an_interrupted_scan_range_continues(self, database: Database) -> None:
         collection = self._numbered(database)
         for scan_range in collection.scan_ranges(3):
             pages = collection.read(scan_range=scan_range, vectors=())
@@ -72,7 +72,7 @@ class ScanRangeTests(Suite):
 class AliasTests(Suite):
     """Aliases, or their rejection by a store without them."""
 
-    def test_an_alias_is_made_moved_and_dropped(self, database: Database) -> None:
+    def test_an_alias_is_created_moved_and_dropped(self, database: Database) -> None:
         alias = f"{self.name}_alias"
         one = database.create(self.name, dim=4, metric="dot")
         one.write(qa.Batch(self.keys(1), {"": np.ones((1, 4))}))

@@ -1,4 +1,5 @@
-"""The command line in this process and in one of its own, and a small live collection."""
+"""Fixtures that run the command line in this process or a subprocess, and a small live
+collection."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ REPO = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command did."""
+    """Result of a command."""
 
     code: int
     out: str
@@ -31,7 +32,7 @@ class Ran:
 
     @property
     def json(self) -> Any:
-        """Standard output, which is one JSON document and nothing else."""
+        """Standard output, parsed as one JSON document."""
         return json.loads(self.out)
 
 
@@ -53,14 +54,14 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 
 @pytest.fixture
 def environment(state_folder: Path) -> dict[str, str]:
-    """The environment of a process of its own; without colour words of this terminal."""
+    """Environment of a subprocess, without color settings of this terminal."""
     kept = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
     return {**kept, "PYTHONPATH": str(REPO), "TERM": "xterm-256color"}
 
 
 @pytest.fixture
 def process(environment: Mapping[str, str]) -> Cli:
-    """``process("inspect", url)``: run it as a user does, in a process of its own."""
+    """``process("inspect", url)``: run it in a subprocess."""
 
     def run(*words: object, **more: str) -> Ran:
         done = subprocess.run(
@@ -79,7 +80,7 @@ Filled = Callable[..., str]
 
 
 def fill(url: str, embeddings: Embeddings, *names: str, rows: int = 400) -> str:
-    """Collections of real vectors with payloads; the address again."""
+    """Create collections of real vectors with payloads; returns the address."""
     payloads = [{"topic": "abc"[row % 3], "year": 1980 + row % 40} for row in range(rows)]
     batch = qa.Batch(list(range(rows)), {"": embeddings.docs[:rows]}, payloads)
     with qa.open(url) as db:

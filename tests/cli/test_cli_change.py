@@ -64,14 +64,14 @@ def test_a_plan_that_cannot_be_saved(cli: Cli, articles: str, tmp_path: Path) ->
     assert "No such file" in ran.json["error"]["message"]
 
 
-def test_how_far_a_plan_may_go(cli: Cli, articles: str) -> None:
+def test_accept_limits_the_match_of_a_plan(cli: Cli, articles: str) -> None:
     ran = cli("plan", articles, "articles", "scalar", "--accept", "exact")
     assert ran.code == 1
     assert "7 bits" in ran.err
     assert "--accept differs" in ran.err
 
 
-def test_a_vector_must_be_named_where_there_are_several(
+def test_a_vector_name_is_required_with_several_vectors(
     cli: Cli, live: Callable[[str], str]
 ) -> None:
     url = live("edge")
@@ -95,7 +95,7 @@ def test_a_vector_must_be_named_where_there_are_several(
 # -- apply and undo ----------------------------------------------------------------------------
 
 
-def test_the_whole_story(cli: Cli, articles: str) -> None:
+def test_plan_apply_history_undo(cli: Cli, articles: str) -> None:
     words = ["apply", articles, "articles", "binary:rescore=4"]
     refused = cli(*words)
     assert refused.code == 4
@@ -112,7 +112,7 @@ def test_the_whole_story(cli: Cli, articles: str) -> None:
     again = cli(*words, "--yes")
     assert again.code == 0
     assert again.out.startswith("= articles: nothing to do")
-    assert cli(*words, "--json").json["state"] == "nothing"  # nothing to agree to
+    assert cli(*words, "--json").json["state"] == "nothing"  # nothing to confirm
 
     (change,) = cli("history", "--json").json["changes"]
     assert change["state"] == "applied"
@@ -135,7 +135,7 @@ def test_json_is_one_document_and_progress_goes_to_stderr(cli: Cli, articles: st
     assert undone.err == ""
 
 
-def test_a_missed_guard_exits_3_and_is_taken_back(cli: Cli, articles: str) -> None:
+def test_a_missed_guard_exits_3_and_is_rolled_back(cli: Cli, articles: str) -> None:
     ran = cli("apply", articles, "articles", "binary", "--yes", "--guard", "recall@10>=1", "--json")
     assert ran.code == 3
     assert ran.json["error"]["type"] == "GuardMissedError"
@@ -157,7 +157,7 @@ def test_a_saved_plan_is_applied_once_and_then_stale(
     assert cli("apply", path, "--yes", "--json").json["error"]["type"] == "PlanStaleError"
 
 
-def test_a_saved_plan_says_all_itself(cli: Cli, articles: str, tmp_path: Path) -> None:
+def test_a_saved_plan_needs_no_other_arguments(cli: Cli, articles: str, tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     cli("plan", articles, "articles", "binary", "-o", path)
     assert cli("apply", path, "--vector", "x", "--yes").code == 2
@@ -212,7 +212,7 @@ def test_a_spec_file_does_nothing_the_second_time(
         ("store: [", "spec.yaml"),
     ],
 )
-def test_a_wrong_spec_exits_2_and_names_the_place(
+def test_an_invalid_spec_exits_2_with_its_location(
     cli: Cli, tmp_path: Path, text: str, told: str
 ) -> None:
     (tmp_path / "spec.yaml").write_text(text)
@@ -257,7 +257,7 @@ def test_a_damaged_record_is_listed_and_abandoned(
     assert cli("apply", articles, "articles", "scalar", "--yes", "-q").code == 0
 
 
-def test_yes_alone_does_nothing_for_the_history(cli: Cli) -> None:
+def test_history_rejects_yes_without_abandon(cli: Cli) -> None:
     ran = cli("history", "--yes")
     assert ran.code == 2
     assert "--abandon" in ran.err

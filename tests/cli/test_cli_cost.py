@@ -10,7 +10,7 @@ import pytest
 Cli = Callable[..., Any]
 
 
-def test_of_a_collection(cli: Cli, articles: str) -> None:
+def test_cost_of_a_collection(cli: Cli, articles: str) -> None:
     words = ("cost", articles, "articles", "binary:originals=disk,codes=ram", "--price", "3.8")
     ran = cli(*words)
     assert ran.code == 0
@@ -23,7 +23,7 @@ def test_of_a_collection(cli: Cli, articles: str) -> None:
     assert told["after"]["scales"][2]["factor"] == 100
 
 
-def test_of_plain_numbers(cli: Cli) -> None:
+def test_cost_of_row_and_dimension_counts(cli: Cli) -> None:
     ran = cli("cost", "--rows", "1000000", "--dim", "768", "--setting", "binary", "-v")
     assert ran.code == 0 and "16 B per 128 bits" in ran.out
     assert "no prices given" in ran.out and "A month" not in ran.out
@@ -42,6 +42,6 @@ def test_of_plain_numbers(cli: Cli) -> None:
         ("--rows", "10", "--dim", "8", "--setting", "bynary"),
     ],
 )
-def test_wrong_words(cli: Cli, words: tuple[str, ...]) -> None:
+def test_usage_errors(cli: Cli, words: tuple[str, ...]) -> None:
     ran = cli("cost", *words)
     assert ran.code == 2 and "error:" in ran.err and "Traceback" not in ran.err

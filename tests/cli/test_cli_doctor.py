@@ -12,7 +12,7 @@ import qadapt as qa
 Cli = Callable[..., Any]
 
 
-def test_findings_with_what_mends_them(cli: Cli, articles: str) -> None:
+def test_findings_contain_fix_commands(cli: Cli, articles: str) -> None:
     with qa.open(articles) as db:
         db["articles"].plan("binary").apply(yes=True)
     ran = cli("doctor", articles, "articles")
@@ -50,10 +50,10 @@ def test_fail_on(cli: Cli, articles: str) -> None:
         ("--model-metric", "cos"),
     ],
 )
-def test_wrong_words(cli: Cli, articles: str, words: tuple[str, ...]) -> None:
+def test_usage_errors(cli: Cli, articles: str, words: tuple[str, ...]) -> None:
     ran = cli("doctor", articles, "articles", *words)
     assert ran.code == 2 and "error:" in ran.err and "Traceback" not in ran.err
 
 
-def test_no_such_collection(cli: Cli, articles: str) -> None:
+def test_a_missing_collection_is_an_error(cli: Cli, articles: str) -> None:
     assert cli("doctor", articles, "article").code == 1

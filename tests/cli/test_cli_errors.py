@@ -40,7 +40,7 @@ def test_help_has_examples_and_the_common_options(cli: Cli, command: str, flag: 
     assert max(len(line) for line in ran.out.splitlines()) <= 90
 
 
-def test_the_list_of_commands_is_not_cut(cli: Cli) -> None:
+def test_the_list_of_commands_is_not_truncated(cli: Cli) -> None:
     ran = cli("-h")
     assert ran.code == 0
     for command in COMMANDS:
@@ -48,7 +48,7 @@ def test_the_list_of_commands_is_not_cut(cli: Cli) -> None:
     assert "..." not in ran.out.partition("Commands:")[2]
 
 
-def test_no_command_shows_the_help_and_is_wrong_usage(cli: Cli) -> None:
+def test_without_a_command_help_is_shown(cli: Cli) -> None:
     ran = cli()
     assert ran.code == 2
     assert "Commands:" in ran.out
@@ -59,7 +59,7 @@ def test_version(cli: Cli) -> None:
     assert cli("--version", "--json").json == {"qadapt": qadapt.__version__}
 
 
-# -- wrong words -------------------------------------------------------------------------------
+# -- usage errors ------------------------------------------------------------------------------
 
 
 WRONG = [
@@ -92,7 +92,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("words", "told"), WRONG, ids=[" ".join(words) for words, _ in WRONG])
-def test_wrong_words_exit_2_and_say_what_is_right(
+def test_usage_errors_exit_2_with_a_hint(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str], told: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -144,7 +144,7 @@ def test_exit_codes(
     assert set(told.json["error"]) == {"type", "message", "hint"}
 
 
-def test_a_bug_says_so_and_shows_its_traceback_only_with_v(
+def test_an_internal_error_is_reported_as_a_bug_with_a_traceback_in_verbose_mode(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def history() -> None:
@@ -160,7 +160,7 @@ def test_a_bug_says_so_and_shows_its_traceback_only_with_v(
     assert "s3cret" not in short.err + long.err
 
 
-def test_an_interruption_says_what_to_type(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_prints_the_next_command(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def history() -> None:
         raise KeyboardInterrupt
 
@@ -171,7 +171,7 @@ def test_an_interruption_says_what_to_type(cli: Cli, monkeypatch: pytest.MonkeyP
     assert cli("history", "--json").json["error"]["type"] == "Interrupted"
 
 
-def test_the_time_limit_breaks_off_whatever_catches_exceptions(
+def test_the_time_limit_interrupts_code_that_catches_exceptions(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[int] = []
@@ -192,7 +192,7 @@ def test_the_time_limit_breaks_off_whatever_catches_exceptions(
     assert "--timeout" in ran.json["error"]["hint"]
 
 
-def test_a_reader_that_leaves_is_no_bug(environment: dict[str, str]) -> None:
+def test_a_closed_pipe_is_not_an_error(environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "qadapt.cli", "schema", "--json"]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
@@ -238,7 +238,7 @@ def test_no_output_shows_a_key(cli: Cli, tmp_path: Path, monkeypatch: pytest.Mon
                 assert key not in ran.out + ran.err, words
 
 
-def test_what_to_type_again_shows_no_key(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_commands_contain_no_key(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     key = secrets.token_hex(12)
 
     def interrupted(*_: object, **__: object) -> None:

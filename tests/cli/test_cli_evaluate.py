@@ -51,7 +51,7 @@ def test_eval_as_json_is_an_evaluation(cli: Cli, shared_articles: str, tmp_path:
     assert [item.latency for item in found.results] == [(), ()]
 
 
-def test_a_gate_is_of_what_was_asked_for(cli: Cli, shared_articles: str) -> None:
+def test_a_gate_applies_to_the_requested_settings(cli: Cli, shared_articles: str) -> None:
     words = ("articles", "--queries", "40", "--concurrency", "0", "--json")
     met = cli("eval", shared_articles, *words, "--gate", "recall@10>=0.95")
     assert (met.code, met.json["gate"]["met"]) == (0, True)
@@ -87,7 +87,7 @@ def test_labels_on_the_command_line(
     assert "with labels, recall@10" in ran.out
 
 
-def test_simulate_tries_all_kinds_where_nobody_says(cli: Cli, shared_articles: str) -> None:
+def test_simulate_without_settings_tries_all_kinds(cli: Cli, shared_articles: str) -> None:
     document = cli("simulate", shared_articles, "articles", "--queries", "30", "--json").json
     document.pop("gate")
     found = Simulation.from_dict(document)
@@ -97,7 +97,7 @@ def test_simulate_tries_all_kinds_where_nobody_says(cli: Cli, shared_articles: s
     assert "predicted" in {item.state for item in found.results}
 
 
-def test_advise_writes_a_spec_that_plan_takes(
+def test_advise_writes_a_spec_that_plan_accepts(
     cli: Cli, shared_articles: str, queries: Path, tmp_path: Path
 ) -> None:
     spec = tmp_path / "spec.yaml"
@@ -143,7 +143,7 @@ def test_advise_exits_with_3_when_nothing_meets_the_target(
         ("advise", "--recall", "0.9", "--max-latency", "soon"),
     ],
 )
-def test_wrong_words_are_told_in_one_block(
+def test_usage_errors_are_one_message(
     cli: Cli, shared_articles: str, words: tuple[str, ...]
 ) -> None:
     ran = cli(words[0], shared_articles, "articles", *words[1:])
@@ -152,7 +152,7 @@ def test_wrong_words_are_told_in_one_block(
     assert "Traceback" not in ran.err
 
 
-def test_an_interrupted_eval_leaves_nothing_behind(
+def test_an_interrupted_eval_removes_its_copies(
     cli: Cli, articles: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from qadapt.evaluation import candidates as module
@@ -184,7 +184,9 @@ def test_times(text: str, wanted: float) -> None:
             milliseconds(wrong)
 
 
-def test_what_the_store_lacks_is_tried_with_our_codes(cli: Cli, shared_articles: str) -> None:
+def test_unsupported_kinds_are_measured_with_client_side_codes(
+    cli: Cli, shared_articles: str
+) -> None:
     words = ("eval", shared_articles, "articles", "binary", "--no-live", "--queries", "30",
              "--concurrency", "0", "--disable", "native-quantization", "--json")  # fmt: skip
     (refused,) = cli(*words).json["results"]

@@ -1,4 +1,4 @@
-"""What a first-time user types wrong."""
+"""Typical mistakes of first-time users."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Cli = Callable[..., Any]
 AT = ("{url}", "articles")
 ENDS = ("{url}#articles", "{url}#copy")
 
-# What was typed, and what the error says of it; exit code 2.
+# Arguments, and the expected error; exit code 2.
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "verify, no results": (("verify", *AT, "--k", "0"), "k must be an integer from 1"),
     "eval, no results": (("eval", *AT, "--k", "0"), "k must be an integer from 1"),
@@ -42,7 +42,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
 
 @pytest.fixture
 def places(articles: str, tmp_path: Path, embeddings: Any) -> dict[str, str]:
-    """What stands in the braces."""
+    """Values of the placeholders."""
     (tmp_path / "bad.npy").write_text("garbage")
     np.save(tmp_path / "q.npy", embeddings.queries[:3])
     rows = embeddings.docs[:50].copy()
@@ -53,7 +53,7 @@ def places(articles: str, tmp_path: Path, embeddings: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_is_said(cli: Cli, places: dict[str, str], case: str) -> None:
+def test_first_time_mistakes_are_explained(cli: Cli, places: dict[str, str], case: str) -> None:
     words, says = WRONG[case]
     ran = cli(*(word.format_map(places) for word in words))
     assert ran.code == 2, (ran.out, ran.err)
@@ -63,7 +63,7 @@ def test_what_is_wrong_is_said(cli: Cli, places: dict[str, str], case: str) -> N
         assert db.collections() == ["articles"]
 
 
-def test_a_file_that_cannot_be_held_leaves_nothing_behind(
+def test_an_unsupported_file_creates_no_collection(
     cli: Cli, places: dict[str, str], tmp_path: Path, embeddings: Any
 ) -> None:
     ran = cli("import", places["nan"], f"{places['url']}#other")
@@ -71,25 +71,23 @@ def test_a_file_that_cannot_be_held_leaves_nothing_behind(
     assert "row 40" in ran.err and "nothing was written" in ran.err and "--allow" not in ran.err
     with qa.open(places["url"]) as db:
         assert db.collections() == ["articles"]
-    np.save(tmp_path / "nan.npy", embeddings.docs[:50])  # repaired, and typed again
+    np.save(tmp_path / "nan.npy", embeddings.docs[:50])  # corrected, and run again
     assert cli("import", places["nan"], f"{places['url']}#other").code == 0
 
 
-def test_an_import_that_fails_keeps_a_collection_that_was_there(
-    cli: Cli, places: dict[str, str]
-) -> None:
+def test_a_failed_import_keeps_an_existing_collection(cli: Cli, places: dict[str, str]) -> None:
     ran = cli("import", places["nan"], f"{places['url']}#articles", "--add")
     assert ran.code == 2 and "gone" not in ran.err
     with qa.open(places["url"]) as db:
         assert db["articles"].count() == 400
 
 
-def test_the_unnamed_vector_is_named_where_another_is_asked_for(cli: Cli, articles: str) -> None:
+def test_an_unknown_vector_name_lists_the_unnamed_vector(cli: Cli, articles: str) -> None:
     ran = cli("doctor", articles, "articles", "--vector", "title")
     assert ran.code == 1 and "existing: (unnamed)" in ran.err
 
 
-def test_a_cutover_where_there_are_no_aliases_is_refused_before_the_copy(
+def test_a_cutover_without_alias_support_is_refused_before_the_copy(
     cli: Cli, articles: str
 ) -> None:
     ran = cli("migrate", f"{articles}#articles", f"{articles}#copy", "--cutover", "a")
@@ -98,14 +96,14 @@ def test_a_cutover_where_there_are_no_aliases_is_refused_before_the_copy(
         assert db.collections() == ["articles"]
 
 
-def test_a_search_without_codes_says_that_there_is_nothing_to_rescore(
+def test_a_search_without_codes_reports_nothing_to_rescore(
     cli: Cli, places: dict[str, str]
 ) -> None:
     ran = cli("search", places["url"], "articles", "--queries", places["npy"], "--rescore", "4")
     assert "nothing to rescore; scores are exact" in ran.err
 
 
-def test_the_doctor_gives_another_metric_where_the_store_has_no_alias(
+def test_doctor_fixes_a_metric_without_aliases_by_export_and_import(
     cli: Cli, live: Callable[[str], str], embeddings: Any, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -115,7 +113,7 @@ def test_the_doctor_gives_another_metric_where_the_store_has_no_alias(
     with qa.open(url) as db:
         rows = embeddings.docs[:300] * rng.uniform(0.2, 5, (300, 1)).astype(np.float32)
         db.create("notes", dim=embeddings.dim, metric="dot").write(qa.Batch(range(300), {"": rows}))
-    found = cli("doctor", url, "notes", "--check", "unnormalised-dot", "--json").json
+    found = cli("doctor", url, "notes", "--check", "unnormalized-dot", "--json").json
     command = found["collections"][0]["findings"][0]["command"]
     for part in command.split(" && "):
         assert cli(*shlex.split(part)[1:]).code == 0

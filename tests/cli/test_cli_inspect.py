@@ -30,7 +30,7 @@ def test_a_store_without_its_client_names_the_extra(
     assert "pip install 'qadapt-vectors[edge]'" in cli("stores").out
 
 
-def test_matrix_shows_kinds_as_they_are_typed(cli: Cli) -> None:
+def test_matrix_shows_quantization_strings(cli: Cli) -> None:
     ran = cli("matrix")
     assert "binary:bits=1.5" in ran.out
     assert "native-rescore" in ran.out
@@ -67,7 +67,7 @@ def test_inspect_all(cli: Cli, filled: Callable[..., str]) -> None:
     assert told["failed"] == {}
 
 
-def test_inspect_shows_configured_against_seen(cli: Cli, articles: str) -> None:
+def test_inspect_shows_configured_and_verified_state(cli: Cli, articles: str) -> None:
     with qa.open(articles) as db:
         db["articles"].plan("binary:rescore=4").apply(yes=True)
     ran = cli("inspect", articles, "articles")
@@ -107,7 +107,7 @@ def test_one_damaged_collection_does_not_hide_the_others(
     assert cli("inspect", url, "--json").json["failed"]["broken"]["hint"] == "restore it"
 
 
-def test_a_collection_that_is_not_there(cli: Cli, articles: str) -> None:
+def test_a_missing_collection_suggests_a_similar_name(cli: Cli, articles: str) -> None:
     ran = cli("inspect", articles, "artcles")
     assert ran.code == 1
     assert "did you mean 'articles'?" in ran.err
@@ -141,7 +141,7 @@ def test_verify_measures_and_gates(
     assert missed.json["matches_configuration"] is True
 
 
-def test_verify_takes_texts_with_an_encoder(
+def test_verify_accepts_texts_with_an_encoder(
     cli: Cli, articles: str, tmp_path: Path, embeddings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "q.txt"
@@ -163,7 +163,7 @@ def test_verify_takes_texts_with_an_encoder(
     assert found.json["queries"] == 20
 
 
-def test_verify_exits_3_when_the_engine_does_not_obey(
+def test_verify_exits_3_if_the_setting_is_not_active(
     cli: Cli, articles: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qadapt.evaluation.verify.matches_configuration", lambda vector: False)
@@ -189,7 +189,7 @@ def test_search(cli: Cli, articles: str, tmp_path: Path, embeddings: Any) -> Non
     assert told["how"]["searcher"] == "store"
 
 
-def test_a_disabled_feature_is_done_by_us(
+def test_a_disabled_feature_uses_the_client_side_fallback(
     cli: Cli, articles: str, tmp_path: Path, embeddings: Any
 ) -> None:
     with qa.open(articles) as db:
@@ -216,7 +216,7 @@ def test_queries_of_other_dimensions(cli: Cli, articles: str, tmp_path: Path) ->
 
 @pytest.fixture
 def short_demo(monkeypatch: pytest.MonkeyPatch, articles: str) -> None:
-    """A demo that tells a line, shows a table and a plan; the story itself has its own tests."""
+    """A demo that prints a line, a table and a plan; tests/demo tests the workflow."""
     from qadapt.stores.base import Progress
 
     def run(
@@ -233,7 +233,7 @@ def short_demo(monkeypatch: pytest.MonkeyPatch, articles: str) -> None:
 
 
 @pytest.mark.usefixtures("short_demo")
-def test_demo_tells_the_story(cli: Cli) -> None:
+def test_demo_prints_all_sections(cli: Cli) -> None:
     ran = cli("demo")
     assert ran.code == 0
     assert "once upon a time" in ran.out

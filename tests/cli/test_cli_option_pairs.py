@@ -1,8 +1,7 @@
-"""Options beside one another: each pair is refused by an error that names both, or has an effect.
+"""Combinations of options: each pair is refused with an error that names both, or has an effect.
 
-A limit that is not reached (--copy-rows, --memory, --retry-timeout), a permission that is not
-needed (--allow, --accept, --yes) and a seed of what is not drawn hold by themselves, so they are
-no pairs.
+Limits that are not reached (--copy-rows, --memory, --retry-timeout), permissions that are not
+needed (--allow, --accept, --yes) and an unused seed are accepted, so they are not listed.
 """
 
 from __future__ import annotations
@@ -98,9 +97,10 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("cost", "--rows", "5", "--dim", "5", "--vector", "x"), ("--vector", "--rows")),
     "cost: rows without dimensions": (("cost", "--rows", "5"), ("--rows N --dim D",)),
     "doctor: one check that is skipped": (
-        ("doctor", *AT, "--check", "unseen", "--skip", "unseen"), ("--check", "--skip")),
+        ("doctor", *AT, "--check", "unverifiable", "--skip", "unverifiable"),
+        ("--check", "--skip")),
     "doctor: search parameters for another check": (
-        ("doctor", *AT, "--check", "unseen", "--search-params", '{{"exact": true}}'),
+        ("doctor", *AT, "--check", "unverifiable", "--search-params", '{{"exact": true}}'),
         ("--search-params", "--check")),
     "doctor: a model's metric for another check": (
         ("doctor", *AT, "--skip", "metric-mismatch", "--model-metric", "dot"),
@@ -125,7 +125,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 @pytest.fixture
 def places(shared_articles: str, tmp_path: Path, embeddings: Any, cli: Cli) -> dict[str, str]:
-    """What stands in the braces."""
+    """Values of the placeholders."""
     np.save(tmp_path / "q.npy", embeddings.queries[:20])
     (tmp_path / "ids.txt").write_text("\n".join(f"q{at}" for at in range(20)))
     (tmp_path / "qrels.tsv").write_text("q0\t1\t1\n")
@@ -142,7 +142,7 @@ def places(shared_articles: str, tmp_path: Path, embeddings: Any, cli: Cli) -> d
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_word_without_effect_is_refused_and_both_are_named(
+def test_an_option_without_effect_is_refused_with_both_names(
     cli: Cli, places: dict[str, str], case: str
 ) -> None:
     words, named = REFUSED[case]
@@ -157,7 +157,7 @@ def test_a_word_without_effect_is_refused_and_both_are_named(
 
 
 EFFECT: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
-    # a command, the option that is added to it, and where that shows in its document
+    # a command, an additional option, and the field of its document that shows the effect
     "eval: rows beside candidates": (
         ("eval", *AT, "binary", "--queries", "20", "--concurrency", "0"),
         ("--rows", "50"), ("truth", "rows")),
@@ -172,7 +172,7 @@ EFFECT: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "cost: settings beside a quantization": (
         ("cost", *AT, "binary"), ("--setting", "scalar"), ("lines",)),
     "doctor: what fails beside a check": (
-        ("doctor", *AT, "--check", "unseen"), ("--fail-on", "error"), ("fail_on",)),
+        ("doctor", *AT, "--check", "unverifiable"), ("--fail-on", "error"), ("fail_on",)),
     "plan: a guard beside a strategy": (
         ("plan", *AT, "binary", "--strategy", "in-place"),
         ("--guard", "recall@10>=0.5"), ("guard",)),
@@ -183,7 +183,7 @@ EFFECT: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("case", EFFECT)
-def test_a_word_that_is_taken_has_an_effect(cli: Cli, places: dict[str, str], case: str) -> None:
+def test_accepted_options_have_an_effect(cli: Cli, places: dict[str, str], case: str) -> None:
     words, more, where = EFFECT[case]
 
     def shown(*extra: str) -> Any:
@@ -197,10 +197,10 @@ def test_a_word_that_is_taken_has_an_effect(cli: Cli, places: dict[str, str], ca
     assert shown() != shown(*more)
 
 
-# -- the same words in Python --------------------------------------------------------------------
+# -- the same options in Python -------------------------------------------------------------------
 
 
-def test_calls_refuse_what_has_no_effect(articles: str, embeddings: Any) -> None:
+def test_api_calls_refuse_options_without_effect(articles: str, embeddings: Any) -> None:
     queries = embeddings.queries[:5]
 
     def encoder(texts: list[str]) -> np.ndarray:
@@ -226,7 +226,7 @@ def test_calls_refuse_what_has_no_effect(articles: str, embeddings: Any) -> None
         assert col.search(queries, exact=True, rescore="off").how.searcher == "store exact"
 
 
-def test_a_migration_that_goes_on_refuses_other_words(articles: str, cli: Cli) -> None:
+def test_a_resumed_migration_refuses_other_options(articles: str, cli: Cli) -> None:
     ends = (f"{articles}#articles", f"{articles}#copy")
     done = qa.migrate(*ends, quantization="binary:rescore=4", check="off", trial_copy=False)
     assert done.plan.vectors[""].requested_quantization == qa.Quantization.parse("binary")

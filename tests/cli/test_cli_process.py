@@ -49,7 +49,7 @@ class Terminal:
                 continue
             try:
                 chunk = os.read(self._ours, 65536)
-            except OSError:  # Linux says so at the end
+            except OSError:  # end of the terminal on Linux
                 chunk = b""
             if not chunk:
                 break
@@ -110,7 +110,7 @@ def test_piped_output_has_no_ansi_and_is_not_wrapped(process: Cli, articles: str
 
 
 @POSIX
-def test_colours_only_on_terminals_and_only_where_wanted(terminal: Open, articles: str) -> None:
+def test_colors_are_used_on_terminals_unless_disabled(terminal: Open, articles: str) -> None:
     coloured = terminal("inspect", articles)
     assert coloured.end() == 0
     assert "\x1b[" in coloured.seen
@@ -131,7 +131,7 @@ def test_costs_fit_a_terminal_of_80_columns(terminal: Open, articles: str) -> No
     assert ran.end() == 0
     lines = ran.seen.splitlines()
     assert max(map(len, lines)) <= 80
-    # One line a setting: no word is broken, and what stores make of it stands below.
+    # One line per setting: no word is broken, and the native configuration is listed below.
     for row in ("qdrant    rotational:bits=8", "weaviate  product:ratio=16", "milvus    binary "):
         assert any(line.startswith(row) for line in lines), ran.seen
     assert "how each database implements it" in ran.seen and "RaBitQ, the nearest" in ran.seen
@@ -158,8 +158,8 @@ def test_apply_asks_on_a_terminal(terminal: Open, articles: str) -> None:
 def test_ctrl_c_at_the_question_changes_nothing(terminal: Open, articles: str) -> None:
     asked = terminal("apply", articles, "articles", "binary", "--no-color")
     asked.until("Apply this? [y/N] ")
-    # Python forgets a signal that comes just before it begins to wait for the keyboard.
-    # A second one while it ends would kill it, so a busy machine is given the time for that.
+    # Python ignores a signal just before it waits for input. A second one during exit would kill
+    # it, so the test waits longer on a busy machine.
     for _ in range(10):
         asked.child.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -200,7 +200,7 @@ def test_ctrl_c_while_applying_is_safe(
     assert change["state"] == ended
 
 
-def test_the_json_of_errors_in_a_process(process: Cli) -> None:
+def test_errors_of_a_process_are_json(process: Cli) -> None:
     ran = process("--json", "inspct")
     assert (ran.code, ran.err) == (2, "")
     assert ran.json["error"]["type"] == "UsageError"

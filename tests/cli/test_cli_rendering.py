@@ -37,7 +37,7 @@ def test_a_recall_is_never_rounded_up_to_one() -> None:
     assert rendering.recall(0.9344) == "0.934"
 
 
-def test_what_cannot_be_told_is_a_dash() -> None:
+def test_unknown_values_are_a_dash() -> None:
     dash = rendering.DASH
     assert [
         rendering.size(None),
@@ -55,11 +55,11 @@ def test_every_state_symbol_and_change_has_a_sign() -> None:
     assert len(set(signs)) == len(signs)
 
 
-def test_building_tells_how_much() -> None:
+def test_building_shows_progress() -> None:
     assert rendering.state(Status(State.BUILDING, progress=0.25)) == ("… building 25%", "yellow")
 
 
-def test_rescore_in_words() -> None:
+def test_descriptions_of_rescore() -> None:
     assert rendering.rescore(Rescore(4)) == "x4 by originals"
     assert rendering.rescore(Rescore(source="off")) == "off"
     assert rendering.rescore(None) == "default of the database"
@@ -83,7 +83,7 @@ def test_a_piped_table_is_aligned_and_neither_cut_nor_padded(
     assert len({len(line) for line in lines}) == 1
 
 
-def test_columns_are_dropped_in_order_where_there_is_no_room(
+def test_columns_are_dropped_in_order_in_a_narrow_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     columns, rows = ["Name", "Metric", "Vectors"], [["articles", "cosine", "7.6 MiB"]]
@@ -95,7 +95,7 @@ def test_columns_are_dropped_in_order_where_there_is_no_room(
 # -- progress ----------------------------------------------------------------------------------
 
 
-def test_progress_away_from_a_terminal_is_one_line_a_stage(
+def test_progress_without_a_terminal_is_one_line_per_stage(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with Reporter(Output()) as on:
@@ -108,7 +108,7 @@ def test_progress_away_from_a_terminal_is_one_line_a_stage(
     assert captured.out == ""
 
 
-def test_quiet_progress_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_progress_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with Reporter(Output(quiet=True)) as on:
         on(Progress("rebuilding", 1, 2))
         on(Progress("set it", 0, 2, "steps"))
@@ -118,7 +118,7 @@ def test_quiet_progress_says_nothing(capsys: pytest.CaptureFixture[str]) -> None
 # -- completion --------------------------------------------------------------------------------
 
 
-def test_kinds_and_their_knobs_are_completed() -> None:
+def test_kinds_and_their_options_are_completed() -> None:
     assert [word for word, _ in completion.quantizations("b")] == ["binary"]
     assert ("binary:query_bits=", "") in completion.quantizations("binary:q")
     after = [word for word, _ in completion.quantizations("binary:bits=2,")]
@@ -126,13 +126,13 @@ def test_kinds_and_their_knobs_are_completed() -> None:
     assert not any(word.endswith(",bits=") for word in after)
 
 
-def test_every_completed_kind_is_one() -> None:
+def test_every_completed_kind_is_valid() -> None:
     from qadapt.model import Kind
 
     assert [word for word, _ in completion.quantizations("")] == [kind.value for kind in Kind]
 
 
-def test_other_words_are_completed() -> None:
+def test_stores_features_and_ids_are_completed() -> None:
     assert completion.words(("exact", "differs"))("d") == ["differs"]
     assert ("native-rescore") in [word for word, _ in completion.features("native-r")]
     assert "edge" in completion.stores("e")
@@ -140,7 +140,7 @@ def test_other_words_are_completed() -> None:
     assert completion.changes("") == []
 
 
-def test_common_options_may_stand_before_the_command() -> None:
+def test_common_options_may_precede_the_command() -> None:
     assert after_the_command(["--json", "-v", "stores"]) == ["stores", "--json", "-v"]
     assert after_the_command(["--json", "--version"]) == ["--json", "--version"]
     assert after_the_command(["stores", "--json"]) == ["stores", "--json"]
@@ -149,7 +149,7 @@ def test_common_options_may_stand_before_the_command() -> None:
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
-def test_no_room_folds_text_and_loses_nothing(width: int) -> None:
+def test_narrow_tables_fold_text_without_loss(width: int) -> None:
     import io
 
     from rich.console import Console

@@ -1,4 +1,5 @@
-"""``qadapt report``: from what eval wrote on a live collection to a page, and in the terminal."""
+"""``qadapt report``: from the output of eval on a live collection to a page, and in the
+terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ Cli = Callable[..., Any]
 
 @pytest.fixture
 def evaluated(cli: Cli, articles: str, tmp_path: Path) -> Path:
-    """A live evaluation, as ``qadapt eval -o`` keeps it."""
+    """A live evaluation, as saved by ``qadapt eval -o``."""
     place = tmp_path / "eval.json"
     words = ("--queries", "20", "--concurrency", "1", "--seconds", "0.1", "-o", place)
     ran = cli("eval", articles, "articles", "binary:rescore=4", "scalar", *words)
@@ -49,11 +50,11 @@ def test_in_the_terminal_and_as_json(cli: Cli, evaluated: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [("-o", "report.pdf"), ("--after", "binray")])
-def test_wrong_words(cli: Cli, evaluated: Path, words: tuple[str, ...]) -> None:
+def test_usage_errors(cli: Cli, evaluated: Path, words: tuple[str, ...]) -> None:
     ran = cli("report", evaluated, *words)
     assert ran.code == 2 and "Traceback" not in ran.err
 
 
-def test_no_such_file(cli: Cli, tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(cli: Cli, tmp_path: Path) -> None:
     ran = cli("report", tmp_path / "none.json")
     assert ran.code == 2 and "qadapt eval" in ran.err

@@ -1,4 +1,5 @@
-"""What a stranger's file or server must not do: read keys, write elsewhere, drive the terminal."""
+"""Untrusted files and servers must not read keys, write outside of the state folder, or control the
+terminal."""
 
 from __future__ import annotations
 
@@ -100,7 +101,7 @@ def test_a_key_that_a_server_repeats_is_masked_in_a_traceback(
     assert "hunter2" not in captured.out + captured.err and "***" in captured.err
 
 
-# -- files of strangers --------------------------------------------------------------------------
+# -- untrusted files ---------------------------------------------------------------------------
 
 
 def saved_plan(cli: Cli, notes: str, path: Path, **changes: Any) -> Path:
@@ -110,7 +111,7 @@ def saved_plan(cli: Cli, notes: str, path: Path, **changes: Any) -> Path:
     return path
 
 
-def test_a_plan_names_no_variable_of_the_user(
+def test_a_plan_may_not_name_environment_variables_of_the_user(
     cli: Cli, notes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLOUD_PASSWORD", "hunter2-hunter2")
@@ -122,7 +123,7 @@ def test_a_plan_names_no_variable_of_the_user(
     assert "--allow-key-env CLOUD_PASSWORD" in ran.err and "hunter2" not in ran.err
 
 
-def test_a_spec_names_no_variable_of_the_user(
+def test_a_spec_may_not_name_environment_variables_of_the_user(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLOUD_PASSWORD", "hunter2-hunter2")
@@ -144,7 +145,7 @@ def test_a_plan_writes_nothing_outside_of_the_state_folder(
     assert not list(tmp_path.parent.rglob("outside"))
 
 
-def test_allowing_a_variable_where_no_file_names_one_is_refused(cli: Cli, notes: str) -> None:
+def test_allow_key_env_without_a_file_is_refused(cli: Cli, notes: str) -> None:
     ran = cli("plan", notes, "notes", "binary", "--allow-key-env", "X")
     assert ran.code == 2 and "--allow-key-env has no effect" in ran.err
 
@@ -162,10 +163,10 @@ def test_a_key_over_plain_http_needs_a_flag(cli: Cli, monkeypatch: pytest.Monkey
     assert shown.code == 0 and "QADAPT_INSECURE" not in os.environ
 
 
-# -- files of ours -------------------------------------------------------------------------------
+# -- files of qadapt ------------------------------------------------------------------------------
 
 
-def test_state_is_readable_by_its_owner_alone(
+def test_state_is_readable_by_its_owner_only(
     cli: Cli, notes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fresh = tmp_path / "state"
@@ -173,7 +174,7 @@ def test_state_is_readable_by_its_owner_alone(
     umask = os.umask(0)
     try:
         assert cli("apply", notes, "notes", "binary:rescore=4", "--yes").code == 0
-        with qa.open("qdrant::memory:") as db:  # which has no codes, so they are ours
+        with qa.open("qdrant::memory:") as db:  # which has no codes, so they are client-side
             ours = db.create("ours", dim=4)
             ours.write(qa.Batch([1, 2], {"": np.eye(2, 4)}))
             ours.plan("binary", accept="client").apply(yes=True)

@@ -1,4 +1,4 @@
-"""Sign bits: packing, the two spellings, unpacking, words."""
+"""Sign bits: packing, both encodings, unpacking, words."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_words_of_whole_rows_are_a_view():
     assert np.shares_memory(pad_words(codes), codes)
 
 
-def test_one_vector_in_gives_one_row_out(vectors):
+def test_one_vector_returns_one_row(vectors):
     for row in vectors[:3]:
         np.testing.assert_array_equal(
             pack_bits(row), pack_bits(vectors)[vectors[:, 0] == row[0]][0]
@@ -96,7 +96,7 @@ def test_a_dimension_that_does_not_fit_the_bytes_is_refused(dim):
         unpack_signs(np.zeros((2, 2), dtype=np.uint8), dim)
 
 
-def test_signed_bytes_are_not_unpacked_on_a_guess():
+def test_signed_bytes_are_not_unpacked():
     with pytest.raises(InputError, match="int8"):
         unpack_signs(np.zeros((2, 2), dtype=np.int8), 16)
     with pytest.raises(InputError, match="int8"):
@@ -107,7 +107,7 @@ def test_signed_bytes_are_not_unpacked_on_a_guess():
         pad_words(np.zeros((2, 8), dtype=np.int8))
 
 
-def test_the_error_says_both_sizes():
+def test_the_error_contains_both_sizes():
     with pytest.raises(DimensionError, match=r"16 dimensions, expected 24"):
         unpack_signs(np.zeros((2, 2), dtype=np.uint8), 20)
 

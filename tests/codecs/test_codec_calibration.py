@@ -49,7 +49,7 @@ def test_the_whole_quantile_is_minimum_and_maximum(vectors):
 
 
 @pytest.mark.parametrize("quantile", [0, -0.1, 1.01, float("nan")])
-def test_a_quantile_that_is_no_share_is_refused(vectors, quantile):
+def test_an_invalid_quantile_is_refused(vectors, quantile):
     with pytest.raises(InputError, match="quantile"):
         Calibration.fit(vectors, quantile=quantile)
 
@@ -63,7 +63,7 @@ def test_a_quantile_that_is_no_share_is_refused(vectors, quantile):
     ),
     st.integers(1, 50),
 )
-def test_a_stream_gives_the_ranges_of_the_batch(x, step):
+def test_a_stream_has_the_ranges_of_the_batch(x, step):
     stream = Calibration.from_stream(x[a : a + step] for a in range(0, len(x), step))
     batch = Calibration.fit(x)
     assert stream.checksum == batch.checksum
@@ -100,7 +100,7 @@ def test_too_few_vectors_for_any_range_are_refused(vectors, rows):
 
 
 @pytest.mark.parametrize("make", [Calibration.fit, lambda x: Calibration.from_stream([x])])
-def test_under_a_hundred_vectors_there_is_a_warning_at_the_call(vectors, make):
+def test_fewer_than_100_vectors_cause_a_warning_at_the_call(vectors, make):
     with pytest.warns(CalibrationWarning, match="99 vectors") as caught:
         make(vectors[:99])
     assert caught[0].filename == __file__
@@ -109,7 +109,7 @@ def test_under_a_hundred_vectors_there_is_a_warning_at_the_call(vectors, make):
         make(vectors[:100])
 
 
-def test_steps_are_the_width_of_a_bucket_and_1_where_there_is_none():
+def test_steps_are_bucket_widths_and_1_for_constant_dimensions():
     fitted = Calibration.from_ranges(np.float64([[0, 2, -1], [255, 2, 0]]))
     np.testing.assert_array_equal(fitted.steps, np.float32([1, 1, np.float32(1) / 255]))
     assert fitted.steps.dtype == np.float32
@@ -178,7 +178,7 @@ finite32 = st.floats(-(2.0**126), 2.0**126, width=32)
     st.none() | st.floats(0.01, 1),
     st.text(),
 )
-def test_json_gives_back_the_same_bits(ranges, count, quantile, source):
+def test_json_preserves_all_bits(ranges, count, quantile, source):
     ranges.sort(axis=0)
     given_one = Calibration.from_ranges(ranges, count=count, quantile=quantile, source=source)
     back = Calibration.from_json(given_one.to_json())
@@ -196,7 +196,7 @@ def test_save_and_load(calibration, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["calibration.json"]
 
 
-def test_a_failed_save_leaves_the_old_file_and_nothing_else(calibration, tmp_path, monkeypatch):
+def test_a_failed_save_keeps_the_old_file(calibration, tmp_path, monkeypatch):
     path = tmp_path / "calibration.json"
     calibration.save(path)
 
@@ -211,7 +211,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(calibration, tmp_pat
     assert [p.name for p in tmp_path.iterdir()] == ["calibration.json"]
 
 
-def test_a_missing_file_is_said_plainly(tmp_path):
+def test_a_missing_calibration_file_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         Calibration.load(tmp_path / "none.json")
 
@@ -251,7 +251,7 @@ def test_a_file_without_a_field_is_refused(calibration):
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100, -1])
-def test_a_torn_file_is_refused(calibration, tmp_path, cut):
+def test_a_truncated_file_is_refused(calibration, tmp_path, cut):
     path = tmp_path / "torn.json"
     path.write_text(calibration.to_json()[:cut])
     with pytest.raises(IntegrityError, match=r"torn\.json"):
@@ -262,5 +262,5 @@ def test_a_torn_file_is_refused(calibration, tmp_path, cut):
 def test_a_foreign_file_is_refused(tmp_path, content):
     path = tmp_path / "foreign.json"
     path.write_bytes(content)
-    with pytest.raises(IntegrityError, match="no calibration"):
+    with pytest.raises(IntegrityError, match="not a calibration"):
         Calibration.load(path)

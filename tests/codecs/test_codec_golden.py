@@ -1,4 +1,4 @@
-"""Codes against those that sentence-transformers 6.2.0 made (benchmarks/golden_codes.py)."""
+"""Comparison with codes of sentence-transformers 6.2.0 (benchmarks/golden_codes.py)."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def columns(elements):
 
 
 def formula(x, calibration):
-    """The codes by the formula, in the plainest way."""
+    """Codes by the formula, computed naively."""
     with np.errstate(over="ignore"):
         buckets = np.floor((x - calibration.lo) / calibration.steps)
     return np.clip(buckets, 0, 255).astype(np.uint8)
@@ -61,12 +61,12 @@ def test_any_finite_vectors_get_the_codes_of_the_formula(pair):
 @given(columns(moderate))
 @example((np.float32([[1e6, 0], [1e6 + 0.0625, 0]]), np.float32([[1e6, 0]])))
 @example((np.float32([[0], [1.011e-41]]), np.float32([[0]])))  # below the normal numbers
-def test_values_in_range_come_back_within_half_a_step(pair):
+def test_values_in_range_are_decoded_within_half_a_step(pair):
     sample, _ = pair
     calibration = Calibration.fit(sample)
     back = dequantize(quantize(sample, "int8", calibration=calibration), calibration)
     constant = calibration.hi == calibration.lo
-    # half a bucket, what the last bucket adds by rounding, and float32 itself
+    # half a bucket, rounding of the last bucket, and float32 rounding
     room = 0.5 * calibration.steps * ~constant
     room = room + 8e-7 * (np.abs(calibration.lo) + np.abs(calibration.hi))
     # a step so small is itself rounded to float32, and is taken up to 255 times
@@ -74,7 +74,7 @@ def test_values_in_range_come_back_within_half_a_step(pair):
     assert (np.abs(back - sample) <= room + calibration.steps * ~constant * 1e-3).all()
 
 
-def test_constant_dimensions_come_back_exactly(vectors):
+def test_constant_dimensions_are_decoded_exactly(vectors):
     x = vectors.copy()
     x[:, 4], x[:, 9] = 0.3, 0
     calibration = Calibration.fit(x)
@@ -118,7 +118,7 @@ def test_beyond_float16_is_refused_with_the_row(vectors):
 
 
 @every_precision
-def test_one_vector_in_gives_one_row_out(vectors, calibration, precision):
+def test_one_vector_returns_one_row(vectors, calibration, precision):
     many = quantize(vectors, precision, calibration=calibration)
     one = quantize(vectors[11], precision, calibration=calibration)
     assert one.shape == many.shape[1:]
@@ -156,7 +156,7 @@ def test_lists_are_read_as_float64(vectors, calibration, precision):
     )
 
 
-def test_lists_of_whole_numbers_are_vectors_too():
+def test_lists_of_integers_are_vectors():
     assert pack_bits([[1, 0, -1]]).tolist() == [[128]]
 
 
@@ -189,7 +189,7 @@ def test_rows_are_counted_from_the_start_when_only_late_ones_are_not_finite(cali
     assert caught.value.total == 2
 
 
-def test_overflow_on_the_way_to_a_code_saturates_in_silence():
+def test_overflow_during_encoding_saturates_without_a_warning():
     calibration = Calibration.from_ranges([[-1e38, 0], [1e38, 1e-30]])
     x = np.float32([[3e38, 3e38], [-3e38, -3e38]])  # x - lo or its quotient leaves float32
     assert quantize(x, "uint8", calibration=calibration).tolist() == [[255, 255], [0, 0]]
@@ -210,20 +210,20 @@ def test_many_rows_that_are_not_finite_are_counted(calibration):
     st.sampled_from([np.nan, np.inf, -np.inf, None]),
     st.data(),
 )
-def test_the_quick_finite_check_agrees_with_the_exact_one(block, poison, data):
+def test_the_fast_finite_check_equals_the_exact_one(block, poison, data):
     if poison is not None:
         block[data.draw(st.integers(0, len(block) - 1))] = poison
     assert all_finite(block) == np.isfinite(block).all()
 
 
-def test_large_finite_values_are_not_taken_for_infinity():
+def test_large_finite_values_are_not_infinite():
     x = np.full((3, 8), np.finfo(np.float32).max)
     x[1] *= -1
     assert pack_bits(x).tolist() == [[255], [0], [255]]
 
 
 @pytest.mark.parametrize("precision", ["int8", "uint8"])
-def test_integers_without_calibration_are_refused_and_the_way_out_is_named(vectors, precision):
+def test_integer_codes_without_calibration_are_refused_with_a_hint(vectors, precision):
     with pytest.raises(CalibrationError, match=r"Calibration\.fit\(sample\)"):
         quantize(vectors, precision)
 
@@ -252,17 +252,17 @@ def test_wrong_dimensions_are_refused(vectors, calibration):
     ],
     ids=lambda x: f"{np.asarray(x, dtype=object).shape}-{getattr(x, 'dtype', 'list')}",
 )
-def test_what_is_no_matrix_of_floats_is_refused(x):
+def test_other_arrays_than_float_matrices_are_refused(x):
     with pytest.raises(InputError):
         pack_bits(x)
 
 
-def test_codes_given_as_vectors_are_recognised():
+def test_codes_passed_as_vectors_are_recognized():
     with pytest.raises(InputError, match="dequantize"):
         quantize(np.zeros((2, 8), np.int8), "binary")
 
 
-def test_an_unknown_precision_is_refused_with_the_known_ones(vectors):
+def test_an_unknown_precision_lists_the_known_ones(vectors):
     with pytest.raises(SpecError, match="did you mean 'ubinary'"):
         quantize(vectors, "ubinari")
 

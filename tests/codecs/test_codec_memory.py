@@ -50,7 +50,7 @@ def ranges():
     return Calibration.from_ranges(np.stack([np.full(DIM, -1.0), np.full(DIM, 1.0)]))
 
 
-def test_the_measure_sees_numpy_memory():
+def test_the_memory_measurement_includes_numpy():
     assert extra_memory(lambda: np.zeros(LIMIT)[:1]) > LIMIT
 
 
@@ -59,7 +59,7 @@ def test_encoding_a_memory_map(big, ranges, precision):
     assert extra_memory(lambda: quantize(big, precision, calibration=ranges)) < LIMIT
 
 
-def test_a_memory_map_gives_the_codes_of_the_array(big, ranges):
+def test_a_memory_map_has_the_codes_of_the_array(big, ranges):
     for precision in PRECISIONS:
         part = quantize(big[:20_001], precision, calibration=ranges)
         array = quantize(np.array(big[:20_001]), precision, calibration=ranges)

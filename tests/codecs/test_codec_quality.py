@@ -22,14 +22,14 @@ def exact(embeddings: Embeddings) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def of_float(embeddings: Embeddings, exact: np.ndarray) -> Share:
-    """nDCG@10 of scores, as a share of what exact float32 search gets."""
+    """nDCG@10 of scores, as a share of that of exact float32 search."""
 
     def measured(scores: np.ndarray) -> float:
         labels = (embeddings.doc_ids, embeddings.query_ids, embeddings.qrels)
         return ndcg(top(scores), *labels)
 
     best = measured(exact)
-    assert best > 0.5, "the labels fit the vectors"
+    assert best > 0.5, "the labels match the vectors"
     return lambda scores: measured(scores) / best
 
 

@@ -46,7 +46,7 @@ def exact(queries, documents, metric):
 
 
 def matrices(*rows):
-    """float32 matrices with one number of dimensions, and as many rows as said."""
+    """float32 matrices with one number of dimensions, and the given numbers of rows."""
     return st.integers(1, 70).flatmap(
         lambda dim: st.tuples(
             *[hnp.arrays(np.float32, (n, dim), elements=small, fill=st.nothing()) for n in rows]
@@ -71,7 +71,7 @@ def test_folded_scores_are_those_of_the_dequantized_codes(metric, pair):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_both_spellings_score_the_same(vectors, calibration, metric):
+def test_signed_and_unsigned_codes_have_equal_scores(vectors, calibration, metric):
     folded = fold(vectors[:4], calibration, metric=metric)
     signed, unsigned = (
         folded.score(quantize(vectors, p, calibration=calibration)) for p in ("int8", "uint8")
@@ -100,7 +100,7 @@ def test_constant_dimensions_add_no_rounding_error(vectors, metric):
         np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_euclidean_of_a_vector_with_itself_is_never_over_zero(vectors):
+def test_euclidean_scores_are_never_above_zero(vectors):
     far = vectors + np.float32(300)
     calibration = Calibration.fit(far)
     codes = quantize(far, "int8", calibration=calibration)
@@ -203,11 +203,11 @@ def test_rounded_queries_are_close_to_full_ones(bits, levels, pair):
 
 
 @pytest.mark.parametrize(("bits", "levels"), [(4, 7), (8, 127)])
-def test_rounded_queries_are_whole_numbers_on_one_scale(bits, levels):
+def test_rounded_queries_are_integers_with_one_scale(bits, levels):
     queries = np.random.default_rng(2).standard_normal((5, 64))
     codes = pack_bits(np.vstack([np.zeros(64), np.eye(64)]))
     scores = bit_query(queries, bits).score(codes)
-    kept = (scores[:, 1:] - scores[:, :1]) / 2  # what one set bit adds: twice that dimension
+    kept = (scores[:, 1:] - scores[:, :1]) / 2  # one set bit adds twice that dimension
     whole = kept * levels / np.abs(queries).max(axis=1, keepdims=True)
     np.testing.assert_allclose(whole, np.round(whole), atol=2e-3)
     assert (np.abs(np.round(whole)).max(axis=1) == levels).all()
@@ -227,7 +227,7 @@ def test_more_query_bits_come_closer_to_the_full_query():
 
 @pytest.mark.parametrize("bits", [1, 4, 8, 32])
 @pytest.mark.parametrize("dim", [1, 7, 60, 65, 127])
-def test_padding_bits_never_count_whatever_they_are(bits, dim):
+def test_padding_bits_are_ignored(bits, dim):
     rng = np.random.default_rng(dim)
     queries, x = rng.standard_normal((4, dim)), rng.standard_normal((9, dim))
     clean = pack_bits(x)
@@ -242,7 +242,7 @@ def test_padding_bits_never_count_whatever_they_are(bits, dim):
 
 
 @pytest.mark.parametrize("bits", [1, 4, 8, 32])
-def test_a_zero_query_scores_every_code_alike_or_by_its_bits(bits, vectors):
+def test_a_zero_query_has_equal_scores_or_scores_by_bits(bits, vectors):
     codes = pack_bits(vectors)
     scores = bit_query(np.zeros(37), bits).score(codes)
     ones = np.bitwise_count(codes).sum(axis=1, dtype=np.int64)
@@ -272,7 +272,7 @@ def test_wrong_widths_are_refused(vectors, calibration):
         fold(vectors[:3], calibration).score_pairs(np.zeros((2, 4, 37), np.int8))
 
 
-def test_wrong_forms_are_refused(vectors, calibration):
+def test_wrong_shapes_are_refused(vectors, calibration):
     folded, bits = fold(vectors[:2], calibration), bit_query(vectors[:2], 1)
     for call, codes in (
         (folded.score, np.zeros((2, 37), np.float32)),
@@ -289,7 +289,7 @@ def test_wrong_forms_are_refused(vectors, calibration):
         hamming(np.zeros(1, np.uint64), np.zeros((1, 1), np.uint64))
 
 
-def test_unknown_words_are_refused(vectors, calibration):
+def test_unknown_options_are_refused(vectors, calibration):
     with pytest.raises(SpecError, match="euclidean"):
         fold(vectors, calibration, metric="euclidian")
     with pytest.raises(SpecError, match="1, 4, 8, 32"):

@@ -228,7 +228,7 @@ class TestWeaviateDynamicCells(WeaviateCells):
         collection.write(qa.Batch(self.keys(self.rows), {"": sample.rows}, payloads))
         end = time.monotonic() + 90
         while self.waiting(collection):
-            assert time.monotonic() < end, "rows are not indexed in time"
+            assert time.monotonic() < end, "rows were not indexed in time"
             time.sleep(1)
         return collection
 

@@ -130,12 +130,12 @@ CAUGHT = {
     "TestDeafToFilters": "test_filters[{'group': 3}-]",
     "TestOneRowShort": "test_ten_thousand_rows_in_pages",
     "TestUnsupported": "test_every_setting_is_obeyed_or_refused[scalar]",
-    "TestForgetsPayloads": "test_payload_comes_back",
-    "TestDeletesNothing": "test_deleted_rows_are_gone_and_unknown_ids_are_no_error",
+    "TestForgetsPayloads": "test_payloads_are_returned",
+    "TestDeletesNothing": "test_deleting_removes_rows_and_ignores_unknown_ids",
 }
 
 
-def test_the_suite_catches_a_store_that_breaks_its_word(
+def test_the_suite_detects_a_store_that_breaks_the_contract(
     live: Callable[[str], str], tmp_path: Path
 ) -> None:
     live("edge")

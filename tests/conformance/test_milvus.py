@@ -19,7 +19,7 @@ pytest.importorskip("pymilvus")
 class TestMilvusServer(StoreConformance):
     """The server 2.3.5, or the one that QADAPT_TEST_MILVUS_URL names."""
 
-    pytestmark = pytest.mark.timeout(400)  # 2.3.5 takes its time over product quantization
+    pytestmark = pytest.mark.timeout(400)  # product quantization is slow on 2.3.5
     uuid_ids = False
     dim = 64
     rows = 2000
@@ -33,7 +33,7 @@ class TestMilvusServer(StoreConformance):
 
     @pytest.fixture
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
-        """A server that others may use too: the suite's names are its own."""
+        """A shared server: the suite's collection names are unique."""
         with qa.open(live("milvus")) as database:
             yield database
 
@@ -69,7 +69,7 @@ class TestMilvusLite(StoreConformance):
 
     @pytest.fixture(autouse=True)
     def without_not(self, request: pytest.FixtureRequest) -> None:
-        """Lite 2 has does not support `not` in a filter, and says so."""
+        """Lite 2 does not support `not` in a filter, and reports that."""
         called = getattr(request.node, "callspec", None)
         if lite_is_old() and called is not None and "'not'" in str(called.params.get("filter")):
             request.applymarker(

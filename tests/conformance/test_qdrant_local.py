@@ -29,7 +29,7 @@ class LocalMode(StoreConformance):
     @pytest.mark.parametrize(
         "text", ["binary:rescore=4", "binary:query_bits=8,rescore=4", "scalar:rescore=4"]
     )
-    def test_accept_client_gives_the_answers_of_the_recipe(
+    def test_accept_client_matches_the_reference(
         self, filled: Collection, sample: Sample, text: str, tmp_path: Path
     ) -> None:
         wanted = qa.Quantization.parse(text)

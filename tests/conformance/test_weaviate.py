@@ -1,8 +1,7 @@
 """The conformance suite on a live Weaviate: hnsw and flat.
 
-``filled`` is an alias where the server has aliases (1.32), because a quantizer can be taken back by
-a copy and a switched alias alone. Rescoring cannot be switched off by a query, so what the suite
-says of that is overridden here.
+``filled`` is an alias where the server has aliases (1.32), because a quantizer can only be removed
+by a copy and an alias switch. A query cannot disable rescoring, so these tests are overridden here.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class TestWeaviateHnsw(StoreConformance):
 
     int_ids = False
     names = "Articles_{}"
-    # From which version each must be there, on a collection that has rows.
+    # First version that supports each setting on a collection with rows.
     needed: ClassVar[Mapping[str, str]] = {
         "scalar": "1.26",
         "scalar:bits=4": "1.39",
@@ -43,7 +42,7 @@ class TestWeaviateHnsw(StoreConformance):
 
     @pytest.fixture(autouse=True)
     def version(self, database: Database) -> None:
-        """What this server must have."""
+        """Settings that this server must support."""
         self.engine = ServerVersion(database.server().version)
         wanted = tuple(text for text, since in self.needed.items() if self.engine.has(since))
         vars(self)["must_support"] = wanted
@@ -51,13 +50,13 @@ class TestWeaviateHnsw(StoreConformance):
 
     @pytest.fixture
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
-        """A server that others may use too: the suite's names are its own."""
+        """A shared server: the suite's collection names are unique."""
         with qa.open(live("weaviate")) as database:
             yield database
 
     @pytest.fixture(autouse=True)
     def tidy(self, own_state: None, database: Database) -> Iterator[None]:
-        """What a test made is dropped: aliases, collections, copies of collections."""
+        """Drop aliases, collections and copies of a test."""
         yield
         for alias in database.aliases():
             if alias.startswith((self.name, self.other)):
@@ -68,7 +67,7 @@ class TestWeaviateHnsw(StoreConformance):
 
     @pytest.fixture
     def filled(self, database: Database, sample: Sample) -> Collection:
-        """The sample, behind an alias where there are some."""
+        """The sample, behind an alias if aliases are supported."""
         first = f"{self.name}_first" if self.aliases else self.name
         collection = database.create(first, dim=self.dim, metric="cosine")
         payloads = [{"group": row % 7, "name": f"row {row}"} for row in range(self.rows)]
@@ -78,16 +77,16 @@ class TestWeaviateHnsw(StoreConformance):
         return database[self.name]
 
     def check_undo(self, change: Change, filled: Collection, sample: Sample) -> None:
-        """By the alias; without one there is no way back, and codes stay."""
+        """By the alias; without one, the change cannot be reversed and codes remain."""
         if self.aliases:
             super().check_undo(change, filled, sample)
             return
-        with pytest.raises(PlanError, match="no way back"):
+        with pytest.raises(PlanError, match="cannot be rolled back"):
             change.undo(timeout=300)
         assert filled.info().vectors[""].status.state is qa.State.ACTIVE
 
     def check_codes(self, filled: Collection, sample: Sample) -> None:
-        """Whatever a query says, the server scores again by the floats."""
+        """The server always rescores with the original vectors."""
         off = filled.search(sample.queries, k=self.k, rescore=OFF)
         assert (off.how.scores, off.how.rescorer) == ("exact", "store")
         assert ALWAYS in off.how.notes
@@ -95,8 +94,8 @@ class TestWeaviateHnsw(StoreConformance):
         assert lifted.how.rescorer == "store"
         assert self.recall(lifted, sample) >= self.recall(off, sample)
 
-    def test_from_one_kind_to_another_and_back(self, filled: Collection) -> None:
-        """Weaviate's ``scalar`` is RQ of 8 bits, which is called by its own name when seen."""
+    def test_changing_the_kind_and_undoing_it(self, filled: Collection) -> None:
+        """Weaviate's ``scalar`` is RQ of 8 bits, and is reported as rotational."""
         self.supported(filled, "scalar")
         filled.plan("scalar").apply(yes=True, timeout=300)
         if not self.aliases:
@@ -110,10 +109,10 @@ class TestWeaviateHnsw(StoreConformance):
         assert str(vector.quantization.codes_only) == "rotational:bits=8"
         assert vector.status.state is qa.State.ACTIVE
 
-    def test_codes_alone_where_the_collection_does_not_rescore(
+    def test_searches_without_rescoring_use_codes_only(
         self, filled: Collection, sample: Sample
     ) -> None:
-        """rescoreLimit 0: the codes' own scores, and rescoring is ours."""
+        """rescoreLimit 0: scores of the codes, and rescoring by qadapt."""
         self.supported(filled, "rotational:bits=1")
         coarse = qa.Quantization.parse("rotational:bits=1").replace(native=self.no_rescoring)
         filled.plan(coarse).apply(yes=True, timeout=300)
@@ -133,7 +132,7 @@ FLAT = {"vectorIndexType": "flat"}
 
 
 class FlatDatabase(Database):
-    """Makes collections with a flat index where the suite does not say which."""
+    """Create collections with a flat index unless the suite sets another."""
 
     def create(self, collection: str, **wanted: Any) -> Collection:
         vectors = wanted.get("vectors") or {"": None}
@@ -157,10 +156,10 @@ class TestWeaviateFlat(TestWeaviateHnsw):
         with qa.open(live("weaviate")) as opened:
             yield FlatDatabase(opened._store)
 
-    def test_codes_alone_where_the_collection_does_not_rescore(
+    def test_searches_without_rescoring_use_codes_only(
         self, filled: Collection, sample: Sample
     ) -> None:
-        """Flat rescores whatever rescoreLimit says: with 0 just the results, in a better order."""
+        """Flat always rescores: with a limit of 0 only the results, in a better order."""
         self.supported(filled, "rotational:bits=1")
         coarse = qa.Quantization.parse("rotational:bits=1").replace(native=self.no_rescoring)
         filled.plan(coarse).apply(yes=True, timeout=300)
@@ -172,8 +171,8 @@ class TestWeaviateFlat(TestWeaviateHnsw):
         assert (lifted.how.rescorer, lifted.how.candidates) == ("store", 100)
         assert self.recall(lifted, sample) > lossy + 0.05
 
-    def test_a_remembered_rescore_is_used(self, filled: Collection, sample: Sample) -> None:
-        """A rescoreLimit of 500, as the mapping sets it, scores more than is asked for here."""
+    def test_default_rescoring_is_used(self, filled: Collection, sample: Sample) -> None:
+        """A rescoreLimit of 500, as the mapping sets it, rescores more than is requested here."""
         self.supported(filled, "binary")
         filled.plan(qa.binary(rescore=6)).apply(yes=True, timeout=300)
         hits = filled.search(sample.queries, k=self.k)
@@ -183,8 +182,8 @@ class TestWeaviateFlat(TestWeaviateHnsw):
         assert hits.how.candidates == told.how.candidates == 500
         assert self.recall(hits, sample) == self.recall(told, sample) > 0.95
 
-    def test_quantized_from_the_start(self, database: Database, sample: Sample) -> None:
-        """A collection's own name cannot be switched to a copy, but there is nothing to do."""
+    def test_created_with_quantization(self, database: Database, sample: Sample) -> None:
+        """The name of a collection cannot be switched to a copy, but no step is needed."""
         collection = database.create(self.name, dim=self.dim, quantization="binary:rescore=4")
         collection.write(qa.Batch(self.keys(self.rows), {"": sample.rows}))
         plan = collection.plan("binary:rescore=4")
@@ -194,8 +193,8 @@ class TestWeaviateFlat(TestWeaviateHnsw):
         with pytest.raises(UnsupportedError, match=r"flat|need Weaviate"):
             collection.plan("rotational:bits=8")
 
-    def test_verify_sees_what_is(self, filled: Collection) -> None:
-        """Flat rescores each time, so both ways have the same recall."""
+    def test_verify_reports_the_configuration(self, filled: Collection) -> None:
+        """Flat always rescores, so both modes have the same recall."""
         self.supported(filled, "binary")
         filled.plan("binary:rescore=8").apply(yes=True, timeout=300)
         report = filled.verify(k=self.k, queries=50)

@@ -1,4 +1,4 @@
-"""Formulas by hand, and the documents that are made of them; no engine."""
+"""Formulas computed by hand, and cost documents; no engine."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def test_originals_leave_ram_only_where_they_are_put_on_disk() -> None:
     assert stay.ram - leave.ram == floats
     assert stay.disk == leave.disk
     assert "originals=disk" in stay.notes[0] and not leave.notes
-    # Weaviate drops its cache of floats by itself.
+    # Weaviate drops its cache of vectors automatically.
     assert memory(rows, vector, "none", "weaviate").ram > floats
     assert memory(rows, vector, "binary", "weaviate").ram < floats / 5
-    # Milvus keeps the floats in an index of floats, and in storage beside any.
+    # Milvus keeps the vectors in a float index, and always in storage.
     assert part(memory(rows, vector, "none", "milvus"), "originals") == 2 * floats
     assert memory(rows, vector, "scalar", "milvus").ram < floats / 2
 
@@ -90,14 +90,14 @@ def test_half_floats_halve_the_originals() -> None:
     [("weaviate", "float16"), ("weaviate", "binary:bits=2"), ("qdrant", "rotational:bits=3"),
      ("milvus", "product:ratio=5"), ("weaviate", "product:segments=7")],
 )  # fmt: skip
-def test_a_kind_that_a_store_lacks(store: str, setting: str) -> None:
+def test_an_unsupported_kind_has_no_footprint(store: str, setting: str) -> None:
     with pytest.raises(UnsupportedError):
         memory(10, qa.Vector(384), setting, store)
     found = cost(10, 384, settings=[setting], stores=[store])
     assert found.lines[0].footprint is None and found.lines[0].unsupported_reason
 
 
-def test_money_is_bytes_times_the_prices_given() -> None:
+def test_cost_is_bytes_times_prices() -> None:
     found = cost(1_000_000, 1024, "binary", prices=Prices(ram=3.8, disk=0.1), replicas=2)
     assert found.after is not None and found.after.footprint is not None
     one = found.after.footprint
@@ -108,7 +108,7 @@ def test_money_is_bytes_times_the_prices_given() -> None:
         assert 1 <= scale.ram / (2 * factor * one.ram) < 1.02
 
 
-def test_no_price_no_money() -> None:
+def test_without_prices_there_is_no_cost() -> None:
     found = cost(1000, 64, "scalar")
     assert all(s.monthly is None for line in found.lines for s in line.scales)
     assert any("no prices given" in note for note in found.notes)
@@ -150,7 +150,7 @@ def test_refused(make: object, error: type[Exception]) -> None:
         make()  # type: ignore[operator]
 
 
-def test_every_datatype_has_a_width_and_each_store_one_of_its_own() -> None:
+def test_every_datatype_has_a_width_per_store() -> None:
     from qadapt.footprint import WIDTH
     from qadapt.model.vector import DATATYPES
 
@@ -175,7 +175,7 @@ def test_every_datatype_has_a_width_and_each_store_one_of_its_own() -> None:
         ({}, qa.none(), {"originals"}),
     ],
 )  # fmt: skip
-def test_a_live_index_of_milvus_is_taken_as_it_is(
+def test_cost_of_a_live_milvus_index_uses_its_parameters(
     index: dict[str, object], quantization: qa.Quantization, names: set[str]
 ) -> None:
     vector = VectorInfo(

@@ -1,4 +1,4 @@
-"""The formulas against what live engines hold: files of edge, index files of Milvus."""
+"""Comparison of the formulas with live engines: files of edge, index files of Milvus."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def held(folder: Path, name: str) -> int:
 @pytest.mark.parametrize(
     "setting", ["scalar", "binary", "rotational:bits=4", "rotational:bits=1", "product:ratio=8"]
 )
-def test_edge_holds_what_the_formulas_say(
+def test_edge_sizes_match_the_formulas(
     live: Callable[[str], str], tmp_path: Path, rows: np.ndarray, setting: str
 ) -> None:
     with qa.open(live("edge")) as db:
@@ -57,9 +57,7 @@ def test_edge_holds_what_the_formulas_say(
     assert told.before.footprint.disk == pytest.approx(found.disk, rel=0.05)
 
 
-def test_codes_that_are_not_in_force_save_nothing(
-    live: Callable[[str], str], rows: np.ndarray
-) -> None:
+def test_inactive_codes_save_no_ram(live: Callable[[str], str], rows: np.ndarray) -> None:
     with qa.open(live("edge")) as db:
         small = db.create("c", dim=96, quantization=qa.scalar(originals="disk", codes="ram"))
         small.write(qa.Batch(range(100), {"": rows[:100]}))
@@ -73,7 +71,7 @@ def test_codes_that_are_not_in_force_save_nothing(
 
 
 @pytest.mark.timeout(400)
-def test_milvus_index_files_are_of_the_size_that_the_formulas_say(
+def test_milvus_index_files_match_the_formulas(
     milvus_server: MilvusServer, rows: np.ndarray
 ) -> None:
     with qa.open(milvus_server.url) as db:
@@ -98,7 +96,7 @@ def test_milvus_index_files_are_of_the_size_that_the_formulas_say(
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("setting", ["rotational:bits=8", "binary"])
-def test_weaviate_s_buckets_are_of_the_size_that_the_formulas_say(
+def test_weaviate_buckets_match_the_formulas(
     weaviate_server: Callable[..., Any], rows: np.ndarray, setting: str
 ) -> None:
     server = weaviate_server(PERSISTENCE_MEMTABLES_FLUSH_DIRTY_AFTER_SECONDS="1")
@@ -133,7 +131,7 @@ def _index_bytes(folder: Path) -> int:
     )
 
 
-def test_cost_of_a_collection_with_codes_of_ours(
+def test_cost_of_a_collection_with_client_side_codes(
     live: Callable[[str], str], rows: np.ndarray
 ) -> None:
     with qa.open(live("edge"), disabled=("native-quantization",)) as db:

@@ -1,4 +1,4 @@
-"""Small wheels made on the spot: as the real ones are laid out, with a few words in them."""
+"""Small generated wheels with the layout of the real ones and a few words."""
 
 from __future__ import annotations
 

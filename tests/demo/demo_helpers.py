@@ -1,4 +1,4 @@
-"""What the demo's tests share."""
+"""Helpers of the tests of the demo."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from qadapt.demo.wheels import Package
 
 
 def pinned(package: Package, wheel: Path) -> Package:
-    """A package that is pinned to a wheel made on the spot."""
+    """A package pinned to a generated wheel."""
     return replace(package, sha256=hashlib.sha256(wheel.read_bytes()).hexdigest())

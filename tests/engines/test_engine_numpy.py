@@ -63,7 +63,7 @@ def test_topk_equals_brute_force(
     assert (rows.dtype, distances.dtype) == (np.int64, np.int32)
 
 
-def test_one_array_is_as_good_as_blocks() -> None:
+def test_one_array_equals_several_blocks() -> None:
     codes = np.arange(10, dtype=np.uint64)[:, None]
     rows, _ = NumpyEngine().hamming_topk(codes[3:4], codes, 1)
     assert rows.tolist() == [[3]]
@@ -81,7 +81,7 @@ def test_the_default_engine_is_numpy_and_fits_the_protocol() -> None:
     assert isinstance(get_engine(), Engine)
 
 
-def test_an_unknown_engine_names_those_there_are() -> None:
+def test_an_unknown_engine_lists_the_engines() -> None:
     with pytest.raises(SpecError, match=r"unknown engine 'numpi'\s+did you mean 'numpy'"):
         get_engine("numpi")
     assert engine_names() == ["numpy"]

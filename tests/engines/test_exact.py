@@ -35,7 +35,7 @@ def test_scores_are_those_of_the_definition(metric: Metric) -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_one_query_with_its_own_rows_scores_the_same(metric: Metric) -> None:
+def test_scores_of_one_query_equal_scores_of_a_matrix(metric: Metric) -> None:
     random = np.random.default_rng(2)
     rows = random.standard_normal((50, 24)).astype(np.float32)
     query = random.standard_normal(24).astype(np.float32)
@@ -45,7 +45,7 @@ def test_one_query_with_its_own_rows_scores_the_same(metric: Metric) -> None:
     )
 
 
-def test_euclidean_keeps_its_digits_far_from_the_origin() -> None:
+def test_euclidean_is_precise_far_from_the_origin() -> None:
     """|q|^2 + |x|^2 - 2qx in float32 would have lost all of them: 1e8 against differences of 1."""
     random = np.random.default_rng(3)
     offset = np.float32(1000)
@@ -57,7 +57,7 @@ def test_euclidean_keeps_its_digits_far_from_the_origin() -> None:
     assert (np.argsort(-scores, axis=1)[:, :10] == np.argsort(-expected, axis=1)[:, :10]).all()
 
 
-def test_a_vector_is_at_no_distance_from_itself() -> None:
+def test_the_distance_of_a_vector_to_itself_is_zero() -> None:
     rows = np.random.default_rng(4).standard_normal((30, 16)).astype(np.float32)
     scores = exact_scores(rows, rows, Metric.EUCLIDEAN)
     assert (scores <= 0).all()
@@ -90,7 +90,7 @@ def test_the_running_top_is_the_sort_of_all_blocks(block: int, k: int) -> None:
     k=st.integers(1, 8),
     cut=st.integers(1, 60),
 )
-def test_equal_scores_keep_the_order_of_arrival(values: list[int], k: int, cut: int) -> None:
+def test_equal_scores_are_in_the_order_of_addition(values: list[int], k: int, cut: int) -> None:
     scores = np.array([values, values[::-1]], dtype=np.float32)
     top = RunningTop(k)
     for start in range(0, len(values), cut):
@@ -98,7 +98,7 @@ def test_equal_scores_keep_the_order_of_arrival(values: list[int], k: int, cut: 
     assert top.rows.tolist() == np.argsort(-scores, axis=1, kind="stable")[:, :k].tolist()
 
 
-def test_rows_that_must_not_be_found_come_last() -> None:
+def test_excluded_rows_are_last() -> None:
     scores = np.array([[1, 2, 3, 4, 5, 6, 7, 8, 9]], dtype=np.float32)
     scores[0, 4:] = -np.inf
     top = RunningTop(2)

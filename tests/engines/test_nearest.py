@@ -1,4 +1,4 @@
-"""The best rows by exact score are those of float64, whatever float32 would make of them."""
+"""The best rows by exact score are those of float64, independent of float32 rounding."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_scores_are_those_of_the_definition(metric: Metric, kind: str, k: int) -
         )  # fmt: skip
 
 
-def test_equal_rows_keep_the_order_of_arrival() -> None:
+def test_equal_rows_are_in_the_order_of_addition() -> None:
     queries, rows = data("equal")
     best = Nearest(queries, Metric.DOT, 10)
     for start in range(0, ROWS, PAGE):

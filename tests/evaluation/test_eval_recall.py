@@ -74,7 +74,7 @@ def test_the_minimum_score_allows_for_float32_rounding(metric: str) -> None:
         judge = known(rows, QUERY, 2, metric=metric)
         eps = 4 * 2**-24 * 4 * (15 if metric == "dot" else 1)
     assert recall_.least_score(judge.last, DIM)[0] == pytest.approx(judge.last[0] - eps, rel=1e-9)
-    assert judge.recall([[0, 2]]).tolist() == [1], "float32 cannot tell the rows 1 and 2 apart"
+    assert judge.recall([[0, 2]]).tolist() == [1], "float32 cannot distinguish rows 1 and 2"
     assert judge.recall([[0, 3]]).tolist() == [0.5]
 
 

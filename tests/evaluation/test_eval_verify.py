@@ -124,7 +124,7 @@ def test_rows_without_the_vector_are_ignored(database: qa.Database) -> None:
     vector = collection.info().vectors["title"].vector
     asked = queries_of(collection._store, "books", "title", vector, 4)
     assert sorted(asked.own) == [1, 2]
-    assert asked.vectors.any(axis=1).all(), "a missing vector is no query of zeros"
+    assert asked.vectors.any(axis=1).all(), "a missing vector is not a zero query"
     report = collection.verify(vector="title", k=3, queries=4)
     assert report.recall.value == 1
 
@@ -275,9 +275,9 @@ def test_ignored_codes_do_not_match_the_configuration(
     report = collection.verify(queries=sample.queries)
     assert not report.matches_configuration
     assert "verified ignored" in report.notes[0]
-    assert report.recall.value == 1, "the floats were searched: that is what is measured"
+    assert report.recall.value == 1, "the original vectors were searched and measured"
     hits = collection.search(sample.queries, rescore="off")
-    assert hits.how.scores == "exact", "and no search says that codes gave its scores"
+    assert hits.how.scores == "exact", "and no search reports scores of codes"
     # Following the advice works, although the configuration does not change.
     change = collection.plan("scalar").apply(yes=True)
     assert change.status.state is qa.State.ACTIVE

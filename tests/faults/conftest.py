@@ -1,4 +1,4 @@
-"""Fixtures of the faults: an engine in a container of the test's own, and proxies before it."""
+"""Fixtures of fault tests: an engine in a separate container, and proxies in front of it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from qadapt.stores import registry
 
 @pytest.fixture(params=["milvus", "weaviate"])
 def engine(request: pytest.FixtureRequest) -> str:
-    """Each engine that can be had in a container here."""
+    """Each engine that is available as a container here."""
     if request.param not in registry.names():
-        pytest.skip(f"qadapt has no store {request.param} yet")
+        pytest.skip(f"qadapt does not support {request.param}")
     return str(request.param)
 
 
 @pytest.fixture(scope="session")
 def containers() -> Iterator[dict[str, Container]]:
-    """One container an engine, which the tests share; each sets right what it has done to it."""
+    """One container per engine, shared by the tests; each test restores it."""
     started: dict[str, Container] = {}
     yield started
     for container in started.values():
@@ -51,7 +51,7 @@ def container(
 
 @pytest.fixture
 def small(request: pytest.FixtureRequest, engine: str) -> Iterator[Callable[..., Container]]:
-    """``small("64m", NAME="value")``: a container of the test's own, its data on a small tmpfs."""
+    """``small("64m", NAME="value")``: a separate container with its data on a small tmpfs."""
     started: list[Container] = []
 
     def start(disk: str, **environment: str) -> Container:
@@ -65,7 +65,7 @@ def small(request: pytest.FixtureRequest, engine: str) -> Iterator[Callable[...,
 
 @pytest.fixture
 def proxied() -> Iterator[Callable[..., Any]]:
-    """``proxied(Toxiproxy, container)``: a proxy before a container."""
+    """``proxied(Toxiproxy, container)``: a proxy in front of a container."""
     started: list[Toxiproxy | Haproxy] = []
 
     def start(kind: Callable[[Container], Any], container: Container) -> Any:

@@ -1,7 +1,7 @@
 """Proxies between a client and a container: toxiproxy for TCP, HAProxy for answers of HTTP.
 
-Both run on 127.0.0.1 and are gone when the tests are. toxiproxy delays and cuts; HAProxy answers
-503 by itself while its server is in maintenance, to HTTP and to gRPC.
+Both run on 127.0.0.1 and end with the tests. toxiproxy delays and cuts connections; HAProxy returns
+503 while its server is in maintenance, for HTTP and gRPC.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Toxiproxy(Server):
             self._post("proxies", name=str(inside), listen=listen, upstream=target, enabled=True)
 
     def delay(self, milliseconds: int) -> None:
-        """Each answer comes so much later."""
+        """Delay each response."""
         for inside in self.ports:
             self._post(
                 f"proxies/{inside}/toxics",
@@ -58,12 +58,12 @@ class Toxiproxy(Server):
             )
 
     def cut(self) -> None:
-        """Connections are closed, and new ones refused, until ``mend``."""
+        """Connections are closed, and new ones refused, until ``mend()``."""
         for inside in self.ports:
             self._post(f"proxies/{inside}", enabled=False)
 
     def mend(self) -> None:
-        """Everything passes, at once."""
+        """Remove all faults."""
         self._post("reset")
 
     def _post(self, path: str, **body: Any) -> None:
@@ -114,7 +114,7 @@ class Haproxy(Server):
         return "\n".join([*lines, ""])
 
     def refuse(self) -> None:
-        """Each request is answered by 503, until ``mend``."""
+        """Each request is answered by 503, until ``mend()``."""
         self._set("maint")
 
     def mend(self) -> None:
@@ -134,8 +134,7 @@ class Haproxy(Server):
 def toxiproxy() -> Path:
     """The program, as docker/from-packages/build.sh has built it.
 
-    Raises:
-        Unavailable: it is not there.
+    Raises: Unavailable: it does not exist.
     """
     cache = Path(os.environ.get("QADAPT_TEST_CACHE") or Path(__file__).parents[2] / ".cache")
     program = cache / f"toxiproxy-{versions()['TOXIPROXY_PACKAGE']}" / "toxiproxy"

@@ -1,4 +1,4 @@
-"""A collection that faults are done to, what is done meanwhile, and patience afterwards."""
+"""A collection for fault tests, operations during a fault, and checks afterwards."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from qadapt.testing import Sample, clustered
 
 Result = TypeVar("Result")
 ROWS, DIM = 3000, 64
-PATIENCE = 90.0  # in which an engine that was started again must have come to itself
+PATIENCE = 90.0  # in which a restarted engine must recover
 
 
 class Rig:
-    """A collection of ROWS rows on an engine, and the three things that are done to it.
+    """A collection of ROWS rows on an engine, and three operations on it.
 
     Attributes:
-        database, collection: on a connection that lives through the fault.
+        database, collection: on a connection that survives the fault.
         sample: its rows, queries and truth.
     """
 
@@ -46,7 +46,7 @@ class Rig:
         """The id of a row, one that every store takes."""
         return f"00000000-0000-4000-8000-{row + 1:012x}"
 
-    # -- what is done ------------------------------------------------------------------------
+    # -- operations -------------------------------------------------------------------------
 
     def search(self) -> Hits:
         """An exact search; all of its results are asserted."""
@@ -56,17 +56,17 @@ class Rig:
         return hits
 
     def write(self) -> None:
-        """ROWS rows more."""
+        """Write ROWS more rows."""
         self.collection.write(self.batch(ROWS, 2 * ROWS))
 
     def apply(self, progress: Any = None) -> None:
         """Scalar codes."""
         self.collection.plan("scalar").apply(yes=True, timeout=300, progress=progress)
 
-    # -- what must hold afterwards -----------------------------------------------------------
+    # -- checks afterwards ------------------------------------------------------------
 
     def rows_are_whole(self, end: int) -> int:
-        """Of the rows before ``end`` those that are there are right; their number."""
+        """Check the existing rows before ``end``; returns their number."""
         there = self.collection.fetch([self.key(row) for row in range(end)])
         numbers = [int(key.rpartition("-")[2], 16) - 1 for key in map(str, there.ids)]
         expected = self.sample.rows[np.array(numbers) % ROWS]
@@ -74,14 +74,14 @@ class Rig:
         return len(numbers)
 
     def scalar_is_active(self) -> None:
-        """Seen, and searched."""
+        """Check that the codes are active and searches work."""
         vector = self.collection.info().vectors[""]
         assert vector.status.state is qa.State.ACTIVE, vector.status
         assert vector.quantization.kind is not qa.Kind.NONE
         self.search()
 
     def close(self) -> None:
-        """Drop what was made."""
+        """Drop the collections."""
         for name in self.database.collections():
             if name.startswith(self.name):
                 self.database.drop(name)
@@ -89,7 +89,7 @@ class Rig:
 
 
 def attempt(action: Callable[[], object]) -> QadaptError | None:
-    """The error that it ended in, which is one of qadapt's; any other one fails the test."""
+    """Return the qadapt error that it ended with; any other error fails the test."""
     try:
         action()
     except QadaptError as error:
@@ -99,7 +99,7 @@ def attempt(action: Callable[[], object]) -> QadaptError | None:
 
 
 def eventually(action: Callable[[], Result]) -> Result:
-    """Its result, within PATIENCE; errors of qadapt until then are the engine coming up."""
+    """Return its result within PATIENCE; qadapt errors are retried until then."""
     end = time.monotonic() + PATIENCE
     while True:
         try:

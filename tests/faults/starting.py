@@ -1,4 +1,4 @@
-"""Containers that faults are done to: started and told, or the test is skipped with the reason."""
+"""Start containers for fault tests, or skip the test with the reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from live.plugin import saw
 
 
 def missing(why: object) -> NoReturn:
-    """Skip; where CI runs them, the faults must have been tested."""
+    """Skip; fail if CI requires fault tests."""
     if os.environ.get("QADAPT_TEST_CONTAINERS") == "1" and os.environ.get("CI"):
         pytest.fail(f"faults are required: {why}", pytrace=False)
     pytest.skip(f"no container: {why}")

@@ -1,4 +1,4 @@
-"""Containers end with the tests, whatever happens to these."""
+"""Containers end with the tests, even if these are killed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from starting import missing
 
 pytestmark = pytest.mark.timeout(300)
 TESTS = Path(__file__).parents[1]
-# A run of tests that starts a container, says which, and waits to be ended.
+# A test run that starts a container, prints its id, and waits.
 RUN = """
 import sys, time
 from live import containers
@@ -60,7 +60,7 @@ def _gone(identity: str) -> bool:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_container_is_gone_when_its_tests_are(run, sign) -> None:
+def test_a_container_is_removed_after_its_tests(run, sign) -> None:
     process, identity, _ = run
     assert _there(identity)
     process.send_signal(sign)
@@ -79,13 +79,13 @@ def test_without_a_reaper_the_next_run_removes_it(run) -> None:
     assert _gone(identity)
 
 
-def test_a_container_of_a_run_that_goes_on_is_left_alone(run) -> None:
+def test_a_container_of_a_running_test_run_is_kept(run) -> None:
     _, identity, _ = run
     containers._remove_leftovers(containers._client())
     assert _there(identity)
 
 
-def test_ports_are_those_of_this_machine_alone(run) -> None:
+def test_ports_are_published_on_loopback_only(run) -> None:
     client: Any = containers._client()
     ports = client.containers.get(run[1]).attrs["NetworkSettings"]["Ports"]
     addresses = {each["HostIp"] for bound in ports.values() for each in bound or ()}

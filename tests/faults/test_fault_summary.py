@@ -1,4 +1,4 @@
-"""The line at the end of a run names the containers that faults were done to."""
+"""The line at the end of a run names the containers of fault tests."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Real faults of real processes: apply, search and write end in the right state or a clear error.
+"""Real faults of real processes: apply, search and write end in the correct state or a clear error.
 
 "Clear" is an error of ``qadapt.errors``: any other exception
-fails. What was acknowledged must be there afterwards, whole; what was not may be.
+fails. Acknowledged rows must exist afterwards; others may.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ACTIONS = ("search", "write", "apply")
 
 
 def done_in_the_end(rig: Rig, action: str) -> None:
-    """After the fault: the action can be done (again), and nothing that was there is lost."""
+    """After the fault, the operation can be repeated, and no earlier row is lost."""
     eventually(lambda: rig.collection.count())
     eventually(lambda: getattr(rig, action)())
     if action == "apply":
@@ -31,7 +31,7 @@ def done_in_the_end(rig: Rig, action: str) -> None:
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_a_short_pause_is_waited_out(action, container, rig) -> None:
+def test_a_short_outage_is_retried(action, container, rig) -> None:
     use = rig(container.url)
     container.inner.pause()
     begun = time.monotonic()
@@ -42,7 +42,7 @@ def test_a_short_pause_is_waited_out(action, container, rig) -> None:
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_a_long_pause_ends_in_a_clear_error(action, container, rig) -> None:
+def test_a_long_outage_is_an_error(action, container, rig) -> None:
     use = rig(container.url, timeout=5)
     container.inner.pause()
     begun = time.monotonic()
@@ -67,7 +67,7 @@ def test_killed_in_the_middle(action, after, container, rig) -> None:
     done_in_the_end(use, action)
 
 
-def test_started_again_between_two_calls(container, rig) -> None:
+def test_a_restart_between_two_calls(container, rig) -> None:
     use = rig(container.url)
     use.search()
     container.inner.restart()
@@ -76,18 +76,18 @@ def test_started_again_between_two_calls(container, rig) -> None:
     done_in_the_end(use, "apply")
 
 
-def test_an_apply_that_a_kill_cut_short_is_taken_back_or_finished(engine, container, rig) -> None:
-    """From another address, as a new process would. Weaviate's codes cannot be taken back."""
+def test_an_apply_interrupted_by_a_kill_is_rolled_back_or_completed(engine, container, rig) -> None:
+    """From another address, like a new process. Weaviate's codes cannot be removed."""
     use = rig(container.url)
     kill = iter([container.inner.kill])
     error = attempt(lambda: use.apply(progress=lambda _: next(kill, lambda: None)()))
-    assert error is not None, "it was killed at its first step"
+    assert error is not None, "the process was killed at its first step"
     assert qa.history()[0].state != "applied"
     container.inner.start()
     container.wait()
     eventually(use.collection.count)
     if engine == "weaviate":
-        with pytest.raises(PlanError, match="no way back"):
+        with pytest.raises(PlanError, match="cannot be rolled back"):
             qa.undo()
         eventually(use.apply)
         use.scalar_is_active()
@@ -102,7 +102,7 @@ def test_an_apply_that_a_kill_cut_short_is_taken_back_or_finished(engine, contai
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_late_answers_are_waited_for(action, container, proxied, rig) -> None:
+def test_slow_responses_are_waited_for(action, container, proxied, rig) -> None:
     proxy = proxied(Toxiproxy, container)
     use = rig(proxy.url)
     proxy.delay(300)
@@ -134,7 +134,7 @@ def test_503(action, container, proxied, rig) -> None:
     use = rig(proxy.url, timeout=10)
     proxy.refuse()
     error = attempt(getattr(use, action))
-    assert isinstance(error, QadaptError), "it went through"
+    assert isinstance(error, QadaptError), "the call succeeded"
     proxy.mend()
     done_in_the_end(use, action)
 
@@ -150,7 +150,7 @@ def test_a_full_disk(engine, small, rig) -> None:
     written, error = 1, None
     while error is None:
         begin = written * ROWS
-        assert written < 100, "it never was full"
+        assert written < 100, "the disk was never full"
         error = attempt(lambda at=begin: use.collection.write(use.batch(at, at + ROWS)))
         written += error is None
     there = attempt(lambda: use.rows_are_whole(written * ROWS))

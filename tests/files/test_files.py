@@ -1,4 +1,4 @@
-"""Files in and out: the same rows come back, in every format, whole or not at all."""
+"""Export and import of every format: the same rows, completely or not at all."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PAYLOADS: list[dict[str, Any]] = [
 ]
 
 
-def test_parquet_there_and_back(edge: Database, tmp_path: Path) -> None:
+def test_parquet_round_trip(edge: Database, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     made = edge.create(
         "docs", vectors={"a": qa.Vector(DIM, "dot"), "b": qa.Vector(DIM, "euclidean")}
@@ -113,7 +113,7 @@ def test_parquet_of_others_is_read(edge: Database, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["npy", "fvecs"])
-def test_floats_there_and_back(edge: Database, tmp_path: Path, ending: str) -> None:
+def test_npy_and_fvecs_round_trip(edge: Database, tmp_path: Path, ending: str) -> None:
     made = edge.create("docs", dim=DIM, metric="dot")
     made.write(qa.Batch(range(10, 510), {"": rows(500)}))
     file = tmp_path / f"docs.{ending}"
@@ -151,7 +151,7 @@ def test_a_failed_export_leaves_nothing(
     assert mine.read_bytes() == b"mine"
 
 
-def test_what_cannot_be_read_is_told(edge: Database, tmp_path: Path) -> None:
+def test_unreadable_files_are_reported(edge: Database, tmp_path: Path) -> None:
     made = edge.create("docs", dim=DIM, metric="dot")
     with pytest.raises(SpecError, match="unknown file type"):
         qa.export_file(made, tmp_path / "docs.csv")

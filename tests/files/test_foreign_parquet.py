@@ -1,4 +1,4 @@
-"""Parquet as others write it: columns by name, every type with one form, faults by row."""
+"""Parquet of other programs: columns by name, one JSON form per type, errors by row."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def fixed(rows: Any = X) -> Any:
 
 
 def imported(edge: Database, tmp_path: Path, columns: Any, **words: Any) -> qa.Batch:
-    """What the engine has of a file: all rows, in the order of their ids."""
+    """Rows of an imported file, ordered by id."""
     table = columns if isinstance(columns, pa.Table) else pa.table(columns)
     pq.write_table(table, tmp_path / "theirs.parquet")
     words.setdefault("metric", "dot")
@@ -52,7 +52,7 @@ def imported(edge: Database, tmp_path: Path, columns: Any, **words: Any) -> qa.B
 
 
 def refused(edge: Database, tmp_path: Path, columns: Any, **words: Any) -> str:
-    """What a file is refused with, and that nothing is left behind."""
+    """Return the error for a file, and check that no collection was created."""
     with pytest.raises(InputError) as told:
         imported(edge, tmp_path, columns, **words)
     assert edge.collections() == []
@@ -110,12 +110,12 @@ def test_columns_are_chosen_by_name(edge: Database, tmp_path: Path) -> None:
     assert list(rows.vectors) == ["body_emb"]
 
 
-def test_what_cannot_be_ids_or_vectors_is_named(edge: Database, tmp_path: Path) -> None:
+def test_columns_that_are_no_ids_or_vectors_are_named(edge: Database, tmp_path: Path) -> None:
     columns = {"key": IDS, "vector": fixed(), "title": ["a", "b", "c"], "x": [0.5, 1.5, 2.5]}
     assert "--id COLUMN" in refused(edge, tmp_path, columns)
     assert "did you mean 'key'" in refused(edge, tmp_path, columns, id="kee")
     assert "cannot contain ids" in refused(edge, tmp_path, columns, id="x")
-    assert "cannot be vectors" in refused(edge, tmp_path, columns, id="key", vectors="title")
+    assert "cannot contain vectors" in refused(edge, tmp_path, columns, id="key", vectors="title")
     told = refused(edge, tmp_path, {"id": IDS, "title": ["a", "b", "c"]})
     assert "no column of vectors" in told
     assert "title (string)" in told
@@ -153,7 +153,7 @@ def test_the_index_of_a_dataframe(edge: Database, tmp_path: Path) -> None:
     assert rows.ids == [7, 8, 9]
     assert dict((rows.payloads or [])[0]) == {"t": "a"}
     edge.drop("x")
-    # Where there are ids, the index is nothing but the numbers of rows.
+    # With ids, the index contains only row numbers.
     table = table.append_column("id", pa.array(IDS)).replace_schema_metadata(about)
     rows = imported(edge, tmp_path, table)
     assert (rows.ids, dict((rows.payloads or [])[0])) == (IDS, {"t": "a"})
@@ -279,10 +279,10 @@ def test_the_column_payload(edge: Database, tmp_path: Path) -> None:
     assert "two columns for the payload field 't'" in told
 
 
-# -- faults --------------------------------------------------------------------------------------
+# -- errors --------------------------------------------------------------------------------------
 
 
-def test_faults_are_named_by_row(edge: Database, tmp_path: Path) -> None:
+def test_errors_are_reported_by_row(edge: Database, tmp_path: Path) -> None:
     nan = X.copy()
     nan[1, 0], nan[2, 3] = np.nan, np.inf
     told = refused(edge, tmp_path, {"id": IDS, "vector": fixed(nan)})
@@ -329,9 +329,7 @@ def test_ids_that_occur_twice_pages_apart(edge: Database, tmp_path: Path) -> Non
     assert "duplicate id 3: rows 3, 10999" in told
 
 
-def test_rows_without_a_vector_are_taken_where_that_is_allowed(
-    edge: Database, tmp_path: Path
-) -> None:
+def test_rows_without_a_vector_are_imported_if_allowed(edge: Database, tmp_path: Path) -> None:
     lists = X.tolist()
     columns = {"id": IDS, "vector": [lists[0], None, lists[2]]}
     rows = imported(edge, tmp_path, columns, allow=["missing-vectors"])
@@ -340,7 +338,7 @@ def test_rows_without_a_vector_are_taken_where_that_is_allowed(
         qa.import_file(tmp_path / "theirs.parquet", (edge, "y"), allow=["missing-vector"])
 
 
-def test_tables_that_nothing_can_be_made_of(edge: Database, tmp_path: Path) -> None:
+def test_unsupported_tables_are_refused(edge: Database, tmp_path: Path) -> None:
     empty = pa.table(
         {"id": pa.array([], pa.int64()), "vector": pa.array([], pa.list_(pa.float64()))}
     )

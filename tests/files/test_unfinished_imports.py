@@ -1,4 +1,4 @@
-"""What a killed import, export, migration or eval leaves is removed by the next run."""
+"""The next run removes leftovers of a killed import, export, migration or eval."""
 
 from __future__ import annotations
 
@@ -100,9 +100,7 @@ def test_vectors_do_not_appear_before_their_ids(
 
 
 @pytest.mark.parametrize("moment", ["collections.configure", "shutil.rmtree"])
-def test_a_collection_that_was_being_made_or_dropped(
-    words: tuple[str, str, str], moment: str
-) -> None:
+def test_a_collection_during_creation_or_drop(words: tuple[str, str, str], moment: str) -> None:
     _, target, _ = words
     killed(
         f"""

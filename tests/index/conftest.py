@@ -31,7 +31,7 @@ def queries(vectors: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def ranges() -> Calibration:
-    """Ranges wide enough for every vector of these tests, normalised or not."""
+    """Ranges wide enough for every vector of these tests, normalized or not."""
     return Calibration.from_ranges(np.array([[-9.0] * DIM, [9.0] * DIM], dtype=np.float32))
 
 

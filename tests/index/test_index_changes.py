@@ -95,7 +95,7 @@ def test_int_and_str_ids_of_the_same_digits_are_two(tmp_path: Path, ranges: Cali
         assert "1" in index and 1 not in index
 
 
-def test_numpy_ids_become_plain(tmp_path: Path, ranges: Calibration) -> None:
+def test_numpy_ids_are_converted(tmp_path: Path, ranges: Calibration) -> None:
     with CodeIndex.create(tmp_path / "i", 37, calibration=ranges) as index:
         index.add(np.array([3, 4], dtype=np.uint32), np.eye(2, 37))
         index.add([np.int64(5), np.str_("x")], np.eye(2, 37))
@@ -113,7 +113,7 @@ def test_other_ids_are_refused(tmp_path: Path, ranges: Calibration, bad: object)
         assert len(index) == 0
 
 
-def test_known_and_repeated_ids_are_named(make: Make, vectors: np.ndarray) -> None:
+def test_existing_and_duplicate_ids_are_named(make: Make, vectors: np.ndarray) -> None:
     with make() as index:
         with pytest.raises(
             InputError, match=r"2 of 3 ids already exist in the index: 7, 9\s+use upsert"
@@ -156,7 +156,7 @@ def test_bad_vectors_are_named_and_nothing_is_added(make: Make, vectors: np.ndar
         assert len(dots) == 305
 
 
-def test_float16_and_float64_and_lists_are_taken(make: Make, vectors: np.ndarray) -> None:
+def test_float16_float64_and_lists_are_accepted(make: Make, vectors: np.ndarray) -> None:
     with make() as index:
         index.add(["a"], vectors[:1].astype(np.float16))
         index.add(["b"], vectors[:1].astype(np.float64))
@@ -182,15 +182,15 @@ def test_calibration_comes_from_the_first_rows_or_from_the_caller(
     with CodeIndex.create(tmp_path / "b", 37, calibration=ranges) as index:
         index.add([1], vectors[:1])
         assert index.calibration == ranges
-    with pytest.raises(CalibrationError, match="37 dimensions, the index 38"):
+    with pytest.raises(CalibrationError, match="37 dimensions, but the index has 38"):
         CodeIndex.create(tmp_path / "c", 38, calibration=ranges)
     assert not (tmp_path / "c").exists()
 
 
-def test_a_failing_write_takes_the_whole_batch_back(
+def test_a_failed_write_adds_no_rows(
     make: Make, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Blocks of one call are all added or none, whatever fails between them."""
+    """All blocks of a call are added, or none after a failure between them."""
     from qadapt.index import contents
 
     real = contents.pack_bits

@@ -35,7 +35,7 @@ for number in range(first, first + 10_000):
 
 
 def round_of(index: CodeIndex) -> int:
-    """Which round was saved last, checked against what that round wrote."""
+    """The last saved round, checked against its contents."""
     assert index.ids[-199:] == list(range(199))
     number = int(str(index.ids[-200]).split()[1])
     vectors = np.random.default_rng(number).standard_normal((200, 64)).astype(np.float32)
@@ -70,7 +70,7 @@ def test_a_killed_writer_leaves_a_folder_that_opens(tmp_path: Path) -> None:
         writer.stdout.close()
         told = int(rest[-1]) if rest else told
         with CodeIndex.open(folder, read_only=True) as reader:
-            assert round_of(reader) in (told, told + 1), "a save that returned is never lost"
+            assert round_of(reader) in (told, told + 1), "a completed save is never lost"
         with CodeIndex.open(folder) as index:  # the dead process holds no lock
             done = round_of(index)
             saved = {record.name for record in index._header.records}
@@ -79,8 +79,8 @@ def test_a_killed_writer_leaves_a_folder_that_opens(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX: fork, SIGKILL")
 @pytest.mark.parametrize("compacting", [False, True])
-def test_death_before_each_single_step_of_saving(tmp_path: Path, compacting: bool) -> None:
-    """Not left to luck: the process ends before its n-th fsync, rename or removal."""
+def test_kill_before_each_step_of_a_save(tmp_path: Path, compacting: bool) -> None:
+    """Deterministic: the process ends before its n-th fsync, rename or removal."""
     vectors = np.random.default_rng(0).standard_normal((200, 64)).astype(np.float32)
     script = """
 import os, sys
@@ -125,7 +125,7 @@ index.save()
             break
         assert code == -signal.SIGKILL
     else:
-        pytest.fail("the save never came through")
+        pytest.fail("no save completed")
     assert len(seen) == 2 and steps > 5
 
 

@@ -101,7 +101,7 @@ def test_many_saves_are_merged(make: Make, vectors: np.ndarray) -> None:
         assert again.ids == list(range(300 + 2 * persist.MAX_SEGMENTS))
 
 
-def test_bytes_are_told(make: Make) -> None:
+def test_sizes_are_reported(make: Make) -> None:
     with make() as index:
         assert index.nbytes == {"ram": 300 * 8, "disk": 300 * 37}
         index.save()
@@ -119,7 +119,7 @@ def test_leaving_by_an_error_saves_nothing(make: Make, vectors: np.ndarray) -> N
         raise RuntimeError("oops")
     with CodeIndex.open(index.folder) as again:
         assert len(again) == 300
-        assert len(names(again.folder)) == 5, "unsaved codes are gone"
+        assert len(names(again.folder)) == 5, "unsaved codes are removed"
 
 
 def test_closing_with_unsaved_changes_warns_and_twice_is_harmless(make: Make) -> None:
@@ -132,7 +132,7 @@ def test_closing_with_unsaved_changes_warns_and_twice_is_harmless(make: Make) ->
         len(index)
 
 
-def test_a_failed_save_leaves_folder_and_contents_and_can_be_tried_again(
+def test_a_failed_save_changes_nothing_and_can_be_repeated(
     saved: Path, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full_disk(*_: object) -> None:
@@ -161,7 +161,7 @@ def test_a_failed_save_leaves_folder_and_contents_and_can_be_tried_again(
 # -- damaged -----------------------------------------------------------------------------------
 
 
-def test_every_flipped_byte_is_seen(saved: Path) -> None:
+def test_every_flipped_byte_is_detected(saved: Path) -> None:
     rng = np.random.default_rng(0)
     for name in names(saved):
         if name == "lock":
@@ -182,7 +182,7 @@ def test_every_flipped_byte_is_seen(saved: Path) -> None:
     CodeIndex.open(saved).close()
 
 
-def test_truncated_lengthened_and_missing_files_are_seen_without_checksums(saved: Path) -> None:
+def test_wrong_sizes_and_missing_files_are_detected_without_checksums(saved: Path) -> None:
     for name in names(saved):
         if name in ("lock", HEADER_NAME):
             continue
@@ -205,7 +205,7 @@ def test_truncated_lengthened_and_missing_files_are_seen_without_checksums(saved
     CodeIndex.open(saved).close()
 
 
-def test_verify_sees_damage_done_after_opening(saved: Path) -> None:
+def test_verify_detects_damage_after_opening(saved: Path) -> None:
     with CodeIndex.open(saved) as index:
         index.verify()
         path = next(saved.glob("bits.*.bin"))
@@ -226,7 +226,7 @@ def resign(folder: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 2}, "format version 2; this qadapt reads 1"),
+        ({"version": 2}, "format version 2; this qadapt supports 1"),
         ({"format": "else"}, "not written by qadapt"),
         ({"segments": [{"count": 3, "files": {}}]}, "a segment holds"),
         ({"segments": "x"}, "damaged"),
@@ -236,9 +236,7 @@ def resign(folder: Path, **changes: object) -> None:
         ({"dim": 40}, "damaged"),
     ],
 )
-def test_headers_that_make_no_sense_are_refused(
-    saved: Path, changes: dict[str, object], message: str
-) -> None:
+def test_invalid_headers_are_refused(saved: Path, changes: dict[str, object], message: str) -> None:
     resign(saved, **changes)
     with pytest.raises(IntegrityError, match=message):
         CodeIndex.open(saved)
@@ -282,7 +280,9 @@ def test_other_folders_are_not_opened_and_not_touched(tmp_path: Path, content: s
     assert names(tmp_path) == before
 
 
-def test_missing_folders_and_files_are_told_apart(tmp_path: Path, saved: Path) -> None:
+def test_missing_folders_and_missing_files_are_different_errors(
+    tmp_path: Path, saved: Path
+) -> None:
     with pytest.raises(IntegrityError, match="not a code index"):
         CodeIndex.open(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
@@ -297,7 +297,7 @@ def test_missing_folders_and_files_are_told_apart(tmp_path: Path, saved: Path) -
         CodeIndex.open(saved, verify="none")  # type: ignore[arg-type]
 
 
-def test_left_overs_of_a_crash_are_swept_and_strangers_stay(saved: Path) -> None:
+def test_leftovers_of_a_crash_are_removed_and_other_files_kept(saved: Path) -> None:
     for name in ("int8.99.bin", "ids.98.json", "index.json.new", "notes.txt", "bits.bin"):
         (saved / name).write_text("x")
     CodeIndex.open(saved, read_only=True).close()
@@ -311,7 +311,7 @@ def test_left_overs_of_a_crash_are_swept_and_strangers_stay(saved: Path) -> None
 # -- several at once ---------------------------------------------------------------------------
 
 
-def test_the_second_writer_is_told_to_wait(saved: Path) -> None:
+def test_the_second_writer_is_busy(saved: Path) -> None:
     with CodeIndex.open(saved):
         with pytest.raises(BusyError, match="already open for writing"):
             CodeIndex.open(saved)
@@ -343,7 +343,7 @@ def test_a_reader_keeps_its_state_while_a_writer_saves(saved: Path, vectors: np.
     assert after.scores.tolist() == before.scores.tolist()
 
 
-def test_a_reader_that_loses_the_race_with_a_writer_tries_again(
+def test_a_reader_retries_after_a_concurrent_save(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = persist.load

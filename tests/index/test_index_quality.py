@@ -24,7 +24,7 @@ def exact(embeddings: Embeddings) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def of_float(embeddings: Embeddings, exact: np.ndarray) -> Callable[[Ranks], float]:
-    """nDCG@10 of ranked rows, as a share of what exact float32 search gets."""
+    """nDCG@10 of ranked rows, as a share of that of exact float32 search."""
     labels = (embeddings.doc_ids, embeddings.query_ids, embeddings.qrels)
     best = ndcg(top(exact), *labels)
     return lambda rows: ndcg(rows, *labels) / best
@@ -40,7 +40,7 @@ def search(
         folder = tmp_path_factory.mktemp("index") / codes
         with CodeIndex.create(folder, embeddings.dim, codes=codes) as index:  # type: ignore[arg-type]
             index.add(np.arange(len(embeddings.docs)), embeddings.docs)
-        indexes[codes] = CodeIndex.open(folder, read_only=True)  # what a user would search
+        indexes[codes] = CodeIndex.open(folder, read_only=True)  # the search of a user
 
     def found(codes: str = "binary", **options: Any) -> Ranks:
         ids = indexes[codes].search(embeddings.queries, CANDIDATES, **options).ids
@@ -55,7 +55,7 @@ def test_int8_codes_rank_as_floats_do(
     assert of_float(search("int8")) == pytest.approx(1, abs=0.005)
 
 
-def test_bits_alone_rank_by_hamming_distance(
+def test_bits_without_rescoring_rank_by_hamming_distance(
     search: Callable[..., Ranks], of_float: Callable[[Ranks], float], embeddings: Embeddings
 ) -> None:
     far = -hamming(embeddings.docs, embeddings.queries)
@@ -70,7 +70,7 @@ def test_bits_alone_rank_by_hamming_distance(
 
 
 @pytest.mark.parametrize("factor", [1, 4, 10])
-def test_rescoring_by_bits_reaches_what_a_float_query_makes_of_them(
+def test_rescoring_by_bits_matches_float_queries(
     search: Callable[..., Ranks],
     of_float: Callable[[Ranks], float],
     embeddings: Embeddings,
@@ -84,7 +84,7 @@ def test_rescoring_by_bits_reaches_what_a_float_query_makes_of_them(
     assert expected == pytest.approx(of_float(top(by_bits)), abs=0.02)
 
 
-def test_rescoring_by_int8_codes_reaches_what_originals_reach(
+def test_rescoring_by_int8_codes_matches_original_vectors(
     search: Callable[..., Ranks],
     of_float: Callable[[Ranks], float],
     embeddings: Embeddings,
@@ -96,7 +96,7 @@ def test_rescoring_by_int8_codes_reaches_what_originals_reach(
     assert of_float(search(rescore=4, source="codes")) == pytest.approx(expected, abs=0.005)
 
 
-def test_rescoring_by_originals_gives_the_best_of_the_nearest_codes(
+def test_rescoring_by_originals_returns_the_best_candidates(
     search: Callable[..., Ranks], embeddings: Embeddings, exact: np.ndarray
 ) -> None:
     found = search(rescore=10, fetch=lambda ids: embeddings.docs[np.asarray(ids, dtype=np.int64)])

@@ -1,4 +1,4 @@
-"""What a search returns: order, scores, padding, filters, originals."""
+"""Results of a search: order, scores, padding, filters, original vectors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fetcher(vectors: np.ndarray) -> Callable[[list[int]], np.ndarray]:
     return lambda ids: vectors[ids]
 
 
-# -- each source gives its own scores, for every metric ------------------------------------
+# -- scores of each source, for every metric ------------------------------------
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -142,7 +142,7 @@ def test_cosine_does_not_depend_on_lengths(
     np.testing.assert_allclose(a.scores, b.scores, atol=2e-2)
 
 
-# -- threads of sentence-transformers, each a promise here ---------------------------------
+# -- bugs of sentence-transformers that must not occur ----------------------------------
 
 
 def test_scores_belong_to_their_ids_after_rescoring(
@@ -200,7 +200,7 @@ def test_every_path_ranks_by_the_same_metric(
         assert np.mean([len(set(a) & set(b)) for a, b in pairs]) > 9.5
 
 
-def test_one_query_may_be_given_without_the_outer_axis(make: Make, queries: np.ndarray) -> None:
+def test_one_query_can_be_a_vector(make: Make, queries: np.ndarray) -> None:
     """https://github.com/huggingface/sentence-transformers/pull/2572"""
     with make() as index:
         one, all_ = index.search(queries[0], 5), index.search(queries, 5)
@@ -284,11 +284,11 @@ def test_temporary_memory_is_bounded(tmp_path: Path) -> None:
             assert adding < 64 << 20
 
 
-# -- which rows may be found -----------------------------------------------------------------
+# -- masks and ids ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("codes", ["binary", "int8"])
-def test_mask_and_ids_limit_what_is_found(
+def test_mask_and_ids_limit_the_results(
     make: Make, vectors: np.ndarray, queries: np.ndarray, codes: str
 ) -> None:
     with make(codes=codes) as index:
@@ -305,7 +305,7 @@ def test_mask_and_ids_limit_what_is_found(
     assert by_mask.candidates == (len(wanted) if codes == "binary" else 0)
 
 
-def test_nothing_allowed_or_nothing_there_gives_only_padding(
+def test_empty_masks_and_indexes_return_padding(
     make: Make, queries: np.ndarray, tmp_path: Path
 ) -> None:
     with make() as index, CodeIndex.create(tmp_path / "empty", 37) as empty:
@@ -362,7 +362,7 @@ def test_missing_originals_are_named(make: Make, vectors: np.ndarray, queries: n
             index.search(vectors[:1], 1, fetch=lambda ids: holes[ids])
 
 
-# -- wrong words -----------------------------------------------------------------------------
+# -- invalid options ----------------------------------------------------------------------------
 
 
 def test_queries_are_checked(make: Make, queries: np.ndarray) -> None:
@@ -380,7 +380,7 @@ def test_queries_are_checked(make: Make, queries: np.ndarray) -> None:
 def test_options_are_checked(make: Make, queries: np.ndarray) -> None:
     with make("b", rescore_codes=None) as bits, make("i", codes="int8") as ints:
         for k in (0, -1, 2.5, True, "3"):
-            with pytest.raises(InputError, match="must be a whole number"):
+            with pytest.raises(InputError, match="must be an integer"):
                 bits.search(queries, k)  # type: ignore[arg-type]
         for factor in (0.9, float("nan"), float("inf"), "4", True):
             with pytest.raises(SpecError, match="rescore must be"):

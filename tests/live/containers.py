@@ -39,7 +39,7 @@ _START = 180.0
 
 @dataclass(frozen=True)
 class _Service:
-    """What compose.yaml does not say: an address, a page that answers, a package."""
+    """Data that compose.yaml lacks: an address, a health page, a package."""
 
     url: str
     health: str
@@ -103,7 +103,7 @@ class Container:
 
     @functools.cached_property
     def version(self) -> str:
-        """As the server tells it; by the tag where qadapt has no store for it yet."""
+        """The version reported by the server, or that of the tag without a store in qadapt."""
         if self.engine not in registry.names():
             return self.image.rpartition(":")[2].removeprefix("v")
         store = registry.open_store(self.url)
@@ -114,7 +114,7 @@ class Container:
 
     @property
     def way(self) -> str:
-        """How it was come by, for the line at the end of a run."""
+        """Its origin, for the last line of a run."""
         return f"in a container of {self.image}"
 
     @property
@@ -142,7 +142,7 @@ class Container:
         """Wait until it is healthy.
 
         Raises:
-            RuntimeError: it ended meanwhile, or is not healthy in time; with its last words.
+            RuntimeError: it ended, or is not healthy in time; with its last output.
         """
         end = time.monotonic() + seconds
         while not self.healthy():
@@ -303,8 +303,8 @@ def _client() -> Any:
 
 
 def _knock() -> None:
-    """Refuse a socket file that no engine listens at: the Docker client (7.2) leaves a socket open
-    when it is refused there, which Python tells in the middle of some later test."""
+    """Reject a socket file without a listening engine: the Docker client (7.2) leaves a socket open
+    after a refused connection, and Python warns about it during a later test."""
     from docker.constants import DEFAULT_UNIX_SOCKET
 
     host = os.environ.get("DOCKER_HOST") or DEFAULT_UNIX_SOCKET
@@ -318,7 +318,8 @@ def _knock() -> None:
             raise Unavailable(f"no Docker engine answers at {path}: {error.strerror}") from None
 
 
-# -- whose containers ----------------------------------------------------------------------------
+# -- owners of containers
+# ---------------------------------------------------------------------------
 
 
 def owner() -> str:
@@ -339,7 +340,7 @@ def _remove_leftovers(client: Any) -> None:
     """Containers of this machine whose owner is gone."""
     from live.reaper import remove
 
-    if sys.platform != "linux":  # no /proc to ask; the reaper alone has to do
+    if sys.platform != "linux":  # without /proc, only the reaper removes containers
         return
     for each in client.containers.list(all=True, filters={"label": _LABEL}, ignore_removed=True):
         host, pid, started = each.labels[_LABEL].split("/")

@@ -1,12 +1,12 @@
-"""A process of its own that runs one test server, and ends it when the tests are gone.
+"""Separate process that runs one test server, and stops it when the tests end.
 
     python keeper.py SIGNAL PATIENCE FOLDER COMMAND...
 
-Its standard input is a pipe whose other end the tests hold. When they end, by whatever means (a
-kill -9 of pytest too), the kernel closes that end; the server's process group then gets SIGNAL,
-after PATIENCE seconds SIGKILL, and FOLDER is deleted. The lines ``end`` and ``kill`` end the server
-in the same ways and leave the folder. The server's process id is the one line of standard output,
-and its own output is in FOLDER/server.log.
+Its standard input is a pipe whose other end the tests hold. When they end (also by kill -9 of
+pytest), the kernel closes that end; the server's process group then gets SIGNAL, after PATIENCE
+seconds SIGKILL, and FOLDER is deleted. The lines ``end`` and ``kill`` end the server in the same
+ways and leave the folder. The server's process id is the one line of standard output, and its own
+output is in FOLDER/server.log.
 
 Only the standard library is used: it is run without site-packages.
 """
@@ -27,7 +27,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(sign: int, patience: float, folder: str, command: list[str]) -> None:
-    """Run the server until it ends, or until the tests say so or are gone."""
+    """Run the server until it ends, or until the tests stop it or end."""
     with open(os.path.join(folder, "server.log"), "ab") as log:  # noqa: PTH123 - quick
         server = subprocess.Popen(
             command,

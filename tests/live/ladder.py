@@ -1,4 +1,4 @@
-"""Which live engine a test gets, and by which way; see ``live`` for the rungs."""
+"""Selection of the live engine of a test; see ``live`` for the order."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OWN: dict[str, Callable[[], Running]] = {
 
 @dataclass(frozen=True)
 class Found:
-    """A live engine: its address for qadapt, its version, and how it was come by."""
+    """A live engine: its address for qadapt, its version, and its origin."""
 
     url: str
     version: str
@@ -53,13 +53,13 @@ class Ladder:
 
         Raises:
             Unavailable: with the reason of each rung.
-            Exception: one that is there fails; as its rung says it.
+            Exception: an available one fails.
         """
         with self._lock:
             if engine not in self._found:
                 try:
                     self._found[engine] = self._climb(engine)
-                except Exception as error:  # noqa: BLE001 - told to each test that asks
+                except Exception as error:  # noqa: BLE001 - raised in each test that asks
                     self._found[engine] = error
             found = self._found[engine]
         if isinstance(found, Exception):

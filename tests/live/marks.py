@@ -1,4 +1,4 @@
-"""Which tests need a server: they get the marker ``server`` by themselves.
+"""Which tests need a server: they get the marker ``server`` automatically.
 
 A test needs one when it uses a fixture that starts one, or asks ``live`` (or a fixture made of it)
 for an engine that is not embedded: by its name in the source, or by a parameter. ``live`` itself
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 SERVERS = frozenset({"qdrant", "milvus", "weaviate"})
-# Fixtures that start a server or a container, whatever they are asked for.
+# Fixtures that always start a server or a container.
 STARTING = frozenset({"weaviate_server", "milvus_server", "startable", "containers"})
 
 

@@ -2,9 +2,9 @@
 
 It starts in a fresh folder (one that ran before takes up to 54 s to start again) on ports that are
 free, and ends by SIGINT; SIGKILL follows. The package's own wrapper is used for unpacking and
-configuration only: it leaves the server behind on SIGTERM and picks ports without telling
-(docs/engines/milvus.md#the-server-from-pypi). Its embedded etcd listens on 2379 and 2380 whatever
-it is told, so a configuration of its own goes in by ETCD_CONFIG_PATH.
+configuration only: it leaves the server behind on SIGTERM and selects ports without reporting them
+(docs/engines/milvus.md#the-server-from-pypi). Its embedded etcd always listens on 2379 and 2380, so
+ETCD_CONFIG_PATH sets a separate configuration.
 
     QADAPT_TEST_MILVUS_URL=milvus+http://...   a server that runs already
 """

@@ -1,4 +1,4 @@
-"""What pytest gets of the live engines: options, fixtures, and the line that tells what was used.
+"""Pytest plugin for live engines: options, fixtures, and the summary line.
 
 pytest -m "not server"                     embedded engines only; -m server: the others
 pytest --require-live=edge,milvus          these engines must be there: their tests fail, not skip
@@ -128,7 +128,7 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]
     """``live("milvus")``: the address of a live engine, or the test is skipped (or fails).
 
     A server is shared with all other tests: use collections with names of your own. ``edge`` and
-    ``milvus-lite`` are an empty folder or file of this test's own.
+    ``milvus-lite`` are a new, empty folder or file.
     """
 
     def address(engine: str) -> str:
@@ -137,7 +137,7 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]
         if engine == "milvus-lite":
             return _milvus_lite(request.config, tmp_path)
         if request.node.get_closest_marker("server") is None:
-            pytest.fail("this test asks for a server: add @pytest.mark.server", pytrace=False)
+            pytest.fail("this test uses a server: add @pytest.mark.server", pytrace=False)
         return _server(request.config, engine)
 
     return address
@@ -145,7 +145,7 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]
 
 @pytest.fixture
 def weaviate_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., WeaviateServer]]:
-    """``weaviate_server(ASYNC_INDEXING="true")``: a fresh server of this test's own.
+    """``weaviate_server(ASYNC_INDEXING="true")``: a new server for this test.
 
     See ``live.weaviate.WeaviateServer``: ``url``, ``rest``, ``kill()``, ``restart(**changes)``.
     """
@@ -169,7 +169,7 @@ def weaviate_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., We
 
 @pytest.fixture
 def milvus_server(request: pytest.FixtureRequest) -> Iterator[MilvusServer]:
-    """A fresh, started server of this test's own, with ``kill()`` and ``start()``."""
+    """A new, started server for this test, with ``kill()`` and ``start()``."""
     try:
         server = MilvusServer()
     except Unavailable as reason:
@@ -190,7 +190,9 @@ def _server(config: pytest.Config, engine: str) -> str:
         except Unavailable as reason:
             missing(config, engine, str(reason))
         except (QadaptError, RuntimeError) as error:
-            pytest.fail(f"the live engine {engine!r} is there and fails: {error}", pytrace=False)
+            pytest.fail(
+                f"the live engine {engine!r} is available and fails: {error}", pytrace=False
+            )
     saw(config, engine, found.version, found.way)
     return found.url
 
@@ -221,7 +223,9 @@ def saw(config: pytest.Config, engine: str, version: str, way: str) -> None:
 def missing(config: pytest.Config, engine: str, why: str) -> NoReturn:
     """Skip, or fail where the engine is required."""
     if engine in config.stash[REQUIRED]:
-        pytest.fail(f"the live engine {engine!r} is required and not there: {why}", pytrace=False)
+        pytest.fail(
+            f"the live engine {engine!r} is required and not available: {why}", pytrace=False
+        )
     pytest.skip(f"no live engine {engine!r}: {why}")
 
 

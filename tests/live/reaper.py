@@ -1,9 +1,9 @@
-"""A process of its own that removes containers when the tests are gone.
+"""Separate process that removes containers when the tests end.
 
     python reaper.py LABEL=VALUE
 
-Its standard input is a pipe whose other end the tests hold: at its end, by whatever means (a
-kill -9 of pytest too), the containers with that label are removed, their volumes with them.
+Its standard input is a pipe whose other end the tests hold: when it closes (also by kill -9 of
+pytest), the containers with that label are removed, their volumes with them.
 """
 
 from __future__ import annotations

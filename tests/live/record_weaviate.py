@@ -81,10 +81,10 @@ class Recorder:
         self.write(name, request, {"status": status, "body": _kept(told)})
         return status
 
-    # -- what is asked -----------------------------------------------------------------------
+    # -- requests ------------------------------------------------------------------------
 
     def made(self, name: str, index: str, config: Config) -> bool:
-        """A collection; whether it has the quantizer that was asked for."""
+        """Create a collection; returns whether it has the requested quantizer."""
         body = {
             "class": name,
             "vectorizer": "none",
@@ -105,7 +105,7 @@ class Recorder:
         self.ask("POST", "/v1/batch/objects", {"objects": objects})
 
     def nodes(self, name: str, real: str) -> None:
-        """What shards say, once they hold codes or after some seconds."""
+        """Status of the shards, once they have codes or after some seconds."""
         end = time.monotonic() + WAIT
         path = f"/v1/nodes/{real}?output=verbose"
         while time.monotonic() < end:
@@ -116,7 +116,7 @@ class Recorder:
         self.record(name, "GET", path)
 
     def update(self, name: str, real: str, config: Config) -> None:
-        """Other fields of an index that is there, and what the shards say then."""
+        """Change fields of an existing index, and return the status of the shards."""
         _, raw = self.ask("GET", f"/v1/schema/{real}")
         for key, value in config.items():
             block = {**(raw["vectorIndexConfig"].get(key) or {}), **value}
@@ -129,7 +129,7 @@ class Recorder:
             self.nodes(f"nodes_after_{name}", real)
 
     def grpc(self, name: str, method: str, request: Any) -> None:
-        """A request over gRPC: how many results, or the server's words."""
+        """A request over gRPC: the number of results, or the error of the server."""
         try:
             answer = self.store.connection.ask(method, request, doing=name, repeatable=False)
             told: Config = {

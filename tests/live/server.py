@@ -1,4 +1,4 @@
-"""What servers of our own share: a keeper, a folder, ports that are free, waiting for them."""
+"""Shared parts of test servers: keeper, folder, free ports, waiting."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Server:
-    """A server process in a folder of its own; both are gone when this process is.
+    """A server process in a separate folder; both are removed when this process ends.
 
     Attributes:
         folder: its data, its configuration and ``server.log``.
@@ -60,7 +60,7 @@ class Server:
         """Wait for a server that was started.
 
         Raises:
-            RuntimeError: it ended meanwhile, or is not ready in time; with its last words.
+            RuntimeError: it ended, or is not ready in time; with its last output.
         """
         end = time.monotonic() + seconds
         while not ready():
@@ -102,7 +102,7 @@ class Server:
 
 
 def answer(url: str, headers: Mapping[str, str] | None = None) -> bytes | None:
-    """What a GET of this address gives; None when nobody answers it, or with an error."""
+    """Response of a GET request; None without a response, or after an error."""
     try:
         with _DIRECT.open(
             urllib.request.Request(url, headers=dict(headers or {})), timeout=5
@@ -113,7 +113,7 @@ def answer(url: str, headers: Mapping[str, str] | None = None) -> bytes | None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports one after the other that nobody listens on."""
+    """Iterate over free ports."""
     for _ in range(1000):
         first = random.SystemRandom().randrange(_PORTS.start, _PORTS.stop - count)
         ports = list(range(first, first + count))

@@ -1,7 +1,7 @@
 """One ladder for all workers of pytest-xdist: the controller owns it, workers ask over loopback.
 
-So an engine is started once a run, and its life is that of the controller and not of the worker
-that happened to ask first.
+So an engine is started once per run, and ends with the controller, not with the first worker that
+requested it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Answer(socketserver.StreamRequestHandler):
             told = asdict(self.server.ladder.find(engine))
         except Unavailable as reason:
             told = {"unavailable": str(reason)}
-        except Exception as error:  # noqa: BLE001 - it is told to the worker
+        except Exception as error:  # noqa: BLE001 - sent to the worker
             told = {"failed": f"{type(error).__name__}: {error}"}
         self.wfile.write(json.dumps(told).encode())
 

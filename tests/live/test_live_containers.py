@@ -1,4 +1,4 @@
-"""A Docker engine that is not there, or was: told as the reason of the rung, and nothing leaks."""
+"""A missing or stopped Docker engine is reported as the reason, and nothing leaks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX: un
 
 @pytest.fixture
 def asked_anew() -> Iterator[None]:
-    """What an earlier test was told of the engine is not believed, nor is what this one is."""
+    """Results about the engine are cached neither from earlier tests nor for later ones."""
     containers._client.cache_clear()
     yield
     containers._client.cache_clear()

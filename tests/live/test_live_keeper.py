@@ -1,4 +1,4 @@
-"""Servers of the tests end when the tests do, by whatever means."""
+"""Servers of the tests end with the tests, even if these are killed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def small() -> Iterator[Small]:
 
 
 def there(pid: int) -> bool:
-    """Whether the process is there; one that nobody has waited for yet is not."""
+    """Whether the process exists; zombies do not count."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
@@ -57,7 +57,7 @@ def there(pid: int) -> bool:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody listens there."""
+    """Whether a process listens on the port."""
     with socket.socket() as tried:
         return tried.connect_ex(("127.0.0.1", port)) == 0
 
@@ -94,7 +94,7 @@ def test_end_and_kill_leave_the_folder(small: Small) -> None:
     assert (small.folder / "data").read_text() == "kept"
 
 
-def test_one_that_ignores_its_signal_is_killed(small: Small) -> None:
+def test_a_server_that_ignores_sigterm_is_killed(small: Small) -> None:
     small.start("stubborn")
     begun = time.monotonic()
     small.end()
@@ -102,14 +102,14 @@ def test_one_that_ignores_its_signal_is_killed(small: Small) -> None:
     assert not there(small.pid)
 
 
-def test_a_server_that_ends_by_itself_is_told_with_its_last_words(small: Small) -> None:
+def test_a_server_that_exits_is_reported_with_its_last_output(small: Small) -> None:
     small.run([sys.executable, "-c", "raise SystemExit('no disk')"], os.environ)
     with pytest.raises(RuntimeError, match="no disk"):
         small.wait_until(lambda: False, 60)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: a signal when the parent dies")
-def test_it_goes_with_its_keeper_too(small: Small) -> None:
+def test_a_server_ends_with_its_keeper(small: Small) -> None:
     small.start()
     assert small._keeper is not None
     small._keeper.kill()
@@ -117,7 +117,7 @@ def test_it_goes_with_its_keeper_too(small: Small) -> None:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_it_goes_with_the_process_that_wanted_it(sign: int) -> None:
+def test_a_server_ends_with_the_process_that_started_it(sign: int) -> None:
     code = (
         "import time\n"
         "from live.test_live_keeper import Small\n"

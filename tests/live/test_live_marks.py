@@ -1,4 +1,4 @@
-"""Tests that need a server are found without a marker of their own."""
+"""Tests that need a server are found without an explicit marker."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_by_a_fixture_that_starts_one(weaviate_server): pass
 def test_by_name(live): live("milvus")
 def test_by_a_loop(live): [live(each) for each in ("edge", "weaviate")]
 def test_by_a_fixture_that_names_one(database): pass
-def test_by_a_fixture_that_is_asked(opened): opened("qdrant")
+def test_by_a_requested_fixture(opened): opened("qdrant")
 
 @pytest.mark.parametrize("engine", ["edge", "milvus"])
 def test_by_parameter(live, engine): live(engine)
@@ -45,14 +45,14 @@ def test_by_parameter(live, engine): live(engine)
 def test_by_a_tuple(opened, engines, n): pass
 
 @pytest.mark.parametrize("engine", ["milvus"])
-def test_of_a_name_alone(engine): pass
+def test_by_name_only(engine): pass
 def test_embedded(live): live("edge")
 """
 EMBEDDED = {
     "test_by_parameter[edge]",
     "test_by_a_tuple[engines1-2]",
     "test_by_the_name_of_a_fixture[lite]",
-    "test_of_a_name_alone[milvus]",
+    "test_by_name_only[milvus]",
     "test_embedded",
 }
 SERVERS = {
@@ -60,7 +60,7 @@ SERVERS = {
     "test_by_name",
     "test_by_a_loop",
     "test_by_a_fixture_that_names_one",
-    "test_by_a_fixture_that_is_asked",
+    "test_by_a_requested_fixture",
     "test_by_the_name_of_a_fixture[server]",
     "test_by_parameter[milvus]",
     "test_by_a_tuple[engines0-1]",
@@ -87,14 +87,14 @@ def test_each_test_is_in_one_of_two_runs(tmp_path: Path, words: str, expected: s
     assert found == expected, done.stdout
 
 
-def test_a_server_that_was_not_foreseen_is_a_failure(tmp_path: Path) -> None:
+def test_an_unmarked_server_test_fails(tmp_path: Path) -> None:
     hidden = "def test_hidden(live):\n    name = 'mil' + 'vus'\n    live(name)\n"
     done = pytest_on(tmp_path, hidden, "-m", "not server")
     assert done.returncode == 1
     assert "pytest.mark.server" in done.stdout
 
 
-def test_a_run_must_have_seen_the_engines_that_it_names(tmp_path: Path) -> None:
+def test_must_see_fails_without_the_engine(tmp_path: Path) -> None:
     module = "def test_embedded(live):\n    live('edge')\n"
     assert pytest_on(tmp_path, module, "--must-see=edge").returncode == 0
     done = pytest_on(tmp_path, module, "--must-see=edge,weaviate")

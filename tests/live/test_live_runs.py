@@ -1,4 +1,4 @@
-"""Whole runs of pytest with real servers: one server a run, and nothing is left of it."""
+"""Whole runs of pytest with real servers: one server per run, without leftovers."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def startable(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 def told(folder: Path) -> list[tuple[str, int]]:
-    """What the four tests have seen so far: address and process."""
+    """Addresses and processes that the four tests recorded so far."""
     return [tuple(json.loads(path.read_text())) for path in folder.glob("told-*.json")]
 
 
@@ -105,7 +105,7 @@ def servers(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.name.startswith("qadapt-")]
 
 
-def test_workers_share_one_server_and_nothing_is_left(
+def test_workers_share_one_server_without_leftovers(
     run: Any, startable: Callable[[str], None], tmp_path: Path
 ) -> None:
     startable("weaviate")

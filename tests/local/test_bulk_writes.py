@@ -1,4 +1,4 @@
-"""Every way in which qadapt writes keeps our codes in step, or marks them as out of date."""
+"""All writes of qadapt update client-side codes, or mark them as out of date."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_codes_made_for_an_alias_follow_writes_to_the_collection(database: Datab
     assert by_codes(alias, rows(9, 1)[0]) == 7
 
 
-def test_an_alias_that_is_switched_leaves_its_codes_behind(database: Database) -> None:
+def test_a_switched_alias_does_not_move_its_codes(database: Database) -> None:
     for name, seed in (("a", 0), ("b", 1)):
         database.create(name, dim=DIM).write(qa.Batch(range(ROWS), {"": rows(seed)}))
     database.switch_alias("other", "a")
@@ -88,7 +88,7 @@ def test_an_alias_that_is_switched_leaves_its_codes_behind(database: Database) -
     assert alias.search(rows(1)[3], k=1).ids[0, 0] == 3
 
 
-def test_a_copy_into_a_collection_builds_its_codes_again(coded: Collection, source: str) -> None:
+def test_a_copy_into_a_collection_rebuilds_its_codes(coded: Collection, source: str) -> None:
     moved = qa.migrate(source, coded, allow=["existing-target"], check="off")
     assert moved.state == "done"
     assert status_of(coded).state is qa.State.ACTIVE
@@ -96,7 +96,7 @@ def test_a_copy_into_a_collection_builds_its_codes_again(coded: Collection, sour
     assert by_codes(coded, rows(5, 50)[40]) == 320
 
 
-def test_a_copy_that_breaks_off_leaves_codes_that_are_out_of_date(
+def test_an_interrupted_copy_leaves_codes_out_of_date(
     coded: Collection, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = type(coded._store).write
@@ -118,7 +118,7 @@ def test_a_copy_that_breaks_off_leaves_codes_that_are_out_of_date(
     assert by_codes(coded, rows(5, 50)[40]) == 320
 
 
-def test_an_import_into_a_collection_is_in_its_codes(coded: Collection, tmp_path: Path) -> None:
+def test_an_import_into_a_collection_updates_its_codes(coded: Collection, tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", rows(5, 50))
     (tmp_path / "rows.npy.ids").write_text("\n".join(map(str, range(280, 330))), encoding="utf-8")
     qa.import_file(tmp_path / "rows.npy", coded, add=True)
@@ -126,7 +126,7 @@ def test_an_import_into_a_collection_is_in_its_codes(coded: Collection, tmp_path
     assert by_codes(coded, rows(5, 50)[40]) == 320
 
 
-def test_a_copy_that_makes_a_collection_forgets_the_codes_of_the_former_one(
+def test_a_copy_to_a_new_collection_does_not_inherit_codes(
     database: Database, coded: Collection, source: str
 ) -> None:
     coded._store.drop("a")  # by another client
@@ -134,7 +134,7 @@ def test_a_copy_that_makes_a_collection_forgets_the_codes_of_the_former_one(
     assert state.read_settings(coded._store.address, "a") == Settings()
 
 
-def test_codes_that_cannot_be_built_again_say_why(database: Database) -> None:
+def test_codes_that_cannot_be_rebuilt_report_the_reason(database: Database) -> None:
     vectors = {"x": qa.Vector(DIM), "y": qa.Vector(DIM)}
     made = database.create("two", vectors=vectors)
     made.write(qa.Batch(range(ROWS), {"x": rows(), "y": rows(1)}))

@@ -99,7 +99,7 @@ def test_the_counter_moves_with_each_change_and_with_no_read(collection: Collect
     assert counter_of(collection).value == seen[-1]
 
 
-def test_another_collection_of_the_name_has_another_value(
+def test_a_recreated_collection_has_another_counter(
     database: Database, collection: Collection
 ) -> None:
     former = counter_of(collection).value
@@ -123,7 +123,7 @@ def test_one_replaced_row_of_a_large_collection_is_found_by_a_status(coded: Coll
 
 
 @pytest.mark.parametrize("bound", [code_freshness.SEARCH_VALUES, 0])
-def test_a_search_finds_it_or_leaves_the_codes_alone(
+def test_a_search_finds_the_change_or_does_not_use_the_codes(
     coded: Collection, bound: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(code_freshness, "SEARCH_VALUES", bound)
@@ -135,7 +135,7 @@ def test_a_search_finds_it_or_leaves_the_codes_alone(
     assert words in hits.how.notes[0]
 
 
-def test_rows_that_another_client_wrote_again_are_compared_once(coded: Collection) -> None:
+def test_rows_rewritten_by_another_client_are_compared_once(coded: Collection) -> None:
     coded._store.write("a", qa.Batch([5], {"": rows()[5:6]}))
     status = status_of(coded)
     assert status.state is qa.State.ACTIVE
@@ -151,11 +151,11 @@ def test_writes_of_qadapt_are_accounted_for(coded: Collection) -> None:
     assert status.state is qa.State.ACTIVE
     assert signal(status, "rows compared with the database") == 10
     replace_one(coded)
-    coded.write(qa.Batch([1], {"": rows(4, 1)}))  # does not cover up for the other client
+    coded.write(qa.Batch([1], {"": rows(4, 1)}))  # does not hide the write of the other client
     assert status_of(coded).state is qa.State.IGNORED
 
 
-def test_a_write_of_another_client_during_ours_is_not_accounted_for(
+def test_a_write_of_another_client_during_a_write_is_not_accounted_for(
     coded: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = type(coded._store).write
@@ -193,7 +193,7 @@ def test_a_write_while_codes_are_built_is_found(
     assert status_of(collection).state is qa.State.IGNORED
 
 
-def test_a_store_without_a_counter_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_without_a_counter_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     database = qa.wrap(pytest.importorskip("qdrant_client").QdrantClient(":memory:"))
     made = database.create("a", dim=DIM)
     made.write(qa.Batch(range(ROWS), {"": rows()}))
@@ -224,7 +224,7 @@ def test_a_damaged_record_makes_a_status_compare_all_rows(coded: Collection, tex
         ("call", 5, 5, 0, True),
     ],
 )
-def test_a_write_accounts_for_its_own_rows_alone(
+def test_a_write_accounts_for_its_rows_only(
     deletion: Any, number: int, written: int, deleted: int, right: bool
 ) -> None:
     before = ChangeCounter("n", "1", number=10, deletion=deletion)
@@ -233,7 +233,7 @@ def test_a_write_accounts_for_its_own_rows_alone(
     assert not ChangeCounter("n", "2").accounted(before, written=written, deleted=deleted)
 
 
-def test_weaviate_tells_the_rows_written_since(live: Callable[[str], str]) -> None:
+def test_weaviate_reports_rows_written_since(live: Callable[[str], str]) -> None:
     with qa.open(live("weaviate"), disabled=["native-quantization"]) as database:
         name = "ChangeCounter"
         if name in database.collections():

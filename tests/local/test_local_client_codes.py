@@ -1,4 +1,4 @@
-"""Codes beside a store are those of what the store holds, or they are not used."""
+"""Client-side codes match the database, or they are not used."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rows(seed: int = 0, count: int = ROWS) -> np.ndarray:
 
 @pytest.fixture(params=["local", "edge"])
 def database(request: pytest.FixtureRequest, live: Callable[[str], str]) -> Iterator[Database]:
-    """Stores whose own quantization is not used; each is changed by another client below."""
+    """Stores without native quantization; each is changed by another client below."""
     if request.param == "local":
         yield qa.wrap(pytest.importorskip("qdrant_client").QdrantClient(":memory:"))
         return
@@ -65,7 +65,8 @@ def found(collection: Collection, query: np.ndarray) -> Any:
     return collection.search(query, k=1).ids[0, 0]
 
 
-# -- what other clients do ------------------------------------------------------------------------
+# -- changes by other clients
+# -----------------------------------------------------------------------
 
 
 def one_replaced(collection: Collection) -> np.ndarray:
@@ -108,13 +109,13 @@ CHANGES = [one_replaced, all_replaced, two_swapped, one_deleted_one_added, one_a
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_codes_of_other_rows_are_ignored_and_built_again(
+def test_codes_of_other_rows_are_ignored_and_rebuilt(
     coded: Collection, change: Callable[[Collection], np.ndarray]
 ) -> None:
     _ignored_and_built_again(coded, change)
 
 
-def test_codes_beside_milvus_lite_are_ignored_and_built_again(live: Callable[[str], str]) -> None:
+def test_codes_for_milvus_lite_are_ignored_and_rebuilt(live: Callable[[str], str]) -> None:
     with qa.open(live("milvus-lite")) as database:
         coded = coded_in(database)
         for change in (two_swapped, one_added):
@@ -142,7 +143,7 @@ def _ignored_and_built_again(coded: Collection, change: Callable[[Collection], n
 
 
 @pytest.mark.parametrize("change", [all_replaced, one_deleted_one_added], ids=lambda c: c.__name__)
-def test_a_search_finds_out_by_its_own_candidates(
+def test_a_search_detects_changes_of_its_candidates(
     coded: Collection, change: Callable[[Collection], np.ndarray]
 ) -> None:
     """No status is asked for, and the rows were compared a moment ago."""
@@ -150,7 +151,7 @@ def test_a_search_finds_out_by_its_own_candidates(
     queries = rows()[3:4]  # the row that is deleted, or has another vector
     right = coded.search(queries, k=3, exact=True).ids
     hits = coded.search(queries, k=3)
-    if change is one_deleted_one_added:  # what is left of the candidates, filled from the next
+    if change is one_deleted_one_added:  # the remaining candidates, and the next ones
         assert 3 not in hits.ids[0].tolist()
         assert None not in hits.ids[0].tolist()
         assert "deleted from the database" in " ".join(hits.how.notes)
@@ -167,7 +168,7 @@ def test_a_process_compares_when_it_first_searches(coded: Collection) -> None:
     assert "other vectors" in hits.how.notes[0]
 
 
-def test_a_large_collection_is_compared_by_a_sample_and_the_status_says_so(
+def test_a_large_collection_is_compared_by_a_sample_with_a_note(
     coded: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(code_freshness, "WHOLE_VALUES", 100 * DIM)
@@ -180,7 +181,7 @@ def test_a_large_collection_is_compared_by_a_sample_and_the_status_says_so(
 
 
 @pytest.mark.parametrize("k", [1, 300])
-def test_a_filter_and_more_hits_than_rows_go_past_rows_that_are_gone(
+def test_deleted_candidates_are_replaced_with_filters_and_large_k(
     coded: Collection, k: int
 ) -> None:
     one_deleted_one_added(coded)
@@ -189,7 +190,8 @@ def test_a_filter_and_more_hits_than_rows_go_past_rows_that_are_gone(
     assert 3 not in hits.ids[0].tolist()
 
 
-# -- writes of ours -------------------------------------------------------------------------------
+# -- writes by qadapt
+# -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -201,7 +203,7 @@ def test_a_filter_and_more_hits_than_rows_go_past_rows_that_are_gone(
         (None, UnsupportedError),
     ],
 )
-def test_what_the_codes_refuse_is_not_stored(
+def test_rows_that_codes_reject_are_not_stored(
     coded: Collection, wrong: np.ndarray | None, error: type[Exception]
 ) -> None:
     batch = qa.Batch([999], {} if wrong is None else {"": wrong})
@@ -211,7 +213,7 @@ def test_what_the_codes_refuse_is_not_stored(
     assert status_of(coded).state is qa.State.ACTIVE
 
 
-def test_codes_that_cannot_be_written_are_marked_and_the_error_says_what_is_stored(
+def test_failed_code_updates_are_marked_and_reported(
     coded: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = rows(9, 1)
@@ -236,7 +238,7 @@ def test_codes_that_cannot_be_written_are_marked_and_the_error_says_what_is_stor
 
 
 @pytest.mark.parametrize("far", [0, 1])
-def test_a_write_that_the_store_breaks_off_leaves_codes_of_what_is_there(
+def test_a_failed_write_updates_codes_from_the_database(
     coded: Collection, monkeypatch: pytest.MonkeyPatch, far: int
 ) -> None:
     """Nothing, or half of the rows, is stored when the store fails."""
@@ -256,7 +258,7 @@ def test_a_write_that_the_store_breaks_off_leaves_codes_of_what_is_there(
     assert coded.search(new[0], k=1).how.searcher == "qadapt"
 
 
-def test_a_write_that_cannot_be_looked_into_marks_the_codes(
+def test_a_write_with_unknown_result_marks_the_codes(
     coded: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lost(*_: Any, **__: Any) -> None:

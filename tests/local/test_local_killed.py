@@ -1,4 +1,4 @@
-"""A process that is killed with SIGKILL leaves no codes that look right and are not."""
+"""A killed process leaves no wrong codes that appear valid."""
 
 from __future__ import annotations
 

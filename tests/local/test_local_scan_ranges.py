@@ -1,4 +1,4 @@
-"""What is remembered of a collection, and our codes, where one partition of it is named."""
+"""Settings and client-side codes of a collection that is addressed by partition."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RED = 100
 
 @pytest.fixture
 def database(live: Callable[[str], str]) -> Iterator[Database]:
-    """``docs``, 500 rows in the partition that is always there and 100 in ``red``."""
+    """``docs``, 500 rows in the default partition and 100 in ``red``."""
     with qa.open(live("milvus-lite")) as opened:
         rows = clustered(500 + RED, 32).rows
         docs = opened.create("docs", dim=32)
@@ -27,13 +27,13 @@ def database(live: Callable[[str], str]) -> Iterator[Database]:
         yield opened
 
 
-def test_a_part_has_the_rescoring_of_the_whole(database: Database) -> None:
+def test_a_partition_uses_the_rescoring_of_its_collection(database: Database) -> None:
     database["docs"].plan("scalar:rescore=5").apply(yes=True)
     hits = database["docs@red"].search(np.ones(32), k=3)
     assert (hits.how.oversampling, hits.how.rescore_from) == (5, "collection")
 
 
-def test_our_codes_are_of_the_whole_and_stay_in_step(database: Database) -> None:
+def test_client_side_codes_cover_all_partitions(database: Database) -> None:
     docs, red = database["docs"], database["docs@red"]
     docs.plan("binary:rescore=4", accept="client").apply(yes=True)
     row = clustered(1, 32, seed=9).rows
@@ -51,7 +51,7 @@ def test_our_codes_are_of_the_whole_and_stay_in_step(database: Database) -> None
     assert docs.search(row[0], k=1).ids.tolist() != [[9_000]]
 
 
-def test_a_plan_is_for_the_whole(database: Database) -> None:
+def test_a_plan_for_a_partition_is_refused(database: Database) -> None:
     with pytest.raises(UnsupportedError, match="is a partition") as refused:
         database["docs@red"].plan("binary", accept="client")
     assert "'docs'" in str(refused.value.hint)

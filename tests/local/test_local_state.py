@@ -1,4 +1,4 @@
-"""What qadapt remembers: whole or not at all, one writer at a time, no secrets."""
+"""Saved settings: atomic, one writer at a time, no secrets."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def only_file(folder: Path) -> Path:
     return path
 
 
-def test_nothing_is_remembered_at_first() -> None:
+def test_there_are_no_settings_at_first() -> None:
     assert state.read_settings(HERE, "articles") == Settings()
     assert Settings().of("title") == VectorSettings()
 
 
-def test_what_is_remembered_comes_back() -> None:
+def test_saved_settings_are_read() -> None:
     state.write_settings(HERE, "articles", settings())
     assert state.read_settings(HERE, "articles") == settings()
     assert state.read_settings(HERE, "books") == Settings()
     assert state.read_settings(Address.parse("edge:/other"), "articles") == Settings()
 
 
-def test_the_same_store_written_otherwise_is_the_same(
+def test_spellings_of_an_address_share_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -50,14 +50,14 @@ def test_the_same_store_written_otherwise_is_the_same(
     assert state.read_settings(absolute, "articles") == settings()
 
 
-def test_forgetting_the_last_of_it_removes_the_file(state_folder: Path) -> None:
+def test_removing_the_last_setting_removes_the_file(state_folder: Path) -> None:
     state.write_settings(HERE, "articles", settings())
     assert only_file(state_folder).exists()
     state.write_settings(HERE, "articles", settings().with_vector("", VectorSettings()))
     assert list((state_folder / "settings").iterdir()) == []
 
 
-def test_vectors_are_apart() -> None:
+def test_vectors_have_separate_settings() -> None:
     both = settings().with_vector("title", VectorSettings(rescore=qa.Rescore(2)))
     assert both.of("").client == qa.binary(query_bits=8)
     assert both.of("title").rescore == qa.Rescore(2)
@@ -78,7 +78,7 @@ def test_vectors_are_apart() -> None:
         b"\xff\xfe",
     ],
 )
-def test_a_damaged_file_is_named_with_what_to_do(state_folder: Path, content: str | bytes) -> None:
+def test_a_damaged_file_is_reported_with_a_hint(state_folder: Path, content: str | bytes) -> None:
     state.write_settings(HERE, "articles", settings())
     path = only_file(state_folder)
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -127,7 +127,7 @@ state.write_settings(Address.parse("edge:/data"), "articles", many)
 
 
 def test_a_writer_killed_at_any_moment_leaves_the_old_or_the_new_file() -> None:
-    """Killed by itself before each file that it opens, moves or removes, one after the other."""
+    """A process kills itself before each file that it opens, moves or removes."""
     old = settings()
     state.write_settings(HERE, "articles", old)
     for moment in range(1, 20):
@@ -139,7 +139,7 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_or_the_new_file() -> None:
             break
         assert done.returncode == -signal.SIGKILL
         assert found == old or len(found.vectors) == 300
-    assert 3 <= moment < 19, "the moments were met, and there is an end to them"
+    assert 3 <= moment < 19, "all moments were reached"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_new_state_folder_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert state.state_dir().is_dir()
 
 
-def test_without_the_variable_it_is_the_users_own(
+def test_without_the_variable_the_users_state_folder_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("QADAPT_STATE_DIR")
@@ -175,7 +175,7 @@ def test_without_the_variable_it_is_the_users_own(
     assert "qadapt" in state.state_dir().name
 
 
-def test_forget_drops_settings_and_indexes_of_that_collection_alone() -> None:
+def test_forget_drops_state_of_one_collection_only() -> None:
     for name in ("articles", "books"):
         state.write_settings(HERE, name, settings())
         state.index_dir(HERE, name, "").mkdir(parents=True)

@@ -1,7 +1,7 @@
-"""What the word ``contract`` in the matrix stands on.
+"""Tests behind the mark ``contract`` of the matrix.
 
-A kind and width is held by the exact request that it makes, here, at the first version that has it
-and the newest, and by its refusal before. Every other claim names the test that holds it.
+A kind and width is tested here by its exact request at the first version that supports it and at
+the newest, and by its refusal before. Every other claim names its test.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ REQUESTS: Mapping[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("weaviate", "rotational:4"): ("rotational:bits=4", rq(4, 20)),
     ("weaviate", "rotational:8"): ("rotational:bits=8", rq(8, 20)),
 }
-# What the first version that has it needs to be told: of Weaviate's indexes flat had it first.
+# Options for the first version: in Weaviate, flat supported it first.
 FIRST = {
     ("weaviate", "binary"): 'binary:native={"vectorIndexType":"flat"}',
     ("weaviate", "binary:1"): 'binary:native={"vectorIndexType":"flat"}',
@@ -191,7 +191,7 @@ def _before(version: str) -> str:
 
 
 @pytest.mark.parametrize(("store", "feature"), sorted(kinds(Support.UNSUPPORTED)))
-def test_what_is_not_there_is_refused(store: str, feature: str) -> None:
+def test_unsupported_kinds_are_refused(store: str, feature: str) -> None:
     kind, _, bits = feature.partition(":")
     made = mapped(store, f"{kind}:bits={bits}" if bits else kind, NEWEST[store])
     assert made.match.level is MatchLevel.UNSUPPORTED
@@ -215,26 +215,26 @@ HELD_BY: Mapping[tuple[str, str], str] = {
     ),
     ("milvus", "named-vectors"): "milvus/test_milvus_requests.py::test_several_vectors_from_2_4",
     ("qdrant", "native-quantization"): (
-        "qdrant/test_qdrant_life.py::"
-        "test_the_whole_life_sends_what_was_recorded_and_is_seen_active_after_each_step"
+        "qdrant/test_qdrant_lifecycle.py::"
+        "test_a_lifecycle_sends_the_recorded_requests_and_is_active_after_each_step"
     ),
     ("qdrant", "native-rescore"): (
         "qdrant/test_qdrant_rows.py::test_the_recorded_searches_are_sent_and_read"
     ),
     ("qdrant", "native-oversampling"): (
-        "qdrant/test_qdrant_lies.py::test_oversampling_alone_does_nothing_so_it_is_never_sent_alone"
+        "qdrant/test_qdrant_silent_settings.py::test_oversampling_is_never_sent_without_rescoring"
     ),
     ("qdrant", "native-undo"): (
-        "qdrant/test_qdrant_life.py::test_the_way_back_is_the_former_configuration"
+        "qdrant/test_qdrant_lifecycle.py::test_undo_restores_the_former_configuration"
     ),
     ("qdrant", "native-filter"): (
-        "qdrant/test_qdrant_rows.py::test_filters_mean_what_the_common_form_means"
+        "qdrant/test_qdrant_rows.py::test_filters_select_the_rows_of_the_common_syntax"
     ),
     ("qdrant", "named-vectors"): (
         "qdrant/test_qdrant_rows.py::test_named_vectors_payload_filter_and_options_are_passed_on"
     ),
     ("qdrant", "native-float16"): (
-        "qdrant/test_qdrant_mapping.py::test_float16_is_there_where_the_datatype_is"
+        "qdrant/test_qdrant_mapping.py::test_float16_requires_the_datatype"
     ),
     ("weaviate", "native-quantization"): (
         "weaviate/test_weaviate_mapping.py::test_the_server_stored_the_mapped_fields"
@@ -270,7 +270,7 @@ def test_every_other_claim_by_contract_names_its_test() -> None:
     assert marked == here | refused | set(HELD_BY)
 
 
-def test_no_store_has_such_a_mark_that_is_not_looked_at_here() -> None:
+def test_all_contract_marks_are_checked() -> None:
     stores, broken = registry.load_all()
     assert not broken
     marked = {
@@ -285,8 +285,8 @@ def test_no_store_has_such_a_mark_that_is_not_looked_at_here() -> None:
 
 
 @pytest.mark.parametrize("named", sorted(set(HELD_BY.values())))
-def test_the_named_tests_are_there(named: str) -> None:
+def test_the_named_tests_exist(named: str) -> None:
     path, _, function = named.partition("::")
     tree = ast.parse((REPO / "tests" / "stores" / path).read_text(encoding="utf-8"))
     found = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == function]
-    assert found, f"{named} is gone: what holds the claim?"
+    assert found, f"{named} does not exist: the claim has no test"

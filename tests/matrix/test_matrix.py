@@ -44,7 +44,7 @@ RUN = LiveRun(
 
 
 class Toy:
-    """As much of a store as a matrix looks at."""
+    """The parts of a store that the matrix uses."""
 
     deployments = ("server", "cloud")
     rules = by_contract(
@@ -66,7 +66,7 @@ def rows(seen):
     ]
 
 
-# -- the pages are those of the data ---------------------------------------------------------------
+# -- generated pages ----------------------------------------------------------------
 
 
 def test_the_pages_agree_with_capability_data_and_runs() -> None:
@@ -75,7 +75,7 @@ def test_the_pages_agree_with_capability_data_and_runs() -> None:
         assert there == text, f"docs/{name} is stale: python -m qadapt.matrix write docs"
 
 
-def test_every_run_that_is_kept_shows_something_and_has_a_cell() -> None:
+def test_every_record_proves_something_and_has_a_cell() -> None:
     seen = load()
     assert seen
     stores, _ = registry.load_all()
@@ -93,7 +93,7 @@ def test_settings_that_were_verified_active_are_declared_as_native() -> None:
 # -- cells -----------------------------------------------------------------------------------------
 
 
-def test_without_a_run_no_cell_is_seen() -> None:
+def test_without_a_run_no_cell_is_verified() -> None:
     assert rows([]) == [
         ("server", None, "binary", "1", "", "native", "contract"),
         ("server", None, "product", "", "", "native", "contract"),
@@ -102,9 +102,9 @@ def test_without_a_run_no_cell_is_seen() -> None:
     ]
 
 
-def test_a_run_is_a_cell_of_its_version_and_says_nothing_of_another() -> None:
+def test_a_run_is_a_cell_of_its_version_only() -> None:
     assert rows([RUN])[:4] == [
-        ("server", "1.2.0", "binary", "1", "hnsw", "native", "seen"),
+        ("server", "1.2.0", "binary", "1", "hnsw", "native", "verified"),
         ("server", "1.2.0", "product", "", "", "client", "contract"),
         ("server", None, "binary", "1", "", "native", "contract"),
         ("server", None, "product", "", "", "native", "contract"),
@@ -122,7 +122,7 @@ def test_each_index_and_each_width_that_was_run_is_a_cell() -> None:
     assert [row[3] for row in found if row[1] == "2.1" and row[2] == "product"] == ["4", "16"]
 
 
-def test_the_newest_is_left_out_where_nothing_differs_from_what_was_run() -> None:
+def test_the_newest_version_is_omitted_if_equal_to_a_run() -> None:
     newer = dataclasses.replace(RUN, version="2.1")
     assert ("server", None) not in {row[:2] for row in rows([newer])}
 
@@ -144,13 +144,13 @@ def test_the_cells_of_a_feature() -> None:
         ({"state": "building"}, "state was building"),
         ({"evidence": ()}, "no signal"),
         ({"code_bytes": 0}, "no codes"),
-        ({"without": 1.0}, "no codes in use"),
-        ({"without": 0.0}, "no codes in use"),
+        ({"without": 1.0}, "codes may not be in use"),
+        ({"without": 0.0}, "codes may not be in use"),
         ({"lifted": 0.6}, "did not improve recall"),
         ({"lifted": 0.5}, "did not improve recall"),
     ],
 )
-def test_a_run_that_shows_nothing_is_refused(change, why, tmp_path: Path) -> None:
+def test_a_run_that_proves_nothing_is_refused(change, why, tmp_path: Path) -> None:
     bad = dataclasses.replace(RUN, **change)
     file = tmp_path / "cells.jsonl"
     with pytest.raises(SpecError, match=why):
@@ -165,7 +165,7 @@ def test_a_run_that_shows_nothing_is_refused(change, why, tmp_path: Path) -> Non
         load(kept)
 
 
-def test_records_are_merged_and_a_newer_one_takes_the_place(tmp_path: Path) -> None:
+def test_records_are_merged_and_newer_ones_replace_older(tmp_path: Path) -> None:
     out, kept = tmp_path / "cells.jsonl", tmp_path / "live_runs.json"
     append(RUN, out)
     append(dataclasses.replace(RUN, index="flat"), out)
@@ -189,12 +189,12 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) ->
     out = tmp_path / "cells.jsonl"
     append(RUN, out)
     command.main(["merge", str(out)])
-    assert capsys.readouterr().out == "1 cells were seen\n"
+    assert capsys.readouterr().out == "1 cells were run live\n"
     monkeypatch.setattr("qadapt.matrix.__main__.forget", lambda key: [RUN] if key == want else [])
     want = ["toy", "server", "1.2.0", "binary", "1", "hnsw"]
     command.main(["forget", *want])
-    assert capsys.readouterr().out == "1 cells were seen\n"
+    assert capsys.readouterr().out == "1 cells were run live\n"
     command.main(["write", str(tmp_path)])
-    assert "**seen**" in (tmp_path / "matrix.md").read_text(encoding="utf-8")
+    assert "**verified**" in (tmp_path / "matrix.md").read_text(encoding="utf-8")
     with pytest.raises(SystemExit, match="error: "):
         command.main(["merge", str(tmp_path / "none.jsonl")])

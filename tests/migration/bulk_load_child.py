@@ -2,7 +2,7 @@
 
     bulk_load_child.py SOURCE TARGET FILE MOMENT
 
-The embedded engine builds no index during a load, so a file that holds ``on`` or ``off`` stands for
+The embedded engine builds no index during a load, so a file that holds ``on`` or ``off`` represents
 the setting of a server.
 """
 

@@ -31,7 +31,7 @@ Ends = Callable[[str], Database]
 # -- vectors -------------------------------------------------------------------------------------
 
 
-def test_exact_comparison_sees_the_sign_of_zero_and_the_last_bit() -> None:
+def test_exact_comparison_includes_the_sign_of_zero_and_the_last_bit() -> None:
     one = np.asarray([[0.0, 1.0], [1.0, 2.0], [3.0, 4.0]], dtype=np.float32)
     other = one.copy()
     other[0, 0] = -0.0

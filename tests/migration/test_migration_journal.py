@@ -45,7 +45,7 @@ def test_64_bit_ids_are_exact(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_a_file_that_is_no_database_is_reported_with_a_way_out(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported_with_a_hint(tmp_path: Path) -> None:
     (tmp_path / "journal.sqlite").write_bytes(b"no database" * 1000)
     with pytest.raises(IntegrityError, match="cannot be read") as caught:
         Journal(tmp_path)

@@ -24,7 +24,7 @@ Ends = Callable[[str], Database]
 # -- merged ----------------------------------------------------------------------------------------
 
 
-def test_tenants_are_merged_in_edge_and_separated_again(ends: Ends, name: str) -> None:
+def test_tenants_are_merged_in_edge_and_restored(ends: Ends, name: str) -> None:
     here, edge = ends("weaviate"), ends("edge")
     fill(here, name, {"red": 30, "blue": 0})
     other = [str(uuid.UUID(int=1000 + at)) for at in range(20)]

@@ -28,7 +28,7 @@ Ends = Callable[[str], Database]
 def test_an_interrupted_migration_of_partitions_is_resumed(
     ends: Ends, tenants: Collection, name: str, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No row is lost, duplicated or in another partition, wherever the migration stops."""
+    """No row is lost, duplicated or in another partition, at any point of interruption."""
     database = ends(engine)
     target, kind = (database, f"{name}_b"), type(store_of(database))
     write, written = kind.write, 0

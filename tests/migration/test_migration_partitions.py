@@ -1,4 +1,4 @@
-"""Tenants and partitions are copied one by one: each row stays in its own.
+"""Tenants and partitions are copied one by one: each row stays in its partition.
 
 In one collection, two rows with the same id would become one.
 """
@@ -133,7 +133,7 @@ def foreign(milvus: Database, name: str, **entry: bool) -> Any:
 
 
 def test_a_partition_key_is_copied_to_milvus_and_reported_elsewhere(ends: Ends, name: str) -> None:
-    """Milvus partitions such a collection itself; elsewhere only the payload field remains."""
+    """Milvus assigns these partitions; elsewhere only the payload field remains."""
     milvus, edge = ends("milvus"), ends("edge")
     client = foreign(milvus, name, is_partition_key=True)
     payloads = [{"of": "red" if at % 2 else "blue"} for at in range(20)]

@@ -1,6 +1,6 @@
 """A copy on a real Ray cluster of two nodes, one of which is killed during the copy.
 
-Ray has an environment of its own: ``make test-ray``.
+Ray has a separate environment: ``make test-ray``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 ray: Any = pytest.importorskip("ray", reason="needs the environment of `make test-ray`")
 pytestmark = [
     pytest.mark.timeout(400),
-    # Ray leaves open pipes and sockets, and emits warnings of its own.
+    # Ray leaves open pipes and sockets, and emits warnings.
     pytest.mark.filterwarnings("ignore"),
 ]
 ROWS = 12_000

@@ -41,7 +41,7 @@ def test_a_correct_copy_passes_with_any_quantization(tmp_path: Path, here: str, 
         assert recall.recall < 0.95, "its own recall is reported"
 
 
-def test_without_quantization_own_searches_are_compared(tmp_path: Path) -> None:
+def test_without_quantization_default_searches_are_compared(tmp_path: Path) -> None:
     vectors = rows(ROWS)
     source, target = (filled(tmp_path / name, "none", vectors) for name in "st")
     (recall,) = qa.check(source, target).recalls
@@ -67,7 +67,7 @@ def test_equal_quantization_is_compared_by_both_searches_and_a_wrong_copy_fails(
     assert found.recalls[0].exact_recall is not None and found.recalls[0].exact_recall < 0.9
 
 
-def test_a_gate_applies_to_the_targets_own_search(tmp_path: Path) -> None:
+def test_a_gate_applies_to_the_default_search_of_the_target(tmp_path: Path) -> None:
     vectors = rows(ROWS)
     source, target = (filled(tmp_path / name, codes, vectors) for name, codes in
                       (("s", "none"), ("t", CODES)))  # fmt: skip

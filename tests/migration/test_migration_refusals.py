@@ -1,4 +1,4 @@
-"""What a migration refuses before anything is written, and by which name it is allowed."""
+"""Losses that a migration refuses before it writes, and the names that allow them."""
 
 from __future__ import annotations
 

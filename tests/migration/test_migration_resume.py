@@ -18,7 +18,7 @@ Ends = Callable[[str], Database]
 ENGINES = ["edge", "lite", "local", "milvus", "weaviate"]
 
 
-def test_a_completed_migration_copies_nothing_again(source: Collection, ends: Ends) -> None:
+def test_a_completed_migration_copies_nothing(source: Collection, ends: Ends) -> None:
     there = ends("edge")
     with pytest.raises(NotFoundError, match="no earlier run"):
         qa.migrate(source, (there, "docs"), resume=True)

@@ -145,7 +145,7 @@ def test_quantization_is_mapped_built_and_verified(
     assert (hits.how.oversampling, hits.how.rescore_from) == (3.0, "collection")
 
 
-def test_codes_held_by_qadapt_remain_held_by_qadapt(edge: Database, ends: Ends, name: str) -> None:
+def test_client_side_codes_remain_client_side(edge: Database, ends: Ends, name: str) -> None:
     there = ends("local")
     made = edge.create("docs", dim=32, metric="cosine")
     made.write(qa.Batch(range(300), {"": rows(300, dim=32)}))

@@ -89,8 +89,8 @@ def test_indexes_between_edge_and_a_typed_collection(ends: Ends, name: str, edge
 
 
 def test_quantization_is_built_together_with_a_scalar_index(ends: Ends, name: str) -> None:
-    """A loaded segment of 2.3.5 names one index, which may be the scalar index: so quantization
-    are seen to be in force before there is another one, and later that may be unknown."""
+    """A loaded segment of 2.3.5 names one index, which may be the scalar index: so quantization is
+    verified before another index exists, and later its state may be unknown."""
     first = ends("milvus")
     fields = {"title": FIELDS["title"], "big": FIELDS["big"]}
     data = [{"title": f"t{at % 7}", "big": at} for at in range(2000)]

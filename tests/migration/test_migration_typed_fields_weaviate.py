@@ -176,7 +176,7 @@ def test_typed_rows_remain_in_their_tenants(ends: Ends, name: str) -> None:
 def test_modules_are_not_copied_and_that_is_noted(
     ends: Ends, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the schema of a server that has modules; no such server runs here."""
+    """With the schema of a server that has modules; none runs here."""
     database = ends("weaviate")
     source = weaviate_collection(database, f"{name}_a", PROPERTIES[:1])
     put_objects(source, [{"t": "a"}])

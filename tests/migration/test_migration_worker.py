@@ -130,7 +130,7 @@ def test_decoding_restores_what_was_encoded(limited: Store) -> None:
     assert again.vectors[""].tobytes() == stored.vectors[""].tobytes()
 
 
-def test_encoding_leaves_a_payload_alone_that_the_store_preserves(limited: Store) -> None:
+def test_a_preserved_payload_is_not_encoded(limited: Store) -> None:
     key = "8acaf496-f7bb-552d-b0b7-23122d391002"
     codec = RowCodec(limited, {"": Vector(2, Metric.DOT)})
     payload = {"a": 1}
@@ -153,6 +153,6 @@ def test_the_partition_is_noted_and_a_field_of_that_name_is_kept(limited: Store)
     assert unchanged.payloads == batch.payloads
 
 
-def test_decoding_leaves_a_batch_without_reserved_fields_alone(limited: Store) -> None:
+def test_a_batch_without_reserved_fields_is_not_decoded(limited: Store) -> None:
     batch = Batch([1], {"": [[1, 2]]}, [{"a": 1}])
     assert decode(batch) is batch

@@ -55,7 +55,7 @@ def typed_collection(
     field: str = "embedding",
     **options: Any,
 ) -> Collection:
-    """A collection as somebody made it with the client."""
+    """A collection created with the client."""
     from pymilvus import DataType
 
     client = database._store.connection.client  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Generated values of every class of the model, and what any input may lead to."""
+"""Generated values of all model classes, and the permitted results of any input."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ json_values = st.recursive(
 )
 json_objects = st.dictionaries(words, json_values, max_size=3)
 
-# -- text and objects that are nearly right ------------------------------------------------------
+# -- almost valid text and objects ------------------------------------------------------
 
 _TOKENS = (
     *("binary", "scalar", "product", "rotational", "none", "float16", "recall", "bits", "ratio"),
@@ -272,7 +272,7 @@ hits_documents = st.builds(
     how=provenances,
     payloads=st.none() | _rows(st.none() | json_objects),
 )
-# A knob is said in one place only: in the quantization or beside it.
+# Rescoring is set only once: in the quantization or as a separate field.
 vector_specs = st.builds(VectorSpec, quantizations) | st.builds(
     VectorSpec,
     st.sampled_from(["binary", "scalar:bits=7", "product:ratio=8"]).map(Quantization.parse),

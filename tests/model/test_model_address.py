@@ -1,4 +1,4 @@
-"""Addresses: every form, every mistake, and no key in sight."""
+"""Addresses: all forms, errors, and masked keys."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_collection_behind_a_hash(text: str) -> None:
         ("pgvector+http://h", None),
     ],
 )
-def test_ports_that_were_left_out(text: str, port: int | None) -> None:
+def test_default_ports(text: str, port: int | None) -> None:
     address = Address.parse(text)
     assert address.port == port
     assert address.host in ("h", "::1")
@@ -215,7 +215,7 @@ def test_paths_stay_readable() -> None:
         assert str(Address("edge", None, path)) == f"edge:{path}"
 
 
-def test_what_reopens_a_store_says_how_to_connect_and_masks_the_key() -> None:
+def test_the_reopen_address_has_options_and_a_masked_key() -> None:
     text = "weaviate+http://localhost:8080?grpc=50060&key_env=MY_KEY"
     address = Address.parse(text + "#Docs")
     assert Address.parse(address.reopen) == Address.parse(text)
@@ -283,7 +283,7 @@ def test_different_stores_have_different_identities() -> None:
     assert len({Address.parse(text).identity for text in texts}) == len(texts)
 
 
-def test_a_key_in_the_place_of_a_wrapped_client_is_no_part_of_it() -> None:
+def test_a_key_of_a_wrapped_client_is_not_in_its_address() -> None:
     address = Address("qdrant", "https", "user:hush@Host:6333/p")
     for shown in (str(address), repr(address), address.identity, address.reopen, address.location):
         assert "hush" not in shown

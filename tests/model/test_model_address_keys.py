@@ -1,4 +1,4 @@
-"""Keys of addresses: where they come from, and that none is ever shown."""
+"""Keys of addresses: their sources and masking."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_key_in_the_address(text: str, key: str) -> None:
     assert "QADAPT_API_KEY" in str(caught.value)
 
 
-def test_where_a_key_comes_from() -> None:
+def test_order_of_key_sources() -> None:
     environ = {
         "QADAPT_API_KEY": "ours",
         "QDRANT_API_KEY": "qdrant's",
@@ -72,7 +72,7 @@ def test_secret_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Address.parse("qdrant+https://h").secret() is None
 
 
-# Letters that no other part of the addresses holds, so that every leak is seen.
+# Letters that occur nowhere else in the addresses, so that every leak is detected.
 _KEYS = st.text("ZQXJ279!$*+@:/?#&=% é\"'\\", min_size=6, max_size=20)
 
 

@@ -40,7 +40,7 @@ def _batch() -> Batch:
 
 
 class _Tensor:
-    """Like a tensor of torch: not a numpy array, but knows how to become one."""
+    """Like a torch tensor: not a numpy array, but convertible to one."""
 
     def __init__(self, array: Any) -> None:
         self.array = array
@@ -260,8 +260,8 @@ def test_rows_that_are_missing_are_not_checked() -> None:
     assert caught.value.rows == [2]
 
 
-def test_words_about_the_unnamed_vector_are_grammatical() -> None:
-    """One vector of many rows: no verb that would be right for one of both alone."""
+def test_messages_about_the_unnamed_vector() -> None:
+    """One vector of many rows: the verb must fit singular and plural."""
     wanted = {"": Vector(3), "title": Vector(2)}
     said = []
     for value in (np.nan, 0):
@@ -292,7 +292,7 @@ def test_rows_are_views() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 4), max_size=4))
-def test_concat_puts_rows_together_again(cuts: list[int]) -> None:
+def test_concat_reverses_split(cuts: list[int]) -> None:
     batch, edges = _batch(), [0, *sorted(cuts), 4]
     whole = Batch.concat([batch.rows(a, b) for a, b in pairwise(edges)])
     assert whole.ids == batch.ids and whole.payloads == batch.payloads
@@ -301,7 +301,7 @@ def test_concat_puts_rows_together_again(cuts: list[int]) -> None:
     np.testing.assert_array_equal(whole.missing["title"], batch.missing["title"])
 
 
-def test_concat_fills_what_some_batches_do_not_have() -> None:
+def test_concat_fills_missing_columns() -> None:
     plain = Batch(ids=[9], vectors={"": X[:1], "title": X[:1, :2]})
     whole = Batch.concat([plain, _batch()])
     assert whole.missing["title"].tolist() == [False, False, True, False, False]
@@ -386,7 +386,7 @@ def test_columns_of_another_kind_are_refused(columns: dict[str, Any], problem: s
         Batch(**{"ids": [1, 2], **columns})
 
 
-def test_a_data_frame_of_payloads_is_refused_with_the_way_to_write_it() -> None:
+def test_a_data_frame_as_payloads_is_refused_with_a_hint() -> None:
     class Frame:
         def __len__(self) -> int:
             return 2
@@ -402,7 +402,7 @@ def test_a_data_frame_of_payloads_is_refused_with_the_way_to_write_it() -> None:
 
 
 @pytest.mark.parametrize("dim", ["x", "4", 1.5, None, float("nan"), [4], True])
-def test_dimensions_that_are_no_whole_number(dim: Any) -> None:
+def test_fractional_dimensions_are_refused(dim: Any) -> None:
     with pytest.raises(SpecError, match="dim must be a whole number"):
         Vector(dim)
 
@@ -410,7 +410,7 @@ def test_dimensions_that_are_no_whole_number(dim: Any) -> None:
 @pytest.mark.parametrize(
     "parts", [{"vectors": {"": X[:3]}}, {"vectors": {"": [[[1, 2]]]}}, {"payloads": [{}]}]
 )
-def test_columns_of_another_length_say_what_to_give(parts: dict[str, Any]) -> None:
+def test_columns_of_different_length_are_refused_with_a_hint(parts: dict[str, Any]) -> None:
     with pytest.raises(InputError) as caught:
         Batch(ids=[1, 2, 3, 4], **parts)
     assert caught.value.hint

@@ -1,4 +1,4 @@
-"""What a store can do: narrowed by version and deployment, disabled by the user."""
+"""Capabilities of a store by version and deployment, and disabled by the user."""
 
 from __future__ import annotations
 
@@ -90,12 +90,12 @@ def test_disable() -> None:
     assert less["native-rescore"].reason == "disabled by the user"
     assert less.native("native-oversampling") and less.native("native-quantization")
     assert less.disabled == ("native-rescore",)
-    assert caps.native("native-rescore") and caps.disabled == ()  # the first one is as it was
+    assert caps.native("native-rescore") and caps.disabled == ()  # the first one is unchanged
     assert less.disable(["native-binary"]).disabled == ("native-binary", "native-rescore")
     assert caps.disable([]) == caps
 
 
-def test_disable_takes_the_widths_of_a_kind_along() -> None:
+def test_disabling_a_kind_disables_its_widths() -> None:
     less = _caps().disable(["native-binary"])
     assert not less.native("native-binary") and not less.native("native-binary:1.5")
     assert less.native("native-binary-wide")
@@ -103,7 +103,7 @@ def test_disable_takes_the_widths_of_a_kind_along() -> None:
     assert width.native("native-binary") and not width.native("native-binary:1.5")
 
 
-def test_without_codes_there_is_nothing_to_rescore() -> None:
+def test_without_native_quantization_there_is_no_native_rescoring() -> None:
     less = _caps().disable(["native-quantization"])
     for feature in ("native-rescore", "native-oversampling"):
         assert less[feature].support is C
@@ -113,6 +113,6 @@ def test_without_codes_there_is_nothing_to_rescore() -> None:
     assert set(bare.features) == {"native-quantization"}
 
 
-def test_disable_of_an_unknown_name() -> None:
+def test_disabling_an_unknown_feature_is_refused() -> None:
     with pytest.raises(SpecError, match="unknown feature 'native'"):
         _caps().disable(["native"])

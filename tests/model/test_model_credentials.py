@@ -65,7 +65,7 @@ def test_loopback(host: str, own: bool) -> None:
     assert is_loopback(host) is own
 
 
-def test_a_file_names_no_variable_but_the_stores_own() -> None:
+def test_a_file_may_name_only_key_variables_of_the_store() -> None:
     environ = {"AWS_SECRET_ACCESS_KEY": KEY, "QDRANT_API_KEY": "own key", "QADAPT_API_KEY": "x"}
     text = "qdrant+https://evil.example?key_env=AWS_SECRET_ACCESS_KEY"
     assert Address.parse(text).secret(environ) == KEY  # typed by the user
@@ -78,12 +78,12 @@ def test_a_file_names_no_variable_but_the_stores_own() -> None:
         Address.from_file(text, ["ANOTHER"]).secret(environ)
     own = "qdrant+https://h?key_env=QDRANT_API_KEY"
     assert Address.from_file(own).secret(environ) == "own key"
-    # Another store's variable is not this store's own.
+    # A variable of another store.
     with pytest.raises(ConsentRequiredError):
         Address.from_file("milvus+https://h?key_env=QDRANT_API_KEY").secret(environ)
 
 
-def test_a_used_key_is_masked_wherever_a_server_repeats_it() -> None:
+def test_a_used_key_is_masked_in_server_responses() -> None:
     remember('s3cr"et/4711')
     remember("abc")
     text = 'key s3cr"et/4711 refused; {"k": "s3cr\\"et/4711"}; s3cr%22et%2F4711; abc, abcde'

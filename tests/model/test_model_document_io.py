@@ -1,4 +1,4 @@
-"""Every document goes to JSON and back, and its schema names what is in it."""
+"""JSON round trip of every document, and its schema."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_error_of_a_value_keeps_its_hint() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", b"\xff", "[" * 100_000, '{"kind": 1}'])
-def test_from_json_of_something_else(text: str | bytes) -> None:
+def test_from_json_of_another_document(text: str | bytes) -> None:
     with pytest.raises(SpecError):
         Quantization.from_json(text)
 

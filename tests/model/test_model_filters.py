@@ -1,4 +1,4 @@
-"""The common filter: how it is read, what it means, what is refused."""
+"""The common filter syntax: parsing, semantics and errors."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_parse(given_filter: Any, tree: Filter) -> None:
         ({"a": None}, "cannot filter for rows without a field"),
         ({"a": [1, None]}, "null"),
         ({"a": {"gt": None}}, "null"),
-        ({"a": []}, "give at least one"),
+        ({"a": []}, "pass at least one"),
         ({"a": {}}, "gt, gte, lt, lte"),
         ({"a": {"gte": 1, "lte_": 2}}, "did you mean 'lte'?"),
         ({"author": {"name": "x"}}, "write a nested field as 'author.name'"),
@@ -109,7 +109,7 @@ def test_refused(wrong: Any, says: str) -> None:
     assert says in str(caught.value)
 
 
-def test_nodes_check_themselves() -> None:
+def test_filter_nodes_are_validated() -> None:
     for make in (
         lambda: Equals("", 1),
         lambda: Equals("a", None),  # type: ignore[arg-type]
@@ -241,7 +241,7 @@ def test_dates_of_python_in_payloads() -> None:
     assert not matches(parse_filter({"at": {"gt": "2024-05-01T14:01:00+02:00"}}), row)
 
 
-# -- against a second evaluation, written from the words of the docstring --------------------------
+# -- comparison with an independent implementation of the docstring --------------------------
 
 _fields = st.sampled_from(["a", "b", "c"])
 _scalars = st.sampled_from([0, 1, 2, 1.5, "x", "y", "", True, False])
@@ -297,7 +297,9 @@ def _in_range(item: Any, bounds: Mapping[str, float]) -> bool:
 
 @settings(max_examples=200, deadline=None)
 @given(_filters, _rows)
-def test_meaning_against_an_oracle(given_filter: dict[str, Any], row: dict[str, Any]) -> None:
+def test_filters_match_an_independent_evaluation(
+    given_filter: dict[str, Any], row: dict[str, Any]
+) -> None:
     assert matches(parse_filter(given_filter), row) is _oracle(given_filter, row)
 
 
@@ -316,7 +318,7 @@ def test_text_that_is_not_valid_unicode_is_refused(filter: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
-def test_a_bound_that_is_not_finite_says_what_to_give(value: float) -> None:
+def test_a_non_finite_bound_is_refused_with_a_hint(value: float) -> None:
     with pytest.raises(SpecError) as caught:
         parse_filter({"a": {"gt": value}})
-    assert caught.value.hint == "give a finite number, or remove the bound"
+    assert caught.value.hint == "pass a finite number, or remove the bound"

@@ -1,4 +1,4 @@
-"""Whatever is given, there comes a value or a QadaptError: no other exception, no warning."""
+"""Any input results in a value or a QadaptError: no other exception, no warning."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_address_text(text: str) -> None:
 
 @many
 @given(near_text)
-def test_mask_takes_any_text(text: str) -> None:
+def test_mask_accepts_any_text(text: str) -> None:
     assert isinstance(mask(text), str)
 
 
@@ -198,11 +198,11 @@ def test_json_text(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 5, b"edge:x", ["edge:x"], {}, 1.5, True])
-def test_things_that_are_no_text(value: Any) -> None:
+def test_values_that_are_not_text(value: Any) -> None:
     for call in (Address.parse, Quantization.parse, Guard.parse):
         assert isinstance(only_ours(lambda call=call: call(value)), QadaptError)
 
 
-def test_a_spec_file_that_is_not_there(tmp_path: Any) -> None:
+def test_a_missing_spec_file(tmp_path: Any) -> None:
     for path in (tmp_path / "no.yaml", tmp_path, "a\0b"):
         assert isinstance(only_ours(lambda path=path: load_spec(path)), QadaptError)

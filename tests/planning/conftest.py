@@ -1,4 +1,4 @@
-"""A collection on the live edge store, what it held at first, and a fake store for waiting."""
+"""A collection in the live edge store, its initial contents, and a fake store for waiting."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def articles(database: Database, sample: Sample) -> Collection:
 
 @pytest.fixture
 def rows_of() -> Callable[[Collection], dict[Any, Any]]:
-    """All that a collection holds, to be compared bit by bit."""
+    """Contents of a collection, for a bitwise comparison."""
     return _rows_of
 
 
@@ -103,11 +103,11 @@ def recall(sample: Sample) -> Callable[..., float]:
 
 @pytest.fixture
 def events() -> Callable[[str], list[dict[str, Any]]]:
-    """The journal of a change, as it is on disk at this moment."""
+    """The current journal of a change on disk."""
     return lambda change: journal.find(change).events()
 
 
-# -- a store that can be driven into anything ----------------------------------------------------
+# -- a store with arbitrary states ----------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -124,11 +124,11 @@ class SetFake(Operation):
 
 
 class FakeStore(Store):
-    """No database: one vector whose status is what a test says, for the logic of waiting.
+    """Fake store without a database: one vector with a given status, for tests of waiting.
 
     Attributes:
-        looks: the statuses that ``info`` gives one after the other; the last one stays.
-        requests: what ``run`` was asked to do.
+        looks: statuses that ``info`` returns in order; the last one is repeated.
+        requests: requests passed to ``run``.
         failing: ``{op: error}`` that ``run`` raises.
         reverse: of the one step that is planned.
     """
@@ -221,13 +221,13 @@ def fake_at() -> Callable[..., FakeStore]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pause between two looks."""
+    """No pause between polls."""
     monkeypatch.setattr("qadapt.stores.polling.PAUSE", 0)
 
 
 @pytest.fixture
 def state_texts(state_folder: Path) -> Callable[[], str]:
-    """All that stands in the state folder, as one text."""
+    """Contents of the state folder, as one text."""
 
     def texts() -> str:
         files = [path for path in sorted(state_folder.rglob("*")) if path.is_file()]

@@ -1,4 +1,4 @@
-"""Damages of the files of a state folder: many, and the same on each run."""
+"""Reproducible corruptions of the files of a state folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qadapt.local.journal_file import NAME, _encoded
 
 Damage = tuple[str, Callable[[], None]]
 
-# What stands in the place of a value.
+# Replacements of a value.
 WRONG: tuple[Any, ...] = (
     None, True, -1, 10**30, 1e308, "", "x", [], {}, [None], {"a": {"b": [None]}}, "\ud800",
     "1970-99-99T99:99:99", float("nan"),
@@ -24,7 +24,7 @@ NESTED = b'{"a":' * 30_000
 
 
 def of_file(path: Path, seed: int = 0) -> Iterator[Damage]:
-    """Damages of one file, whatever it holds; each is made on the undamaged file."""
+    """Corruptions of any file; each is applied to the intact file."""
     rng = random.Random(seed)
     good = path.read_bytes()
 
@@ -51,7 +51,7 @@ def of_file(path: Path, seed: int = 0) -> Iterator[Damage]:
 
 
 def of_json(path: Path, seed: int = 0) -> Iterator[Damage]:
-    """Keys left out, values of other types, keys nobody knows, in one JSON document."""
+    """Missing keys, values of other types, and unknown keys in a JSON document."""
     document = json.loads(path.read_bytes())
     for name, changed in _changed(document, seed):
         text = json.dumps(changed).encode()

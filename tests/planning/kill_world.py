@@ -1,4 +1,4 @@
-"""A collection and a state folder that processes work on and are killed at."""
+"""A collection and a state folder for processes that are killed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import numpy as np
 ROWS, DIM = 600, 64
 
 
-# Reads one job a line and runs each in a process of its own, forked before anything was opened;
-# answers with the exit code and what the job told. "stop" is the sign of life at which a job kills
-# itself. How often a rebuild is looked at depends on the machine: two signs of each are counted.
+# Reads one job per line and runs each in a process forked before anything was opened; returns the
+# exit code and the output of the job. "stop" is the event at which a job kills itself. The number
+# of polls during a rebuild depends on the machine: two events of each are counted.
 SERVER = r"""
 import hashlib, json, os, signal, sys, time
 import numpy as np
@@ -147,13 +147,13 @@ def copy_with_holes(source: str, target: str) -> None:
 
 @dataclass
 class World:
-    """A collection on disk and a state folder, which each point begins with a copy of.
+    """A collection on disk and a state folder, copied at the start of each point.
 
     Attributes:
         folder: where everything is.
-        server: what forks a process for each job.
+        server: forks a process for each job.
         truth: the exact ids of the probes.
-        fresh: what a look at the collection tells before any change.
+        fresh: state of the collection before any change.
     """
 
     folder: Path
@@ -169,7 +169,7 @@ class World:
         self.server.stdin.flush()
 
     def send_line(self) -> None:
-        """Let the server go on, whose job has stood still."""
+        """Resume the server after its job was stopped."""
         assert self.server.stdin is not None
         self.server.stdin.write("\n")
         self.server.stdin.flush()
@@ -180,7 +180,7 @@ class World:
         return code, text
 
     def run(self, **job: Any) -> dict[str, Any]:
-        """What a new process tells; it must end well."""
+        """Output of a new process, which must succeed."""
         self.send(**job)
         code, text = self.answer()
         assert code == 0, text
@@ -194,7 +194,7 @@ class World:
         assert code == -signal.SIGKILL, text
 
     def restore(self, name: str) -> None:
-        """Everything as it was when it was kept under a name."""
+        """Restore a saved state by name."""
         for part in ("edge", "state"):
             shutil.rmtree(self.folder / part, ignore_errors=True)
             kept = self.folder / f"{part}.{name}"
@@ -232,7 +232,7 @@ def places(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def at_each(stages: list[str], point: Callable[[int], None]) -> None:
-    """Call ``point`` for each sign of life, and say at which it failed."""
+    """Call ``point`` for each event, and report the event of a failure."""
     for stop, stage in enumerate(stages, start=1):
         try:
             point(stop)

@@ -1,4 +1,4 @@
-"""What the tests of plans share."""
+"""Helpers of the tests of plans."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qadapt.api import Collection
 
 
 def python(program: str, *arguments: str) -> str:
-    """What a new process prints."""
+    """Output of a new process."""
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""Our own codes beside a store: planned, built, kept in step, refused when they are not."""
+"""Client-side codes: planned, built, updated, and rejected if out of date."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Recall = Callable[..., float]
 
 @pytest.fixture
 def database(address: str) -> Iterator[qa.Database]:
-    """The live engine with its own quantization switched off."""
+    """The live engine with native quantization disabled."""
     with qa.open(address, disabled=["native-quantization"]) as opened:
         yield opened
 
@@ -36,7 +36,7 @@ def folder_of(collection: Collection) -> Path:
 
 
 @pytest.mark.parametrize("text", ["binary:rescore=10", "binary:query_bits=8,rescore=10", "scalar"])
-def test_our_codes_are_planned_built_and_seen(
+def test_client_side_codes_are_planned_built_and_verified(
     articles: Collection, recall: Recall, text: str
 ) -> None:
     plan = articles.plan(text, accept="client")
@@ -65,7 +65,7 @@ def test_our_codes_are_planned_built_and_seen(
     assert articles.search(np.ones(vector.dim)).how.searcher == "store"
 
 
-def test_what_we_do_not_have_is_said(articles: Collection) -> None:
+def test_unsupported_client_side_codes_are_rejected(articles: Collection) -> None:
     match = client_codes.match(qa.scalar(quantile=0.9, per="collection"))
     assert match.level == "differs"
     assert len(match.differences) == 2
@@ -75,13 +75,13 @@ def test_what_we_do_not_have_is_said(articles: Collection) -> None:
         assert caught.value.hint
 
 
-def test_what_the_codes_leave_out_is_told_in_the_plan(articles: Collection) -> None:
+def test_differences_of_client_side_codes_are_in_the_plan(articles: Collection) -> None:
     plan = articles.plan("scalar:quantile=0.99", accept="client")
     assert plan.match.level == "differs"
     assert "quantile is not applied" in " ".join(str(plan).split())
 
 
-def test_writing_and_deleting_keeps_the_codes_in_step(articles: Collection, sample: Sample) -> None:
+def test_writes_and_deletions_update_the_codes(articles: Collection, sample: Sample) -> None:
     ours(articles)
     count = len(sample.rows)
     fresh = np.asarray(sample.queries[:3])
@@ -96,7 +96,7 @@ def test_writing_and_deleting_keeps_the_codes_in_step(articles: Collection, samp
     assert rows["rows in codes"] == rows["rows in database"] == count + 2
 
 
-def test_rows_that_another_client_wrote_are_seen(articles: Collection, sample: Sample) -> None:
+def test_rows_of_another_client_are_detected(articles: Collection, sample: Sample) -> None:
     ours(articles)
     articles._store.write("articles", qa.Batch([77_777], {"": sample.queries[:1]}))
     hits = articles.search(sample.queries[0], k=1)
@@ -112,7 +112,7 @@ def test_rows_that_another_client_wrote_are_seen(articles: Collection, sample: S
     assert (hits.ids.tolist(), hits.how.searcher) == ([[77_777]], "qadapt")
 
 
-def test_a_write_cut_off_between_store_and_codes_is_seen(
+def test_a_write_interrupted_before_the_codes_is_detected(
     articles: Collection, sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A row replaced in the store but not in the codes: the counts are equal all the same."""
@@ -129,14 +129,14 @@ def test_a_write_cut_off_between_store_and_codes_is_seen(
     hits = articles.search(sample.queries[0], k=1)
     assert (hits.ids.tolist(), hits.how.searcher) == ([[5]], "store")
     assert "was interrupted" in hits.how.notes[0]
-    articles.write(qa.Batch([6], {"": sample.queries[1:2]}))  # the store alone is written
+    articles.write(qa.Batch([6], {"": sample.queries[1:2]}))  # only the store is written
     assert articles.search(sample.queries[1], k=1).ids.tolist() == [[6]]
     assert articles.info().vectors[""].status.state is qa.State.IGNORED
     assert ours(articles).state == "applied"
     assert articles.search(sample.queries[0], k=1).ids.tolist() == [[5]]
 
 
-def test_a_refused_write_leaves_the_codes_as_they_are(articles: Collection, sample: Sample) -> None:
+def test_a_refused_write_keeps_the_codes(articles: Collection, sample: Sample) -> None:
     ours(articles)
     with pytest.raises(qa.errors.DimensionError):
         articles.write(qa.Batch([5], {"": np.ones((1, 3))}))
@@ -146,7 +146,7 @@ def test_a_refused_write_leaves_the_codes_as_they_are(articles: Collection, samp
 
 @pytest.mark.parametrize("way", ["undo", "apply"])
 @pytest.mark.parametrize("damage", ["gone", "empty", "flipped", "header"])
-def test_a_damaged_index_is_told_and_can_be_undone_or_built_again(
+def test_a_damaged_index_is_reported_and_can_be_undone_or_rebuilt(
     articles: Collection, sample: Sample, damage: str, way: str
 ) -> None:
     change = ours(articles)
@@ -181,7 +181,7 @@ def test_a_damaged_index_is_told_and_can_be_undone_or_built_again(
         assert articles.search(sample.queries).how.searcher == "qadapt"
 
 
-def test_one_kind_of_ours_gives_way_to_another(articles: Collection) -> None:
+def test_one_client_side_kind_replaces_another(articles: Collection) -> None:
     ours(articles, "scalar")
     change = ours(articles, "binary:rescore=8")
     assert articles.info().vectors[""].quantization.kind is qa.Kind.BINARY
@@ -192,7 +192,7 @@ def test_one_kind_of_ours_gives_way_to_another(articles: Collection) -> None:
     assert vector.default_rescore == qa.Rescore(1)
 
 
-def test_a_build_that_fails_leaves_the_former_codes(
+def test_a_failed_build_keeps_the_former_codes(
     articles: Collection, sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours(articles, "binary:rescore=4")
@@ -207,7 +207,7 @@ def test_a_build_that_fails_leaves_the_former_codes(
     assert articles.info().vectors[""].status.state is qa.State.ACTIVE
 
 
-def test_back_to_none_drops_our_codes(articles: Collection) -> None:
+def test_none_deletes_client_side_codes(articles: Collection) -> None:
     ours(articles)
     plan = articles.plan("none")
     assert plan.steps[1].action == "delete the client-side binary codes"
@@ -217,7 +217,7 @@ def test_back_to_none_drops_our_codes(articles: Collection) -> None:
     assert not folder_of(articles).exists()
 
 
-def test_the_stores_own_codes_take_over(
+def test_native_codes_replace_client_side_codes(
     address: str, database: qa.Database, articles: Collection
 ) -> None:
     ours(articles)
@@ -235,7 +235,7 @@ def test_the_stores_own_codes_take_over(
 
 @pytest.mark.parametrize("text", ["binary", "scalar"])
 @pytest.mark.parametrize("first", [0, 1, 3])
-def test_codes_of_an_empty_or_tiny_collection_cover_what_is_written_later(
+def test_codes_of_a_tiny_collection_include_later_rows(
     database: qa.Database, sample: Sample, text: str, first: int
 ) -> None:
     rows = sample.rows[:400]

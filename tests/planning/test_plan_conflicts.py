@@ -1,4 +1,4 @@
-"""A change that another client, with a state folder of its own, replaces while it is under way."""
+"""A change that a client with another state folder replaces during the change."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _replaced(*_: object, **__: object) -> None:
     )
 
 
-def test_a_replaced_change_leaves_nothing_behind(
+def test_a_replaced_change_is_rolled_back(
     articles: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = articles.plan("binary:rescore=4")
@@ -43,10 +43,10 @@ def test_a_replaced_change_leaves_nothing_behind(
     assert articles.plan("scalar").apply(yes=True).state == "applied"
 
 
-def test_what_was_replaced_before_it_was_verified_is_not_reported_as_applied(
+def test_a_change_replaced_before_verification_is_not_applied(
     articles: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The engine says active, and means the quantization of the other client."""
+    """The engine reports active for the quantization of the other client."""
     with monkeypatch.context() as patched:
         patched.setattr(EdgeStore, "run", lambda *_, **__: None)
         patched.setattr("qadapt.planning.apply.wait_for", lambda *_, **__: Status(State.ACTIVE))

@@ -1,8 +1,9 @@
-"""A damaged record bars its own collection and no other, and never shows a bare error.
+"""A damaged record blocks only its own collection, and raises only qadapt errors.
 
-Real records are damaged in hundreds of ways. Whatever was done to one: the history lists the rest
-and names it, another collection is planned, applied and undone, and its own collection either
-works or is refused by an error that names it. Once it is abandoned, its own collection works.
+Real records are damaged in hundreds of ways. In each case, the history lists the other records and
+names the damaged one, another collection is planned, applied and undone, and the collection of the
+record either works or is refused with an error that names the record. It works again after
+`abandon`.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def applied(stores: Stores) -> str:
 
 
 def failed(stores: Stores) -> str:
-    """A record whose step failed and has no way back."""
+    """A record whose step failed and cannot be rolled back."""
     store = stores["ill"]
     store.reverse, store.failing = None, {"fake.set": StoreError("refused")}
     plan = articles(stores, "ill").plan("binary:rescore=2")
@@ -86,7 +87,7 @@ def lost(folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 @pytest.mark.parametrize("make", [applied, failed])
-def test_no_damage_of_a_record_is_a_bare_error(
+def test_damaged_records_raise_qadapt_errors(
     make: Callable[[Stores], str], stores: Stores, state_folder: Path, tmp_path: Path
 ) -> None:
     change = make(stores)
@@ -116,7 +117,7 @@ def test_no_damage_of_a_record_is_a_bare_error(
 
 
 def _holds(stores: Stores, *, whole: bool) -> bool:
-    """Look and change beside one damaged record; whether it was noticed.
+    """Inspect and change with one damaged record; returns whether it was reported.
 
     Args:
         collection_of: apply and undo, not plan alone.
@@ -219,9 +220,7 @@ def test_the_collection_is_known_when_the_file_is_gone(stores: Stores) -> None:
     "text", ["", "{", "[]", "null", '{"address": 1, "collection": []}', '{"address": "x:"}',
              '{"address": "qdrant+http://well:1", "collection": "articles"}', "[" * 50_000],
 )  # fmt: skip
-def test_a_damaged_name_of_a_collection_is_ignored_and_written_again(
-    stores: Stores, text: str
-) -> None:
+def test_a_damaged_collection_name_is_ignored_and_replaced(stores: Stores, text: str) -> None:
     """It is used in messages only."""
     record = journal.find(applied(stores))
     name = record.folder.parent / journal.COLLECTION
@@ -235,7 +234,7 @@ def test_a_damaged_name_of_a_collection_is_ignored_and_written_again(
     assert '"qdrant+http://ill:1"' in name.read_text(encoding="utf-8")
 
 
-def test_a_record_of_a_newer_qadapt_is_named_and_stands_alone(stores: Stores) -> None:
+def test_a_record_of_a_newer_qadapt_blocks_only_its_collection(stores: Stores) -> None:
     folder = journal.find(applied(stores)).folder
     plan = journal.find(folder.name).plan.to_dict()
     corruptions.put(folder, "value", "qadapt", "9.2.0")
@@ -266,7 +265,9 @@ def test_a_folder_of_changes_that_is_a_file(state_folder: Path, stores: Stores) 
 # -- abandon -------------------------------------------------------------------------------------
 
 
-def test_a_step_without_a_way_back_bars_nobody_else_and_can_be_abandoned(stores: Stores) -> None:
+def test_an_irreversible_step_blocks_only_its_collection_and_can_be_abandoned(
+    stores: Stores,
+) -> None:
     change = failed(stores)
     assert articles(stores, "well").plan("binary").apply(yes=True).state == "applied"
     with pytest.raises(QadaptError) as caught:
@@ -289,7 +290,7 @@ def test_a_step_without_a_way_back_bars_nobody_else_and_can_be_abandoned(stores:
     assert articles(stores, "ill").plan("scalar").apply(yes=True).state == "applied"
 
 
-def test_a_change_under_way_cannot_be_abandoned(stores: Stores) -> None:
+def test_a_running_change_cannot_be_abandoned(stores: Stores) -> None:
     plan = articles(stores, "ill").plan("scalar")
     told: list[str] = []
 
@@ -312,7 +313,7 @@ def test_one_id_may_be_abandoned_twice(stores: Stores) -> None:
     assert all(Path(place).is_dir() for place in places)
 
 
-def test_an_abandoning_that_was_cut_off_is_done_again(
+def test_an_interrupted_abandon_is_repeated(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change = failed(stores)
@@ -328,7 +329,7 @@ def _cut_off(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def test_dropping_a_collection_sets_its_damaged_records_aside(
+def test_dropping_a_collection_abandons_its_damaged_records(
     stores: Stores, state_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = journal.find(applied(stores)).folder
@@ -343,7 +344,7 @@ def test_dropping_a_collection_sets_its_damaged_records_aside(
 # -- order ---------------------------------------------------------------------------------------
 
 
-def test_a_clock_that_goes_back_reorders_nothing(
+def test_the_order_of_changes_does_not_depend_on_the_clock(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each change is begun an hour before the one that was begun before it."""

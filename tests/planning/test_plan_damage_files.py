@@ -1,4 +1,4 @@
-"""Damaged settings, code indexes and plan files: an error of ours, of that collection alone."""
+"""Damaged settings, code indexes and plan files: a qadapt error for that collection only."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_a_plan_of_a_newer_qadapt(fake: Any) -> None:
         assert "upgrade" in str(caught.value.hint)
 
 
-def test_a_plan_for_another_store_than_it_opens(fake: Any) -> None:
+def test_a_plan_for_another_address_is_refused(fake: Any) -> None:
     plan = Collection(fake, "articles").plan("binary")
     elsewhere = plan.replace(address="qdrant+http://elsewhere:1")
     object.__setattr__(elsewhere, "_store", fake)

@@ -1,4 +1,4 @@
-"""A guard measures on the user's own vectors, and what misses it is taken back."""
+"""A guard measures recall on the user's vectors, and a change that misses it is rolled back."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_recall_is_measured_before_and_after(
 
 
 @pytest.mark.parametrize("where", ["plan", "apply"])
-def test_a_missed_guard_undoes_the_change(
+def test_a_missed_guard_rolls_the_change_back(
     articles: Collection,
     sample: Sample,
     recall: Recall,
@@ -68,7 +68,7 @@ def test_a_missed_guard_undoes_the_change(
     assert change.recall_after < 0.9
     for figure in (f"{change.recall_after:.4f}", "0.99", f"{change.recall_before:.4f}"):
         assert figure in str(caught.value)
-    assert "undone" in str(caught.value)
+    assert "rolled back" in str(caught.value)
     now = articles.info()
     assert now.fingerprint == before.fingerprint
     assert now.vectors[""].status.state is qa.State.ABSENT
@@ -77,13 +77,11 @@ def test_a_missed_guard_undoes_the_change(
     names = [item["event"] for item in journal.find(change.id).events()]
     assert names[-2:] == ["step reversed", "undone"] or names[-1] == "undone"
     assert "applied" not in names
-    with pytest.raises(PlanError, match="undone already"):
+    with pytest.raises(PlanError, match="already undone"):
         change.undo()
 
 
-def test_the_guard_measures_what_searches_will_do_and_not_the_codes_alone(
-    articles: Collection, sample: Sample
-) -> None:
+def test_the_guard_measures_searches_with_rescoring(articles: Collection, sample: Sample) -> None:
     """The same codes pass once the rescoring is part of the change."""
     guard = qa.Guard(0.97, queries=sample.queries)
     with pytest.raises(GuardMissedError):
@@ -92,7 +90,7 @@ def test_the_guard_measures_what_searches_will_do_and_not_the_codes_alone(
     assert change.recall_after >= 0.97
 
 
-def test_the_words_of_the_command_line_are_taken_too(articles: Collection) -> None:
+def test_a_guard_can_be_text(articles: Collection) -> None:
     plan = articles.plan("binary:rescore=20", guard="recall@5>=90%")
     assert (plan.guard.recall, plan.guard.k) == (0.9, 5)
     assert plan.apply(yes=True).recall_after >= 0.9
@@ -111,10 +109,10 @@ def test_queries_may_be_a_path(articles: Collection, sample: Sample, tmp_path: P
         change.undo()
 
 
-def test_a_path_is_found_again_from_another_folder(
+def test_a_query_path_is_absolute(
     articles: Collection, sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A plan is applied elsewhere than it was made: what it names must still be there."""
+    """A plan is applied in another folder: its query file must still be found."""
     np.save(tmp_path / "queries.npy", sample.queries)
     monkeypatch.chdir(tmp_path)
     plan = articles.plan("binary:rescore=20", guard=qa.Guard(0.5, queries="queries.npy"))
@@ -133,7 +131,7 @@ def test_queries_in_an_array_are_kept_with_the_change(articles: Collection, samp
     np.testing.assert_array_equal(np.load(kept), sample.queries)
 
 
-# -- queries that will not do --------------------------------------------------------------------
+# -- invalid queries ---------------------------------------------------------------------
 
 
 def bad(name: str, folder: Path, dim: int) -> tuple[Any, type[Exception]]:
@@ -184,12 +182,12 @@ def test_bad_queries_are_refused_before_anything_is_done(
         articles.plan("binary").apply(yes=True, guard=qa.Guard(0.5, queries=queries))
     assert isinstance(caught.value, InputError)
     assert articles.info() == before
-    assert all(change.state == "undone" for change in qa.history()), "nothing stands"
-    assert articles.plan("binary").apply(yes=True).state == "applied", "and nothing is in the way"
+    assert all(change.state == "undone" for change in qa.history()), "no change remains applied"
+    assert articles.plan("binary").apply(yes=True).state == "applied", "and nothing blocks it"
 
 
 @pytest.mark.parametrize("recall", [0, -0.1, 1.5, "0.9", None])
-def test_a_guard_that_cannot_be_is_refused(recall: Any) -> None:
+def test_an_invalid_guard_is_refused(recall: Any) -> None:
     with pytest.raises(SpecError):
         qa.Guard(recall)
 
@@ -209,7 +207,7 @@ def test_a_block_that_fails_undoes_the_change(articles: Collection) -> None:
     assert state_of(articles) == "active"
 
 
-def test_a_block_that_fails_after_an_undo_of_its_own_is_fine(articles: Collection) -> None:
+def test_a_failed_block_after_an_undo_changes_nothing(articles: Collection) -> None:
     with pytest.raises(RuntimeError), articles.plan("binary").apply(yes=True) as change:
         change.undo()
         raise RuntimeError
@@ -233,13 +231,11 @@ def test_history_is_newest_first_and_undo_takes_the_newest(
     assert state_of(articles) == "absent"
     with pytest.raises(qa.QadaptError, match="no change to undo"):
         qa.undo()
-    with pytest.raises(PlanError, match="undone already"):
+    with pytest.raises(PlanError, match="already undone"):
         first.undo()
 
 
-def test_undo_goes_back_to_what_was_and_not_to_nothing(
-    articles: Collection, sample: Sample
-) -> None:
+def test_undo_restores_the_earlier_quantization(articles: Collection, sample: Sample) -> None:
     articles.plan("scalar:rescore=3").apply(yes=True)
     before = articles.info()
     articles.plan("binary:rescore=8").apply(yes=True).undo()
@@ -250,13 +246,13 @@ def test_undo_goes_back_to_what_was_and_not_to_nothing(
     assert articles.search(sample.queries).how.oversampling == 3
 
 
-def test_undo_is_refused_when_somebody_else_changed_it_since(articles: Collection) -> None:
+def test_undo_is_refused_after_a_change_by_another_client(articles: Collection) -> None:
     change = articles.plan("scalar").apply(yes=True)
     store = articles._store
-    # By hand, past qadapt's plans: what another tool would do.
+    # A change by another client, without a plan.
     (step, *_) = store.plan_change(ChangeRequest(store.inspect("articles"), "", qa.binary())).steps
     store.run("articles", step.request, lambda _: None, 60)
-    with pytest.raises(PlanStaleError, match="not by qadapt"):
+    with pytest.raises(PlanStaleError, match="by another client"):
         change.undo()
     assert qa.history()[0].state == "applied"
     assert articles.info().vectors[""].quantization.kind is qa.Kind.BINARY
@@ -268,7 +264,7 @@ def test_a_plan_can_be_applied_again_once_it_was_undone(
     """And is measured anew: what a guard saw the first time is not taken for what it is now."""
     plan = articles.plan("binary:rescore=2", guard=qa.Guard(0.3, queries=sample.queries))
     assert plan.apply(yes=True).undo().state == "undone"
-    # What the codes cannot pass, and what the first time was not measured.
+    # A guard that the codes miss, which was not measured the first time.
     strict = qa.Guard(0.999, queries=sample.queries)
     with pytest.raises(GuardMissedError):
         plan.apply(yes=True, guard=strict)
@@ -276,10 +272,10 @@ def test_a_plan_can_be_applied_again_once_it_was_undone(
     assert [each.state for each in qa.history()] == ["applied"]
 
 
-def test_a_dropped_collection_takes_its_changes_with_it(
+def test_dropping_a_collection_removes_its_changes(
     database: Any, articles: Collection, sample: Sample
 ) -> None:
-    """What was left unfinished on one collection must not act on another of the same name."""
+    """An unfinished change must not affect another collection of the same name."""
 
     def stop(progress: Any) -> None:
         if progress.stage == "rebuilding":
@@ -301,7 +297,7 @@ def test_a_dropped_collection_takes_its_changes_with_it(
 # -- steps that fail -----------------------------------------------------------------------------
 
 
-def test_a_failed_step_says_how_to_go_on_and_both_ways_work(fake: Any) -> None:
+def test_a_failed_step_can_be_completed_or_rolled_back(fake: Any) -> None:
     collection = qa.Database(fake)["articles"]
     fake.failing["fake.set"] = qa.errors.StoreError("no disk", hint="buy one")
     with pytest.raises(ApplyError, match="no disk") as caught:
@@ -317,15 +313,15 @@ def test_a_failed_step_says_how_to_go_on_and_both_ways_work(fake: Any) -> None:
     assert fake.quantization == qa.none()
 
 
-def test_what_cannot_be_taken_back_can_still_be_finished(fake: Any) -> None:
-    """A vain undo must not close the way forward."""
+def test_an_irreversible_change_can_be_completed(fake: Any) -> None:
+    """A failed undo must not prevent completing the change."""
     fake.reverse = None
     collection = qa.Database(fake)["articles"]
     fake.failing["fake.set"] = qa.errors.StoreError("no disk")
     with pytest.raises(ApplyError):
         collection.plan("binary").apply(yes=True)
     (change,) = qa.history()
-    with pytest.raises(PlanError, match="no way back"):
+    with pytest.raises(PlanError, match="cannot be rolled back"):
         qa.Change(change.outcome, fake).undo()
     fake.failing.clear()
     again = collection.plan("binary").apply(yes=True)

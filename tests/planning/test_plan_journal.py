@@ -113,7 +113,7 @@ def test_steps_started_done_and_reversed() -> None:
     assert not record.undoing
 
 
-def test_a_plan_applied_a_second_time_begins_afresh() -> None:
+def test_a_plan_applied_twice_starts_again() -> None:
     """What the first application measured and did is no longer so."""
     record = journal.begin(plan())
     record.add("recall after", recall=0.5)
@@ -139,7 +139,7 @@ def test_records_are_in_the_order_in_which_they_were_begun(state_folder: Path) -
     assert left.id == early.id
 
 
-def test_only_what_was_left_open_is_pending() -> None:
+def test_only_unfinished_changes_are_pending() -> None:
     assert journal.pending("edge:/data", "articles") is None
     record = journal.begin(plan())
     assert journal.pending("edge:/data", "articles") is not None
@@ -215,7 +215,7 @@ def test_a_change_is_found_by_the_beginning_of_its_id() -> None:
         journal.find("nothing-like-it")
 
 
-def test_ids_sort_by_time_and_do_not_meet() -> None:
+def test_ids_sort_by_time_and_are_unique() -> None:
     made = [journal.new_id() for _ in range(200)]
     assert len(set(made)) == 200
     stamps = [name.split("-")[0] for name in made]

@@ -1,11 +1,11 @@
-"""kill -9 at every moment of a change: nothing is lost, and either way on leads to its end.
+"""kill -9 at every moment of a change: nothing is lost, and it can be completed or rolled back.
 
 Each point is a real process that applies (or undoes) a change and kills itself with SIGKILL at its
-N-th sign of life. Signs of life are the progress events and, through an audit hook of Python, the
-moments around each write to the journal, the settings and the engine's configuration, so that the
-time between a deed and its entry in the journal is met as well. Nothing in qadapt knows of it.
+N-th event. Events are progress events and, with an audit hook of Python, the moments around each
+write to the journal, the settings and the engine's configuration, including the time between an
+action and its journal entry. qadapt contains no test code for this.
 
-What comes after a kill is looked at in processes that are new too.
+New processes check the state after a kill.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def world(live: Callable[[str], str], tmp_path: Path) -> Iterator[World]:
         yield made
         assert server.stdin is not None
         server.stdin.close()
-    # Nobody is left at work: a rebuild does not outlive the process that asked for it.
+    # No process remains: a rebuild does not outlive its parent process.
     with qa.open(f"edge:{folder / 'edge'}") as database:
         assert database["articles"].count() == ROWS
 
@@ -68,8 +68,8 @@ SPECS = pytest.mark.parametrize("spec", [NATIVE, OURS], ids=["native", "ours"])
 
 @pytest.mark.timeout(300)
 @SPECS
-def test_kill_at_every_sign_of_life_of_an_apply(world: World, spec: dict[str, Any]) -> None:
-    """Every second change is finished by the same plan, the others are taken back."""
+def test_kill_at_every_event_of_an_apply(world: World, spec: dict[str, Any]) -> None:
+    """Every second change is completed by the same plan, the others are rolled back."""
     apply = {"verb": "apply", "queries": str(world.folder / "queries.npy"), **spec}
     stages = world.run(audit=True, **apply)["stages"]
     assert len(stages) >= 15, stages
@@ -78,7 +78,7 @@ def test_kill_at_every_sign_of_life_of_an_apply(world: World, spec: dict[str, An
     world.is_original(told)
 
     def point(stop: int) -> None:
-        world.forget()  # the rows stay where all the kills before have left them
+        world.forget()  # rows remain as after all earlier kills
         world.killed(audit=True, stop=stop, **apply)
         if stop % 2 == 0:
             told = world.run(**apply)
@@ -106,8 +106,8 @@ def test_kill_at_every_sign_of_life_of_an_apply(world: World, spec: dict[str, An
 
 @pytest.mark.timeout(300)
 @SPECS
-def test_kill_at_every_sign_of_life_of_an_undo(world: World, spec: dict[str, Any]) -> None:
-    """Every second undo is finished; the others give way to the same plan, applied anew."""
+def test_kill_at_every_event_of_an_undo(world: World, spec: dict[str, Any]) -> None:
+    """Every second undo is completed; otherwise the same plan is applied again."""
     apply = {"verb": "apply", **spec}
     world.run(**apply)
     world.keep("applied")
@@ -181,13 +181,13 @@ def test_another_plan_after_a_kill_takes_the_first_back(world: World) -> None:
 
 
 def test_a_guard_survives_a_kill(world: World) -> None:
-    """Its queries lie beside the journal: who finishes the change need not have them."""
+    """Its queries are saved with the journal, so they are not needed to complete the change."""
     guard = {"queries": str(world.folder / "queries.npy"), "recall": 0.999}
     coarse = {"quantization": "binary:rescore=off"}
     stages = world.run(verb="apply", audit=True, **coarse)["stages"]
     world.is_original(world.run(verb="undo"))
     world.forget()
-    stop = len(stages)  # behind the last step, before the recall that comes after it
+    stop = len(stages)  # after the last step, before recall is measured
     world.killed(verb="apply", audit=True, stop=stop, **coarse, **guard)
     world.send(verb="apply", **coarse)  # no guard is named here
     code, text = world.answer()
@@ -198,8 +198,8 @@ def test_a_guard_survives_a_kill(world: World) -> None:
     world.is_original(told)
 
 
-def test_a_guard_that_comes_later_is_not_left_out(world: World) -> None:
-    """A change killed without a guard is not finished as if the guard had not been asked for."""
+def test_a_guard_added_later_is_checked(world: World) -> None:
+    """A guard requested after a kill is not ignored."""
     coarse = {"quantization": "binary:rescore=off"}
     stages = world.run(verb="apply", audit=True, **coarse)["stages"]
     world.is_original(world.run(verb="undo"))
@@ -216,7 +216,7 @@ def test_a_guard_that_comes_later_is_not_left_out(world: World) -> None:
 
 @pytest.mark.parametrize("spec", [NATIVE, OURS], ids=["native", "ours"])
 def test_ctrl_c_is_as_safe_as_a_kill(world: World, spec: dict[str, Any]) -> None:
-    """A real SIGINT while it waits at a sign of life, at the first of each kind."""
+    """A real SIGINT at the first event of each kind."""
     stages = world.run(verb="apply", audit=True, **spec)["stages"]
     world.is_original(world.run(verb="undo", **places(spec)))
     for stop in sorted({stages.index(stage) + 1 for stage in stages}):
@@ -237,7 +237,7 @@ def test_ctrl_c_is_as_safe_as_a_kill(world: World, spec: dict[str, Any]) -> None
 
 
 def test_a_second_change_at_the_same_time_is_refused(world: World) -> None:
-    """One process stands still in the midst of its change; the other one is told so."""
+    """One process is stopped during its change; the other one gets an error."""
     stages = world.run(verb="apply", audit=True, **OURS)["stages"]
     world.is_original(world.run(verb="undo", **places(OURS)))
     world.forget()

@@ -1,4 +1,4 @@
-"""A plan is data, changes nothing by itself, and says how far it goes from what was asked."""
+"""A plan is data, changes nothing, and lists differences from the request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qadapt.testing import Sample
 # -- a plan is data ------------------------------------------------------------------------------
 
 
-def test_a_plan_goes_to_json_and_back(articles: Collection) -> None:
+def test_plan_json_round_trip(articles: Collection) -> None:
     plan = articles.plan(qa.binary(rescore=4), guard=qa.Guard(0.5, queries=20))
     again = qa.Plan.from_json(plan.to_json())
     assert again == plan
@@ -45,7 +45,7 @@ def test_planning_changes_nothing(
     assert [path for path in state_folder.rglob("*") if path.is_file()] == []
 
 
-def test_a_saved_plan_opens_its_own_address_in_a_new_process(
+def test_a_saved_plan_opens_its_address_in_a_new_process(
     database: Database, articles: Collection, tmp_path: Path
 ) -> None:
     path = tmp_path / "plan.json"
@@ -63,7 +63,7 @@ def test_a_saved_plan_opens_its_own_address_in_a_new_process(
     assert vector.default_rescore == qa.Rescore(3)
 
 
-def test_a_plan_file_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_plan_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read"):
         qa.load_plan(tmp_path / "nothing.json")
     for text in ("", "{", "[]", "{}", '{"format": 1}'):
@@ -78,7 +78,7 @@ def test_a_plan_of_a_later_format_is_refused(articles: Collection) -> None:
         qa.Plan.from_dict({**document, "format": 2})
 
 
-def test_queries_in_an_array_cannot_be_saved_and_the_error_says_what_can(
+def test_queries_in_an_array_cannot_be_saved_and_the_hint_names_a_path(
     articles: Collection, sample: Sample
 ) -> None:
     plan = articles.plan("scalar", guard=qa.Guard(0.5, queries=sample.queries))
@@ -88,7 +88,7 @@ def test_queries_in_an_array_cannot_be_saved_and_the_error_says_what_can(
     assert ".npy" in str(caught.value)
 
 
-def test_the_printed_plan_says_what_why_and_how_back(articles: Collection) -> None:
+def test_the_printed_plan_shows_steps_reasons_and_rollback(articles: Collection) -> None:
     plan = articles.plan("scalar:rescore=4")
     text = str(plan)
     for word in (plan.id, "articles", "none  ->  scalar:rescore=4", "why", "rollback", "searches"):
@@ -105,7 +105,7 @@ def test_the_printed_plan_says_what_why_and_how_back(articles: Collection) -> No
 # -- nothing to do -------------------------------------------------------------------------------
 
 
-def test_what_is_so_already_needs_nothing(articles: Collection) -> None:
+def test_an_existing_configuration_needs_no_step(articles: Collection) -> None:
     articles.plan("binary:rescore=4").apply(yes=True)
     plan = articles.plan("binary:rescore=4")
     assert [step.symbol for step in plan.steps] == [Symbol.NOTHING]
@@ -113,7 +113,7 @@ def test_what_is_so_already_needs_nothing(articles: Collection) -> None:
     assert not plan.needs_consent
     assert "Nothing to do." in str(plan)
     known = [change.id for change in qa.history()]
-    change = plan.apply()  # no consent is needed for nothing
+    change = plan.apply()  # without steps no confirmation is needed
     assert change.state == "nothing"
     assert change.status.state is qa.State.ACTIVE
     assert [each.id for each in qa.history()] == known
@@ -127,7 +127,7 @@ def test_none_is_planned_from_none(articles: Collection) -> None:
 
 
 def test_only_the_rescoring_changes(articles: Collection) -> None:
-    """A change of what qadapt remembers rebuilds nothing and needs no consent."""
+    """A change of qadapt's settings rebuilds nothing and needs no confirmation."""
     articles.plan("binary:rescore=4").apply(yes=True)
     plan = articles.plan("binary:rescore=2")
     assert [step.symbol for step in plan.steps] == [Symbol.CLIENT]
@@ -139,7 +139,7 @@ def test_only_the_rescoring_changes(articles: Collection) -> None:
     assert state_of(articles) == "active"
 
 
-def test_back_to_none_forgets_the_rescoring_too(articles: Collection) -> None:
+def test_none_resets_the_default_rescoring(articles: Collection) -> None:
     articles.plan("binary:rescore=4").apply(yes=True)
     articles.plan("none").apply(yes=True)
     vector = articles.info().vectors[""]
@@ -147,7 +147,7 @@ def test_back_to_none_forgets_the_rescoring_too(articles: Collection) -> None:
     assert read_settings(articles._store.address, "articles").vectors == {}
 
 
-# -- how far a plan may go -----------------------------------------------------------------------
+# -- accepted matches -----------------------------------------------------------------------
 
 
 def test_differences_are_reported_and_exact_rejects_them(articles: Collection) -> None:
@@ -159,25 +159,25 @@ def test_differences_are_reported_and_exact_rejects_them(articles: Collection) -
         articles.plan("scalar", accept="exact")
     assert "accept='differs'" in str(caught.value)
     assert articles.plan("binary", accept="exact").match.level is MatchLevel.EXACT
-    # What was planned is what the engine then has.
+    # The engine has the planned configuration.
     plan.apply(yes=True)
     found = articles.info().vectors[""].quantization
     assert found.codes_only == plan.target.codes_only
 
 
-def test_what_nobody_has_is_refused_with_what_would_do(articles: Collection) -> None:
+def test_an_unsupported_request_is_refused_with_an_alternative(articles: Collection) -> None:
     for accept in ("exact", "differs", "client"):
         with pytest.raises(UnsupportedError, match="edge does not support scalar:bits=4") as caught:
             articles.plan("scalar:bits=4", accept=accept)
         assert caught.value.hint
 
 
-def test_client_is_not_taken_where_the_store_does_it_itself(articles: Collection) -> None:
+def test_native_quantization_is_preferred_to_client_side_codes(articles: Collection) -> None:
     plan = articles.plan("binary", accept="client")
     assert all(step.symbol is not Symbol.CLIENT for step in plan.steps)
 
 
-def test_our_own_codes_are_offered_and_taken_only_when_accepted(
+def test_client_side_codes_are_offered_and_used_only_if_accepted(
     address: str, database: Database, articles: Collection
 ) -> None:
     database._store.close()
@@ -189,7 +189,7 @@ def test_our_own_codes_are_offered_and_taken_only_when_accepted(
             assert "accept='client'" in str(caught.value)
         with pytest.raises(UnsupportedError) as caught:
             collection.plan("product", accept="client")
-        assert "accept='client'" not in str(caught.value), "an offer that would be refused"
+        assert "accept='client'" not in str(caught.value), "this suggestion would be refused"
         plan = collection.plan("binary:rescore=4", accept="client")
         assert [step.symbol for step in plan.steps] == [Symbol.CLIENT] * 2
         assert plan.disabled == ("native-quantization",)
@@ -203,6 +203,6 @@ def test_an_unknown_accept_is_refused(articles: Collection, accept: Any) -> None
 
 
 @pytest.mark.parametrize("text", ["binray", "binary:bits=3", "scalar:query_bits=4", "", "scalar:x"])
-def test_a_quantization_that_is_none_is_refused(articles: Collection, text: str) -> None:
+def test_an_invalid_quantization_is_refused(articles: Collection, text: str) -> None:
     with pytest.raises(SpecError):
         articles.plan(text)

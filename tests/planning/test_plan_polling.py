@@ -1,4 +1,5 @@
-"""Waiting tells pending, ignored and failed apart. On a fake store: no engine can be driven so."""
+"""Waiting distinguishes pending, ignored and failed. On a fake store, because engines cannot be
+forced into these states."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ def apply(fake: Any, **how: Any) -> qa.Change:
     return qa.Database(fake)["articles"].plan("binary").apply(yes=True, **how)
 
 
-def test_it_waits_while_the_engine_builds_and_tells_how_far_it_is(fake: Any) -> None:
+def test_waiting_reports_the_progress_of_a_build(fake: Any) -> None:
     fake.looks = [Status(State.BUILDING, progress=share / 10) for share in range(10)] + [ACTIVE]
     told: list[Any] = []
     change = apply(fake, progress=told.append)
@@ -31,7 +32,7 @@ def test_it_waits_while_the_engine_builds_and_tells_how_far_it_is(fake: Any) -> 
     assert waits == [share / 10 for share in range(10)]
 
 
-def test_a_setting_that_the_engine_ignores_is_an_error_with_the_rule(fake: Any) -> None:
+def test_an_ignored_setting_is_an_error_with_the_rule(fake: Any) -> None:
     """https://github.com/qdrant/qdrant/issues/6125: quantization that silently has no effect."""
     fake.looks = [IGNORED]
     with pytest.raises(ApplyError, match="ignores binary: under the threshold") as caught:
@@ -42,30 +43,30 @@ def test_a_setting_that_the_engine_ignores_is_an_error_with_the_rule(fake: Any) 
     assert f"qadapt undo {change.id}" in str(caught.value)
 
 
-def test_a_passing_look_of_ignored_is_not_believed(fake: Any) -> None:
-    """While segments are swapped an engine may look as if it did nothing."""
+def test_a_temporary_ignored_state_does_not_end_the_wait(fake: Any) -> None:
+    """While segments are replaced, an engine may appear to do nothing."""
     fake.looks = [IGNORED, IGNORED, BUILDING, IGNORED, IGNORED, ACTIVE]
     assert apply(fake).state == "applied"
 
 
-def test_the_time_limit_says_what_was_seen_last(fake: Any) -> None:
+def test_the_timeout_reports_the_last_state(fake: Any) -> None:
     fake.looks = [BUILDING]
     with pytest.raises(ApplyError, match="building after 0 seconds: 2 of 5 segments") as caught:
         apply(fake, timeout=0)
     assert isinstance(caught.value.__cause__, StoreTimeoutError)
     assert qa.history()[0].state == "failed"
     fake.looks = [ACTIVE]
-    assert apply(fake).state == "applied", "and the same plan finishes it"
+    assert apply(fake).state == "applied", "and the same plan completes it"
 
 
-def test_what_cannot_be_seen_is_not_called_active(fake: Any) -> None:
+def test_an_unobservable_state_is_not_active(fake: Any) -> None:
     fake.looks = [Status(State.UNKNOWN, "the server tells nothing")]
     change = apply(fake)
     assert (change.state, change.status.state) == ("applied", State.UNKNOWN)
 
 
-def test_an_undo_may_end_at_what_was_ignored_before(fake: Any) -> None:
-    """Back to a setting that the engine ignored already is back to where it was."""
+def test_an_undo_may_end_in_an_ignored_state(fake: Any) -> None:
+    """Undo to a setting that the engine ignored before is complete."""
     collection = qa.Database(fake)["articles"]
     collection.plan("scalar").apply(yes=True)
     fake.reverse = {"op": "fake.set", "to": "scalar"}
@@ -76,10 +77,10 @@ def test_an_undo_may_end_at_what_was_ignored_before(fake: Any) -> None:
     assert fake.quantization == qa.scalar()
 
 
-def test_an_undo_that_is_not_seen_to_work_is_not_called_undone(fake: Any) -> None:
+def test_an_unverified_undo_is_not_undone(fake: Any) -> None:
     change = apply(fake)
     fake.reverse = {}
-    fake.run = lambda *_: None  # the engine takes the request and does nothing
+    fake.run = lambda *_: None  # the engine accepts the request and does nothing
     fake.looks = [ACTIVE]
     with pytest.raises(StoreTimeoutError):
         change.undo(timeout=0)

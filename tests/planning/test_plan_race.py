@@ -1,4 +1,5 @@
-"""Two processes at one collection: one changes it, the other is refused at once, by name."""
+"""Two processes and one collection: one changes it, the other is refused at once with the process
+id."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from qadapt.errors import BusyError
 from qadapt.locking import Holder, Lock, LockHeldError
 from qadapt.stores.qdrant.edge import optimize
 
-# Says what became of it in one line of JSON; waits for a line of its own before it begins.
+# Prints its result as one line of JSON; waits for a line of input before it starts.
 APPLY = """
 import json, sys
 import qadapt as qa, qadapt.planning.apply, qadapt.stores.qdrant.edge.store, qdrant_edge
@@ -70,7 +71,7 @@ def spellings(live: Callable[[str], str], tmp_path: Path) -> tuple[str, str]:
     return addresses
 
 
-def test_of_two_processes_at_once_just_one_applies(spellings: tuple[str, str]) -> None:
+def test_one_of_two_concurrent_processes_applies(spellings: tuple[str, str]) -> None:
     children = [_start(*each) for each in zip(spellings, ("binary", "scalar"), strict=True)]
     for child in children:
         _go(child)
@@ -91,7 +92,7 @@ def test_of_two_processes_at_once_just_one_applies(spellings: tuple[str, str]) -
     assert [each.state for each in qa.history()] == ["applied"]
 
 
-def test_the_gaps_of_a_rebuild_let_no_other_process_in(
+def test_a_rebuild_keeps_its_lock(
     spellings: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine's own lock is free whenever a rebuild or a configuration begins."""
@@ -113,7 +114,7 @@ def test_the_gaps_of_a_rebuild_let_no_other_process_in(
     assert f"process {os.getpid()}" in words
 
 
-def test_a_refused_change_names_who_holds_the_lock(spellings: tuple[str, str]) -> None:
+def test_a_refused_change_names_the_lock_holder(spellings: tuple[str, str]) -> None:
     with qa.open(spellings[0]) as db:
         plan = db["articles"].plan("binary")
         refused: list[str] = []
@@ -131,7 +132,7 @@ def test_a_refused_change_names_who_holds_the_lock(spellings: tuple[str, str]) -
 
 
 def test_a_dead_holder_is_not_named(tmp_path: Path) -> None:
-    """What a killed process left is not who holds the lock now."""
+    """A killed process is not reported as the lock holder."""
     lock, other = Lock(tmp_path / "a.lock"), Lock(tmp_path / "a.lock")
     lock.acquire()
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:

@@ -1,8 +1,8 @@
-"""Settings that no longer fit a collection: every verb works, says so, and the next apply drops
-them.
+"""Settings that no longer match a collection: every command works and reports them, and the next
+apply deletes them.
 
-Rescoring is remembered and quantization is gone, or codes of ours are of another collection: a
-restored folder, an alias that was moved, a collection made again, kill -9 in the middle.
+Rescoring is saved without quantization, or client-side codes belong to another collection: a
+restored folder, a moved alias, a recreated collection, kill -9 during a change.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def rows(seed: int = 0, dim: int = DIM, count: int = ROWS) -> np.ndarray:
 
 @dataclass
 class World:
-    """A collection whose remembered settings no longer fit.
+    """A collection whose saved settings no longer match.
 
     Attributes:
-        says: what the notes or the status say of it.
+        says: expected text of the notes or the status.
         change: the change that set them; None for the newest one of the journal.
         undoes: whether undo finds the collection as it was before the change.
         notes: whether a setting is ignored, which a plan notes too.
@@ -65,7 +65,7 @@ def filled(database: Database, name: str = "a", seed: int = 0, **how: Any) -> Co
 
 
 def replaced(database: Database, name: str = "a", seed: int = 0, **vectors: qa.Vector) -> None:
-    """Another client drops the collection and makes another one of its name."""
+    """Another client drops and recreates the collection."""
     store = database._store
     store.drop(name)
     wanted = vectors or {"": qa.Vector(DIM)}
@@ -104,7 +104,7 @@ def killed(database: Database, folder: Path) -> World:
     """``apply none`` ends between its steps, and the quantization is removed elsewhere."""
     filled(database).plan("binary:rescore=4").apply(yes=True)
     plan = database["a"].plan("none")
-    assert plan.steps[0].request["op"] == Remember.op, "forgotten before none is set"
+    assert plan.steps[0].request["op"] == Remember.op, "reset before none is set"
 
     def kill(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -184,7 +184,8 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         yield situation(database, folder)
 
 
-# -- verbs ----------------------------------------------------------------------------------------
+# -- commands
+# ----------------------------------------------------------------------------------------
 
 
 def vector_of(collection: Collection) -> str:
@@ -192,7 +193,7 @@ def vector_of(collection: Collection) -> str:
 
 
 def notes_of(collection: Collection) -> str:
-    """All that inspect shows."""
+    """Output of inspect."""
     info = collection.info()
     vectors = info.vectors.values()
     return " ".join([*info.notes, *(f"{v.notes} {v.status.reason}" for v in vectors)])
@@ -225,12 +226,12 @@ VERBS: dict[str, Callable[[World, Path], Any]] = {
 }
 
 
-def test_every_verb_works_and_says_so(world: World, tmp_path: Path) -> None:
+def test_every_command_reports_ignored_rescoring(world: World, tmp_path: Path) -> None:
     failed = {}
     for verb, work in VERBS.items():
         try:
             work(world, tmp_path)
-        except Exception as error:  # noqa: BLE001 - all verbs are told at once
+        except Exception as error:  # noqa: BLE001 - all commands are reported together
             failed[verb] = f"{type(error).__name__}: {error}"
     assert failed == {}
     collection = world.collection
@@ -246,7 +247,7 @@ def test_every_verb_works_and_says_so(world: World, tmp_path: Path) -> None:
 
 
 def _undone(world: World) -> None:
-    """A change of a collection that is another one by now is refused with a word on it."""
+    """A change of a recreated collection is refused with an explanation."""
     undo = qa.undo if world.change is None else world.change.undo
     if world.undoes:
         assert undo().state == "undone"
@@ -256,7 +257,7 @@ def _undone(world: World) -> None:
 
 
 def _applied_anew(world: World) -> None:
-    """Both ways out lead to a collection that nothing is remembered of but what is in force."""
+    """After both solutions, only settings in effect are saved."""
     collection = world.collection
     change = collection.plan("scalar:rescore=2", accept="client").apply(yes=True)
     assert change.state == "applied"
@@ -273,7 +274,7 @@ def _applied_anew(world: World) -> None:
     assert hits.ids.tolist() == exact.ids.tolist()
 
 
-def test_searches_say_that_the_remembered_rescoring_is_ignored(tmp_path: Path) -> None:
+def test_searches_report_an_ignored_default_rescoring(tmp_path: Path) -> None:
     for number, situation in enumerate((restored, set_to_none)):
         folder = tmp_path / str(number) / "db"
         folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A plan is refused when it no longer fits, and without the consent that it needs."""
+"""A plan is refused if it is stale, or without required confirmation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_plan_is_stale_when_another_plan_was_applied(articles: Collection) -> 
         early.apply(yes=True)
     assert caught.value.exit_code == 4
     assert articles.info().vectors[""].quantization.kind is qa.Kind.BINARY
-    assert len(qa.history()) == 1, "a refused plan leaves no change behind"
+    assert len(qa.history()) == 1, "a refused plan creates no change"
 
 
 def test_a_plan_is_stale_when_another_process_changed_it(
@@ -67,7 +67,7 @@ def test_a_plan_of_a_dropped_collection_is_refused(
     assert qa.history() == []
 
 
-def test_without_consent_nothing_is_changed_and_the_steps_are_listed(
+def test_without_confirmation_nothing_is_changed_and_steps_are_listed(
     articles: Collection, rows_of: Callable[[Collection], Any], recall: Callable[..., float]
 ) -> None:
     before, rows = articles.info(), rows_of(articles)
@@ -78,17 +78,17 @@ def test_without_consent_nothing_is_changed_and_the_steps_are_listed(
     assert caught.value.exit_code == 4
     for step in plan.steps:
         assert (step.action in str(caught.value)) == step.needs_consent
-    assert "searches and writes stop" in str(caught.value)
+    assert "searches and writes are blocked" in str(caught.value)
     assert "yes=True" in str(caught.value)
     assert articles.info() == before
     assert rows_of(articles) == rows
     assert qa.history() == []
 
 
-def test_a_step_without_a_way_back_needs_consent(fake: Any) -> None:
+def test_an_irreversible_step_needs_confirmation(fake: Any) -> None:
     fake.reverse = None
     plan = Database(fake)["articles"].plan("binary")
-    with pytest.raises(ConsentRequiredError, match="no way back"):
+    with pytest.raises(ConsentRequiredError, match="cannot be rolled back"):
         plan.apply()
     assert fake.requests == []
     assert plan.apply(yes=True).state == "applied"

@@ -1,4 +1,4 @@
-"""``strategy``: in place, or by a copy and an alias; what a store cannot do is refused."""
+"""``strategy``: in place, or by a copy and an alias; unsupported strategies are refused."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from qadapt.stores.base import Store, silent
 from qadapt.stores.change import ChangePlan, ChangeRequest
 
 
-def test_a_store_without_that_way_says_so(articles: Collection) -> None:
+def test_a_store_without_the_strategy_is_refused(articles: Collection) -> None:
     with pytest.raises(UnsupportedError, match="only in place"):
         articles.plan("binary", strategy="alias")
     assert articles.plan("binary", strategy="in-place").strategy == "in-place"
 
 
-def test_an_unknown_strategy_names_the_nearest(articles: Collection) -> None:
+def test_an_unknown_strategy_suggests_the_nearest_name(articles: Collection) -> None:
     with pytest.raises(SpecError, match="alais"):
         articles.plan("binary", strategy="alais")  # type: ignore[arg-type]
 
 
-def test_a_plan_keeps_it_in_its_document(articles: Collection) -> None:
+def test_a_plan_document_contains_the_strategy(articles: Collection) -> None:
     plan = articles.plan("binary", strategy="in-place")
     assert qa.Plan.from_json(plan.to_json()).strategy == "in-place"
 
 
-def test_a_copy_is_not_done_in_place(fake: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_in_place_request_refuses_a_copy(fake: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store = fake
 
     def copies(request: ChangeRequest) -> ChangePlan:
@@ -55,12 +55,12 @@ def test_a_copy_is_not_done_in_place(fake: Store, monkeypatch: pytest.MonkeyPatc
         assert plan.strategy == strategy
 
 
-# -- a new vector beside the old one -------------------------------------------------------------
+# -- additional vectors --------------------------------------------------------------
 
 
 @pytest.fixture
 def vector_store(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A store of two vectors: ``b`` is made and set by a step, ``""`` stays as it is."""
+    """A store with two vectors: a step creates and quantizes ``b``, and ``""`` does not change."""
     info = fake.info
 
     def both(collection: str) -> CollectionInfo:
@@ -88,12 +88,12 @@ def vector_store(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return fake
 
 
-def test_a_store_without_new_vectors_says_so(articles: Collection) -> None:
+def test_a_store_without_additional_vectors_is_refused(articles: Collection) -> None:
     with pytest.raises(UnsupportedError, match="cannot add a vector"):
         articles.plan("binary", strategy="vector")
 
 
-def test_the_new_vector_is_the_one_waited_for_and_remembered(vector_store: Any) -> None:
+def test_the_new_vector_is_waited_for_and_saved(vector_store: Any) -> None:
     plan = make_plan(vector_store, "articles", "binary:rescore=4", strategy="vector")
     assert (plan.vector, plan.new_vector, plan.changed_vector) == ("", "b", "b")
     assert type(plan).from_json(plan.to_json()) == plan
@@ -129,19 +129,19 @@ def test_a_guard_compares_the_old_vector_and_the_new(
     assert asked == ["", "b"]
 
 
-def test_a_guard_that_is_missed_without_a_way_back_says_that_it_stays(
+def test_a_missed_guard_of_an_irreversible_change_keeps_it(
     vector_store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qadapt.planning.guard.guard_recall", lambda *_: measured(0.25))
     guard = qa.Guard(0.5, queries=2)
     plan = make_plan(vector_store, "articles", "binary", strategy="vector", guard=guard)
     assert "else apply fails and the change is kept" in plan_text(plan)
-    with pytest.raises(GuardMissedError, match="no way back and stays"):
+    with pytest.raises(GuardMissedError, match="cannot be rolled back and is kept"):
         apply_plan(vector_store, plan, yes=True, progress=silent, guard=None, timeout=5)
     assert journal.find(plan.id).state == "applied"
 
 
-def test_one_that_failed_names_no_way_back(vector_store: Any) -> None:
+def test_a_failed_irreversible_change_offers_no_undo(vector_store: Any) -> None:
     plan = make_plan(vector_store, "articles", "binary", strategy="vector")
     vector_store.failing["fake.set"] = StoreError("it broke")
     with pytest.raises(ApplyError, match="it broke") as failed:
@@ -154,7 +154,7 @@ def test_one_that_failed_names_no_way_back(vector_store: Any) -> None:
     assert done.id == plan.id
 
 
-def test_nothing_to_do_makes_no_vector(vector_store: Any) -> None:
+def test_an_existing_configuration_adds_no_vector(vector_store: Any) -> None:
     plan = make_plan(vector_store, "articles", "none", strategy="vector")
     assert plan.new_vector is None
     assert not plan.changes
@@ -165,7 +165,7 @@ def test_a_new_vector_keeps_its_metric(vector_store: Any) -> None:
         make_plan(vector_store, "articles", "binary", metric="cosine", strategy="vector")
 
 
-def test_a_refusal_in_place_names_it_where_the_store_has_it(
+def test_an_in_place_refusal_suggests_the_strategy(
     fake: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def copies(request: ChangeRequest) -> ChangePlan:

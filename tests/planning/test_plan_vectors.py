@@ -46,8 +46,9 @@ def test_two_vectors_change_one_by_one(books: Collection, sample: Sample) -> Non
     assert (state_of(books, "title"), state_of(books, "body")) == ("absent", "absent")
 
 
-def test_a_change_of_one_vector_stands_on_the_other_vectors_change(books: Collection) -> None:
-    """The configuration is one: what was changed first is undone last, and the error says so."""
+def test_a_change_of_one_vector_depends_on_changes_of_others(books: Collection) -> None:
+    """Vectors share one configuration: the first change is undone last, and the error explains
+    it."""
     first = books.plan("scalar", vector="title").apply(yes=True)
     second = books.plan("binary", vector="body").apply(yes=True)
     with pytest.raises(qa.QadaptError, match="newer change") as caught:

@@ -1,4 +1,4 @@
-"""Documents to report, as eval gives them, and a look at a page."""
+"""Documents of eval for reports, and parsing of a page."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def usual() -> Evaluation:
 
 
 class Page(HTMLParser):
-    """What a page holds; raises where tags do not close as they open."""
+    """Contents of a page; raises if tags are not balanced."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -87,7 +87,7 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag: str) -> None:
-        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+        assert self.open and self.open.pop() == tag, f"</{tag}> has no opening tag"
 
     def handle_data(self, data: str) -> None:
         self.text += data

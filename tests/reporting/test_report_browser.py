@@ -1,7 +1,7 @@
 """The page in a real browser, headless: drawn without a network, light and dark, on a phone.
 
 Skipped without Chromium; ``make test-report`` sets QADAPT_REQUIRE_BROWSER, and then it fails.
-QADAPT_SCREENSHOTS=DIR keeps the pictures.
+QADAPT_SCREENSHOTS=DIR saves the screenshots.
 """
 
 from __future__ import annotations
@@ -67,42 +67,42 @@ def shot(page: Path, tmp_path: Path) -> Shot:
 
 
 def ink(pixels: np.ndarray, paper: np.ndarray) -> np.ndarray:
-    """Where something is drawn."""
+    """Mask of drawn pixels."""
     return np.abs(pixels - paper).max(axis=2) > 0.08
 
 
 def coloured(pixels: np.ndarray) -> np.ndarray:
-    """Where something has a colour, and is not grey."""
+    """Mask of colored pixels that are not grey."""
     return pixels.max(axis=2) - pixels.min(axis=2) > 0.25
 
 
-def test_on_a_desk(shot: Shot) -> None:
+def test_a_wide_light_window(shot: Shot) -> None:
     pixels = shot("desk", 1280, 1400)
     paper = pixels[2, 2]
     assert paper.min() > 0.95, "light"
     drawn = ink(pixels, paper)
     assert 0.01 < drawn.mean() < 0.3
-    # Two plots beside each other, with points in colour.
+    # Two plots side by side, with colored points.
     plots = coloured(pixels)[300:740]
     assert plots[:, 100:640].any() and plots[:, 640:1180].any()
 
 
-def test_in_the_dark(shot: Shot) -> None:
+def test_dark_mode(shot: Shot) -> None:
     light, dark = shot("light", 900, 1200), shot("dark", 900, 1200, DARK)
     paper = dark[2, 2]
     assert paper.max() < 0.2 < light[2, 2].min()
-    # What is drawn in one is drawn in the other: nothing is left dark on dark.
+    # Both modes draw the same elements: none is dark on dark.
     one, other = ink(light, light[2, 2]).mean(), ink(dark, paper).mean()
     assert 0.7 < other / one < 1.4
     assert coloured(dark)[250:700].any()
 
 
-def test_on_a_phone(shot: Shot) -> None:
+def test_a_narrow_window(shot: Shot) -> None:
     pixels = shot("phone", 390, 2400)
     paper = pixels[2, 2]
     drawn = ink(pixels, paper)
     # Nothing reaches beyond the page: its margins are empty, wide tables scroll inside of it.
     assert not drawn[:, -8:].any() and not drawn[:, :8].any()
-    # The plots stand one under the other, and each takes nearly all of the width.
+    # The plots are stacked, and each takes almost the full width.
     rows = np.flatnonzero(coloured(pixels)[:, 50:370].any(axis=1))
     assert rows.min() < 400 and rows.max() > 1000

@@ -1,4 +1,4 @@
-"""What a report says, from documents; no browser."""
+"""Contents of a report, without a browser."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ DIAGNOSIS = Diagnosis(
 # -- before and after ----------------------------------------------------------------------------
 
 
-def test_the_smallest_that_loses_next_to_nothing_is_proposed() -> None:
+def test_the_smallest_setting_with_little_loss_is_recommended() -> None:
     made = qa.report(usual())
     assert made.before is not None and made.before.setting == "live"
     assert made.after is not None and made.after.setting == "scalar"
     assert "smallest" in made.after_is
 
 
-def test_nothing_is_proposed_where_all_lose_more() -> None:
+def test_nothing_is_recommended_if_all_lose_more() -> None:
     made = qa.report(evaluation(result("live", 1.0, 1536), result("scalar", 0.982, 388)))
     assert made.after is None
 
@@ -66,13 +66,13 @@ def test_of_two_evaluations_the_last_is_after() -> None:
     assert roles["live: binary:rescore=10"] == "after"
 
 
-def test_the_setting_may_be_chosen() -> None:
+def test_the_compared_setting_can_be_chosen() -> None:
     assert qa.report(usual(), after="binary:rescore=10").after == usual().results[4]
     with pytest.raises(SpecError, match="unknown setting"):
         qa.report(usual(), after="binary")
 
 
-def test_nothing_is_proposed_where_the_live_one_is_smallest() -> None:
+def test_nothing_is_recommended_if_the_live_setting_is_smallest() -> None:
     made = qa.report(evaluation(result("live", 0.99, 48), result("scalar", 0.991, 388)))
     assert made.after is None
     assert "Current setting" in made.to_html()
@@ -97,7 +97,7 @@ def test_the_pareto_line() -> None:
     ]
 
 
-def test_a_prediction_is_no_part_of_it() -> None:
+def test_predictions_are_not_on_the_pareto_line() -> None:
     base = usual()
     simulated = Simulation(
         store="", server=Server("qdrant", deployment=""), collection="articles", vector="",
@@ -117,7 +117,7 @@ def test_a_prediction_is_no_part_of_it() -> None:
     assert "Before and after" not in alone.to_html()
 
 
-def test_a_crowd_of_predictions_is_folded_away() -> None:
+def test_many_predictions_are_collapsed() -> None:
     base = usual()
     crowd = tuple(
         result(f"binary:rescore={at}", 0.5 + at / 200, 40 + at).replace(
@@ -135,14 +135,14 @@ def test_a_crowd_of_predictions_is_folded_away() -> None:
     assert "| scalar:bits=6 and 1 more | unsupported | 7 bits here |" in made.to_markdown()
     page = Page(made.to_html())
     assert "49 predicted settings" in page.text
-    assert page.text.count("binary:rescore=42") == 1, "in the folded table alone"
+    assert page.text.count("binary:rescore=42") == 1, "only in the collapsed table"
     assert "| binary:rescore=42 |" in made.to_markdown()
 
 
 # -- forms ---------------------------------------------------------------------------------------
 
 
-def test_a_page_stands_alone(tmp_path: Path) -> None:
+def test_a_page_is_self_contained(tmp_path: Path) -> None:
     paid = cost(5183, 384, "binary", prices=Prices(3.8, 0.1))
     made = qa.report(usual(), paid, DIAGNOSIS, path=tmp_path / "report.html")
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -155,14 +155,14 @@ def test_a_page_stands_alone(tmp_path: Path) -> None:
             assert (attributes.get(name) or "#").startswith("#"), attributes
         assert not any(name.startswith("on") for name in attributes)
     assert not re.search(r"url\((?!#)", html) and "@import" not in html
-    assert len(page.ids()) == len(set(page.ids())), "ids of two plots must not meet"
+    assert len(page.ids()) == len(set(page.ids())), "ids of two plots must differ"
     policy = [a for tag, a in page.tags if tag == "meta" and a.get("http-equiv")]
     assert policy and "default-src 'none'" in (policy[0]["content"] or "")
     assert len([1 for tag, a in page.tags if tag == "svg" and a.get("role") == "img"]) == 2
     for words in ("Before and after", "originals-in-ram", "Databases", "segments",
                   "qadapt eval edge:./data articles binary", "no 3 bits here"):  # fmt: skip
         assert words in page.text, words
-    assert not re.findall(r"#0[1-8]0[1-8]0[1-8]", html), "all colours are the page's own"
+    assert not re.findall(r"#0[1-8]0[1-8]0[1-8]", html), "all colors are variables of the page"
 
 
 def test_the_same_documents_give_the_same_page() -> None:
@@ -238,8 +238,8 @@ def test_markup_in_names_is_text() -> None:
 # -- documents -----------------------------------------------------------------------------------
 
 
-def test_documents_are_told_apart_as_commands_write_them(tmp_path: Path) -> None:
-    """eval and verify with a gate beside, doctor with several collections, cost."""
+def test_documents_are_recognized(tmp_path: Path) -> None:
+    """eval and verify with a gate, doctor with several collections, cost."""
     texts = {
         "eval": {**usual().to_dict(), "gate": None},
         "doctor": {"collections": [DIAGNOSIS.to_dict()], "failed": {}, "missed": False},
@@ -263,7 +263,7 @@ def test_documents_are_told_apart_as_commands_write_them(tmp_path: Path) -> None
         (None, "does not exist"),
     ],
 )
-def test_files_that_are_none(tmp_path: Path, content: str | None, words: str) -> None:
+def test_invalid_files_are_refused(tmp_path: Path, content: str | None, words: str) -> None:
     place = tmp_path / "eval.json"
     if content is not None:
         place.write_text(content, encoding="utf-8")
@@ -285,4 +285,4 @@ def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     made: Any = qa.report(usual())
     with pytest.raises(MissingExtraError, match="matplotlib"):
         made.to_html()
-    assert "binary" in made.to_markdown(), "which needs no plots"
+    assert "binary" in made.to_markdown(), "Markdown needs no plots"

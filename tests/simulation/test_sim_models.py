@@ -304,7 +304,7 @@ def test_candidates_follow_the_rule_of_the_store(
     assert candidates(store, mapped, K, rescore)[0] == wanted
 
 
-# -- the engine's own scores ---------------------------------------------------------------------
+# -- scores of the engine ---------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -341,7 +341,7 @@ def test_engine_scores_match_the_model(
     taken = np.take_along_axis(scores, hits.ids.astype(np.int64), axis=1)
     exact = np.take_along_axis(queries @ rows.T, hits.ids.astype(np.int64), axis=1)
     off, lost = (np.sqrt(np.square(x - hits.scores).mean()) for x in (taken, exact))
-    assert off < apart * lost, "off by less than the codes themselves lose"
+    assert off < apart * lost, "the error is smaller than the loss of the codes"
     assert np.corrcoef(taken.ravel(), hits.scores.ravel())[0, 1] > 0.98
 
 

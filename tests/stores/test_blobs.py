@@ -9,7 +9,7 @@ from qadapt.stores.blobs import packed, unpacked
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int8])
-def test_a_column_comes_back_bit_for_bit(dtype: type) -> None:
+def test_a_column_is_restored_bit_for_bit(dtype: type) -> None:
     rows = np.random.default_rng(1).integers(-100, 100, (7, 5)).astype(dtype)
     missing = np.asarray([False, True, False, False, True, False, False])
     cells = packed(rows, missing)

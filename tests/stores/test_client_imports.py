@@ -1,4 +1,4 @@
-"""Warnings of client packages and of what they depend on stay off the terminal."""
+"""Warnings of client packages and their dependencies are not printed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from qadapt.stores import client_imports
 
-# As authlib does it: its own filter goes in front of those that are there.
+# Like authlib: its filter is inserted before existing ones.
 _DEPENDENCY = """
 import warnings
 
@@ -28,7 +28,7 @@ warnings.warn("pkg_resources is deprecated as an API. See https://setuptools", U
 
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where modules of this test are imported from."""
+    """Folder of modules for this test."""
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
 
@@ -91,8 +91,8 @@ def test_filters_are_the_same_after_imports_in_many_threads(packages: Path) -> N
         ),
     ],
 )
-def test_a_client_is_imported_without_a_word(package: str, script: str) -> None:
-    """In a process of its own; without httpx2, which authlib 1.9 asks for by a warning."""
+def test_importing_a_client_prints_nothing(package: str, script: str) -> None:
+    """In a subprocess; without httpx2, which authlib 1.9 requests with a warning."""
     pytest.importorskip(package)
     script = f"import sys\nsys.modules['httpx2'] = None\n{textwrap.dedent(script)}"
     done = subprocess.run(
@@ -104,8 +104,8 @@ def test_a_client_is_imported_without_a_word(package: str, script: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_local_mode_writes_many_points_without_a_word() -> None:
-    """The client's advice against it is for those who call the client."""
+def test_local_mode_writes_many_points_without_a_warning() -> None:
+    """The warning of the client is intended for its direct users."""
     pytest.importorskip("qdrant_client")
     script = """
         import numpy as np

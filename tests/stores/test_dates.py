@@ -54,7 +54,7 @@ def collection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
 
 
 def found(collection: Any, filter: Any) -> list[int]:
-    """What reads, counts and searches let through, all the same."""
+    """Rows that reads, counts and searches select, which must be equal."""
     read = [key for page in collection.read(filter=filter) for key in page.ids]
     hits = collection.search([1, 1], k=len(DATES), filter=filter).ids[0].tolist()
     assert sorted(key for key in hits if key is not None) == read
@@ -63,7 +63,7 @@ def found(collection: Any, filter: Any) -> list[int]:
 
 
 @pytest.mark.parametrize("word", ["gt", "gte", "lt", "lte"])
-def test_ranges_find_what_the_common_form_says(collection: Any, word: str) -> None:
+def test_date_ranges_match_the_common_syntax(collection: Any, word: str) -> None:
     for bound in (each for each in DATES if isinstance(each, str) and each != "words"):
         leaf = {"day": {word: bound}}
         for filter in (leaf, {"not": leaf}, {"any": [leaf, {"day": "words"}]}):
@@ -72,14 +72,14 @@ def test_ranges_find_what_the_common_form_says(collection: Any, word: str) -> No
             assert found(collection, filter) == meant, filter
 
 
-def test_a_row_that_is_written_later_is_found(collection: Any) -> None:
+def test_a_row_written_later_is_found(collection: Any) -> None:
     filter = {"late": {"gte": "2025-01-01"}}
     assert found(collection, filter) == []
     collection.write(qa.Batch([500], {"": [[1, 1]]}, [{"late": "2025-03-28T10:00+02:00"}]))
     assert found(collection, filter) == [500]
 
 
-def test_more_than_a_filter_lists_is_refused(
+def test_more_dates_than_a_filter_supports_are_refused(
     collection: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(date_ranges, "MOST", 2)
@@ -88,7 +88,7 @@ def test_more_than_a_filter_lists_is_refused(
 
 
 @pytest.mark.parametrize("bound", ["2025-02-30", "2025-03-28T25:00", "28.03.2025", "2025-03-28T10"])
-def test_what_is_no_date_is_refused(collection: Any, bound: str) -> None:
+def test_invalid_dates_are_refused(collection: Any, bound: str) -> None:
     with pytest.raises(qa.QadaptError, match="nor an ISO date"):
         collection.count({"day": {"gt": bound}})
 

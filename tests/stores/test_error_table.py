@@ -28,7 +28,7 @@ def raised(error: Exception) -> None:
         (sqlite3.DatabaseError("malformed"), IntegrityError, None),
     ],
 )
-def test_the_first_rule_that_fits_decides(
+def test_the_first_matching_rule_applies(
     error: Exception, target_vector: type[QadaptError], hint: str | None
 ) -> None:
     with pytest.raises(target_vector, match="could not write to 'articles'") as found:

@@ -1,7 +1,8 @@
-"""Stores and code indexes in a process that was forked while they were open: they work or say so.
+"""Stores and code indexes in a process that was forked while they were open: they work or raise an
+error.
 
-The engine's threads, sockets and locks stay with the parent, so before this was looked after a
-search in the child waited for ever. Each program here forks; it is killed after a while.
+The engine's threads, sockets and locks remain in the parent, so without a check a search in the
+child blocks forever. Each program here forks, with a timeout.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ print("parent:", nearest(a))
         assert "spawn" in line
 
 
-def test_what_the_parent_closed_or_never_opened_works_in_the_child(tmp_path: Path) -> None:
+def test_closed_and_unopened_collections_work_in_the_child(tmp_path: Path) -> None:
     pytest.importorskip("qdrant_edge")
     lines = run(
         """
@@ -123,7 +124,7 @@ os.waitpid(pid, 0)
         assert lines[0] == "200"
 
 
-def test_a_client_of_the_parent_is_refused_and_one_in_memory_works(tmp_path: Path) -> None:
+def test_a_client_of_the_parent_is_refused_except_in_memory(tmp_path: Path) -> None:
     pytest.importorskip("qdrant_client")
     lines = run(
         """

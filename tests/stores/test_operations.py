@@ -1,4 +1,4 @@
-"""Requests of plan files: read as typed operations, or refused before anything is touched."""
+"""Requests of plan files: read as typed operations, or refused before anything is changed."""
 
 from __future__ import annotations
 
@@ -139,21 +139,21 @@ def test_an_unknown_operation_is_refused_by_name() -> None:
     assert "edge.optimize" in str(refused.value.hint)
 
 
-def test_a_number_is_no_switch() -> None:
+def test_a_number_is_not_a_boolean() -> None:
     with pytest.raises(SpecError, match=r"the field 'on' of milvus\.bits has an invalid value: 1"):
         operations.read(
             {"op": "milvus.bits", "vector": "", "field": "vector", "on": 1}, MILVUS, "milvus"
         )
 
 
-def test_qadapts_own_requests_are_read_before_they_are_run() -> None:
+def test_requests_of_qadapt_are_parsed_before_they_are_run() -> None:
     with pytest.raises(SpecError):
         operations.read(
             {"op": "qadapt.build_codes", "vector": "", "quantization": "binaery"}, OURS, "qadapt"
         )
 
 
-def test_a_copy_is_taken_back_by_the_alias_and_a_patch_by_what_was_there() -> None:
+def test_reverse_requests_of_a_copy_and_a_patch() -> None:
     copied = operations.read(dict(REQUESTS[4][1]), QDRANT, "qdrant").reverse(None)
     assert copied is not None
     assert copied.to_request() == {"op": "qdrant.switch", "alias": "articles", "to": "articles_v1"}

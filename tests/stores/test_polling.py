@@ -1,4 +1,4 @@
-"""Waiting for an engine, and snapshots with an age: by a clock of the test's own."""
+"""Waiting for an engine, and snapshots with an age: with a simulated clock."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def late(found: int) -> StoreTimeoutError:
     return StoreTimeoutError(f"still {found}")
 
 
-def test_it_ends_with_the_look_that_is_the_end(clock: Clock) -> None:
+def test_polling_ends_with_the_final_state(clock: Clock) -> None:
     looks, reported = iter([1, 2, 3]), []
     found = poll(
         lambda: next(looks),
@@ -63,7 +63,7 @@ def test_pauses_grow_to_a_limit_and_never_pass_the_deadline(clock: Clock) -> Non
     assert clock.now == pytest.approx(120.0)
 
 
-def test_it_looks_once_more_when_the_time_is_over(clock: Clock) -> None:
+def test_polling_reads_once_more_after_the_deadline(clock: Clock) -> None:
     looks = iter([False, True])
     assert poll(
         lambda: next(looks), bool, lambda _: Progress("x"), late, Wait(print, Deadline(0.1, clock))
@@ -71,7 +71,7 @@ def test_it_looks_once_more_when_the_time_is_over(clock: Clock) -> None:
     assert clock.pauses == [pytest.approx(0.1)]
 
 
-def test_a_streak_begins_again_after_another_look() -> None:
+def test_a_streak_restarts_after_another_state() -> None:
     streak = Streak(2)
     assert [streak(each) for each in (True, False, True, True, True)] == [
         *(False, False, False),
@@ -79,7 +79,7 @@ def test_a_streak_begins_again_after_another_look() -> None:
     ]
 
 
-def test_a_deadline_never_has_less_than_nothing_left(clock: Clock) -> None:
+def test_the_remaining_time_is_never_negative(clock: Clock) -> None:
     deadline = Deadline(2, clock)
     clock.now += 1.5
     assert (deadline.left, deadline.passed, deadline.at_least(1)) == (0.5, False, 1)
@@ -87,7 +87,7 @@ def test_a_deadline_never_has_less_than_nothing_left(clock: Clock) -> None:
     assert (deadline.left, deadline.passed) == (0, True)
 
 
-def test_a_snapshot_is_given_while_it_is_young_enough(clock: Clock) -> None:
+def test_a_snapshot_is_reused_up_to_its_maximum_age(clock: Clock) -> None:
     cache: SnapshotCache[str] = SnapshotCache(clock)
     assert cache.get("a") is None
     assert cache.put("a", "first") == "first"

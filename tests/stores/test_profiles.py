@@ -1,4 +1,4 @@
-"""A profile says of its store what the store does, and is refused when it cannot."""
+"""A profile matches its store, and invalid profiles are refused."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ OLDER = replace(BARE, interface=INTERFACE - 1)
 
 
 def overrides(store: type[Store], name: str, base: type = Store) -> bool:
-    """Whether a class has a method of its own."""
+    """Whether a class overrides a method."""
     return getattr(store, name) is not getattr(base, name)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_traits_agree_with_what_the_class_does(name: str) -> None:
+def test_traits_match_the_methods_of_the_class(name: str) -> None:
     profile, store = registry.profile(name), registry.load(name)
     assert store.profile is profile
     traits = profile.traits
@@ -143,14 +143,14 @@ def test_a_profile_whose_class_is_no_store_is_refused_when_it_is_opened(plugin: 
         registry.open_store("bare:./data")
 
 
-def test_features_that_are_left_out_are_not_the_stores() -> None:
+def test_omitted_features_are_unsupported() -> None:
     features = BARE.declared_capabilities().features
     assert features["native-quantization"].support is Support.CLIENT
     assert features["native-binary"].support is Support.CLIENT
     assert features["native-rotational"].support is Support.UNSUPPORTED
 
 
-def test_the_address_of_a_store_that_is_not_installed_is_read() -> None:
+def test_an_address_of_a_missing_store_is_parsed() -> None:
     address = Address.parse("absent+http://Host:1/prefix?x=1")
     assert address.identity == "absent+http://host:1/prefix?x=1"
     assert address.secret({"QADAPT_API_KEY": ""}) is None

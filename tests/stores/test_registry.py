@@ -1,4 +1,4 @@
-"""Stores come from entry points; a broken one must not take the others with it."""
+"""Stores come from entry points; a broken one must not affect the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FOREIGN = EntryPoint("foreign", "json:dumps", plugins.GROUP)
 
 @pytest.fixture
 def with_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two plug-ins that are no stores, beside the real ones."""
+    """Two invalid plug-ins in addition to the real ones."""
     real = importlib.metadata.entry_points
 
     def found(**wanted: str) -> object:
@@ -27,13 +27,13 @@ def with_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "entry_points", found)
 
 
-def test_unknown_store_names_the_nearest() -> None:
+def test_an_unknown_store_suggests_the_nearest_name() -> None:
     with pytest.raises(SpecError, match="did you mean 'edge'"):
         registry.load("egde")
 
 
 @pytest.mark.usefixtures("with_plugins")
-def test_a_broken_plugin_says_which_package() -> None:
+def test_a_broken_plugin_is_reported_with_its_package() -> None:
     with pytest.raises(QadaptError, match="no_such_package") as caught:
         registry.load("torn")
     assert "no_such_package.store:Store" in (caught.value.hint or "")
@@ -42,13 +42,13 @@ def test_a_broken_plugin_says_which_package() -> None:
 
 
 @pytest.mark.usefixtures("with_plugins")
-def test_a_broken_plugin_leaves_the_others_alone() -> None:
+def test_a_broken_plugin_does_not_affect_others() -> None:
     stores, broken = registry.load_all()
     assert "edge" in stores
     assert set(broken) == {"torn", "foreign"}
 
 
 @pytest.mark.usefixtures("with_plugins")
-def test_wrapping_names_what_could_not_be_loaded() -> None:
+def test_wrapping_reports_plugins_that_could_not_be_loaded() -> None:
     with pytest.raises(QadaptError, match="no_such_package"):
         registry.wrap_client(object())

@@ -1,4 +1,4 @@
-"""A search that compares every row keeps no more than the best of them."""
+"""A search that compares every row keeps only the best rows in memory."""
 
 from __future__ import annotations
 

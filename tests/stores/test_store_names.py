@@ -12,7 +12,7 @@ import pytest
 from qadapt.stores import registry
 
 PACKAGE = Path(registry.__file__).resolve().parents[1]
-# Examples of addresses are meant to name stores: the demo, the integrations, help texts.
+# Examples of addresses may name stores: the demo, the integrations, help texts.
 EXEMPT = ("stores", "demo", "integrations")
 HELP = ("help", "epilog", "examples")
 WORD = re.compile(rf"(?:{'|'.join(sorted(registry.names()))})(?-i:(?![a-z]))", re.IGNORECASE)
@@ -60,7 +60,7 @@ def _docstrings(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def _helps(tree: ast.Module) -> Iterator[ast.AST]:
-    """What is shown as help of a command or an option."""
+    """Help texts of commands and options."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue

@@ -1,4 +1,4 @@
-"""What several stores do alike."""
+"""Common behavior of several stores."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def refusal(key: Id) -> InputError:
     return InputError(f"not {key!r}")
 
 
-def test_uuids_are_told_in_one_spelling_and_none_twice() -> None:
+def test_uuids_are_canonical_and_unique() -> None:
     spelt = "{" + ONE.upper() + "}"
     assert uuids.checked([spelt], of_uuids, refusal) == [ONE]
     with pytest.raises(InputError, match="same UUID"):
@@ -58,11 +58,11 @@ def test_the_next_version_is_the_first_free_number(name: str, taken: set[str], f
     ("text", "dim", "segments"),
     [("product:segments=48", 384, 48), ("product:ratio=16", 384, 96), ("product", 64, 16)],
 )
-def test_product_codes_cut_the_dimensions_evenly(text: str, dim: int, segments: int) -> None:
+def test_product_codes_split_the_dimensions_evenly(text: str, dim: int, segments: int) -> None:
     assert product_segments.segments(qa.Quantization.parse(text), Vector(dim)) == segments
 
 
-def test_segments_that_do_not_divide_name_the_nearest_that_do() -> None:
+def test_invalid_segment_counts_suggest_the_nearest_valid_ones() -> None:
     found = product_segments.segments(qa.product(segments=50), Vector(384))
     assert isinstance(found, Match)
     assert "384 dimensions cannot be cut into 50" in found.differences[0]
@@ -70,7 +70,7 @@ def test_segments_that_do_not_divide_name_the_nearest_that_do() -> None:
 
 
 class Calls:
-    """A call that fails some times, and what was slept."""
+    """A call that fails several times, and the recorded pauses."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
@@ -84,7 +84,7 @@ class Calls:
         return self.made
 
 
-def test_what_may_pass_is_tried_again_a_bounded_number_of_times() -> None:
+def test_transient_errors_are_retried_with_a_limit() -> None:
     once = Calls(TransientError("gone"))
     assert retry.with_retries(once, retry.is_transient, sleep=once.slept.append) == 2
     assert len(once.slept) == 1
@@ -95,7 +95,7 @@ def test_what_may_pass_is_tried_again_a_bounded_number_of_times() -> None:
 
 
 @pytest.mark.parametrize("error", [StoreTimeoutError("late"), InputError("wrong")])
-def test_what_will_not_pass_is_made_once(error: Exception) -> None:
+def test_permanent_errors_are_not_repeated(error: Exception) -> None:
     calls = Calls(error)
     with pytest.raises(type(error)):
         retry.with_retries(calls, retry.is_transient, sleep=calls.slept.append)
@@ -133,7 +133,7 @@ def test_options_of_an_address() -> None:
         checks.number(address, "rest", 6333)
 
 
-def test_a_vector_is_there_or_left_alone_or_not_there() -> None:
+def test_vectors_are_known_unsupported_or_missing() -> None:
     known, others = {"title": 1}, {"city": "has the metric manhattan"}
     assert checks.vector("title", known, others) == 1
     with pytest.raises(UnsupportedError, match="'city' has the metric manhattan"):

@@ -1,4 +1,4 @@
-"""The example of a third-party store works as it is installed: nothing else of qadapt knows it."""
+"""The example of a third-party store works after installation, without changes to qadapt."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("file", ["test_conformance.py", "test_commands.py"])
-def test_its_tests_pass_where_it_is_installed(file: str, site: Path) -> None:
+def test_the_tests_of_the_plugin_pass(file: str, site: Path) -> None:
     paths = [str(REPO), str(site), os.environ.get("PYTHONPATH", "")]
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     tests = EXAMPLE / "tests" / file
@@ -56,12 +56,12 @@ def test_its_tests_pass_where_it_is_installed(file: str, site: Path) -> None:
     assert "passed" in ran.stdout
 
 
-def test_it_stays_small() -> None:
+def test_the_plugin_is_small() -> None:
     files = (EXAMPLE / "qadapt_fifth").glob("*.py")
     assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) <= LINES
 
 
-def test_no_file_of_qadapt_names_it() -> None:
+def test_no_module_names_the_plugin() -> None:
     folders = ("qadapt", "docs")
     named = [
         file

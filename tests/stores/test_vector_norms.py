@@ -1,4 +1,4 @@
-"""A direction is kept, or the row is refused before anything is written, on every way in."""
+"""Every write keeps the direction of a row, or refuses it before anything is written."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_rows_of_any_size_are_found_under_cosine(database: Any) -> None:
 
 
 def test_queries_of_any_length_have_the_same_scores(database: Any) -> None:
-    """An engine that leaves a short query as it is gives scores as short; huge ones are refused or
-    searched for by their direction."""
+    """An engine that does not normalize short queries returns small scores; huge queries are
+    refused or normalized."""
     collection = database.create("a", dim=6)
     collection.write(qa.Batch(range(len(SIZES)), {"": DIRECTIONS}))
     for size in (1e-4, 1e-8, 1e10):
@@ -79,7 +79,7 @@ def test_rows_without_a_direction_are_refused(
     assert collection.count() == 0
 
 
-def test_zero_is_a_vector_under_other_metrics(database: Any) -> None:
+def test_zero_vectors_are_valid_under_other_metrics(database: Any) -> None:
     for metric in ("dot", "euclidean"):
         collection = database.create(f"a_{metric}", dim=6, metric=metric)
         collection.write(qa.Batch([1, 2], {"": [[0.0] * 6, [1e-30] * 6]}))
@@ -107,7 +107,7 @@ def test_a_migration_keeps_directions(database: Any, tmp_path: Path) -> None:
 
 
 def by_hand(source: Any, rows: dict[int, Any]) -> None:
-    """Write rows to Milvus Lite by its own client, which looks at nothing."""
+    """Write rows to Milvus Lite with its client, which does not validate them."""
     layout = source._store.reader.layout("a")
     field = layout.vectors[""].field
     keys = layout.keys.checked(list(rows))
@@ -129,7 +129,7 @@ def test_a_file_with_a_bad_row_leaves_nothing(database: Any, tmp_path: Path) -> 
     assert database.collections() == []
 
 
-def test_what_float16_cannot_hold_is_refused(tmp_path: Path) -> None:
+def test_values_beyond_float16_are_refused(tmp_path: Path) -> None:
     with qa.open(f"edge:{tmp_path}/edge") as database:
         for metric in ("dot", "euclidean"):
             made = {"": qa.Vector(2, metric, "float16")}
@@ -144,7 +144,7 @@ def test_what_float16_cannot_hold_is_refused(tmp_path: Path) -> None:
         assert collection.fetch([1, 2]).vectors[""].tolist() == [[1, 0], [0, 1]]
 
 
-def test_a_migration_names_what_the_targets_datatype_cannot_hold(tmp_path: Path) -> None:
+def test_a_migration_names_values_beyond_the_target_datatype(tmp_path: Path) -> None:
     with qa.open(f"edge:{tmp_path}/edge") as database:
         rows = np.eye(3, 4)
         rows[1] *= 1e6

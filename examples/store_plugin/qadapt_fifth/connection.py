@@ -1,4 +1,4 @@
-"""SQL on a collection: SQLite files in a folder, or a server that has them, by HTTP."""
+"""SQL on a collection: SQLite files in a folder, or a server by HTTP."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Files:
 
 
 class Http:
-    """The same by a server: ``POST /COLLECTION`` with ``{"sql", "many"}``."""
+    """The same on a server: ``POST /COLLECTION`` with ``{"sql", "many"}``."""
 
     def __init__(self, address: Address) -> None:
         self._url, self._key = address.url, address.secret()
@@ -67,7 +67,7 @@ class Http:
         data = json.dumps(body, default=lambda blob: {"b64": b64encode(blob).decode()}).encode()
         url = f"{self._url}/{quote(collection)}"
         request = Request(url, data, method=verb)
-        if self._key:  # not sent on to where the server may redirect
+        if self._key:  # not sent to redirect targets
             request.add_unredirected_header("Authorization", f"Bearer {self._key}")
         with translated(ERRORS, f"use {self._url}"), urlopen(request, timeout=60) as answer:
             return json.load(answer, object_hook=lambda found: b64decode(found["b64"]))

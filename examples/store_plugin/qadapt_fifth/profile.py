@@ -1,4 +1,4 @@
-"""What qadapt knows of the store before it is opened."""
+"""Profile of the store, which qadapt reads without opening it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ STEPS = 127
 PORTS = {"http": 5555, "https": 443}
 
 RULES = (
-    Rule("native-quantization", Support.NATIVE, "int8 codes in a column beside the vector"),
+    Rule("native-quantization", Support.NATIVE, "int8 codes in an additional column"),
     Rule("native-oversampling", Support.NATIVE, "every row is compared"),
     Rule("native-undo", Support.NATIVE, "the codes are deleted"),
-    Rule("named-vectors", Support.NATIVE, "a column each"),
+    Rule("named-vectors", Support.NATIVE, "one column per vector"),
     Rule("native-scalar", Support.NATIVE, "one scale for all dimensions"),
     Rule("native-scalar:8", Support.NATIVE, "one scale for all dimensions"),
 )
@@ -31,7 +31,7 @@ def encode(rows: np.ndarray, step: float) -> np.ndarray:
 
 
 def mapping(quantization: Quantization, vector: Vector) -> MappedQuantization:
-    """A quantization as the store has it: none, or int8 codes."""
+    """Map a quantization to the store's: none, or int8 codes."""
     wanted = quantization.codes_only
     if wanted not in (NONE, INT8, Quantization(Kind.SCALAR)):
         return MappedQuantization(

@@ -145,5 +145,5 @@ class FifthStore(RowStore):
 
 
 def _comparable(vector: Mapping[str, Any], rows: np.ndarray) -> np.ndarray:
-    """Rows as codes are made of them: of length 1 under cosine."""
+    """Rows to encode: normalized under cosine."""
     return unit(rows) if vector["metric"] == "cosine" else rows

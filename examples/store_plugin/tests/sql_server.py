@@ -1,4 +1,4 @@
-"""A server of the store: what ``connection.Http`` asks, done by ``connection.Files``."""
+"""A server of the store: requests of ``connection.Http``, executed by ``connection.Files``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEY = "only-for-tests"
 
 @contextmanager
 def serving(folder: Path) -> Iterator[int]:
-    """The port of a server on this machine, which wants ``KEY``."""
+    """The port of a local server that requires ``KEY``."""
     files = Files(folder)
 
     class Handler(BaseHTTPRequestHandler):
@@ -51,7 +51,7 @@ def serving(folder: Path) -> Iterator[int]:
             return None
 
         def log_message(self, *_: Any) -> None:
-            """Not to the terminal of the tests."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

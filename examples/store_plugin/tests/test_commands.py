@@ -1,4 +1,4 @@
-"""Every command of qadapt knows the store, without a line about it outside of this package."""
+"""Every command of qadapt supports the store, without code outside of this package."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_simulate_and_advise(address: str) -> None:
     there = qa.simulate(SAMPLE.rows, ["scalar"], store="fifth")
     assert there.results[0].state == "predicted"
     advice = qadapt("advise", address, "articles", "--recall", "0.9")
-    # Everything is on disk, so codes save no RAM and the vectors alone are cheapest.
+    # Everything is on disk, so codes save no RAM and plain vectors are cheapest.
     assert advice["best"]["quantization"]["kind"] == "none"
     assert advice["confirmed"]
     assert "scalar:rescore=off" in [each["setting"] for each in advice["results"]]

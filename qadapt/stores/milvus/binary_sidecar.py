@@ -84,7 +84,7 @@ def put(
 
     Raises:
         StoreTimeoutError: not finished by the deadline.
-        StoreError: another client wrote to the collection meanwhile.
+        StoreError: another client wrote to the collection at the same time.
     """
     layout = schema.describe(connection, name)
     field = layout.field(wanted.vector)

@@ -141,7 +141,7 @@ def _bits_steps(snapshot: Snapshot, vector: str) -> list[Step]:
             snapshot.status(vector).reason
             if there
             else "this server has no 1-bit codes of float vectors; searches continue during the "
-            "change, but rows that other clients write meanwhile get no sign bits",
+            "change, but rows that other clients write during the change have no sign bits",
             made.to_request(),
             made.reverse(snapshot).to_request(),
             Estimate(

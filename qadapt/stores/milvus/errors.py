@@ -24,7 +24,7 @@ NOT_FOUND, NOT_LOADED, NO_INDEX, RATE_LIMIT = 100, 101, 700, 8
 NO_ALIAS = 1600
 LOAD = (
     "load it with client.load_collection(name); after a restart the server loads it within about a "
-    "minute: then try again"
+    "minute: then retry"
 )
 
 

@@ -169,7 +169,7 @@ def _range(name: str, bounds: Mapping[str, Any]) -> str:
 def _equal(
     name: str, kind: str, held: str | None, values: Sequence[Any], *, lite: bool = False
 ) -> str:
-    """An expression that compares each value on its own, because a Milvus list has one type.
+    """An expression that compares each value separately, because a Milvus list has one type.
 
     Args:
         held: the field's name in ``json_contains`` or ``array_contains``; None if list elements

@@ -66,7 +66,7 @@ def change_counter(path: Path | None, layout: Layout) -> ChangeCounter | None:
     if path is None:
         return None
     folder = path / "collections" / layout.real
-    # The logs first: if they are flushed meanwhile, the manifest has their numbers.
+    # The logs first: if they are flushed in between, the manifest has their numbers.
     logged = _last_logged(folder / "wal")
     if logged is None:
         return None
@@ -105,7 +105,7 @@ def _rows(file: Path) -> int | None:
     try:
         return int(read_metadata(file).num_rows)
     except (OSError, ArrowInvalid) as error:
-        # A compaction can delete data files meanwhile.
+        # A compaction can delete data files in between.
         logger.debug("cannot count the rows of %s: %s", file, error)
         return None
 
@@ -142,11 +142,12 @@ def in_memory(logs: Path, key: str) -> int | None:
 
 
 def _batches(pa: Any, log: Path) -> Iterator[Any]:
-    """Record batches of a log that may be written meanwhile, so the last one may be incomplete."""
+    """Record batches of a log that may be written at the same time, so the last one may be
+    incomplete."""
     try:
         with pa.memory_map(str(log)) as source:
             yield from pa.ipc.open_stream(source)
     except (OSError, pa.ArrowInvalid) as error:
-        # The log was flushed meanwhile, is empty, is being written, or its last batch was cut off
+        # The log was flushed in between, is empty, is being written, or its last batch was cut off
         # by a full disk. pyarrow reports the latter as an OSError.
         logger.debug("cannot read more of the log %s: %s", log, error)

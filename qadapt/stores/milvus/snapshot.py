@@ -53,7 +53,7 @@ class Snapshot:
     embedded: bool = False
 
     def status(self, vector: str) -> Status:
-        """The status of what searches use: the sign bits if there are any, otherwise the index."""
+        """Status of the searched codes: the sign bits if there are any, otherwise the index."""
         return self.bits.get(vector) or status_of(self.vectors[vector])
 
     def quantization(self, vector: str) -> Quantization:

@@ -1,7 +1,7 @@
 """How a vector is stored in fields, and its conversion to Milvus values and back, without I/O.
 
     float    one vector field of its datatype
-    beside   the vector field, and its sign bits in a BINARY_VECTOR (servers from 2.4)
+    beside   two fields: the vector field, and its sign bits in a BINARY_VECTOR (from 2.4)
     array    an ARRAY, which cannot be indexed, and the sign bits in a BINARY_VECTOR (2.3, which
              supports one vector per collection)
 

@@ -61,7 +61,7 @@ class Scalar(Symmetric):
 class Binary(Model):
     """1, 1.5 or 2 bits per dimension, compared with queries of 1, 4 or 8 bits.
 
-    Codes are compared by counting the bits that differ, whatever the metric: with the query's
+    Codes are compared by counting the bits that differ, for all metrics: with the query's
     step ``c`` of ``s`` that is a sum over the row's bits of ``2 c - s``.
     """
 

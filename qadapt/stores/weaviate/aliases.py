@@ -49,7 +49,7 @@ def switch(connection: Connection, alias: str, collection: str) -> None:
     if older(connection.version, SINCE):
         raise UnsupportedError(
             f"aliases need Weaviate {SINCE}; this is {connection.version}",
-            hint="make the collection's name a setting of your application",
+            hint="make the collection name configurable in your application",
         )
     check_name(alias)
     doing = f"point the alias {alias!r} to {collection!r}"

@@ -187,8 +187,8 @@ def step(
     return Step(
         Symbol.RECREATE,
         f"copy to {made.target!r} with {action}, then switch the alias {layout.name!r}",
-        f"{why}; about {seconds:,} s (on 2 busy cores); {layout.real!r} is kept for the way "
-        "back; rows written during the copy, or before an undo, are in one collection only",
+        f"{why}; about {seconds:,} s (on 2 busy cores); {layout.real!r} is kept for an "
+        "undo; rows written during the copy, or before an undo, are in one collection only",
         made.to_request(),
         made.reverse(snapshot).to_request(),
         Estimate(

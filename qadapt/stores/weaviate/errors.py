@@ -187,8 +187,8 @@ def _by_grpc(error: Any, doing: str) -> QadaptError:
     code = getattr(error.code(), "name", str(error.code()))
     details = _shorten(str(error.details() or ""))
     if code in ("DEADLINE_EXCEEDED", "CANCELLED"):
-        # qadapt does not wait for requests that it cancelled. A server whose deadline passes before
-        # ours resets the stream (RST_STREAM with the code 8), which gRPC reports as CANCELLED.
+        # qadapt does not wait for requests that it cancelled. A server whose deadline passes first
+        # resets the stream (RST_STREAM with the code 8), which gRPC reports as CANCELLED.
         return _timed_out(doing)
     if code == "UNAVAILABLE":
         return _no_grpc(doing, details or code)

@@ -245,7 +245,9 @@ def _moment(text: str) -> str:
     """Convert an ISO date to RFC 3339, the format of the server."""
     found = filters.moment(text)
     if found is None:
-        raise SpecError(f"{text!r} is no ISO date", hint="use the format '2024-05-01T12:00:00Z'")
+        raise SpecError(
+            f"{text!r} is not an ISO date", hint="use the format '2024-05-01T12:00:00Z'"
+        )
     return found.isoformat()
 
 

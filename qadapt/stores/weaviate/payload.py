@@ -106,7 +106,7 @@ def _scalar(value: Any) -> str | None:
 
 
 def elements(value: Any, kind: str) -> list[Any]:
-    """The value as it is compared as ``kind``: -0.0 is 0.0, numbers are floats."""
+    """The value that is compared as ``kind``: -0.0 is 0.0, numbers are floats."""
     values = value if isinstance(value, (list, tuple)) else [value]
     found = [each for each in values if _scalar(each) == kind]
     return [float(each) + 0.0 for each in found] if kind == NUMBER else found
@@ -188,7 +188,7 @@ def encode(layout: Layout, payload: Mapping[str, Any]) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A value as it is returned: a float without fraction was an integer."""
+    """The returned value: a float without fraction was an integer."""
     if isinstance(value, list):
         return [_plain(each) for each in value]
     if isinstance(value, float) and value.is_integer() and abs(value) < _INT:

@@ -37,7 +37,7 @@ MANY = 32
 
 
 def ready(layout: Layout, batch: Batch) -> tuple[Batch, list[str]]:
-    """Check rows, and return them as they are sent, with the ids in the server's form.
+    """Check rows, and return them in the format of the request, with the ids in the server's form.
 
     Raises:
         DimensionError, NonFiniteError, ZeroVectorError, SpecError, InputError

@@ -4,7 +4,7 @@ A query has no parameters for rescoring, oversampling, ef or exact search
 (docs/engines/weaviate.md#rescoring), only a limit. To rescore ``f * k`` candidates,
 ``ceil(f * k)`` results are requested, which the server rescores with the original vectors, and
 ``k`` are kept. The server's profile of the first query shows whether it rescored; without a
-profile (before 1.36.9) the configuration is assumed to apply, and the notes say so.
+profile (before 1.36.9) the configuration is assumed to apply, with a note.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def check(
         raise DimensionError(field.dim, queries.shape[1], what="queries")
     if search.rescore is not None and search.rescore.source == "codes":
         raise UnsupportedError(
-            "Weaviate holds no finer codes to rescore by", hint="rescore with the original vectors"
+            "Weaviate stores no finer codes for rescoring", hint="rescore with the original vectors"
         )
     if field.index == "hfresh" and older(version, HFRESH_ANY_LIMIT):
         _check_hfresh(search, field)

@@ -24,5 +24,5 @@ def store(tmp_path: Path) -> Iterator[EdgeStore]:
 
 @pytest.fixture(scope="session")
 def texts(embeddings: Embeddings) -> Texts:
-    """2,000 real embeddings and all queries, with the queries' exact neighbours."""
+    """2,000 real embeddings and all queries, with the queries' exact neighbors."""
     return Texts.of(embeddings.docs[:2000], embeddings.queries)

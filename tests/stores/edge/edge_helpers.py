@@ -32,7 +32,7 @@ def unit(x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Texts:
-    """Real embeddings and their exact neighbours.
+    """Real embeddings and their exact neighbors.
 
     Attributes:
         docs, queries: float32, rows of length 1.
@@ -99,7 +99,7 @@ def status(store: EdgeStore, vector: str = "") -> Status:
 
 
 def state(store: EdgeStore, vector: str = "") -> State:
-    """Its state alone."""
+    """Its state only."""
     return status(store, vector).state
 
 

@@ -57,7 +57,7 @@ sys.stdin.readline()
 
 
 def building(store: EdgeStore) -> bool:
-    """Whether the engine is at work on a new segment of ``c`` right now."""
+    """Whether the engine is building a new segment of ``c``."""
     return any((store.address.path / "c" / "temp_segments").glob("*"))
 
 
@@ -76,7 +76,7 @@ def slow(store: EdgeStore, texts: Texts) -> tuple[Batch, list[Step]]:
 
 
 def rebuilding(store: EdgeStore, step: Step) -> subprocess.Popen[str]:
-    """A process of its own in the midst of a rebuild; the store is closed."""
+    """A subprocess during a rebuild; the store is closed."""
     store.close()
     parent = start(RUN, str(store.address.path), json.dumps(dict(step.request)))
     assert parent.stdout is not None
@@ -86,12 +86,12 @@ def rebuilding(store: EdgeStore, step: Step) -> subprocess.Popen[str]:
 
 
 def finish(store: EdgeStore, batch: Batch, steps: list[Step]) -> None:
-    """The next run does what the interrupted one did not, and no rows were lost."""
+    """The next run completes the interrupted one, and no rows were lost."""
     assert state(store) is State.BUILDING
     same_rows(store, batch)
     carry_out(store, plan(store, SLOW))
     assert state(store) is State.ACTIVE
-    assert not building(store), "what the killed rebuild left behind is still there"
+    assert not building(store), "leftovers of the killed rebuild still exist"
     same_rows(store, batch)
     carry_out(store, steps)
     assert state(store) is State.ACTIVE
@@ -114,11 +114,11 @@ def test_killed_rebuild_is_finished_by_the_next_run(store: EdgeStore, texts: Tex
 def test_killed_parent_ends_its_rebuild(store: EdgeStore, texts: Texts) -> None:
     batch, steps = slow(store, texts.first(400))
     parent = rebuilding(store, steps[0])
-    # Stopped, the rebuild cannot come to an end by itself: the kernel must end it.
+    # The stopped rebuild cannot finish: the kernel must end it.
     os.kill(worker_of(parent.pid), signal.SIGSTOP)
     parent.kill()
     parent.communicate()
-    # Waits for the folder to be let go of.
+    # Waits until the folder is released.
     store.run("c", {"op": "edge.optimize"}, silent, 60)
     assert state(store) is State.ACTIVE
     assert not building(store)
@@ -130,7 +130,7 @@ def test_ctrl_c_interrupts_a_rebuild(store: EdgeStore, texts: Texts) -> None:
     batch, steps = slow(store, texts.first(400))
     parent = rebuilding(store, steps[0])
     parent.send_signal(signal.SIGINT)
-    # The process itself goes on: the collection is open again in it.
+    # The process continues with the collection open.
     assert "interrupted 400" in parent.communicate()[0]
     finish(store, batch, steps)
 

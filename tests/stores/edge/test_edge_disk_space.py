@@ -111,7 +111,7 @@ def test_number_of_open_shards_is_limited(tmp_path: Path, monkeypatch: pytest.Mo
                 shards: Any = database._store
                 most.append(sum(map(is_open, shards._shards.values())))
         assert max(most) == 3
-        # One that was closed meanwhile is opened again, in the middle of a read too.
+        # A closed shard is opened again, also during a read.
         pages = database["docs0"].read(page=4)
         seen = len(next(pages))
         for name in names[1:]:

@@ -41,7 +41,7 @@ def filled(store: EdgeStore) -> EdgeStore:
 
 
 def through(store: EdgeStore, filter: Any) -> list[Any]:
-    """Rows that a read lets through; count and search must agree."""
+    """Rows that a read returns; count and search must be consistent."""
     read = [key for page in store.read("c", ReadRequest(filter=filter)) for key in page.ids]
     assert store.count("c", filter) == len(read)
     hits = store.search("c", np.ones((1, 12), np.float32), SearchRequest(k=12, filter=filter))

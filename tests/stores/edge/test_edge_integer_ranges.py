@@ -1,4 +1,4 @@
-"""Numbers beyond 2^53, which share a float with their neighbours, are compared exactly."""
+"""Numbers beyond 2^53, which share a float with their neighbors, are compared exactly."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def filters(seed: int, count: int) -> list[dict[str, Any]]:
 
 
 def differing(collection: Any, values: list[Any], seed: int, count: int) -> list[Any]:
-    """The filters that let other rows through than the common form says; refused ones are none."""
+    """Filters that select other rows than the common syntax; refused ones are excluded."""
     wrong = []
     asked = 0
     for filter in filters(seed, count):
@@ -73,13 +73,13 @@ def differing(collection: Any, values: list[Any], seed: int, count: int) -> list
     ("index", "values"),
     [
         (None, WHOLE + FLOATS + LISTS),
-        # It takes a bound beyond 64 bits for the greatest whole number.
+        # It treats a bound beyond 64 bits as the greatest integer.
         ("integer", [each for each in WHOLE if abs(each) < 2**63 - 1]),
         ("float", WHOLE + FLOATS),
     ],
 )
 def test_the_engine_compares_exactly(tmp_path: Path, index: str | None, values: list[Any]) -> None:
-    """By payload it compares floats, by an integer index whole numbers with a rounded bound."""
+    """By payload it compares floats, by an integer index, integers with a rounded bound."""
     with qa.open(f"edge:{tmp_path}") as database:
         collection = database.create("a", dim=2, metric="dot")
         ones = np.ones((len(values), 2))
@@ -111,7 +111,7 @@ def test_a_search_and_a_count_agree(tmp_path: Path) -> None:
 
 
 def test_inexpressible_bounds_are_rejected(tmp_path: Path) -> None:
-    """Whole numbers from 2^63 on are in payloads, and `match` does not have them."""
+    """Payloads contain integers from 2^63 on, which `match` does not support."""
     with qa.open(f"edge:{tmp_path}") as database:
         collection = database.create("a", dim=2, metric="dot")
         for filter in ({"t": {"gt": 2**63 - 1}}, {"t": 2**63}, {"t": {"lt": 1e19}}):

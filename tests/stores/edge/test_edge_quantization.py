@@ -28,8 +28,8 @@ from qadapt.stores.qdrant import mapping
 from qadapt.stores.qdrant.edge.profile import RULES
 from qadapt.stores.qdrant.edge.store import EdgeStore
 
-# Each with the most that a search by codes alone may find, and the least with rescoring: a share,
-# or what the codes of this function find in numpy.
+# Maximum recall of codes only, and minimum recall with rescoring: a share, or the recall of this
+# numpy function.
 KINDS = {
     "scalar:bits=7": (0.999, 0.999),
     "product:ratio=4": (0.999, 0.999),
@@ -55,7 +55,7 @@ def test_quantization_is_built_verified_and_undone(
     store: EdgeStore, texts: Texts, asked: str
 ) -> None:
     most, least = KINDS[asked]
-    texts = texts.first(600 if asked.startswith("product") else 1000)  # k-means takes its time
+    texts = texts.first(600 if asked.startswith("product") else 1000)  # k-means is slow
     count = len(texts.docs)
     fill(store, texts.batch)
     assert texts.recall(store) == 1
@@ -69,7 +69,7 @@ def test_quantization_is_built_verified_and_undone(
     assert info.status.state is State.ACTIVE
     assert mapping.satisfies(info.quantization, store.map(quantization, info.vector).target)
     assert evidence(store, "rows in codes, including deleted rows") >= count
-    # Beside its codes a growing segment shows whole blocks.
+    # In addition to its codes, a growing segment contains whole blocks.
     expected = steps[0].estimate.codes_disk
     assert info.code_bytes is not None
     assert expected <= info.code_bytes <= expected + 4096
@@ -153,7 +153,7 @@ def test_unsupported_kinds_are_rejected(store: EdgeStore, texts: Texts) -> None:
 
 
 def test_codes_are_built_from_stored_datatypes(store: EdgeStore, texts: Texts) -> None:
-    """The originals are what the datatype keeps of them; codes are built from those."""
+    """Original vectors are rounded to the datatype; codes are built from these."""
     kept = {"float16": 1e-3, "turbo16": 1e-3, "turbo8": 0.02, "turbo4": 0.2}
     vectors = {name: Vector(DIM, datatype=name) for name in kept}  # type: ignore[arg-type]
     store.create("c", vectors, {"turbo8": binary()})

@@ -34,7 +34,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.fixture
 def docs(tmp_path: Path) -> Any:
-    """Two vectors, of which every third row has one alone."""
+    """Two vectors, of which every third row has only one."""
     with qa.open(f"edge:{tmp_path}") as database:
         wide, narrow = qa.Vector(DIM, qa.Metric.DOT), qa.Vector(2, qa.Metric.DOT)
         made = database.create("docs", vectors={"wide": wide, "narrow": narrow})

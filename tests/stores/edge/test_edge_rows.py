@@ -213,7 +213,7 @@ def test_unknown_names_are_rejected(store: EdgeStore) -> None:
 
 
 def test_unsupported_vectors_are_reported(store: EdgeStore) -> None:
-    """A shard from elsewhere: they are listed in the configuration and left alone."""
+    """A shard of another program: they are listed in the configuration and not changed."""
     import qdrant_edge as edge
 
     store.create("d", DOT, {})
@@ -235,7 +235,7 @@ def test_unsupported_vectors_are_reported(store: EdgeStore) -> None:
     with pytest.raises(UnsupportedError, match="Manhattan"):
         store.read("c", ReadRequest(vectors=["city"]))
     assert store.uncopied("c") == {"other-metrics": "city"}
-    # Those of many rows and sparse ones are read by name alone.
+    # Multivectors and sparse vectors are read by name only.
     assert set(next(store.read("c", ReadRequest(vectors=["many", "words"]))).extras) == {
         "many",
         "words",

@@ -26,7 +26,7 @@ def test_search_without_codes_is_exact(store: EdgeStore, texts: Texts) -> None:
     how = hits.how
     assert (how.searcher, how.rescorer, how.scores) == ("store", "none", "exact")
     assert how.candidates == 0
-    # Nothing to rescore: asking for it changes nothing.
+    # Without codes, rescoring changes nothing.
     again = store.search("c", texts.queries, SearchRequest(k=10, rescore=Rescore(4))).how
     assert (again.rescorer, again.rescore_from) == ("none", "call")
 

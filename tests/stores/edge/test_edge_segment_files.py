@@ -77,7 +77,7 @@ def test_segments_of_a_live_shard(store: EdgeStore) -> None:
     (indexed,) = [s for s in found["title"] if s.indexed]
     assert indexed.config == indexed.code_config == {"scalar": {"type": "int8"}}
     assert indexed.index["m"] == 16
-    # The evidence is in the codes themselves: without their file nobody says that they are there.
+    # The evidence is in the codes themselves: without their file there is no evidence.
     store.close()
     (codes,) = folder.glob("segments/*/vector_storage-title/quantized.data")
     codes.unlink()

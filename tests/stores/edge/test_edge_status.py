@@ -21,13 +21,13 @@ from qadapt.stores.qdrant.edge.store import EdgeStore
 
 
 def folder_of(store: EdgeStore) -> Path:
-    """The folder of ``c``, which nobody has open afterwards."""
+    """The folder of ``c``, which is closed afterwards."""
     store.close()
     return store.address.path / "c"
 
 
 def edit(store: EdgeStore, change: Any) -> None:
-    """Change the file of ``c`` behind the store's back."""
+    """Change the file of ``c`` without the store."""
     folder = folder_of(store)
     settings = schema.read(folder)
     change(settings)
@@ -37,7 +37,7 @@ def edit(store: EdgeStore, change: Any) -> None:
 def test_quantization_below_the_threshold_is_ignored_until_applied(
     store: EdgeStore, texts: Texts
 ) -> None:
-    """The trap of small collections: configured, but without effect."""
+    """Small collections: configured, but without effect."""
     store.create("c", {"": Vector(DIM)}, {"": scalar()})
     store.write("c", texts.batch)
     store.run("c", {"op": "edge.optimize"}, silent, 60)
@@ -95,7 +95,7 @@ def test_some_rows_without_statistics_are_reported(store: EdgeStore, texts: Text
 
 @pytest.mark.parametrize("text", ["scalar", "product:ratio=4", "binary:bits=2"])
 def test_deleted_and_replaced_rows_have_no_codes(store: EdgeStore, texts: Texts, text: str) -> None:
-    """An indexed segment keeps its codes when its last row is deleted, and no search meets them."""
+    """An indexed segment keeps its codes when its last row is deleted, but no search uses them."""
     fill(store, texts.batch.rows(0, 500))
     carry_out(store, plan(store, text))
     store.run("c", {"op": "edge.optimize"}, silent, 60)
@@ -130,7 +130,8 @@ def test_replaced_rows_count_in_their_new_segment(store: EdgeStore, texts: Texts
 
 
 def test_wide_codes_whose_measured_rows_were_deleted(store: EdgeStore, texts: Texts) -> None:
-    """What is left is compared by 1 bit, though a dead segment has the wider codes."""
+    """The remaining rows are compared by 1 bit, although a segment without live rows has wider
+    codes."""
     store.create("c", {"": Vector(DIM)}, {})
     store.write("c", texts.batch.rows(0, 500))
     carry_out(store, plan(store, "scalar"))
@@ -143,7 +144,7 @@ def test_wide_codes_whose_measured_rows_were_deleted(store: EdgeStore, texts: Te
 
 
 def test_deletions_in_an_indexed_segment_may_be_unknown() -> None:
-    """Without the engine's count: certain of what the segment that grows cannot hold."""
+    """Without the count of the engine: rows that cannot be in the growing segment are certain."""
     indexed = segment(rows=500, live=None)
     growing = segment(
         segment="g", indexed=False, rows=60, live=None, config=None, code_config=None, code_bytes=0
@@ -209,7 +210,7 @@ def test_quantization_without_rows_is_set_and_undone(store: EdgeStore) -> None:
 
 
 def test_manual_configuration_is_building(store: EdgeStore, texts: Texts) -> None:
-    """Neither set nor taken back is anything before the engine has built."""
+    """Settings and their rollback take effect only when the engine builds."""
     fill(store, texts.batch)
     edit(store, lambda s: s["vectors"][""].update(quantization_config={"binary": {}}))
     observation = status(store)
@@ -262,7 +263,7 @@ def test_named_vectors_have_their_own_quantization(store: EdgeStore, texts: Text
 
 
 def test_collection_quantization_is_moved_to_vectors(store: EdgeStore, texts: Texts) -> None:
-    """A shard from elsewhere: taken from one vector, the others keep what they had."""
+    """A shard of another program: removed from one vector, the others are unchanged."""
     batch = Batch(list(range(300)), {"a": texts.docs[:300], "b": texts.docs[300:600]})
     fill(store, batch, {"a": Vector(DIM), "b": Vector(DIM)})
 
@@ -285,7 +286,7 @@ def test_collection_quantization_is_moved_to_vectors(store: EdgeStore, texts: Te
 
 
 def test_fingerprint_covers_only_settings(store: EdgeStore, texts: Texts) -> None:
-    """The engine fills its file in as it loads; that is no change."""
+    """The engine completes its file while loading, which is not a change."""
     fill(store, texts.batch)
     first = store.info("c").fingerprint
     store.close()
@@ -338,7 +339,7 @@ def test_unknown_requests_are_rejected(store: EdgeStore, request_: dict[str, Any
         store.run("c", request_, silent, 60)
 
 
-# -- the judgement alone -------------------------------------------------------------------------
+# -- status function -------------------------------------------------------------------------
 
 TARGET = {"scalar": {"type": "int8"}}
 
@@ -399,6 +400,6 @@ def test_damaged_configuration_is_an_error(store: EdgeStore) -> None:
             schema.read(folder)
         with pytest.raises(IntegrityError):
             store.info("c")
-    # Dropping is what helps.
+    # Dropping it helps.
     store.drop("c")
     assert store.collections() == []

@@ -163,7 +163,7 @@ def test_threads_share_a_store_while_it_rebuilds(store: EdgeStore, texts: Texts)
     for thread in threads:
         thread.join()
     assert errors == []
-    # Whatever else went wrong in a thread is raised by pytest, which turns it into an error.
+    # pytest reports other exceptions in threads as errors.
     assert set(found) == {50}
     assert state(store) is State.ACTIVE
 
@@ -197,7 +197,7 @@ def test_many_rows_are_deleted(store: EdgeStore) -> None:
 
 
 def test_old_version_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """0.5 and before have other names for all of it: an AttributeError."""
+    """0.5 and older have another API: an AttributeError."""
     address = Address.parse(f"edge:{tmp_path}")
     for version, opens in (("0.5.0", False), ("0.6.0", True), ("0.10.0", True), (None, True)):
         monkeypatch.setattr(
@@ -218,7 +218,7 @@ def test_old_version_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     [("0.6.1", {"1", "1.5", "2", "4", "8"}), ("0.7.0", {"8"}), ("0.8.0", {"8"}), ("0.9.0", set())],
 )
 def test_kinds_of_older_versions(version: str, missing: set[str]) -> None:
-    """As the conformance suite found them by running each."""
+    """As found by running the conformance suite on each."""
     can = EdgeStore.profile.declared_capabilities(version)
     for bits in ("1", "1.5", "2", "4", "8"):
         refused = too_old(Quantization.parse(f"rotational:bits={bits}"), version)
@@ -229,7 +229,7 @@ def test_kinds_of_older_versions(version: str, missing: set[str]) -> None:
 def test_older_versions_get_supported_fields(
     store: EdgeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """0.8 drops `memory` of a vector without a word, and keeps `on_disk`."""
+    """0.8 silently drops `memory` of a vector and keeps `on_disk`."""
     wanted = Quantization.parse("scalar:codes=ram,originals=disk")
     newest = store.map(wanted, Vector(8)).native
     assert newest is not None and newest["memory"] == "cold"

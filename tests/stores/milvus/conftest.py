@@ -14,7 +14,7 @@ from qadapt.testing.data import Sample, clustered
 
 @pytest.fixture
 def server(live: Callable[[str], str]) -> Iterator[MilvusStore]:
-    """A live server without the collection of these tests; others may use it too."""
+    """A live, shared server without the collection of these tests."""
     pytest.importorskip("pymilvus")
     opened = MilvusStore.open(Address.parse(live("milvus")))
     ours = {NAME, f"{NAME}_plain", *(f"{NAME}_v{number}" for number in range(1, 5))}

@@ -96,7 +96,7 @@ def test_filters_without_a_milvus_expression_are_refused() -> None:
 
 
 def test_integers_are_compared_with_integers() -> None:
-    """A server compares whole numbers as floats when it is asked with a float: 10^18 + 1 was equal
+    """A server compares integers as floats if the filter contains a float: 10^18 + 1 was equal
     to 1e18 on 2.3.5."""
     fields = Fields({"n": "INT64"}, dynamic=False)
     assert to_expression({"n": {"gt": 1e18}}, fields) == "(n > 1000000000000000000)"

@@ -63,7 +63,7 @@ def test_scalar_quantization_is_verified_by_the_index_file(
 
 
 def test_nested_build_parameters_take_effect(lite: MilvusStore, sample: Sample) -> None:
-    """Facts section 4: pymilvus' flat form is dropped, and nlist is 128 whatever was asked."""
+    """Facts section 4: pymilvus' flat form is dropped, and nlist is always 128."""
     faiss = pytest.importorskip("faiss")
     fill(lite, sample.rows)
     wanted = Quantization.parse('scalar:native={"index_type":"IVF_SQ8","nlist":16}')
@@ -112,7 +112,7 @@ def test_deleted_and_replaced_rows_do_not_count_as_coded(
     assert state(lite) is State.ACTIVE
 
 
-def test_a_row_deleted_from_memory_is_not_counted_there(lite: MilvusStore, sample: Sample) -> None:
+def test_a_row_deleted_from_memory_is_not_counted(lite: MilvusStore, sample: Sample) -> None:
     fill(lite, sample.rows)
     carry_out(lite, plan(lite, "scalar"))
     lite.write(NAME, Batch(range(3000, 3010), {"": sample.rows[:10]}))
@@ -182,7 +182,7 @@ def test_binary_codes_are_refused_with_a_hint_at_client_side_codes(
     assert "client" in str(caught.value.hint)
 
 
-def test_only_one_process_opens_a_file_until_it_is_closed(tmp_path: Path) -> None:
+def test_a_file_is_open_in_one_process_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "one.db"
     address = Address("milvus", None, str(path))
     code = (
@@ -206,7 +206,7 @@ def test_only_one_process_opens_a_file_until_it_is_closed(tmp_path: Path) -> Non
 
 
 def slow(monkeypatch: pytest.MonkeyPatch, seconds: float) -> tuple[list[str], list[str]]:
-    """Lite answers `describe` late; the requests that came in and those that were answered."""
+    """Lite responds to `describe` late; counts received and answered requests."""
     servicer = pytest.importorskip("milvus_lite.adapter.grpc.servicer").MilvusServicer
     describe = servicer.DescribeCollection
     asked: list[str] = []

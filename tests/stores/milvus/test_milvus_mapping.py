@@ -88,7 +88,7 @@ def test_an_unsupported_index_names_the_version_that_supports_it(
     ],
 )
 def test_parameters_that_lite_ignores_are_refused(text: str) -> None:
-    """Facts section 4: sq_type FOO, refine and refine_type are taken without a word."""
+    """Facts section 4: sq_type FOO, refine and refine_type are silently accepted."""
     assert native(text, ServerVersion("3.2.2", LITE)) is None
 
 
@@ -115,7 +115,7 @@ def test_an_ivf_index_stays_ivf_if_possible() -> None:
     assert native("none", ServerVersion("2.6.8"), {**IVF, "index_type": "IVF_SQ8"})["params"] == {
         "nlist": "1024"
     }
-    # IVF_SQ8 has 8 bits alone.
+    # IVF_SQ8 supports 8 bits only.
     assert native("scalar:bits=6", ServerVersion("2.6.8"), IVF)["index_type"] == "HNSW_SQ"
 
 
@@ -128,7 +128,7 @@ def test_refine_without_a_type_is_refused() -> None:
 
 
 def test_booleans_are_lower_case() -> None:
-    """knowhere#966: "True" makes the build fail for ever before 2.5.8."""
+    """knowhere#966: "True" makes the build always fail before 2.5.8."""
     text = 'scalar:native={"refine":true,"refine_type":"FP16"}'
     assert native(text, ServerVersion("2.6.8"))["params"]["refine"] == "true"
     text = 'product:native={"index_type":"SCANN","with_raw_data":true}'
@@ -154,7 +154,7 @@ def test_differences_of_the_nearest_equivalent_are_reported() -> None:
 
 
 def test_autoindex_maps_to_the_default_of_its_version() -> None:
-    """milvus#47386: four bits without a word from 2.6.10."""
+    """milvus#47386: silently four bits from 2.6.10."""
     index = {"index_type": "AUTOINDEX", "params": {}}
     assert mapping.from_native(index, V, ServerVersion("2.6.9")).kind is Kind.NONE
     now = mapping.from_native(index, V, ServerVersion("2.6.10"))
@@ -233,5 +233,5 @@ def test_a_sent_index_is_read_back_as_the_target(
 
 
 def test_a_server_with_lite_in_its_version_is_a_server() -> None:
-    """The package `milvus` says v2.3.5-lite; it is the real one."""
+    """The package `milvus` reports v2.3.5-lite, but is the full server."""
     assert native("product", ServerVersion("2.3.5-lite", SERVER)) is not None

@@ -26,7 +26,7 @@ def either(request: pytest.FixtureRequest) -> MilvusStore:
 
 
 def divided(store: MilvusStore) -> None:
-    """Rows 0..49 in `red`, 50..149 in the partition that is always there."""
+    """Rows 0..49 in `red`, 50..149 in the default partition."""
     store.create(NAME, {"": Vector(4)}, {})
     store.connection.client.create_partition(NAME, "red", timeout=10)
     random = np.random.default_rng(0).standard_normal((150, 4)).astype(np.float32)
@@ -36,13 +36,13 @@ def divided(store: MilvusStore) -> None:
 
 
 def ids(store: MilvusStore, name: str, **named: object) -> list[int | str]:
-    """Ids as they are read."""
+    """Ids in the order of reading."""
     pages = store.read(name, ReadRequest(vectors=(), **named))  # type: ignore[arg-type]
     return [key for page in pages for key in page.ids]
 
 
 def test_pages_are_sorted_by_key(either: MilvusStore) -> None:
-    """Lite gives any rows of a limit: pages that went on behind the largest lost the others."""
+    """Lite returns arbitrary rows for a limit: paging from the largest key lost the others."""
     either.create(NAME, {"": Vector(4)}, {})
     order = np.random.default_rng(1).permutation(500).tolist()
     array = np.arange(2000, dtype=np.float32).reshape(500, 4) + 1
@@ -155,7 +155,8 @@ def test_sign_bits_in_a_second_collection_with_a_partition(server: MilvusStore) 
     assert not plan(server, "binary"), "bits are in step"
 
 
-# -- made with partitions ------------------------------------------------------------------------
+# -- created with partitions
+# ------------------------------------------------------------------------
 
 
 def test_a_collection_is_created_with_partitions(either: MilvusStore) -> None:

@@ -93,7 +93,7 @@ def test_json_paths_are_read_in_every_form(text: str, key: str) -> None:
 
 
 def test_payload_indexes_of_newer_servers() -> None:
-    """No such server runs here: what would be asked of it."""
+    """Expected requests; these servers do not run here."""
     text = {"t": {"name": "t", "type": "VARCHAR"}}
     fit = payload_indexes.adapt
     assert fit("t", "keyword", {"index_type": "BITMAP"}, text, True, NEW) == (
@@ -113,7 +113,7 @@ def test_payload_indexes_of_newer_servers() -> None:
 
 
 def test_a_segment_reporting_a_scalar_index_leaves_codes_unknown() -> None:
-    """The names as 2.3.5 gave them, one after the other, of a collection that was not changed."""
+    """The names as 2.3.5 returned them for an unchanged collection."""
     index = {"index_type": "IVF_SQ8", "index_name": "v_ix", "params": {"nlist": "16"}}
     seen = Observation(
         count=3000, quantization=Quantization.of("scalar"), index=index, loaded=True, sealed=3000,

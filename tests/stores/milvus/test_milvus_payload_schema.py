@@ -36,7 +36,7 @@ SCHEMA = {
 
 
 class Forgetful(Recorder):
-    """A server that takes ``nullable`` and makes a field without it, as 2.3.5 does."""
+    """A server that accepts ``nullable`` and creates a field without it, like 2.3.5."""
 
     def CreateCollection(self, request: Any, context: Any) -> Any:  # noqa: N802
         sent = schema_pb2.CollectionSchema.FromString(request.schema)
@@ -52,7 +52,7 @@ class Forgetful(Recorder):
 
 @pytest.fixture
 def at() -> Iterator[Callable[[str], Opened]]:
-    """``at("2.6.8")``: a store on a recorder that says it is that version."""
+    """``at("2.6.8")``: a store on a recorder that reports this version."""
     opened: list[Any] = []
 
     def open_at(version: str) -> Opened:

@@ -31,7 +31,7 @@ Opened = tuple[MilvusStore, Recorder]
 
 @pytest.fixture
 def at() -> Iterator[Callable[[str], Opened]]:
-    """``at("2.6.8")``: a store on a recorder that says it is that version."""
+    """``at("2.6.8")``: a store on a recorder that reports this version."""
     opened: list[Any] = []
 
     def open_at(text: str) -> Opened:
@@ -269,7 +269,7 @@ def test_int8_and_bfloat16_are_refused_on_older_versions(at: Callable[[str], Ope
 def test_rows_that_do_not_fit_int8_are_refused(at: Callable[[str], Opened]) -> None:
     store, recorder = at("2.6.22")
     store.create(NAME, {"": Vector(2, Metric.DOT, "int8")}, {})
-    with pytest.raises(InputError, match="whole numbers"):
+    with pytest.raises(InputError, match="integers from -128 to 127"):
         store.write(NAME, Batch([1, 2], {"": [[1, 2], [3.5, 0]]}))
     assert recorder.named("Upsert") == []
     store.write(NAME, Batch([1], {"": [[-128, 127]]}))
@@ -351,7 +351,7 @@ def test_a_change_by_alias_copies_and_switches(
 
 
 def test_float16_is_a_field_type_from_2_4(at: Callable[[str], Opened]) -> None:
-    """2.3.5 creates such a field and never builds its index."""
+    """2.3.5 creates this field and never builds its index."""
     store, recorder = at("v2.4.23")
     store.create(NAME, {"": Vector(8, datatype="float16")}, {})
     assert store.info(NAME).vectors[""].datatype == "float16"
@@ -364,7 +364,8 @@ def test_float16_is_a_field_type_from_2_4(at: Callable[[str], Opened]) -> None:
 def test_searches_use_the_consistency_level_of_the_collection_by_default(
     at: Callable[[str], Opened],
 ) -> None:
-    """Facts section 4: Strong takes 259 ms, Session 5, and Bounded does not see own writes."""
+    """Facts section 4: Strong takes 259 ms, Session 5, and Bounded does not return earlier writes
+    of the client."""
     store, recorder = at("2.6.22")
     store.create(NAME, {"": Vector(8)}, {})
     query = np.ones((1, 8), dtype=np.float32)

@@ -20,7 +20,7 @@ from qadapt.testing.data import Sample
 def test_new_rows_are_building_until_segments_use_the_index(
     server: MilvusStore, sample: Sample
 ) -> None:
-    """Facts section 3: describe_index says Finished long before a search uses the index."""
+    """Facts section 3: describe_index reports Finished long before a search uses the index."""
     server.create(NAME, {"": Vector(64)}, {"": Quantization.parse("scalar")})
     server.write(NAME, Batch(range(2000), {"": sample.rows}))
     before = status(server)
@@ -34,10 +34,10 @@ def test_new_rows_are_building_until_segments_use_the_index(
     assert not plan(server, "scalar")
 
 
-def test_small_segments_are_ignored_and_the_plan_says_so(
+def test_small_segments_are_ignored_with_a_note_in_the_plan(
     server: MilvusStore, sample: Sample
 ) -> None:
-    """milvus#25234: Finished and indexed_rows=1000, while floats are compared."""
+    """milvus#25234: Finished and indexed_rows=1000, while original vectors are compared."""
     fill(server, sample.rows[:1000])
     (step,) = plan(server, "scalar")
     assert "1,024" in step.reason
@@ -83,7 +83,7 @@ def test_an_interrupted_change_continues_on_the_next_apply(
         assert vector.quantization.kind is Kind.NONE
         assert plan(server, "scalar")[0].request["index"] == step.request["index"]
     if cut == "create":
-        # As when the time ran out while it was built: never loaded.
+        # As after a timeout during the build: never loaded.
         server.run(NAME, {**step.request, "load": False}, silent, 60)
         assert state(server) is State.IGNORED
         assert "not loaded" in status(server).reason
@@ -106,7 +106,7 @@ def test_a_refused_index_restores_the_former_one(server: MilvusStore, sample: Sa
 def test_deleted_and_replaced_rows_do_not_count_as_coded(
     server: MilvusStore, sample: Sample
 ) -> None:
-    """A sealed segment tells as many rows as ever, and none of them is live any more."""
+    """A sealed segment reports the same number of rows, although none is live."""
     fill(server, sample.rows)
     carry_out(server, plan(server, "scalar"))
     assert state(server) is State.ACTIVE
@@ -125,8 +125,10 @@ def test_deleted_and_replaced_rows_do_not_count_as_coded(
 
 
 def test_a_stuck_build_times_out(server: MilvusStore, sample: Sample) -> None:
-    """knowhere#966: "True" makes 2.3.5 try for ever, without a reason; floats as time-outs are
-    not obeyed, so ours is sent as a whole number."""
+    """knowhere#966: "True" makes 2.3.5 retry endlessly without a reason.
+
+    Float timeouts are ignored, so an integer is sent.
+    """
     if not server.connection.version.startswith("2.3"):
         pytest.skip(f"this server is {server.connection.version}, which reads True")
     fill(server, sample.rows)
@@ -140,7 +142,7 @@ def test_a_stuck_build_times_out(server: MilvusStore, sample: Sample) -> None:
     with pytest.raises(StoreTimeoutError) as caught:
         server.run(NAME, {**step.request, "index": stuck}, silent, 4.5)
     assert "log" in str(caught.value.hint)
-    # The other way is open: the same request's reverse.
+    # The reverse of the same request works.
     assert step.reverse is not None
     server.run(NAME, {**step.reverse, "former": stuck}, silent, 120)
     assert (kind(server), state(server)) == ("HNSW", State.ABSENT)
@@ -160,7 +162,7 @@ def test_scann_rescores_with_original_vectors(server: MilvusStore, sample: Sampl
 
 
 def test_rows_of_many_segments_are_read_once(server: MilvusStore) -> None:
-    """A page sees all segments: pages by key leave no row out."""
+    """A page includes all segments: paging by key omits no row."""
     rows = np.random.default_rng(0).standard_normal((600, 8)).astype(np.float32)
     server.create(NAME, {"": Vector(8)}, {})
     order = np.random.default_rng(1).permutation(600).tolist()
@@ -174,7 +176,7 @@ def test_rows_of_many_segments_are_read_once(server: MilvusStore) -> None:
     assert found == [key for key in range(600) if key not in (5, 6)]
 
 
-def test_a_read_sees_writes_of_another_client(server: MilvusStore) -> None:
+def test_a_read_includes_writes_of_another_client(server: MilvusStore) -> None:
     """With its flag `iterator` pymilvus forgets the level, and a first page was empty."""
     other = MilvusStore.open(server.address)
     try:
@@ -212,7 +214,7 @@ def test_datatypes_that_fail_on_2_3_are_refused(server: MilvusStore) -> None:
 
 
 def test_rows_of_any_size_keep_their_direction(server: MilvusStore) -> None:
-    """The server scores 1e30 with 0 and 1e-30 with infinity, if it gets them as they are."""
+    """The server scores 1e30 with 0 and 1e-30 with infinity, if they are sent unchanged."""
     sizes = np.array([3e37, 1e30, 1e18, 1.0, 1e-10, 1e-20, 1e-30, 1e-38])[:, None]
     directions = np.random.default_rng(0).standard_normal((len(sizes), 6))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -238,11 +240,12 @@ def test_a_missing_collection_suggests_similar_names(server: MilvusStore) -> Non
             act("articel")
 
 
-# -- sign bits beside ----------------------------------------------------------------------------
+# -- sign bits in a second collection
+# ---------------------------------------------------------------------------
 
 
 def bits_of(store: MilvusStore) -> list[str]:
-    """The collections that hold the sign bits of ours."""
+    """Collections of sign bits."""
     names: list[str] = store.connection.client.list_collections()
     return [name for name in names if name.startswith(NAME + binary_sidecar.MARK)]
 
@@ -257,7 +260,7 @@ def test_sign_bits_follow_writes_and_are_searched(server: MilvusStore, sample: S
     assert len(bits_of(server)) == 1
     assert not set(bits_of(server)) & set(server.collections()), "they are not the user's"
     hits = server.search(NAME, sample.queries, SearchRequest(k=10, rescore=Rescore(source="off")))
-    # By hand: the fewest differing signs.
+    # Computed independently: the fewest differing signs.
     codes, asked = sample.rows > 0, sample.queries > 0
     distance = (codes[None] != asked[:, None]).sum(axis=2)
     worst = np.sort(distance, axis=1)[:, 9]
@@ -319,7 +322,7 @@ def test_a_filtered_search_with_sign_bits_reads_the_rows(
 
 
 def test_searches_fail_only_during_the_release(server: MilvusStore, sample: Sample) -> None:
-    """The plan says in advance that searches stop; the probe sees that they do and come back."""
+    """The plan lists blocked searches; the probe verifies that they fail and work again."""
     import threading
 
     fill(server, sample.rows)

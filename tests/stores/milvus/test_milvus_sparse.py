@@ -55,7 +55,7 @@ def test_sparse_rows_are_read_back_unchanged(lite: Database) -> None:
 
 
 def test_zero_entries_are_dropped(lite: Database) -> None:
-    """Why ``keeps_explicit_zeros`` is False: seen on 3.2.2."""
+    """Why ``keeps_explicit_zeros`` is False: observed on 3.2.2."""
     lite._store.write("docs", batch(from_sparse([([1, 2], [0.0, 0.5])]), 1))
     read = lite._store.fetch("docs", [0], vectors=["words"]).extras["words"]
     assert read.values.tolist() == [0.5]
@@ -82,7 +82,7 @@ def test_invalid_sparse_rows_are_refused(
 
 
 def test_milvus_refuses_the_same_sparse_rows(lite: Database) -> None:
-    """Lite itself says so to each: else a refusal of ours would be out of date."""
+    """Lite itself rejects each; otherwise qadapt's refusal would be out of date."""
     client = lite._store.connection.client  # type: ignore[attr-defined]
     for words in ({1: -1.0}, {}, {1: 0.0}, {2**32 - 1: 1.0}, None):
         with pytest.raises(Exception, match=r"(?i)sparse|nonzero|scalars"):

@@ -68,7 +68,7 @@ def test_more_growing_than_coded_rows_is_building() -> None:
 @pytest.mark.parametrize(
     ("segments", "sealed", "count", "state"),
     [
-        # Every row was replaced: the segment tells 6,000 rows, and none of them is live.
+        # Every row was replaced: the segment reports 6,000 rows, and none is live.
         ([6000], 0, 6000, State.BUILDING),
         # All but one.
         ([6000], 1, 6000, State.BUILDING),
@@ -95,7 +95,7 @@ def test_deleted_and_replaced_rows_do_not_count_as_coded(
 
 
 def test_deleted_rows_of_small_segments_leave_bounds() -> None:
-    """600 live rows among 6,000 with codes and 900 without: perhaps they are the 900."""
+    """600 live rows among 6,000 with codes and 900 without: they may be among the 900."""
     segments = [Segment(6000, "v_ivf_sq8"), Segment(900, None)]
     status = status_of(observation(segments, count=600, sealed=600))
     assert status.state is State.UNKNOWN
@@ -103,7 +103,7 @@ def test_deleted_rows_of_small_segments_leave_bounds() -> None:
     status = status_of(observation(segments, count=1000, sealed=1000))
     assert status.state is State.ACTIVE
     assert "up to 900 rows" in status.reason
-    # All that is live is in the segment without codes.
+    # All live rows are in the segment without codes.
     dead = [Segment(0, "v_ivf_sq8"), Segment(900, None)]
     assert status_of(observation(dead, count=900, sealed=900)).state is State.IGNORED
 
@@ -133,7 +133,7 @@ def test_lite_status_comes_from_its_files() -> None:
     assert status_of(observation([Segment(5000, "IVF_SQ8")], **lite)).state is State.ACTIVE
     partly = [Segment(2500, "IVF_SQ8"), Segment(2500, None)]
     assert status_of(observation(partly, **lite)).state is State.BUILDING
-    # A wrapped client may hide where its files are.
+    # A wrapped client may not expose the location of its files.
     assert status_of(observation(None, **lite)).state is State.UNKNOWN
 
 

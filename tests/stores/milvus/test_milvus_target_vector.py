@@ -1,4 +1,4 @@
-"""What a vector becomes by a copy, version by version, and its rows on the way. No engine."""
+"""The vector of a copy by version, and conversion of its rows. No engine."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def snapshot(
 
 
 def target_vector(look: Snapshot, vector: Vector, version: str) -> dict[str, Any]:
-    """What it becomes there."""
+    """The vector in the target."""
     return copy_switch.target_definitions(look, "", vector, ServerVersion(version))
 
 

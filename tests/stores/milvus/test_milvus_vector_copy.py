@@ -1,4 +1,4 @@
-"""What a copy becomes: another metric, an ARRAY with bits; and what comes along."""
+"""Copies to another metric or to an ARRAY with bits, and the copied settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floats as Milvus' values and back. No engine."""
+"""Conversion of vectors to Milvus' values and back. No engine."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_int8_keeps_the_direction_with_cosine_and_refuses_other_metrics() -> Non
     )
     assert cosines.min() > 0.9999
     for metric in (Metric.DOT, Metric.EUCLIDEAN):
-        with pytest.raises(InputError, match="whole numbers"):
+        with pytest.raises(InputError, match="integers from -128 to 127"):
             vector_layout.to_int8(rows, metric)
     whole = np.array([[-128, 0, 127]], dtype=np.float32)
     vector = Vector(3, Metric.DOT, "int8")

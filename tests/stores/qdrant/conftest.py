@@ -1,4 +1,4 @@
-"""What the tests of the Qdrant store share: nobody waits."""
+"""Fixtures of the tests of the Qdrant store: no waiting."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from qadapt.stores import polling
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looks follow each other at once."""
+    """Poll without pauses."""
     pytest.importorskip("qdrant_client")
     monkeypatch.setattr(polling, "PAUSE", 0.0)

@@ -1,11 +1,9 @@
-"""Answers of real Qdrant servers, 1.16.3 and 1.19.0, replayed through ``httpx.MockTransport``.
+"""Responses of real Qdrant servers, 1.16.3 and 1.19.0, replayed through ``httpx.MockTransport``.
 
-A ``Replay`` is a server of fixed answers: a list for each path and method, taken in turn, the last
-one for ever. A ``RecordedSequence`` is one that changes: its PATCH moves it to the next chapter,
-and each look
-(info, optimizations, telemetry) to the next page. ``FakeOptimizer`` keeps a configuration and
-merges each
-PATCH into it by the rules that were recorded.
+A ``Replay`` is a server with fixed responses: a list for each path and method, returned in order;
+the last one is repeated. A ``RecordedSequence`` changes: a PATCH moves it to the next chapter, and
+each inspection (info, optimizations, telemetry) to the next page. ``FakeOptimizer`` keeps a
+configuration and merges each PATCH into it by the recorded rules.
 """
 
 from __future__ import annotations
@@ -39,18 +37,18 @@ def recording(name: str, server: str = OLD) -> dict[str, Any]:
 
 
 def answer(name: str, server: str = OLD) -> httpx.Response:
-    """The recorded answer."""
+    """The recorded response."""
     made = recording(name, server)
     return respond(made["response"], made.get("response_headers"))
 
 
 def result(name: str, server: str = NEW) -> Any:
-    """The ``result`` of a recorded answer."""
+    """The ``result`` of a recorded response."""
     return recording(name, server)["response"]["body"]["result"]
 
 
 def respond(response: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Any:
-    """An answer as httpx has it: JSON, or plain text as it was."""
+    """A response of httpx: JSON or plain text."""
     body, status = response["body"], response["status"]
     given = dict(headers or {})
     if isinstance(body, str):
@@ -59,12 +57,12 @@ def respond(response: Mapping[str, Any], headers: Mapping[str, str] | None = Non
 
 
 def ok(result: Any) -> httpx.Response:
-    """An answer of 200."""
+    """A response with status 200."""
     return httpx.Response(200, json={"result": result, "status": "ok", "time": 0.0})
 
 
 def refused(status: int, text: str = "", headers: Mapping[str, str] | None = None) -> Any:
-    """An answer that refuses."""
+    """A response with an error status."""
     body = {"status": {"error": text}, "time": 0.0}
     return httpx.Response(status, json=body if text else None, headers=dict(headers or {}))
 
@@ -78,7 +76,7 @@ Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
 
 
 class Replay:
-    """A server of fixed answers.
+    """A server with fixed responses.
 
     Attributes:
         sent: method, path and body of every request, in order.
@@ -93,7 +91,7 @@ class Replay:
         self.on("GET", "/aliases", ok({"aliases": []}))
 
     def on(self, method: str, path: str, *answers: Answer) -> Replay:
-        """What a path answers, one after the other; the last one for ever."""
+        """Set the responses of a path in order; the last one is repeated."""
         self.answers[method, path] = list(answers)
         return self
 
@@ -109,14 +107,14 @@ class Replay:
         return httpx.Response(made.status_code, headers=made.headers, content=made.content)
 
     def reply(self, request: httpx.Request, path: str) -> Answer:
-        """The answer to one request."""
+        """Response to one request."""
         known = self.answers.get((request.method, path))
         if known is None:
             return httpx.Response(404)
         return known.pop(0) if len(known) > 1 else known[0]
 
     def bodies(self, method: str, path: str) -> list[Any]:
-        """What was sent to a path."""
+        """Requests sent to a path."""
         return [body for how, where, body in self.sent if (how, where) == (method, path)]
 
     def writes(self) -> list[tuple[str, str, Any]]:
@@ -129,7 +127,7 @@ class Replay:
         ]
 
     def store(self, **settings: Any) -> QdrantStore:
-        """A store on a client of this server, which waits for nothing."""
+        """A store on a client of this server, without waiting."""
         from qdrant_client import QdrantClient
 
         client = QdrantClient(
@@ -144,7 +142,7 @@ class Replay:
 
     @property
     def slept(self) -> list[float]:
-        """Seconds that were not slept."""
+        """Recorded pauses in seconds."""
         return self.__dict__.setdefault("_slept", [])
 
 
@@ -152,7 +150,7 @@ Page = tuple[str, str | None, str]  # info, optimizations, telemetry
 
 
 class RecordedSequence(Replay):
-    """A collection that changes when it is told to.
+    """A collection that changes with PATCH requests.
 
     Args:
         name: of the collection.
@@ -195,7 +193,7 @@ class RecordedSequence(Replay):
 
 
 def poll(number: int, step: str) -> Page:
-    """The three recordings of one look of ``lifecycle``."""
+    """The three recordings of one inspection in ``lifecycle``."""
     info, optimizations, telemetry = (
         f"life/{number + at:03}_poll_{step}_{what}"
         for at, what in enumerate(("info", "optimizations", "telemetry"))
@@ -204,7 +202,7 @@ def poll(number: int, step: str) -> Page:
 
 
 def active(number: int, step: str) -> Page:
-    """The last look of a step of ``lifecycle``."""
+    """The last inspection of a step of ``lifecycle``."""
     return (
         f"life/{number:03}_active_{step}_info",
         None,
@@ -213,7 +211,7 @@ def active(number: int, step: str) -> Page:
 
 
 def lifecycle() -> RecordedSequence:
-    """The whole story of ``articles``: none, scalar, binary, product, none."""
+    """The lifecycle of ``articles``: none, scalar, binary, product, none."""
     return RecordedSequence(
         "articles",
         [
@@ -302,7 +300,7 @@ def serve(
     version: str = "1.16.3",
     count: int = 2000,
 ) -> Replay:
-    """A server of one collection that stays as it is."""
+    """A server with one unchanging collection."""
     server = Replay(version)
     server.on("GET", "/collections", ok({"collections": [{"name": name}]}))
     server.on("GET", f"/collections/{name}", ok(info))
@@ -317,9 +315,9 @@ def serve(
 class FakeOptimizer(Replay):
     """One collection whose configuration a PATCH changes by the rules of 1.19.0.
 
-    Null means "not given" and brings nothing back; a quantization is replaced whole; ``on_disk:
-    true`` beside ``memory: cached`` is yellow for ever (``placement``). Everything else is built
-    at once, in one segment.
+    Null means "not given" and restores nothing; a quantization is replaced completely;
+    ``on_disk: true`` with ``memory: cached`` stays yellow (``placement``). Everything else is
+    built at once, in one segment.
 
     Args:
         info: as read; changed in place by PATCHes of a copy.
@@ -351,13 +349,13 @@ class FakeOptimizer(Replay):
         return {"": found} if isinstance(found.get("size"), int) else found
 
     def target(self, vector: str) -> Any:
-        """The quantization in force."""
+        """The effective quantization."""
         own = self.vectors[vector].get("quantization_config")
         return own or self.info["config"].get("quantization_config")
 
     @property
     def endless(self) -> bool:
-        """Whether the optimizer and the builder undo each other."""
+        """Whether the optimizer and the builder reverse each other's work."""
         return any(
             each.get("on_disk") is True and each.get("memory") == "cached"
             for each in self.vectors.values()

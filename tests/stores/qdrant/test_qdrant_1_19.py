@@ -59,7 +59,7 @@ QUANTILES = (0.987654321, 1 / 3 + 0.5, 0.95000001, 0.999999, 0.99, 0.5, 1.0)
 
 
 @pytest.mark.parametrize("quantile", QUANTILES)
-def test_a_quantile_is_kept_with_32_bits_and_is_the_same(quantile: float) -> None:
+def test_a_quantile_rounded_to_float32_is_the_same(quantile: float) -> None:
     kept = float(str(np.float32(quantile)))
     server = Replay(NEW).on("PUT", "/collections/t", ok(True))
     codes = {"scalar": {"type": "int8", "quantile": kept}}
@@ -71,7 +71,7 @@ def test_a_quantile_is_kept_with_32_bits_and_is_the_same(quantile: float) -> Non
     assert not articles.plan(qa.scalar(bits=7, quantile=quantile)).changes
 
 
-def test_another_quantile_is_another_one() -> None:
+def test_another_quantile_is_a_difference() -> None:
     assert not mapping.same_value(0.98765, 0.98764)
     left, right = ({"scalar": {"quantile": each}} for each in (0.98765, 0.98764))
     assert not mapping.same_config(left, right)
@@ -81,7 +81,7 @@ def test_another_quantile_is_another_one() -> None:
 
 
 def limited(**limits: Any) -> Replay:
-    """Binary codes, rescoring remembered, and limits that were set later."""
+    """Binary codes, default rescoring, and limits that were set later."""
     strict = {"enabled": True, **limits}
     metadata = {"qadapt": {"vectors": {"": {"rescore": {"oversampling": 4.0}}}}}
     info = info_of({"size": 4, "distance": "Dot"}, BINARY, points=60)
@@ -154,7 +154,7 @@ def test_default_rescoring_is_limited_and_requested_one_is_rejected() -> None:
         articles.search(np.ones((1, 4)), k=3, rescore=4)
 
 
-def test_a_page_that_is_refused_meanwhile_is_asked_for_again_in_less() -> None:
+def test_a_rejected_page_is_requested_again_with_fewer_rows() -> None:
     server = limited()
     store = server.store()
     store.count("articles")
@@ -170,7 +170,7 @@ def test_a_page_that_is_refused_meanwhile_is_asked_for_again_in_less() -> None:
 # -- (c) and (d) a copy --------------------------------------------------------------------------
 
 
-def test_a_copy_is_created_with_the_fields_of_create_collection_alone() -> None:
+def test_a_copy_is_created_with_fields_of_create_collection_only() -> None:
     source = copy.deepcopy(result("life/018_active_load_info"))
     params = source["config"]["params"]
     params.update(read_fan_out_factor=2, read_fan_out_delay_ms=50, sparse_vectors={"s": {}})
@@ -246,7 +246,7 @@ class Copying(Replay):
         return ok({"summary": {}, "running": []}) if rest else ok(self.infos[name])
 
 
-def test_a_copy_keeps_to_strict_mode_and_sets_the_rest_by_a_patch() -> None:
+def test_a_copy_respects_strict_mode_and_patches_other_settings() -> None:
     server = Copying()
     store = server.store()
     (step,) = store.plan_change(ChangeRequest(store.inspect("articles"), "", qa.float16())).steps
@@ -263,7 +263,7 @@ def test_a_copy_keeps_to_strict_mode_and_sets_the_rest_by_a_patch() -> None:
 # -- (e) bytes of codes --------------------------------------------------------------------------
 
 
-def test_bytes_of_codes_are_those_that_the_server_reports() -> None:
+def test_bytes_of_codes_are_reported_by_the_server() -> None:
     reported = copy.deepcopy(result("placement/07_memory"))
     reported["vectors"][0]["quantized"] = {
         "disk_bytes": 640_100, "ram_bytes": 640_000, "cached_bytes": 0, "expected_cache_bytes": 0
@@ -290,7 +290,7 @@ def test_bytes_of_codes_are_those_that_the_server_reports() -> None:
         (NEW, httpx.ReadTimeout("slow")),
     ],
 )
-def test_they_are_computed_where_it_does_not(version: str, reply: Any) -> None:
+def test_bytes_of_codes_are_computed_for_older_servers(version: str, reply: Any) -> None:
     seen = telemetry_of("articles", [{"": (2000, "hnsw", BINARY)}])
     server = serve(info_of(UNNAMED, BINARY), seen, version=version)
     if reply is not None:
@@ -302,7 +302,7 @@ def test_they_are_computed_where_it_does_not(version: str, reply: Any) -> None:
     assert len(asked) == (0 if version == "1.16.3" else 1)
 
 
-def test_the_recorded_answer_without_codes_has_none() -> None:
+def test_a_recorded_response_without_codes_has_no_bytes() -> None:
     server = Replay(NEW).on("GET", "/collections/placed/memory", ok(result("placement/07_memory")))
     assert memory.codes(server.store().connection, "placed") == {}
 
@@ -326,7 +326,7 @@ def test_snapshot_without_optimizations_has_the_other_parts() -> None:
     assert server.store().info("articles").vectors[""].status.state is State.ACTIVE
 
 
-def test_a_changed_threshold_is_planned_as_such() -> None:
+def test_a_changed_threshold_is_planned() -> None:
     codes = {"scalar": {"type": "int8"}}
     server = FakeOptimizer(info_of(UNNAMED, codes, threshold=10_000), 5_000, index="plain")
     server.codes = {"": None}
@@ -373,11 +373,11 @@ def test_inspect_of_a_server_makes_one_telemetry_call(monkeypatch: pytest.Monkey
     assert len(server.bodies("GET", TELEMETRY)) == 1
 
 
-# -- the whole life ------------------------------------------------------------------------------
+# -- lifecycle ---------------------------------------------------------------------------------
 
 
 def page(number: int, step: str) -> tuple[str, str, str]:
-    """Three recordings of one look."""
+    """Three recordings of one inspection."""
     return (
         f"life/{number:03}_poll_{step}_info",
         f"life/{number + 1:03}_poll_{step}_optimizations",
@@ -386,7 +386,7 @@ def page(number: int, step: str) -> tuple[str, str, str]:
 
 
 def end(number: int, step: str) -> tuple[str, None, str]:
-    """The last look of a step."""
+    """The last inspection of a step."""
     return (
         f"life/{number:03}_active_{step}_info",
         None,
@@ -407,7 +407,7 @@ STEPS = (
 )  # fmt: skip
 
 
-def test_the_recorded_life_is_led_by_qadapt_as_it_was_recorded() -> None:
+def test_a_recorded_lifecycle_is_reproduced() -> None:
     chapters: list[Any] = [[end(18, "load")]]
     chapters += [
         [*(page(number, step) for number in polls), end(last, step)]

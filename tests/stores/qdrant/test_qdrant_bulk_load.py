@@ -20,7 +20,7 @@ VECTORS = {"size": 4, "distance": "Dot"}
 
 
 class Server(Replay):
-    """A collection that keeps its optimizers' settings, as PATCHes merge them."""
+    """A collection that merges PATCHes of its optimizer settings."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
@@ -73,11 +73,11 @@ def test_the_threshold_is_0_during_the_load_and_the_former_one_afterwards() -> N
         {"indexing_threshold": 10_000, "prevent_unoptimized": True},
     ],
 )
-def test_what_is_off_or_could_not_be_given_back_is_left_alone(settings: dict[str, Any]) -> None:
+def test_a_disabled_or_unrestorable_threshold_is_not_changed(settings: dict[str, Any]) -> None:
     assert Server(**settings).store().bulk_load_settings("docs") == {}
 
 
-def test_what_somebody_else_has_set_meanwhile_stays() -> None:
+def test_a_threshold_set_by_another_client_is_not_restored() -> None:
     server = Server(indexing_threshold=10_000)
     store = server.store()
     former = store.bulk_load_settings("docs")
@@ -87,7 +87,7 @@ def test_what_somebody_else_has_set_meanwhile_stays() -> None:
     assert server.sent_thresholds == [0]
 
 
-def test_an_index_that_is_still_built_is_waited_for() -> None:
+def test_a_running_index_build_is_waited_for() -> None:
     server = Server(indexing_threshold=10_000)
     server.info["status"] = "yellow"
     server.running = [{"name": "indexing"}]
@@ -95,7 +95,7 @@ def test_an_index_that_is_still_built_is_waited_for() -> None:
         server.store().settle("docs", silent, 0.05)
 
 
-def test_local_mode_has_nothing_to_put_off(tmp_path: Any) -> None:
+def test_local_mode_defers_no_index_build(tmp_path: Any) -> None:
     from qadapt.stores import registry
 
     store = registry.open_store(f"qdrant:{tmp_path / 'local'}")
@@ -106,7 +106,7 @@ def test_local_mode_has_nothing_to_put_off(tmp_path: Any) -> None:
 
 
 class Target(Server):
-    """One that is made by a PUT, and counts what is written to it."""
+    """A collection created by a PUT, which counts written rows."""
 
     def __init__(self) -> None:
         super().__init__(indexing_threshold=10_000)
@@ -123,7 +123,7 @@ class Target(Server):
         return super().reply(request, path)
 
 
-def test_a_migration_to_a_server_in_the_order_of_its_requests(tmp_path: Any) -> None:
+def test_a_migration_to_a_server_sends_requests_in_order(tmp_path: Any) -> None:
     pytest.importorskip("qdrant_edge")
     server = Target()
     with qa.open(f"edge:{tmp_path / 'a'}") as here:

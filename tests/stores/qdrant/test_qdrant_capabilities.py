@@ -14,7 +14,7 @@ from qadapt.stores.qdrant.server.connection import LOCAL
 from qadapt.stores.qdrant.server.store import QdrantStore
 
 
-def test_every_feature_is_declared_and_says_how_it_was_checked() -> None:
+def test_every_feature_is_declared_with_its_check() -> None:
     declared = QdrantStore.profile.declared_capabilities()
     assert set(FEATURES) <= set(declared.features)
     for name, each in declared.features.items():
@@ -32,13 +32,13 @@ def test_every_feature_is_declared_and_says_how_it_was_checked() -> None:
         ("1.3.2", "native-quantization"),
     ],
 )
-def test_an_older_server_has_less(version: str, lacking: str) -> None:
+def test_an_older_server_has_fewer_features(version: str, lacking: str) -> None:
     found = Replay(version).store().capabilities()[lacking]
     assert found.support is not Support.NATIVE
     assert version in found.reason
 
 
-def test_local_mode_has_no_quantization_and_says_why() -> None:
+def test_local_mode_has_no_quantization_with_a_reason() -> None:
     found = QdrantStore.profile.declared_capabilities(None, LOCAL)
     assert found["native-quantization"].support is Support.CLIENT
     assert found["native-rotational:4"].support is Support.UNSUPPORTED
@@ -46,7 +46,7 @@ def test_local_mode_has_no_quantization_and_says_why() -> None:
     assert found.native("native-filter")
 
 
-def test_the_store_is_known_without_its_client() -> None:
+def test_the_store_is_registered_without_its_client() -> None:
     code = (
         "import sys; sys.modules['qdrant_client'] = sys.modules['qdrant_edge'] = None\n"
         "from qadapt.stores.registry import profile\n"

@@ -44,7 +44,7 @@ def test_the_plan_lowers_the_threshold_in_the_same_patch_and_restores_it() -> No
     assert "lowered to 750 KB" in step.reason
 
 
-def test_a_threshold_that_nobody_set_comes_back_as_the_servers_default() -> None:
+def test_an_unset_threshold_is_restored_as_the_servers_default() -> None:
     seen = telemetry_of("articles", [{"": (2000, "plain", None)}])
     store = serve(info_of(UNNAMED, threshold=None), seen).store()
     (step,) = store.plan_change(
@@ -54,7 +54,7 @@ def test_a_threshold_that_nobody_set_comes_back_as_the_servers_default() -> None
     assert step.reverse["body"]["optimizers_config"] == {"indexing_threshold": 10_000}
 
 
-def test_a_place_of_originals_goes_to_the_vector_and_comes_back() -> None:
+def test_placement_of_originals_is_patched_and_restored() -> None:
     seen = telemetry_of("articles", [{"": (2000, "hnsw", None)}])
     store = serve(info_of(UNNAMED), seen).store()
     (step,) = store.plan_change(
@@ -68,8 +68,8 @@ def test_a_place_of_originals_goes_to_the_vector_and_comes_back() -> None:
     assert step.reverse["body"]["vectors"] == {"": {"on_disk": False}}
 
 
-def test_a_vectors_own_setting_is_changed_where_it_stands() -> None:
-    """patch/unnamed_vector_key: the unnamed vector too may have a setting of its own."""
+def test_quantization_of_a_vector_is_changed_in_the_vector() -> None:
+    """patch/unnamed_vector_key: the unnamed vector can also have a separate setting."""
     own = {**UNNAMED, "quantization_config": SCALAR}
     seen = telemetry_of("articles", [{"": (2000, "hnsw", SCALAR)}])
     store = serve(info_of(own), seen).store()
@@ -83,7 +83,7 @@ def test_a_vectors_own_setting_is_changed_where_it_stands() -> None:
     assert step.request["body"] == {"quantization_config": "Disabled", **sent}
 
 
-def test_a_setting_that_the_engine_ignores_fails_the_change_with_the_way_out() -> None:
+def test_an_ignored_setting_fails_the_change_with_a_hint() -> None:
     """Fewer than 1 KB of vectors: nothing can lower the threshold further."""
     tiny = telemetry_of("articles", [{"": (1, "plain", None)}])
     server = serve(info_of(UNNAMED), tiny, count=1)
@@ -112,7 +112,7 @@ def test_apply_without_telemetry_ends_unknown_and_not_active() -> None:
     assert server.bodies("PATCH", PATH) == [{"quantization_config": BINARY}]
 
 
-def test_an_unknown_field_is_refused_as_far_as_the_table_goes_and_then_left_to_the_server() -> None:
+def test_unknown_fields_are_rejected_for_known_versions_only() -> None:
     wanted = qa.binary(native={"foo": 1})
     for version, refused_ in (("1.16.3", True), ("1.20.4", True), ("1.21.0", False)):
         mapped = Replay(version).store().map(wanted, qa.Vector(8))

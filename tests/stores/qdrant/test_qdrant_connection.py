@@ -13,7 +13,7 @@ from qadapt.model.address import Address
 from qadapt.stores.qdrant.server.connection import address_of, check_name, connect
 
 
-def test_an_unknown_option_of_an_address() -> None:
+def test_an_unknown_address_option_is_rejected() -> None:
     with pytest.raises(AddressError, match="did you mean 'timeout'"):
         connect(Address.parse("qdrant+http://localhost:6333?timeuot=3"))
     with pytest.raises(AddressError, match="timeout"):
@@ -38,7 +38,7 @@ def test_addresses_become_the_clients_settings(monkeypatch: pytest.MonkeyPatch) 
     assert (both["prefer_grpc"], both["grpc_port"]) == (True, 77)
 
 
-def test_a_wrapped_client_keeps_its_place_and_is_never_closed() -> None:
+def test_a_wrapped_client_is_never_closed() -> None:
     from qdrant_client import AsyncQdrantClient
 
     server = serve(info_of({"size": 4, "distance": "Dot"}))
@@ -50,7 +50,7 @@ def test_a_wrapped_client_keeps_its_place_and_is_never_closed() -> None:
         address_of(AsyncQdrantClient(location=":memory:"))
 
 
-def test_wrapping_something_else_names_what_can_be() -> None:
+def test_wrapping_an_unsupported_object_lists_supported_clients() -> None:
     with pytest.raises(UnsupportedError, match="qdrant"):
         qa.wrap(object())
 
@@ -64,13 +64,13 @@ def test_wrap_accepts_an_existing_client() -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "x" * 256])
-def test_names_that_no_path_can_hold(name: str) -> None:
+def test_invalid_collection_names_are_rejected(name: str) -> None:
     with pytest.raises(InputError):
         check_name(name)
 
 
 # The client leaves the handle of its lock file to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_local_folder_that_somebody_has_open(tmp_path: Any) -> None:
+def test_a_local_folder_in_use_is_busy(tmp_path: Any) -> None:
     with qa.open(f"qdrant:{tmp_path}"), pytest.raises(BusyError, match="could not open"):
         qa.open(f"qdrant:{tmp_path}")

@@ -80,7 +80,7 @@ class Server(Replay):
         return ok({"ongoing": []}) if rest else ok(self.infos[real])
 
 
-def test_float16_is_a_copy_and_a_switch_of_the_alias_and_the_way_back_is_the_switch() -> None:
+def test_float16_is_a_copy_with_an_alias_switch_that_undo_reverses() -> None:
     server = Server()
     database = Database(server.store())
     plan = database["articles"].plan("float16")
@@ -115,7 +115,7 @@ def test_interrupted_copy_is_continued_by_the_next_apply() -> None:
     assert len(server.bodies("PUT", "/collections/articles_v2")) == 1
 
 
-def test_a_hiccup_in_a_copy_is_tried_again() -> None:
+def test_a_transient_error_in_a_copy_is_retried() -> None:
     server = Server()
     store = server.store()
     (step,) = store.plan_change(ChangeRequest(store.inspect("articles"), "", qa.float16())).steps
@@ -125,7 +125,7 @@ def test_a_hiccup_in_a_copy_is_tried_again() -> None:
     assert len(server.slept) == 1
 
 
-def test_a_copy_that_is_not_whole_is_not_switched_to() -> None:
+def test_an_incomplete_copy_prevents_the_alias_switch() -> None:
     server = Server()
     store = server.store()
     (step,) = store.plan_change(ChangeRequest(store.inspect("articles"), "", qa.float16())).steps
@@ -159,7 +159,7 @@ def test_differing_row_prevents_the_alias_switch() -> None:
     assert server.aliases == {"articles": "articles_v1"}
 
 
-def test_a_copy_meets_its_time_limit_and_does_not_switch() -> None:
+def test_a_copy_that_times_out_does_not_switch() -> None:
     server = Server()
     store = server.store()
     (step,) = store.plan_change(ChangeRequest(store.inspect("articles"), "", qa.float16())).steps
@@ -187,17 +187,17 @@ def test_metric_is_changed_by_copy_and_switch() -> None:
     assert "dot" in str(plan)
 
 
-def test_the_same_metric_is_nothing_to_do() -> None:
+def test_an_unchanged_metric_needs_no_step() -> None:
     plan = Database(Server().store())["articles"].plan(metric="cosine", datatype="float32")
     assert not plan.changes
     assert plan.target_vector is None
 
 
-def test_collections_and_aliases_are_both_names() -> None:
+def test_a_name_is_a_collection_or_an_alias() -> None:
     assert Server().store().collections() == ["articles", "articles_v1"]
 
 
-def test_an_alias_is_told_and_its_switch_makes_a_plan_stale() -> None:
+def test_an_alias_switch_makes_a_plan_stale() -> None:
     server = Server()
     store = server.store()
     before = store.info("articles")
@@ -207,7 +207,7 @@ def test_an_alias_is_told_and_its_switch_makes_a_plan_stale() -> None:
     assert store.info("articles").fingerprint != before.fingerprint
 
 
-def test_a_key_that_may_not_list_aliases_can_still_look() -> None:
+def test_a_key_without_alias_permission_can_inspect() -> None:
     server = serve(info_of(UNNAMED), telemetry_of("articles", [{"": (2000, "hnsw", None)}]))
     server.on("GET", "/aliases", refused(403, "Forbidden"))
     store = server.store()

@@ -19,7 +19,7 @@ def test_datatypes_of_other_databases_are_rejected(datatype: Any) -> None:
     assert problem == f"Qdrant does not support the datatype {datatype}"
 
 
-def test_whole_numbers_alone_go_into_a_uint8_vector() -> None:
+def test_a_uint8_vector_accepts_integers_only() -> None:
     server = serve(info_of({"size": 2, "distance": "Dot", "datatype": "uint8"}))
     with pytest.raises(InputError, match="uint8"):
         server.store().write("articles", qa.Batch([1], {"": [[0.5, 1]]}))

@@ -1,4 +1,4 @@
-"""What a server's telemetry and configuration tell doctor; in the shape of the recordings."""
+"""Findings from telemetry and configuration of a server, in the format of the recordings."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SCALAR = {"scalar": {"type": "int8", "always_ram": True}}
 def found(
     vectors: Any, codes: Any, segments: Any, options: Any = None, **info: Any
 ) -> dict[str, Finding]:
-    """The findings of a server that stays as it is, by code."""
+    """The findings of an unchanging server, by code."""
     server = serve(info_of(vectors, codes, **info), telemetry_of("articles", segments))
     store = server.store()
     return {each.code: each for each in store.findings(store.info("articles"), options)}
 
 
-def test_a_server_in_good_order_has_none() -> None:
+def test_a_healthy_server_has_no_findings() -> None:
     assert found(DISK, SCALAR, [{"": (2000, "hnsw", SCALAR)}]) == {}
 
 
-def test_green_and_scalar_and_no_codes_anywhere() -> None:
+def test_a_green_collection_without_scalar_codes_is_found() -> None:
     reported = found(DISK, SCALAR, [{"": (2000, "plain", None)}])
     assert set(reported) == {"schema-only", "small-segments"}
     assert "green" in reported["schema-only"].message
@@ -34,14 +34,14 @@ def test_green_and_scalar_and_no_codes_anywhere() -> None:
     assert "threshold of 1,000 KB" in reported["small-segments"].message
 
 
-def test_most_rows_in_a_segment_without_an_index() -> None:
+def test_unindexed_rows_are_found() -> None:
     segments = [{"": (900, "hnsw", SCALAR)}, {"": (1100, "plain", None)}]
     assert set(found(DISK, SCALAR, segments)) == {"small-segments"}
     few = [{"": (1900, "hnsw", SCALAR)}, {"": (100, "plain", None)}]
     assert found(DISK, SCALAR, few) == {}
 
 
-def test_binary_codes_are_in_segments_without_an_index_too() -> None:
+def test_binary_codes_in_unindexed_segments_have_no_findings() -> None:
     binary = {"binary": {"always_ram": True}}
     assert found(DISK, binary, [{"": (2000, "plain", binary)}]) == {}
 
@@ -59,7 +59,7 @@ def test_originals_in_ram_search_parameters_and_a_broken_quantile() -> None:
     assert "originals=disk" in reported["originals-in-ram"].command
 
 
-def test_a_server_that_shows_no_segments() -> None:
+def test_a_server_without_telemetry_is_reported() -> None:
     server = serve(info_of(DISK, SCALAR))
     store = server.store()
     assert store.findings(store.info("articles")) == []

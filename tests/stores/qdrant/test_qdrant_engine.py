@@ -1,6 +1,6 @@
-"""Lies that only the engine itself can show: live on qdrant-edge, the same engine in process.
+"""Engine behavior that differs from its settings: live on qdrant-edge, the same engine.
 
-If one of these fails the engine was changed, and what qadapt says of it must be changed too.
+If a test fails, the engine has changed, and qadapt's notes must be updated.
 """
 
 from __future__ import annotations
@@ -73,17 +73,15 @@ def binary(tmp_path_factory: pytest.TempPathFactory, sample: Sample) -> Any:
     opened.close()
 
 
-def test_rescoring_without_oversampling_changes_the_order_and_never_the_rows(
-    binary: Any, sample: Sample
-) -> None:
-    """https://github.com/qdrant/landing_page/pull/1158: so we tell the candidates."""
+def test_rescoring_without_oversampling_changes_only_the_order(binary: Any, sample: Sample) -> None:
+    """https://github.com/qdrant/landing_page/pull/1158: so qadapt reports the candidates."""
     off, on = (search(binary, sample, rescore=each) for each in (False, True))
     assert [set(row) for row in ids(off)] == [set(row) for row in ids(on)]
     assert ids(off) != ids(on)
 
 
 def test_oversampling_without_rescoring_does_nothing(binary: Any, sample: Sample) -> None:
-    """https://github.com/qdrant/landing_page/pull/2484: so we never send it alone."""
+    """https://github.com/qdrant/landing_page/pull/2484: so qadapt never sends it alone."""
     plain = search(binary, sample, rescore=False)
     alone = search(binary, sample, rescore=False, oversampling=8.0)
     both = search(binary, sample, rescore=True, oversampling=8.0)
@@ -91,14 +89,14 @@ def test_oversampling_without_rescoring_does_nothing(binary: Any, sample: Sample
     assert recall(both, sample) > recall(alone, sample) + 0.2
 
 
-def test_scores_of_binary_codes_are_counts_and_not_cosines(binary: Any, sample: Sample) -> None:
+def test_scores_of_binary_codes_are_bit_counts(binary: Any, sample: Sample) -> None:
     first = search(binary, sample, rescore=False)[0][0][1]
     assert first == int(first)
     assert first > 1
 
 
-def test_binary_under_euclid_comes_descending(tmp_path: Path, sample: Sample) -> None:
-    """Facts section 2: so its scores are not turned round."""
+def test_binary_scores_under_euclid_are_descending(tmp_path: Path, sample: Sample) -> None:
+    """Facts section 2: so its scores are not negated."""
     opened = shard(tmp_path / "e", edge.BinaryQuantizationConfig(), sample, "Euclid")
     scores = [score for _, score in search(opened, sample, rescore=False)[0]]
     opened.close()
@@ -106,7 +104,7 @@ def test_binary_under_euclid_comes_descending(tmp_path: Path, sample: Sample) ->
     assert scores[0] > scores[-1]
 
 
-def test_quantile_trims_far_less_than_it_says(tmp_path: Path, sample: Sample) -> None:
+def test_a_quantile_excludes_fewer_values_than_requested(tmp_path: Path, sample: Sample) -> None:
     """https://github.com/qdrant/qdrant/issues/9902: (1 - quantile) / dim of the values."""
     spans = []
     for quantile in (None, 0.9):

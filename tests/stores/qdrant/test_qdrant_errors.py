@@ -1,4 +1,4 @@
-"""Errors of server, network and client: one clear error each, tried again or not."""
+"""Errors of server, network and client: one clear error each, retried or not."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def test_recorded_refusals(name: str, error: type[QadaptError], words: str) -> N
     assert words in str(found)
 
 
-def test_creating_what_exists() -> None:
+def test_creating_an_existing_collection_is_rejected() -> None:
     server = Replay().on("PUT", "/collections/t", answer("create/error_exists"))
     with pytest.raises(AlreadyExistsError):
         server.store().create("t", {"": qa.Vector(8)}, {})
 
 
-def test_an_unknown_collection_names_the_nearest() -> None:
+def test_an_unknown_collection_suggests_a_similar_name() -> None:
     server = serve(info_of(UNNAMED)).on("GET", "/collections/artcles", refused(404, "Not found"))
     with pytest.raises(NotFoundError, match="did you mean 'articles'"):
         server.store().info("artcles")
@@ -109,7 +109,7 @@ def test_recorded_refusals_over_grpc(name: str, error: type[QadaptError]) -> Non
     assert type(found) is error
 
 
-def test_grpc_on_the_rest_port_and_in_vain() -> None:
+def test_grpc_on_the_rest_port_is_an_error_with_a_hint() -> None:
     found = errors.translate(RpcError("UNAVAILABLE", "Trying to connect an http1.x server"), "ask")
     assert type(found) is UnreachableError
     assert "6334" in str(found)
@@ -117,10 +117,10 @@ def test_grpc_on_the_rest_port_and_in_vain() -> None:
     assert type(errors.translate(RpcError("UNKNOWN", "odd"), "ask")) is StoreError
 
 
-# -- tried again, or not -------------------------------------------------------------------------
+# -- retries ------------------------------------------------------------------------
 
 
-def test_a_rate_limit_is_waited_out_as_long_as_the_server_says() -> None:
+def test_a_rate_limit_is_waited_for_as_requested_by_the_server() -> None:
     server = serve(info_of(UNNAMED))
     limited = answer("errors/strict_read_rate_429")
     server.on("GET", "/collections", limited, limited, ok({"collections": []}))
@@ -128,7 +128,7 @@ def test_a_rate_limit_is_waited_out_as_long_as_the_server_says() -> None:
     assert server.slept == [30.0, 30.0]
 
 
-def test_a_write_over_its_rate_limit_is_waited_out_too() -> None:
+def test_a_rate_limited_write_is_waited_for() -> None:
     server = serve(info_of(UNNAMED))
     path = f"{PATCH}/points?wait=true"
     server.on("PUT", path, answer("errors/strict_write_rate_429"), ok({"status": "completed"}))
@@ -137,7 +137,7 @@ def test_a_write_over_its_rate_limit_is_waited_out_too() -> None:
     assert len(server.bodies("PUT", path)) == 2
 
 
-def test_a_pause_longer_than_a_minute_is_not_waited_out() -> None:
+def test_a_rate_limit_of_more_than_a_minute_is_an_error() -> None:
     server = serve(info_of(UNNAMED))
     server.on("GET", "/collections", refused(429, "slow", {"retry-after": "3600"}))
     with pytest.raises(BusyError, match="slow") as caught:
@@ -151,7 +151,7 @@ def test_a_pause_longer_than_a_minute_is_not_waited_out() -> None:
     "optimizer_error",
     [refused(503, "starting"), httpx.ReadError("reset"), httpx.ConnectError("refused")],
 )
-def test_what_may_pass_is_tried_again_and_not_for_ever(optimizer_error: Any) -> None:
+def test_transient_errors_are_retried_a_limited_number_of_times(optimizer_error: Any) -> None:
     server = serve(info_of(UNNAMED))
     server.on("GET", "/collections", optimizer_error, optimizer_error, ok({"collections": []}))
     assert server.store().collections() == []
@@ -178,26 +178,26 @@ def test_a_patch_that_may_have_arrived_is_not_sent_twice(optimizer_error: Any) -
 @pytest.mark.parametrize(
     "lasting", [refused(400, "Bad"), refused(403, "Forbidden"), refused(422, "x")]
 )
-def test_what_will_not_pass_is_not_tried_again(lasting: Any) -> None:
+def test_permanent_errors_are_not_retried(lasting: Any) -> None:
     server = serve(info_of(UNNAMED)).on("GET", "/collections", lasting)
     with pytest.raises(StoreError):
         server.store().collections()
     assert len(server.bodies("GET", "/collections")) == 1
 
 
-def test_a_time_out_is_not_tried_again() -> None:
+def test_a_timeout_is_not_retried() -> None:
     server = serve(info_of(UNNAMED)).on("GET", "/collections", httpx.ReadTimeout("slow"))
     with pytest.raises(StoreTimeoutError, match="timed out"):
         server.store().collections()
     assert len(server.bodies("GET", "/collections")) == 1
 
 
-def test_a_key_is_masked_in_what_the_server_says() -> None:
+def test_a_key_is_masked_in_server_errors() -> None:
     import warnings
 
     server = serve(info_of(UNNAMED)).on("GET", "/collections", refused(403, "key sesame is bad"))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the client's own: a key without TLS
+        warnings.simplefilter("ignore")  # a warning of the client: a key without TLS
         store = server.store(api_key="sesame")
     with pytest.raises(AuthError) as caught:
         store.collections()
@@ -210,7 +210,7 @@ def test_a_key_is_masked_in_what_the_server_says() -> None:
 
 
 class Wire:
-    """A port that answers each connection with fixed bytes, or cuts it."""
+    """A port that answers each connection with fixed bytes, or closes it."""
 
     def __init__(self, reply: bytes) -> None:
         self.reply = reply
@@ -231,7 +231,7 @@ class Wire:
 
 @pytest.fixture
 def wire() -> Iterator[Any]:
-    """Makes ports, and closes them."""
+    """Create ports, and close them."""
     made: list[Wire] = []
 
     def make(reply: bytes) -> int:
@@ -244,15 +244,15 @@ def wire() -> Iterator[Any]:
 
 
 def http(body: bytes, status: str = "200 OK") -> bytes:
-    """An answer of HTTP."""
+    """An HTTP response."""
     head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     return head.encode() + body
 
 
-def test_rest_on_a_port_that_cuts_the_connection(
+def test_rest_on_a_port_that_closes_connections_is_an_error(
     wire: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gRPC port does so."""
+    """As the gRPC port does."""
     monkeypatch.setattr(retry, "ATTEMPTS", 1)
     with pytest.raises(UnreachableError, match="was closed"):
         registry.open_store(f"qdrant+http://127.0.0.1:{wire(b'')}")
@@ -266,12 +266,12 @@ def test_unreachable_server_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
         registry.open_store(f"qdrant+http://127.0.0.1:{port}")
 
 
-def test_another_service_is_not_taken_for_qdrant(wire: Any) -> None:
+def test_another_service_is_rejected(wire: Any) -> None:
     with pytest.raises(StoreError, match="not Qdrant"):
         registry.open_store(f"qdrant+http://127.0.0.1:{wire(http(b'{}'))}")
 
 
-def test_a_far_version_is_one_line_of_ours_and_no_warning(
+def test_a_distant_server_version_is_one_note_without_a_warning(
     wire: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     reply = http(b'{"title": "qdrant", "version": "1.16.3"}')

@@ -1,4 +1,4 @@
-"""Sparse vectors and multivectors by contract: what is sent to a server, and read of its answers.
+"""Contract tests of sparse vectors and multivectors: requests to a server, and parsed responses.
 
 ``test_migration_extra_vectors`` shows in local mode that the client's models accept them.
 """
@@ -32,7 +32,7 @@ DENSE = {"size": 4, "distance": "Dot"}
 BESIDE = CollectionSchema(extras={"tokens": TOKENS, "words": WORDS})
 
 
-def test_the_body_of_a_creation() -> None:
+def test_request_body_of_create() -> None:
     """``memory`` is known from 1.19: an older server would silently drop it."""
     server = Replay("1.16.3").on("PUT", "/collections/t", ok(True))
     kept = info_of({"d": DENSE, "tokens": MANY}, params={"sparse_vectors": {"words": SPARSE}})
@@ -44,7 +44,7 @@ def test_the_body_of_a_creation() -> None:
     assert [method for method, _, _ in server.writes()] == ["PUT"]
 
 
-def test_the_only_dense_vector_may_be_unnamed_beside_sparse_ones() -> None:
+def test_an_unnamed_dense_vector_with_sparse_vectors() -> None:
     server = Replay("1.16.3").on("PUT", "/collections/t", ok(True))
     kept = info_of(DENSE, params={"sparse_vectors": {"words": SPARSE}})
     server.on("GET", "/collections/t", ok(kept))
@@ -55,7 +55,7 @@ def test_the_only_dense_vector_may_be_unnamed_beside_sparse_ones() -> None:
 
 
 @pytest.mark.parametrize("lost", ["modifier", "tokens"])
-def test_what_a_server_does_not_keep_is_an_error(lost: str) -> None:
+def test_a_setting_dropped_by_the_server_is_an_error(lost: str) -> None:
     server = Replay("1.16.3").on("PUT", "/collections/t", ok(True))
     server.on("DELETE", "/collections/t", ok(True))
     sparse = {key: value for key, value in SPARSE.items() if key != lost}
@@ -68,7 +68,7 @@ def test_what_a_server_does_not_keep_is_an_error(lost: str) -> None:
     assert [method for method, _, _ in server.writes()] == ["PUT", "DELETE"]
 
 
-def test_what_a_server_has_is_what_another_is_made_with() -> None:
+def test_a_schema_read_from_a_server_creates_the_same_schema() -> None:
     info = info_of(
         {"d": DENSE, "tokens": {**MANY, "quantization_config": None}},
         CODES,
@@ -119,7 +119,7 @@ def test_rows_are_sent_and_read() -> None:
     assert (list(plain.vectors), list(plain.extras)) == (["d"], [])
 
 
-def test_over_grpc_they_are_sent_in_the_clients_messages() -> None:
+def test_rows_over_grpc_use_the_clients_messages() -> None:
     pytest.importorskip("qdrant_client.uploader.grpc_uploader")
     from qadapt.stores.qdrant.server.rows import _grpc_upsert
 
@@ -136,7 +136,7 @@ def test_over_grpc_they_are_sent_in_the_clients_messages() -> None:
     assert list(vectors["d"].dense.data) == [1.0] * 4
 
 
-def test_what_would_be_taken_without_a_word_is_refused() -> None:
+def test_values_that_the_server_silently_accepts_are_rejected() -> None:
     many = {**MANY, "datatype": "uint8"}
     info = info_of({"d": DENSE, "tokens": many}, params={"sparse_vectors": {"words": SPARSE}})
     server = serve(info)

@@ -1,4 +1,4 @@
-"""An optimizer that waits: recorded on 1.19.0 (``restart``), killed while it built."""
+"""A waiting optimizer: recorded on 1.19.0 (``restart``), killed during a build."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KILLED = "/collections/killed"
 
 
 class Killed(RecordedSequence):
-    """Grey until ``optimizers_config`` is sent: an empty PATCH was seen to do nothing."""
+    """Grey until ``optimizers_config`` is sent: an empty PATCH had no effect."""
 
     def turns(self, body: Mapping[str, Any]) -> bool:
         return self.at == 0 and "optimizers_config" in body
@@ -68,7 +68,7 @@ def test_apply_triggers_the_optimizer_of_a_grey_collection() -> None:
     assert killed_.info().vectors[""].status.state is qa.State.ACTIVE
 
 
-def test_looking_planning_and_waiting_a_moment_send_nothing() -> None:
+def test_inspecting_and_planning_send_no_patch() -> None:
     server = killed()
     killed_ = Database(server.store())["killed"]
     killed_.info()
@@ -76,7 +76,7 @@ def test_looking_planning_and_waiting_a_moment_send_nothing() -> None:
     assert server.writes() == []
 
 
-def test_an_empty_patch_is_never_taken_for_a_waking() -> None:
+def test_an_empty_patch_does_not_trigger_the_optimizer() -> None:
     sent = recording("restart/05_patch_empty", NEW)["request"]["body"]
     assert sent == {}
     info = recording(STILL[0], NEW)["response"]["body"]["result"]
@@ -85,7 +85,7 @@ def test_an_empty_patch_is_never_taken_for_a_waking() -> None:
 
 
 class Looks(Deadline):
-    """A deadline that passes after so many looks, however slow the machine is."""
+    """A deadline that passes after a number of polls, independent of the speed of the machine."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(3600)
@@ -111,7 +111,7 @@ def test_running_optimizer_is_not_triggered(
 
 
 class Deaf(RecordedSequence):
-    """Grey whatever is sent, as with max_optimization_threads 0."""
+    """Always grey, as with max_optimization_threads 0."""
 
     def turns(self, body: Mapping[str, Any]) -> bool:
         return False
@@ -131,8 +131,8 @@ def test_timeout_reports_that_the_optimizer_did_not_start() -> None:
     assert len(bodies) <= 1 + len(server.bodies("GET", KILLED)) // vector_index.STUCK
 
 
-def test_a_yellow_collection_that_does_nothing_is_woken_late() -> None:
-    """All of the server's optimization threads may be at other collections."""
+def test_an_idle_yellow_collection_is_triggered_after_a_delay() -> None:
+    """All optimization threads of the server may be busy with other collections."""
     server = killed(ASLEEP)
     inner = server.reply
 

@@ -1,4 +1,4 @@
-"""Binary codes of 1.5 and 2 bits: one-bit recall where a segment was not built from its rows."""
+"""Binary codes of 1.5 and 2 bits: one-bit recall if a segment was not built from its rows."""
 
 from __future__ import annotations
 
@@ -49,9 +49,7 @@ def test_rows_added_to_an_empty_segment_are_not_active(encoding: str, text: str)
 
 
 @pytest.mark.parametrize(("encoding", "text"), WIDE)
-def test_a_segment_that_was_built_from_its_rows_is_active_without_an_index(
-    encoding: str, text: str
-) -> None:
+def test_a_segment_built_from_rows_is_active_without_an_index(encoding: str, text: str) -> None:
     """cells.jsonl of 1.19.0: .562 with 1 bit, .570 with 1.5, .643 with 2, all of them plain."""
     server = filled(None)
     articles = Database(server.store())["articles"]
@@ -64,7 +62,7 @@ def test_a_segment_that_was_built_from_its_rows_is_active_without_an_index(
     assert asked
 
 
-def test_a_server_that_does_not_name_its_segments_gets_an_index_at_once() -> None:
+def test_without_segment_ids_an_index_is_built_at_once() -> None:
     """1.16.3: 5,183 x 384 below the threshold, two_bits .568 as 1 bit, .66 once indexed."""
     seen = telemetry_of("articles", [{"": (5_000, "plain", None)}])
     server = serve(info_of(VECTOR, threshold=10_000), seen, count=5_000)
@@ -75,7 +73,7 @@ def test_a_server_that_does_not_name_its_segments_gets_an_index_at_once() -> Non
     }
 
 
-def test_one_bit_needs_nothing_of_that() -> None:
+def test_one_bit_codes_need_no_statistics() -> None:
     server = filled("one_bit")
     articles = Database(server.store())["articles"]
     assert articles.info().vectors[""].status.state is State.ACTIVE
@@ -93,7 +91,7 @@ def test_newest_rows_are_reported_in_addition_to_indexed_rows() -> None:
     assert "compared by 1 bit until they are indexed" in status.reason
 
 
-def test_too_few_rows_for_an_index_are_not_planned_and_not_active() -> None:
+def test_too_few_rows_for_an_index_are_reported_as_not_active() -> None:
     wide = codes("two_bits")
     shown = telemetry_of("articles", [{"": (1, "plain", wide)}])
     server = serve(info_of({"size": 96, "distance": "Dot"}, wide), shown, count=1, version=NEW)
@@ -102,8 +100,8 @@ def test_too_few_rows_for_an_index_are_not_planned_and_not_active() -> None:
     assert not articles.plan("binary:bits=2").changes
 
 
-def test_an_empty_segment_that_was_built_holds_no_statistics() -> None:
-    """Recorded: a change of codes builds the empty segment anew too, from no rows."""
+def test_an_empty_built_segment_has_no_statistics() -> None:
+    """Recorded: a change of codes also rebuilds the empty segment, without rows."""
     made = copy.deepcopy(recording("life/020_optimizations_completed", NEW))
     found = made["response"]["body"]["result"]
     found["completed"][0]["segments"] = [{"uuid": "x", "points_count": 0}]
@@ -120,7 +118,7 @@ def test_an_empty_segment_that_was_built_holds_no_statistics() -> None:
     assert store.info("articles").vectors[""].status.state is State.UNKNOWN
 
 
-def test_doctor_names_them() -> None:
+def test_doctor_finds_segments_without_statistics() -> None:
     server = filled("two_bits")
     path = "/collections/articles/points/scroll"
     server.on("POST", path, ok({"points": [], "next_page_offset": None}))
@@ -129,7 +127,7 @@ def test_doctor_names_them() -> None:
     assert "binary:bits=2" in found[0].command
 
 
-def test_recordings_of_a_whole_life_hold_the_uuids_that_this_needs() -> None:
+def test_recorded_lifecycles_contain_segment_uuids() -> None:
     found = recording("life/020_optimizations_completed", NEW)["response"]["body"]["result"]
     server = serve(info_of(VECTOR), telemetry_of("articles", []), version=NEW)
     server.on("GET", "/collections/articles/optimizations?with=completed", ok(found))

@@ -36,7 +36,7 @@ natives = st.dictionaries(
 
 @st.composite
 def quantizations(draw: st.DrawFn) -> Quantization:
-    """Any quantization that the model lets through."""
+    """Any valid quantization."""
     kind = draw(st.sampled_from(list(Kind)))
     knobs: dict[str, Any] = {
         "codes": draw(st.sampled_from([None, "ram", "disk"])),
@@ -70,7 +70,7 @@ vectors = st.builds(
 
 
 @given(quantizations(), vectors, st.sampled_from(VERSIONS))
-def test_a_mapping_is_read_back_as_what_it_says(
+def test_a_mapping_is_read_back_unchanged(
     asked: Quantization, vector: Vector, version: str | None
 ) -> None:
     mapped = mapping.to_native(asked, vector, version)
@@ -87,7 +87,7 @@ def test_a_mapping_is_read_back_as_what_it_says(
     assert again.target == mapped.target
 
 
-def test_memory_wins_over_the_older_word_for_good() -> None:
+def test_memory_takes_precedence_over_always_ram() -> None:
     asked = Quantization.parse('rotational:bits=1,native={"memory":"pinned","always_ram":false}')
     mapped = mapping.to_native(asked, V, "1.18.0")
     assert mapped.target.codes == "ram"
@@ -95,13 +95,13 @@ def test_memory_wins_over_the_older_word_for_good() -> None:
 
 
 @given(st.sampled_from(["scalar", "binary", "product", "turbo"]), natives)
-def test_whatever_the_engine_says_is_kept(kind: str, fields: dict[str, Any]) -> None:
+def test_unknown_native_fields_are_preserved(kind: str, fields: dict[str, Any]) -> None:
     read = mapping.from_native({"quantization_config": {kind: fields}})
     written = mapping.to_native(read, V).native or {}
     assert mapping.from_native(written) == read
 
 
-def test_an_unknown_kind_is_said_and_not_guessed() -> None:
+def test_an_unknown_kind_is_reported() -> None:
     with pytest.raises(UnsupportedError, match="hologram"):
         mapping.from_native({"quantization_config": {"hologram": {}}})
 
@@ -129,7 +129,7 @@ def test_an_unknown_kind_is_said_and_not_guessed() -> None:
         ("rotational:bits=8", {"turbo": {"bits": "bits8"}}),
     ],
 )
-def test_the_json_is_qdrants_own(asked: str, config: dict[str, Any]) -> None:
+def test_native_json_matches_the_server(asked: str, config: dict[str, Any]) -> None:
     mapped = mapping.to_native(Quantization.parse(asked), V)
     assert mapped.native == {"quantization_config": config}
     assert mapping.same_config(mapped.native["quantization_config"], config)
@@ -155,7 +155,7 @@ def test_differences_of_the_nearest_equivalent_are_reported(asked: str, word: st
     ["none", "scalar:bits=7", "binary", "binary:query_bits=8", "product:ratio=8"]
     + [f"rotational:bits={bits}" for bits in ("1", "1.5", "2", "4", "8")],
 )
-def test_the_same_thing_is_exact(asked: str) -> None:
+def test_equal_settings_are_exact(asked: str) -> None:
     assert mapping.to_native(Quantization.parse(asked), V).match.level is MatchLevel.EXACT
 
 
@@ -190,7 +190,7 @@ def test_unsupported_settings_name_alternatives(asked: str, support: str) -> Non
         ("rotational:bits=8", "1.20.0", "1.19.2"),
     ],
 )
-def test_older_servers_lack_what_came_later(asked: str, first: str, before: str) -> None:
+def test_older_servers_reject_newer_settings(asked: str, first: str, before: str) -> None:
     quantization = Quantization.parse(asked)
     assert mapping.to_native(quantization, V, first).match.level is MatchLevel.EXACT
     match = mapping.to_native(quantization, V, before).match
@@ -198,7 +198,7 @@ def test_older_servers_lack_what_came_later(asked: str, first: str, before: str)
     assert before in match.differences[0]
 
 
-def test_before_1_19_places_have_their_older_words() -> None:
+def test_placement_before_1_19_uses_always_ram() -> None:
     asked = binary(codes="ram", originals="disk")
     old = mapping.to_native(asked, V, "1.18.2")
     assert old.native == {"quantization_config": {"binary": {"always_ram": True}}, "on_disk": True}
@@ -212,7 +212,7 @@ def test_before_1_19_places_have_their_older_words() -> None:
     assert on_disk.match.differences == (mapping.FOLLOWS_ORIGINALS,)
 
 
-def test_own_fields_are_merged_last() -> None:
+def test_native_fields_are_merged_last() -> None:
     mapped = mapping.to_native(scalar(quantile=0.9, native={"quantile": 0.95, "new": 1}), V)
     assert mapped.native == {
         "quantization_config": {"scalar": {"type": "int8", "quantile": 0.95, "new": 1}}
@@ -221,7 +221,7 @@ def test_own_fields_are_merged_last() -> None:
     assert mapped.target.native == {"new": 1}
 
 
-def test_float16_is_there_where_the_datatype_is() -> None:
+def test_float16_requires_the_datatype() -> None:
     half = Vector(384, datatype="float16")
     assert mapping.to_native(Quantization.parse("float16"), half).match.level is MatchLevel.EXACT
     back = mapping.to_native(none(), half)
@@ -230,7 +230,7 @@ def test_float16_is_there_where_the_datatype_is() -> None:
     assert mapping.to_native(binary(), half).target == binary()
 
 
-def test_a_place_that_is_not_asked_for_may_be_any() -> None:
+def test_an_unrequested_placement_matches_any() -> None:
     kept = binary(codes="disk", originals="disk")
     assert mapping.satisfies(kept, binary(rescore=4))
     assert not mapping.satisfies(binary(), kept)
@@ -248,11 +248,11 @@ def test_a_place_that_is_not_asked_for_may_be_any() -> None:
         ("rotational:bits=4", Rescore(source="off")),
     ],
 )
-def test_what_a_search_does_by_itself(asked: str, default: Rescore | None) -> None:
+def test_default_rescoring_of_searches(asked: str, default: Rescore | None) -> None:
     assert mapping.default_rescore(Quantization.parse(asked)) == default
 
 
-def test_bytes_of_codes_as_facts_have_them() -> None:
+def test_bytes_of_codes_match_the_documentation() -> None:
     hundred = Vector(100)
     sizes = {
         "scalar": 116,
@@ -272,7 +272,7 @@ def test_bytes_of_codes_as_facts_have_them() -> None:
     assert mapping.code_bytes({"turbo": {"bits": "bits4"}}, euclidean, 1) == 62
 
 
-def test_a_target_of_another_store_is_still_an_error_of_ours() -> None:
+def test_a_native_target_of_another_store_is_rejected() -> None:
     with pytest.raises(QadaptError):
         Quantization.parse("product:ratio=1000")
     assert mapping.to_native(product(2), V).match.level is MatchLevel.UNSUPPORTED

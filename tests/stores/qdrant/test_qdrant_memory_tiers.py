@@ -27,13 +27,13 @@ def placed(**fields: Any) -> FakeOptimizer:
 
 
 def fields_of(server: FakeOptimizer) -> dict[str, Any]:
-    """What a vector says of its place."""
+    """The placement of a vector."""
     vector = server.vectors[""]
     return {key: vector[key] for key in ("on_disk", "memory") if key in vector}
 
 
-def test_memory_alone_beside_on_disk_is_the_recorded_loop() -> None:
-    """The fake does what was recorded, so that the tests below mean something."""
+def test_memory_with_on_disk_is_the_recorded_rebuild_loop() -> None:
+    """The fake behaves as recorded, which the tests below rely on."""
     server = placed(on_disk=True)
     server.patch(recording("placement/02_patch_memory_cached", NEW)["request"]["body"])
     assert server.vectors == {"": result(LOOP)["config"]["params"]["vectors"]}
@@ -48,9 +48,7 @@ def test_memory_alone_beside_on_disk_is_the_recorded_loop() -> None:
 @pytest.mark.parametrize(
     "former", [{"on_disk": True}, {"on_disk": True, "memory": "cold"}, {"memory": "cold"}]
 )
-def test_originals_in_ram_end_where_they_are_on_disk_and_come_back_to_the_letter(
-    former: dict[str, Any], wanted: str
-) -> None:
+def test_originals_moved_to_disk_are_restored_exactly(former: dict[str, Any], wanted: str) -> None:
     server = placed(**former)
     articles = Database(server.store())["articles"]
     before = copy.deepcopy(server.info)
@@ -69,7 +67,7 @@ def test_originals_in_ram_end_where_they_are_on_disk_and_come_back_to_the_letter
 
 
 @pytest.mark.parametrize("wanted", ["scalar:codes=ram,originals=disk", "none:originals=disk"])
-def test_a_default_collection_reads_after_an_undo_as_it_did_before(wanted: str) -> None:
+def test_undo_restores_the_configuration_of_a_default_collection(wanted: str) -> None:
     server = placed()
     articles = Database(server.store())["articles"]
     assert str(articles.info().vectors[""].quantization) == "none"
@@ -81,14 +79,14 @@ def test_a_default_collection_reads_after_an_undo_as_it_did_before(wanted: str) 
     assert articles.plan("none").steps[0].symbol is qa.model.Symbol.NOTHING
 
 
-def test_originals_in_ram_are_the_default_so_nothing_is_rebuilt_for_them() -> None:
+def test_originals_in_ram_need_no_rebuild() -> None:
     for fields in ({}, {"on_disk": False}, {"memory": "cached"}):
         server = placed(**fields)
         assert not Database(server.store())["articles"].plan("none:originals=ram").changes
 
 
-def test_a_memmap_threshold_that_would_undo_it_is_overruled() -> None:
-    """The optimizer would map large segments again where ``on_disk`` is null."""
+def test_a_conflicting_memmap_threshold_is_overridden() -> None:
+    """The optimizer would map large segments again if ``on_disk`` is null."""
     server = placed()
     server.info["config"]["optimizer_config"]["memmap_threshold"] = 1000
     plan = Database(server.store())["articles"].plan("none:originals=ram")
@@ -100,13 +98,13 @@ def test_a_memmap_threshold_that_would_undo_it_is_overruled() -> None:
     assert plan.steps[0].request["body"] == body
 
 
-def test_a_loop_without_codes_is_named_too() -> None:
+def test_a_rebuild_loop_without_codes_is_reported() -> None:
     server = placed(on_disk=True, memory="cached")
     status = Database(server.store())["articles"].info().vectors[""].status
     assert (status.state, "contradict each other" in status.reason) == (State.ABSENT, True)
 
 
-def test_a_collection_that_rebuilds_for_ever_is_named_and_the_next_plan_ends_it() -> None:
+def test_an_endless_rebuild_is_reported_and_fixed_by_the_next_plan() -> None:
     server = placed(on_disk=True, memory="cached")
     server.patch({"quantization_config": {"binary": {}}})
     articles = Database(server.store())["articles"]
@@ -123,7 +121,7 @@ def test_a_collection_that_rebuilds_for_ever_is_named_and_the_next_plan_ends_it(
     assert not server.endless, "an undo does not bring back what never ends"
 
 
-def test_a_place_is_said_in_words_and_not_as_a_change_of_the_codes() -> None:
+def test_a_placement_change_is_described_separately_from_codes() -> None:
     plan = Database(placed(on_disk=True).store())["articles"].plan("none:originals=ram")
     (step,) = plan.steps
     assert step.action == "keep the original vectors in RAM"
@@ -131,7 +129,7 @@ def test_a_place_is_said_in_words_and_not_as_a_change_of_the_codes() -> None:
     assert step.reverse["body"] == {"vectors": {"": {"on_disk": True}}}
 
 
-def test_named_vectors_are_placed_each_by_itself() -> None:
+def test_named_vectors_are_placed_separately() -> None:
     vectors = {"a": {"size": 96, "distance": "Dot", "on_disk": True}, "b": dict(UNNAMED)}
     server = FakeOptimizer(info_of(vectors, points=20_000))
     articles = Database(server.store())["articles"]
@@ -141,7 +139,7 @@ def test_named_vectors_are_placed_each_by_itself() -> None:
     assert server.vectors["a"]["on_disk"] is True
 
 
-def test_a_creation_in_ram_says_so_to_both_where_a_server_has_a_default_of_its_own() -> None:
+def test_creation_in_ram_overrides_both_server_defaults() -> None:
     server = Replay(NEW).on("PUT", "/collections/t", ok(True))
     made = {**UNNAMED, "memory": "cached", "on_disk": False}
     server.on("GET", "/collections/t", ok(info_of(made)))
@@ -149,7 +147,7 @@ def test_a_creation_in_ram_says_so_to_both_where_a_server_has_a_default_of_its_o
     assert server.bodies("PUT", "/collections/t") == [{"vectors": made}]
 
 
-def test_an_older_server_has_on_disk_alone() -> None:
+def test_an_older_server_supports_on_disk_only() -> None:
     server = FakeOptimizer(info_of({**UNNAMED, "on_disk": True}, points=20_000), version="1.16.3")
     plan = Database(server.store())["articles"].plan("none:originals=ram")
     assert plan.steps[0].request["body"] == {"vectors": {"": {"on_disk": False}}}

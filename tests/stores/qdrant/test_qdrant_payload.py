@@ -1,4 +1,4 @@
-"""Which numbers of a payload the engine changes, foretold and seen."""
+"""Numbers of payloads that the engine rounds: predicted and observed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 
 @settings(max_examples=5)
 @given(st.lists(numbers, min_size=50, max_size=200))
-def test_what_the_engine_makes_of_numbers_is_foretold(
+def test_rounding_of_numbers_is_predicted(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[float]
 ) -> None:
     pytest.importorskip("qdrant_edge")

@@ -1,4 +1,4 @@
-"""Indexes on the payload: the exact requests, and what is read of ``payload_schema``.
+"""Payload indexes: the exact requests, and parsing of ``payload_schema``.
 
 No recording has an index on a payload; shapes are those of the server's OpenAPI description
 (``PUT /collections/{collection_name}/index``, ``PayloadIndexInfo``).
@@ -33,7 +33,7 @@ def served(schema: dict[str, Any]) -> Replay:
     return serve(info, telemetry_of("articles", [{"": (2000, "hnsw", None)}]))
 
 
-def test_indexes_are_read_and_what_a_kind_does_not_tell_is_named() -> None:
+def test_indexes_are_read_with_their_unreported_settings() -> None:
     store = served(SCHEMA).store()
     assert store.payload_indexes("articles") == {
         "city": "keyword", "tenant": "keyword", "year": "integer",
@@ -43,7 +43,7 @@ def test_indexes_are_read_and_what_a_kind_does_not_tell_is_named() -> None:
     assert served({}).store().uncopied("articles") == {}
 
 
-def test_the_request_of_an_index_and_the_next_look_is_new() -> None:
+def test_creating_an_index_invalidates_the_snapshot() -> None:
     server = served({}).on("PUT", INDEX, ok({"operation_id": 3, "status": "completed"}))
     store = server.store()
     store.uncopied("articles")
@@ -56,7 +56,7 @@ def test_the_request_of_an_index_and_the_next_look_is_new() -> None:
     assert len([1 for how, path, _ in server.sent if (how, path) == LOOK]) > looks
 
 
-def test_the_request_of_an_index_with_settings() -> None:
+def test_an_index_request_contains_settings() -> None:
     server = served({}).on("PUT", INDEX, ok({"operation_id": 3, "status": "completed"}))
     asked = {"tokenizer": "word", "stopwords": {"languages": ["english"], "custom": ["x"]}}
     server.store().create_payload_index("articles", "body", "text", asked)
@@ -64,7 +64,7 @@ def test_the_request_of_an_index_with_settings() -> None:
     assert server.writes() == [("PUT", INDEX, {"field_name": "body", "field_schema": schema})]
 
 
-def test_stop_words_are_read_in_one_order_and_what_is_not_set_is_not_told() -> None:
+def test_stop_words_are_sorted_and_unset_settings_omitted() -> None:
     params = {
         "type": "text", "tokenizer": "word", "lowercase": None,
         "stopwords": {"languages": ["german", "english"], "custom": ["z", "a"]},
@@ -78,7 +78,7 @@ def test_stop_words_are_read_in_one_order_and_what_is_not_set_is_not_told() -> N
     }
 
 
-def test_what_the_server_refuses_is_told_in_its_words() -> None:
+def test_server_errors_of_index_requests_are_reported() -> None:
     server = served({}).on("PUT", INDEX, refused(400, "Wrong input: no"))
     with pytest.raises(StoreError, match="Wrong input: no"):
         server.store().create_payload_index("articles", "city", "keyword")
@@ -91,7 +91,7 @@ def test_an_unknown_kind_is_not_sent() -> None:
     assert server.writes() == []
 
 
-def test_local_mode_makes_none(tmp_path: Path) -> None:
+def test_local_mode_creates_no_payload_index(tmp_path: Path) -> None:
     pytest.importorskip("qdrant_client")
     with qa.open(f"qdrant:{tmp_path / 'local'}") as database:
         database.create("docs", dim=4, metric="dot")

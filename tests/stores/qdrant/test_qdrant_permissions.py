@@ -17,10 +17,10 @@ FORBIDDEN = recording("errors/readonly_patch")["response"]["body"]["status"]["er
 
 
 class Locked(FakeOptimizer):
-    """A server that takes PATCHes of some keys alone.
+    """A server that accepts PATCHes of some keys only.
 
     Attributes:
-        key: what a PATCH may hold; None for all.
+        key: permitted keys of a PATCH; None for all.
     """
 
     key: str | None = "nothing"
@@ -37,7 +37,7 @@ def locked(codes: Any = None) -> Locked:
     return Locked(info_of(VECTOR, codes, points=20_000), version=NEW)
 
 
-def test_a_refused_change_says_that_nothing_was_changed_and_what_key_it_needs() -> None:
+def test_a_forbidden_change_reports_the_required_key() -> None:
     server = locked()
     articles = Database(server.store())["articles"]
     plan = articles.plan("binary")
@@ -50,7 +50,7 @@ def test_a_refused_change_says_that_nothing_was_changed_and_what_key_it_needs() 
     assert articles.info().vectors[""].status.state is State.ABSENT
 
 
-def test_it_leaves_nothing_that_the_next_change_would_have_to_take_back() -> None:
+def test_a_forbidden_change_leaves_nothing_to_roll_back() -> None:
     server = locked()
     database = Database(server.store())
     with pytest.raises(AuthError):
@@ -62,7 +62,7 @@ def test_it_leaves_nothing_that_the_next_change_would_have_to_take_back() -> Non
     assert plan.apply(yes=True, timeout=5).state == "applied"
 
 
-def test_a_second_step_that_is_refused_still_offers_the_way_back() -> None:
+def test_a_forbidden_second_step_can_be_rolled_back() -> None:
     server = locked()
     server.key = "quantization_config"
     articles = Database(server.store())["articles"]
@@ -72,7 +72,7 @@ def test_a_second_step_that_is_refused_still_offers_the_way_back() -> None:
     assert "nothing was changed" not in str(caught.value.hint)
 
 
-def test_an_undo_that_is_refused_leaves_the_change_applied() -> None:
+def test_a_forbidden_undo_leaves_the_change_applied() -> None:
     server = locked()
     server.key = None
     database = Database(server.store())
@@ -87,7 +87,7 @@ def test_an_undo_that_is_refused_leaves_the_change_applied() -> None:
     assert [each.state for each in qa.history()] == ["undone"]
 
 
-def test_what_only_looks_needs_no_right_to_change() -> None:
+def test_reading_operations_need_no_write_permission() -> None:
     server = locked(BINARY)
     server.on("POST", PATH + "/points/query/batch", ok([{"points": []}]))
     articles = Database(server.store())["articles"]

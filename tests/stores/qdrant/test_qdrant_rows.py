@@ -55,7 +55,7 @@ def test_the_recorded_searches_are_sent_and_read() -> None:
         assert hits.how.scores == ("exact" if exact else "approximate")
 
 
-def test_queries_go_in_batches_and_one_look_serves_them() -> None:
+def test_queries_are_batched_with_one_snapshot() -> None:
     def reply(request: httpx.Request) -> httpx.Response:
         return ok([{"points": []}] * len(server.sent[-1][2]["searches"]))
 
@@ -90,7 +90,7 @@ def test_named_vectors_payload_filter_and_options_are_passed_on() -> None:
     assert (hits.how.oversampling, hits.how.candidates) == (1.0, 2), "binary rescores by default"
 
 
-def test_what_qdrant_cannot_rescore_by_or_does_not_know_is_refused() -> None:
+def test_unsupported_rescoring_and_options_are_rejected() -> None:
     store = served().store()
     with pytest.raises(UnsupportedError, match="no finer codes"):
         store.search("articles", ROWS, SearchRequest(k=1, rescore=qa.Rescore(4, "codes")))
@@ -99,7 +99,7 @@ def test_what_qdrant_cannot_rescore_by_or_does_not_know_is_refused() -> None:
 
 
 def test_pages_are_read_as_recorded() -> None:
-    """points/scroll_page_1 to 3: whole numbers first, then UUIDs; the offset is the next id."""
+    """points/scroll_page_1 to 3: integers first, then UUIDs; the offset is the next id."""
     server = serve(info_of({"size": 4, "distance": "Dot"}), name="mixed")
     pages = [recording(f"points/scroll_page_{at}") for at in (1, 2, 3)]
     path = "/collections/mixed/points/scroll"
@@ -119,7 +119,7 @@ def test_empty_page_size_is_rejected() -> None:
         served().store().read("articles", ReadRequest(page=0))
 
 
-def test_rows_without_a_vector_are_written_and_read_as_such() -> None:
+def test_rows_without_a_vector_are_written_and_read() -> None:
     vectors = {name: {"size": 2, "distance": "Dot"} for name in "ab"}
     server = serve(info_of(vectors))
     path = "/collections/articles/points?wait=true"
@@ -140,7 +140,7 @@ def test_rows_without_a_vector_are_written_and_read_as_such() -> None:
 
 
 class Points:
-    """A gRPC server that keeps what it was sent."""
+    """A gRPC server that records its requests."""
 
     def __init__(self) -> None:
         import grpc
@@ -215,7 +215,7 @@ def test_over_grpc_floats_are_copied_as_bytes(over_grpc: tuple[Points, QdrantSto
     assert one.params.quantization.oversampling == 3.0
 
 
-def test_over_grpc_a_refusal_is_one_clear_error(over_grpc: tuple[Points, QdrantStore]) -> None:
+def test_a_grpc_error_is_one_clear_error(over_grpc: tuple[Points, QdrantStore]) -> None:
     import grpc
 
     points, store = over_grpc
@@ -226,7 +226,7 @@ def test_over_grpc_a_refusal_is_one_clear_error(over_grpc: tuple[Points, QdrantS
     assert len(points.upserts) == 1
 
 
-def test_over_grpc_nan_is_refused_before_it_is_sent(over_grpc: tuple[Points, QdrantStore]) -> None:
+def test_nan_is_rejected_before_it_is_sent_over_grpc(over_grpc: tuple[Points, QdrantStore]) -> None:
     points, store = over_grpc
     with pytest.raises(qa.QadaptError, match="NaN"):
         store.write("articles", qa.Batch([1], {"": [[np.nan, 0, 0, 0]]}))
@@ -274,7 +274,7 @@ FILTERS: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[qa.Collection]:
-    """The rows in the client's own filter engine."""
+    """The rows in the filter engine of the client."""
     with qa.open("qdrant::memory:") as database:
         collection = database.create("articles", dim=2, metric="dot")
         collection.write(qa.Batch(range(5), {"": np.ones((5, 2))}, PAYLOADS))
@@ -282,14 +282,14 @@ def local() -> Iterator[qa.Collection]:
 
 
 @pytest.mark.parametrize("filter", FILTERS, ids=lambda filter: str(filter)[:40])
-def test_filters_mean_what_the_common_form_means(local: Any, filter: dict[str, Any]) -> None:
+def test_filters_select_the_rows_of_the_common_syntax(local: Any, filter: dict[str, Any]) -> None:
     tree = filters.parse_filter(filter)
     wanted = [at for at, payload in enumerate(PAYLOADS) if filters.matches(tree, payload)]
     found = [key for page in local.read(filter=filter, vectors=()) for key in page.ids]
     assert sorted(found) == wanted
 
 
-def test_the_clients_own_filter_passes_through() -> None:
+def test_native_filters_are_passed_through() -> None:
     from qdrant_client import models
 
     own = models.Filter(must_not=[models.IsEmptyCondition(is_empty=models.PayloadField(key="x"))])
@@ -298,7 +298,7 @@ def test_the_clients_own_filter_passes_through() -> None:
 
 
 @pytest.mark.parametrize("filter", ["topic", 7, {"year": {"gtee": 1}}, {'a"b': 1}, {"n": 2**63}])
-def test_filters_that_cannot_be_said(filter: Any) -> None:
+def test_unsupported_filters_are_rejected(filter: Any) -> None:
     with pytest.raises((SpecError, UnsupportedError)):
         to_models(filter)
 

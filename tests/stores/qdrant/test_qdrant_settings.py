@@ -46,7 +46,7 @@ class Keeping(Replay):
         return super().reply(request, path)  # type: ignore[return-value]
 
 
-def test_the_rescore_is_kept_in_the_metadata_and_used_by_search() -> None:
+def test_default_rescoring_is_stored_in_metadata_and_used_by_searches() -> None:
     server = Keeping()
     articles = Database(server.store())["articles"]
     plan = articles.plan("binary:rescore=6")
@@ -75,7 +75,7 @@ def test_settings_do_not_make_a_plan_stale_but_configuration_does() -> None:
     assert store.info("articles").fingerprint != before
 
 
-def test_before_1_16_settings_are_kept_in_our_state_folder() -> None:
+def test_before_1_16_settings_are_stored_in_the_state_folder() -> None:
     server = Keeping("1.15.5")
     articles = Database(server.store())["articles"]
     assert articles._store.load_settings("articles") is None
@@ -84,7 +84,7 @@ def test_before_1_16_settings_are_kept_in_our_state_folder() -> None:
     assert articles.search([1.0] * 96, k=2).how.oversampling == 6
 
 
-def test_a_foreign_word_under_our_key_is_no_setting() -> None:
+def test_foreign_metadata_under_qadapts_key_is_ignored() -> None:
     """The recorder of life/001 wrote {"qadapt": {"rescore": true}}."""
     server = Keeping()
     server.info["config"]["metadata"]["qadapt"] = {"rescore": True}
@@ -92,14 +92,14 @@ def test_a_foreign_word_under_our_key_is_no_setting() -> None:
     assert hits.how.rescore_from == "store default"
 
 
-def test_damaged_settings_are_an_error_that_names_the_place() -> None:
+def test_damaged_settings_are_an_error_that_names_their_location() -> None:
     server = Keeping()
     server.info["config"]["metadata"]["qadapt"] = {"vectors": {"": {"rescore": "many"}}}
     with pytest.raises(IntegrityError, match="settings in 'articles'"):
         Database(server.store())["articles"].search([1.0] * 96, k=2)
 
 
-def test_settings_that_are_there_are_not_sent_and_lost_ones_are_an_error() -> None:
+def test_unchanged_settings_are_not_sent_and_dropped_ones_are_an_error() -> None:
     server = Keeping()
     store = server.store()
     assert store.save_settings("articles", {"vectors": {"": {"rescore": None}}})

@@ -52,7 +52,7 @@ def sent(server: Replay) -> Any:
         (OFF, {"rescore": False}),
     ],
 )
-def test_what_a_call_asks_for_is_sent_whatever_the_older_look_showed(
+def test_requested_rescoring_is_sent_despite_an_older_snapshot(
     rescore: qa.Rescore, params: Any
 ) -> None:
     server = collection(None)
@@ -64,7 +64,7 @@ def test_what_a_call_asks_for_is_sent_whatever_the_older_look_showed(
     assert hits.how.scores == ("exact" if rescore.on else "approximate")
 
 
-def test_the_recorded_query_is_what_is_sent_in_that_moment() -> None:
+def test_the_recorded_query_is_sent() -> None:
     reported = recording("life/131_query_rescore_x4", NEW)["request"]["body"]["params"][
         "quantization"
     ]
@@ -76,7 +76,7 @@ def test_the_recorded_query_is_what_is_sent_in_that_moment() -> None:
     assert sent(server) == reported
 
 
-def test_a_remembered_rescoring_is_sent_too() -> None:
+def test_default_rescoring_is_sent_with_queries() -> None:
     server = collection(None)
     metadata = {"qadapt": {"vectors": {"": {"rescore": {"oversampling": 4.0}}}}}
     server.on("GET", PATH, ok(info_of(VECTOR, None, metadata=metadata)))
@@ -86,8 +86,8 @@ def test_a_remembered_rescoring_is_sent_too() -> None:
 
 
 @pytest.mark.parametrize("codes", [BINARY, SCALAR, {"turbo": {"bits": "bits4"}}])
-def test_scores_that_are_told_exact_were_asked_for_as_exact(codes: Any) -> None:
-    """A search that says nothing, where the look showed no codes: they may have come since."""
+def test_scores_reported_as_exact_were_requested_as_exact(codes: Any) -> None:
+    """A search without parameters after a snapshot without codes: they may exist by now."""
     server = collection(None)
     store = server.store()
     store.search("articles", ONE, SearchRequest(k=1))
@@ -97,7 +97,7 @@ def test_scores_that_are_told_exact_were_asked_for_as_exact(codes: Any) -> None:
     assert sent(server) == {"rescore": True}, "nothing happens where there are no codes"
 
 
-def test_a_default_that_rescored_and_does_no_more_is_told_approximate() -> None:
+def test_a_default_that_stops_rescoring_is_reported_as_approximate() -> None:
     server = collection(BINARY)
     store = server.store()
     assert store.search("articles", ONE, SearchRequest(k=1)).how.scores == "exact"
@@ -106,8 +106,8 @@ def test_a_default_that_rescored_and_does_no_more_is_told_approximate() -> None:
     assert store.search("articles", ONE, SearchRequest(k=1)).how.scores == "approximate"
 
 
-def test_segments_that_are_being_rebuilt_are_looked_at_again() -> None:
-    """The configuration changed before the look, the codes after it."""
+def test_segments_in_a_rebuild_are_read_again() -> None:
+    """The configuration changed before the snapshot, the codes after it."""
     server = collection(SCALAR)
     store = server.store()
     changed(server, SCALAR, held=BINARY)
@@ -116,14 +116,14 @@ def test_segments_that_are_being_rebuilt_are_looked_at_again() -> None:
     assert store.search("articles", ONE, SearchRequest(k=1)).how.scores == "approximate"
 
 
-def test_different_codes_in_segments_are_told_by_the_worse() -> None:
+def test_mixed_codes_in_segments_are_reported_as_approximate() -> None:
     parts = [{"": (1900, "hnsw", BINARY)}, {"": (100, "hnsw", SCALAR)}]
     server = collection(SCALAR)
     server.on("GET", TELEMETRY, ok(telemetry_of("articles", parts)))
     assert server.store().search("articles", ONE, SearchRequest(k=1)).how.scores == "approximate"
 
 
-def test_no_codes_and_no_rescoring_are_exact_as_long_as_nothing_changed() -> None:
+def test_searches_without_codes_are_exact_if_nothing_changed() -> None:
     server = collection(None)
     store = server.store()
     for _ in range(2):
@@ -132,7 +132,7 @@ def test_no_codes_and_no_rescoring_are_exact_as_long_as_nothing_changed() -> Non
     assert len(server.bodies("GET", TELEMETRY)) == 1
 
 
-def test_where_segments_cannot_be_seen_nothing_is_told_exact_that_was_not_asked_for() -> None:
+def test_without_telemetry_only_requested_scores_are_exact() -> None:
     server = collection(None)
     server.on("GET", TELEMETRY, ok({"collections": {"collections": []}}))
     store = server.store()

@@ -34,7 +34,7 @@ def status_of(server: Replay, name: str = "") -> qa.model.Status:
     return server.store().info("articles").vectors[name].status
 
 
-def test_under_the_threshold_scalar_is_ignored_with_the_number_and_the_way_out() -> None:
+def test_scalar_below_the_threshold_is_ignored_with_a_hint() -> None:
     """https://github.com/qdrant/qdrant-client/issues/1050: 998 points, nothing quantized."""
     observation = telemetry_of("articles", [{"": (2000, "plain", None)}])
     status = status_of(serve(info_of(UNNAMED, SCALAR), observation))
@@ -59,21 +59,21 @@ def test_binary_is_active_without_an_index_since_1_16_only() -> None:
     assert status_of(old).state is State.IGNORED
 
 
-def test_the_empty_appendable_segment_that_never_has_scalar_codes_does_not_count() -> None:
+def test_the_empty_appendable_segment_is_excluded() -> None:
     parts = [{"": (0, "plain", None)}, {"": (2000, "hnsw", SCALAR)}]
     status = status_of(serve(info_of(UNNAMED, SCALAR), telemetry_of("articles", parts)))
     assert (status.state, status.reason) == (State.ACTIVE, "")
 
 
-def test_rows_that_are_not_indexed_yet_are_told() -> None:
+def test_unindexed_rows_are_reported() -> None:
     parts = [{"": (100, "plain", None)}, {"": (1900, "hnsw", SCALAR)}]
     status = status_of(serve(info_of(UNNAMED, SCALAR), telemetry_of("articles", parts)))
     assert status.state is State.ACTIVE
     assert "100 of 2,000 rows" in status.reason
 
 
-def test_an_indexed_segment_without_a_live_row_is_in_no_search() -> None:
-    """Seen on 1.19.0: ``num_vectors`` tells points that were deleted or replaced, too."""
+def test_an_indexed_segment_without_live_rows_is_excluded() -> None:
+    """Observed on 1.19.0: ``num_vectors`` includes deleted and replaced points."""
     answer = recorded("qdrant-1.19.0", "restart/03_after_restart_telemetry")["response"]["body"]
     (shown,) = telemetry.collections(answer["result"]).values()
     observation = telemetry.of(shown)
@@ -114,20 +114,20 @@ def test_forbidden_telemetry_is_unknown(reply: httpx.Response, why: str) -> None
     assert any(each.signal == "GET /telemetry" for each in status.evidence)
 
 
-def test_replicas_on_other_nodes_are_not_called_active() -> None:
+def test_replicas_on_other_nodes_are_not_active() -> None:
     observation = telemetry_of("articles", [{"": (2000, "hnsw", BINARY)}], remote=[{"shard_id": 0}])
     status = status_of(serve(info_of(UNNAMED, BINARY), observation))
     assert status.state is State.UNKNOWN
     assert "other nodes" in status.reason
 
 
-def test_codes_left_over_after_disabled_are_building_and_not_absent() -> None:
+def test_remaining_codes_after_disabling_are_building() -> None:
     parts = [{"": (1000, "hnsw", BINARY)}, {"": (1000, "hnsw", None)}]
     status = status_of(serve(info_of(UNNAMED), telemetry_of("articles", parts)))
     assert (status.state, status.progress) == (State.BUILDING, 0.5)
 
 
-def test_a_readonly_key_can_look() -> None:
+def test_a_read_only_key_can_inspect() -> None:
     info = recording("errors/readonly_get")["response"]["body"]["result"]
     server = serve(info, name="x", count=1)
     server.on("GET", TELEMETRY, answer("errors/readonly_telemetry"))
@@ -153,7 +153,7 @@ def test_multivectors_are_quantized_and_not_searched() -> None:
         store.search("articles", np.ones((1, 8)), SearchRequest(k=1, vector="colbert"))
 
 
-def test_sparse_and_manhattan_are_left_alone_and_said() -> None:
+def test_sparse_and_manhattan_vectors_are_reported_and_not_changed() -> None:
     info = info_of(
         {"l1": {"size": 4, "distance": "Manhattan"}, "a": {"size": 4, "distance": "Dot"}},
         params={"sparse_vectors": {"s": {}}},
@@ -170,7 +170,7 @@ def test_sparse_and_manhattan_are_left_alone_and_said() -> None:
 # -- finer points --------------------------------------------------------------------------------
 
 
-def test_a_rebuild_that_runs_is_building_even_where_all_segments_obey() -> None:
+def test_a_running_rebuild_is_building_even_with_all_codes() -> None:
     log = [{"name": "config mismatch", "status": "optimizing"}]
     observation = telemetry_of("articles", [{"": (2000, "hnsw", BINARY)}], log=log)
     status = status_of(serve(info_of(UNNAMED, BINARY, status="yellow"), observation))
@@ -182,7 +182,7 @@ def test_a_rebuild_that_runs_is_building_even_where_all_segments_obey() -> None:
     )
 
 
-def test_a_shard_that_is_wholly_elsewhere_is_not_called_active() -> None:
+def test_a_shard_on_another_node_is_not_active() -> None:
     observation = telemetry_of("articles", [{"": (2000, "hnsw", BINARY)}])
     observation["collections"]["collections"][0]["shards"].append(
         {"id": 1, "local": None, "remote": []}

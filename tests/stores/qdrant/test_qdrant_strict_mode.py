@@ -36,7 +36,7 @@ def limited() -> Replay:
         (SearchRequest(k=2, exact=True), "search_allow_exact"),
     ],
 )
-def test_limits_are_read_and_named_before_asking(search: SearchRequest, limit: str) -> None:
+def test_limits_are_checked_before_a_request(search: SearchRequest, limit: str) -> None:
     server = limited()
     with pytest.raises(InputError, match=limit):
         server.store().search("s", np.ones((1, 4), dtype=np.float32), search)

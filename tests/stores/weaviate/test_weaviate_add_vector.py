@@ -83,7 +83,7 @@ def test_another_quantizer_is_added_as_a_named_vector(
     assert all(step.reverse is None for step in plan.steps[:3])
     assert plan.steps[1].estimate.originals_disk == 2 * docs.nbytes + 4 * 4 * len(docs)
     assert "search the vector 'title_rq8'" in " ".join(str(plan).split())
-    with pytest.raises(ConsentRequiredError, match="no way back"):
+    with pytest.raises(ConsentRequiredError, match="cannot be rolled back"):
         plan.apply()
     change = plan.apply(yes=True)
     assert change.state == "applied"
@@ -106,7 +106,7 @@ def test_another_quantizer_is_added_as_a_named_vector(
     # (1.0 with ef 320), and 40 candidates of 8-bit codes by brute force lose nothing. Two standard
     # deviations of 1,000 neighbors below that is .97.
     assert lifted > 0.97
-    with pytest.raises(PlanError, match="no way back"):
+    with pytest.raises(PlanError, match="cannot be rolled back"):
         change.undo()
     again = collection.plan("scalar", vector="title", strategy="vector")
     assert again.new_vector == "title_rq8_2"
@@ -150,7 +150,7 @@ def test_flat_vector_is_added_next_to_an_unnamed_vector(
     assert by_codes(1) < 0.9 < by_codes(10)
 
 
-def test_product_codes_are_trained_once_rows_are_there(
+def test_product_codes_are_trained_after_rows_exist(
     store: WeaviateStore, name: str, docs: Floats
 ) -> None:
     collection = two_vectors(store, name, docs[:600])

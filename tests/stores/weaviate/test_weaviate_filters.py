@@ -136,7 +136,7 @@ def test_invalid_unicode_is_refused(store: WeaviateStore, filled: str) -> None:
         store.count(filled, {"topic": "\ud800"})
 
 
-def test_the_clients_own_filter_passes_through(store: WeaviateStore, filled: str) -> None:
+def test_native_filters_are_passed_through(store: WeaviateStore, filled: str) -> None:
     query = pytest.importorskip("weaviate.classes.query")
     native = query.Filter.by_property("topic").like("art*") & query.Filter.by_id().not_equal(
         keys(1)[0]

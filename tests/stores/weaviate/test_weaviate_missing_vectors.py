@@ -81,7 +81,7 @@ def again(store: WeaviateStore) -> WeaviateStore:
     return WeaviateStore(store.address, store.connection)
 
 
-def test_a_vector_that_the_first_rows_lack_is_seen_read_and_searched(
+def test_a_vector_missing_in_the_first_rows_is_found_read_and_searched(
     store: WeaviateStore, name: str
 ) -> None:
     made(store, name)
@@ -102,7 +102,7 @@ def test_a_vector_that_the_first_rows_lack_is_seen_read_and_searched(
         again(store).search(name, np.ones((1, B + 1)), SearchRequest(k=1, vector="b"))
 
 
-def test_the_unnamed_vector_of_rows_that_come_without_one(store: WeaviateStore, name: str) -> None:
+def test_rows_without_the_unnamed_vector(store: WeaviateStore, name: str) -> None:
     """For example, rows of a collection whose module did not run."""
     body = {"class": name, "vectorizer": "none"}
     store.connection.rest("POST", "/v1/schema", body, doing="create")
@@ -203,7 +203,7 @@ def test_a_multivector_that_the_first_rows_lack(store: WeaviateStore, name: str)
 # -- a check ---------------------------------------------------------------------------------------
 
 
-def test_a_check_sees_rows_that_lack_a_vector_in_the_target(
+def test_a_check_finds_rows_that_lack_a_vector_in_the_target(
     store: WeaviateStore, name: str, edge: Database
 ) -> None:
     made(store, name)

@@ -128,7 +128,7 @@ def test_a_tenant_of_a_collection_without_tenants_is_refused(
         store.write(f"{name}@red", Batch(keys(1), {"": normal(1)}))
 
 
-def test_a_tenant_is_dropped_alone(store: WeaviateStore, shared: str) -> None:
+def test_dropping_a_tenant_keeps_the_others(store: WeaviateStore, shared: str) -> None:
     store.drop(f"{shared}@red")
     assert store.count(shared) == 20
     assert not store.has(f"{shared}@red")

@@ -34,7 +34,7 @@ def typed(value: Any) -> Any:
     return (type(value).__name__, repr(value))
 
 
-def test_payloads_come_back_exactly(store: WeaviateStore, name: str) -> None:
+def test_payloads_are_returned_exactly(store: WeaviateStore, name: str) -> None:
     fill(store, name, normal(len(PAYLOADS)), PAYLOADS)
     back = store.fetch(name, keys(len(PAYLOADS))).payloads
     assert back == PAYLOADS
@@ -106,9 +106,7 @@ def test_a_list_where_single_values_are_is_refused_before_sending(
     assert store.count(name) == 1
 
 
-def test_rows_of_another_client_in_our_collection_have_their_properties(
-    store: WeaviateStore, name: str
-) -> None:
+def test_rows_of_another_client_keep_their_properties(store: WeaviateStore, name: str) -> None:
     fill(store, name, normal(2), [{"year": 1999}, {"year": 2001}])
     body = {
         "class": name,

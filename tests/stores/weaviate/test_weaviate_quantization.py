@@ -256,7 +256,7 @@ def test_another_metric_is_a_copy(store: WeaviateStore, name: str, docs: Floats)
 # -- several vectors -----------------------------------------------------------------------------
 
 
-def test_named_vectors_are_told_apart_by_the_profile_of_a_search(
+def test_named_vectors_are_distinguished_by_the_search_profile(
     store: WeaviateStore, name: str, docs: Floats
 ) -> None:
     rows = docs[:1500]
@@ -278,7 +278,7 @@ def test_named_vectors_are_told_apart_by_the_profile_of_a_search(
     assert [state(collection, vector) for vector in "abc"] == [ACTIVE, ACTIVE, ACTIVE]
 
 
-def test_named_vectors_without_rescoring_cannot_be_told_apart(
+def test_named_vectors_without_rescoring_are_indistinguishable(
     store: WeaviateStore, name: str, docs: Floats
 ) -> None:
     off = qa.rotational(bits=8, native={"rq": {"rescoreLimit": 0}})

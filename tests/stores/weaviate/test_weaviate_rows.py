@@ -209,7 +209,7 @@ def test_rows_without_one_of_their_vectors(store: WeaviateStore, name: str) -> N
     assert store.fetch(name, keys(3), vectors=["b"], payload=False).vectors["b"].shape == (3, 3)
 
 
-def test_ids_are_uuids_and_the_error_says_what_to_do(store: WeaviateStore, name: str) -> None:
+def test_ids_that_are_no_uuids_are_rejected_with_a_hint(store: WeaviateStore, name: str) -> None:
     fill(store, name, normal(1))
     for bad in (5, "doc-1", ""):
         with pytest.raises(InputError, match="UUID") as caught:
@@ -223,7 +223,7 @@ def test_ids_are_uuids_and_the_error_says_what_to_do(store: WeaviateStore, name:
     assert store.count(name) == 1
 
 
-def test_a_range_alone_is_read_whole_and_in_order(store: WeaviateStore, name: str) -> None:
+def test_one_scan_range_is_read_completely_and_in_order(store: WeaviateStore, name: str) -> None:
     """The server cuts a lone range at the limit before it sorts."""
     order = np.random.default_rng(3).permutation(300)
     store.create(name, {"": Vector(4, Metric.DOT)}, {})

@@ -1,9 +1,9 @@
 """Checks of free disk space before the engine needs it.
 
-The engine maps its files into memory. If a page of such a file cannot be allocated, the kernel ends
-the process with SIGBUS, which cannot be caught. Space is therefore checked before a shard is opened
-or written to (observed with qdrant-edge-py 0.9.0, ext4 and tmpfs). Before a rebuild the engine
-checks the space itself and reports what it needs.
+The engine maps its files into memory. If a page of a mapped file cannot be allocated, the kernel
+ends the process with SIGBUS, which cannot be caught. Space is therefore checked before a shard is
+opened or written to (observed with qdrant-edge-py 0.9.0, ext4 and tmpfs). Before a rebuild the
+engine checks the space itself and reports what it needs.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class SegmentVector:
         datatype: the datatype that the segment stores.
         rows: vectors in the segment, including those of deleted rows; None if unknown. The engine
             compares their size with its thresholds.
-        live: vectors whose row is neither deleted nor replaced. A growing segment has no such
+        live: vectors whose row is neither deleted nor replaced. A growing segment has no
             count; the snapshot computes a bound. None if unknown.
         config: the quantization according to the segment.
         code_config: the quantization according to its codes; None without codes.

@@ -338,7 +338,7 @@ def _former(key: str, value: Any) -> Any:
     """The value that restores a former one: null in a PATCH means "not given".
 
     ``memory`` is changed only if it is set, so it can always be restored; ``on_disk`` false is the
-    default that null stands for.
+    default that null restores.
     """
     if value is not None and value != {}:
         return value

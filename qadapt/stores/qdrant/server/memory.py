@@ -29,7 +29,7 @@ class CodeBytes:
 
     @property
     def held(self) -> int:
-        """Bytes of the codes, wherever they are placed; files are written in any case."""
+        """Bytes of the codes with any placement; files are always written."""
         return self.disk or self.ram
 
 

@@ -35,7 +35,7 @@ IDS = 10_000
 def ready(
     batch: Batch, wanted: Mapping[str, Vector], more: Mapping[str, ExtraVector] | None = None
 ) -> tuple[Batch, list[Id]]:
-    """Validate rows; return them as they are sent, with the ids in the server's format.
+    """Validate rows; return them in the format of the request, with the ids in the server's format.
 
     Args:
         wanted, more: the collection's vectors, and its sparse vectors and multivectors.

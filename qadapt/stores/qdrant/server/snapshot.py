@@ -93,7 +93,7 @@ class Snapshot:
         )
 
     def codes(self, name: str) -> Codes:
-        """The codes that a search of a vector uses, as far as they are observable.
+        """The codes that a search of a vector uses, if observable.
 
         If segments hold different codes, as during a rebuild, the codes whose scores are
         approximate by default are returned.

@@ -1,4 +1,4 @@
-"""An import that fails leaves nothing behind, and a damaged file of ours is noticed."""
+"""Failed imports are rolled back, and damaged files are detected."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def file_of(tmp_path: Path, count: int, name: str = "rows.parquet") -> Path:
 
 
 def left(tmp_path: Path) -> list[str]:
-    """What is in the state folder but for locks and what stands beside a collection."""
+    """Files in the state folder, without locks and settings."""
     folders = [state_dir(), tmp_path / "edge"]
     found = [path for folder in folders if folder.exists() for path in folder.rglob("*")]
     return sorted(path.name for path in found if path.is_file() and path.suffix != ".lock")
@@ -72,7 +72,7 @@ def exported(edge: Database, tmp_path: Path) -> Path:
     return tmp_path / "docs.parquet"
 
 
-def test_no_bit_of_our_file_can_change_unnoticed(edge: Database, tmp_path: Path) -> None:
+def test_every_flipped_bit_of_a_file_is_detected(edge: Database, tmp_path: Path) -> None:
     file = exported(edge, tmp_path)
     whole = file.read_bytes()
     draw = np.random.default_rng(5)
@@ -105,9 +105,7 @@ def test_pages_have_checksums_for_every_reader(edge: Database, tmp_path: Path) -
         pq.read_table(file, page_checksum_verification=True)
 
 
-def test_a_file_that_was_written_again_by_others_has_no_seal(
-    edge: Database, tmp_path: Path
-) -> None:
+def test_a_file_rewritten_by_others_has_no_checksum(edge: Database, tmp_path: Path) -> None:
     file = exported(edge, tmp_path)
     table = pq.read_table(file)
     pq.write_table(table.slice(10, 20), file)
@@ -123,7 +121,7 @@ def test_a_file_that_was_written_again_by_others_has_no_seal(
     assert (edge["y"].fetch([10]).payloads or [])[0] == {"n": 10}
 
 
-def test_a_column_that_was_added_to_our_file_is_an_entry(edge: Database, tmp_path: Path) -> None:
+def test_a_column_added_by_others_is_a_payload_field(edge: Database, tmp_path: Path) -> None:
     file = exported(edge, tmp_path)
     table = pq.read_table(file).append_column("topic", pa.array(["art"] * 50))
     pq.write_table(table, file)
@@ -167,7 +165,7 @@ def test_an_import_that_fails_leaves_nothing(
     assert not (tmp_path / "edge").exists()
 
 
-def test_an_import_to_what_is_there_says_what_it_wrote(
+def test_a_failed_import_to_an_existing_collection_reports_written_rows(
     edge: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     docs = edge.create("docs", dim=DIM)
@@ -190,7 +188,7 @@ def test_an_import_to_what_is_there_says_what_it_wrote(
     assert docs.count() == 12_001
 
 
-def test_a_file_with_a_fault_changes_nothing_in_what_is_there(
+def test_an_invalid_file_does_not_change_an_existing_collection(
     edge: Database, tmp_path: Path
 ) -> None:
     docs = edge.create("docs", dim=DIM)
@@ -224,9 +222,7 @@ def test_a_row_that_the_target_refuses_is_named_by_its_number(
 
 
 @pytest.mark.parametrize("ending", ["npy", "fvecs"])
-def test_faults_of_plain_arrays_are_named_by_row(
-    edge: Database, tmp_path: Path, ending: str
-) -> None:
+def test_errors_of_arrays_are_reported_by_row(edge: Database, tmp_path: Path, ending: str) -> None:
     made = edge.create("docs", dim=DIM, metric="dot")
     made.write(qa.Batch(range(20), {"": rows(20)}))
     file = tmp_path / f"docs.{ending}"
@@ -276,12 +272,12 @@ def killed(file: Path, target: str) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX: SIGKILL")
-def test_what_a_killed_import_made_is_removed_by_the_next_one(tmp_path: Path) -> None:
+def test_the_next_import_removes_the_collection_of_a_killed_one(tmp_path: Path) -> None:
     file, target = file_of(tmp_path, 6_000), f"edge:{tmp_path / 'edge'}"
     killed(file, f"{target}#x")
     with qa.open(target) as database:
         assert database["x"].count() == 5_000
-    # Another file, with rows of its own: not what was begun.
+    # Another file with other rows, not the interrupted import.
     np.save(tmp_path / "other.npy", rows(10))
     with pytest.raises(AlreadyExistsError, match="was interrupted"):
         qa.import_file(tmp_path / "other.npy", f"{target}#x")
@@ -294,7 +290,7 @@ def test_what_a_killed_import_made_is_removed_by_the_next_one(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX: SIGKILL")
-def test_a_collection_that_was_made_since_is_left_alone(tmp_path: Path) -> None:
+def test_a_collection_created_since_is_not_removed(tmp_path: Path) -> None:
     file, target = file_of(tmp_path, 6_000), f"edge:{tmp_path / 'edge'}"
     killed(file, f"{target}#x")
     with qa.open(target) as database:

@@ -1,4 +1,4 @@
-"""Every verb on a collection without rows, or with one: an answer, or an error of its kind."""
+"""Every command on a collection with no rows or one: a result, or a qadapt error."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MEASURES = ("verify", "eval", "simulate", "advise")
 
 @pytest.mark.parametrize("count", [0, 1])
 @pytest.mark.parametrize("text", [None, "binary:rescore=4"])
-def test_each_verb(database: Database, count: int, text: str | None) -> None:
+def test_each_command(database: Database, count: int, text: str | None) -> None:
     collection = database.create("a", dim=DIM)
     if count:
         collection.write(qa.Batch(range(count), {"": rows(count)}))
@@ -74,7 +74,7 @@ def test_each_verb(database: Database, count: int, text: str | None) -> None:
         assert collection.info().vectors[""].status.state == "active"
 
 
-def test_an_import_keeps_codes_in_step(live: Callable[[str], str], tmp_path: Path) -> None:
+def test_an_import_updates_the_codes(live: Callable[[str], str], tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", rows(50, 2))
     place = live("edge")
     with qa.open(place, disabled=["native-quantization"]) as database:

@@ -1,7 +1,7 @@
 """One test per bug that sentence-transformers or Haystack had in codes and scores.
 
-The bugs of their search functions (padding of results, L2 against inner product) are tested where
-our searching is.
+The bugs of their search functions (padding of results, L2 against inner product) are tested with
+the code index.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def test_2572_one_query_is_one_row_of_scores(vectors, calibration):
         assert one_bit.score_pairs(bits[np.newaxis, :9]).shape == (1, 9)
 
 
-def test_2988_packed_bytes_are_not_taken_for_dimensions(vectors, calibration):
+def test_2988_packed_bytes_are_not_dimensions(vectors, calibration):
     """https://github.com/huggingface/sentence-transformers/pull/2988
 
     An example made an index with the number of dimensions where the codes had an eighth of it.
@@ -124,14 +124,14 @@ def test_4058_scores_respect_the_scale_of_each_dimension():
     query = np.float32([[1, 1.2]])
     codes = quantize(documents, "int8", calibration=calibration)
     raw = query @ codes.T.astype(np.float32)
-    assert raw[0, 0] < raw[0, 1], "the case shows nothing"
+    assert raw[0, 0] < raw[0, 1], "the case does not reproduce the bug"
     for metric in ("dot", "cosine", "euclidean"):
         folded = fold(query, calibration, metric=metric)
         assert folded.score(codes)[0].argmax() == 0
         assert folded.score_pairs(codes[np.newaxis])[0].argmax() == 0
 
 
-def test_4025_codes_of_one_vector_do_not_depend_on_its_neighbours(vectors, calibration):
+def test_4025_codes_of_one_vector_do_not_depend_on_other_vectors(vectors, calibration):
     """https://github.com/huggingface/sentence-transformers/pull/4025
 
     Ranges were computed again for every document: slow, and a trap, since codes made with
@@ -143,7 +143,7 @@ def test_4025_codes_of_one_vector_do_not_depend_on_its_neighbours(vectors, calib
         np.testing.assert_array_equal(together, np.stack(alone))
 
 
-def test_2837_one_text_is_never_its_own_calibration(vectors):
+def test_2837_one_text_is_never_its_calibration(vectors):
     """https://github.com/huggingface/sentence-transformers/issues/2837
 
     Also https://github.com/deepset-ai/haystack/issues/9100: the codes of a single text, calibrated

@@ -1,4 +1,4 @@
-"""The recorded life of ``articles`` on a 1.16.3 server, from plan to undo, as qadapt leads it."""
+"""The recorded lifecycle of ``articles`` on a 1.16.3 server, from plan to undo."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def database(story: Any) -> Database:
     return Database(story.store())
 
 
-def test_the_whole_life_sends_what_was_recorded_and_is_seen_active_after_each_step() -> None:
+def test_a_lifecycle_sends_the_recorded_requests_and_is_active_after_each_step() -> None:
     story = lifecycle()
     articles = database(story)["articles"]
     assert articles.info().vectors[""].status.state is qa.State.ABSENT
@@ -62,7 +62,7 @@ def test_the_whole_life_sends_what_was_recorded_and_is_seen_active_after_each_st
     assert all(change.state == "applied" for change in changes)
 
 
-def test_the_way_back_is_the_former_configuration() -> None:
+def test_undo_restores_the_former_configuration() -> None:
     story = lifecycle()
     articles = database(story)["articles"]
     (first,) = articles.plan(SCALAR).steps
@@ -78,7 +78,7 @@ def test_the_way_back_is_the_former_configuration() -> None:
     assert second.reverse["body"] == recording("life/011_patch_none_to_scalar")["request"]["body"]
 
 
-def test_planning_what_is_there_sends_nothing() -> None:
+def test_planning_the_current_configuration_sends_nothing() -> None:
     story = lifecycle()
     story.at = 1
     story.chapters[1] = story.chapters[1][-1:]
@@ -88,7 +88,7 @@ def test_planning_what_is_there_sends_nothing() -> None:
     assert story.writes() == []
 
 
-def test_an_identical_patch_that_would_restart_a_running_build_is_never_sent() -> None:
+def test_an_identical_patch_is_not_sent_during_a_build() -> None:
     """Facts section 3, patch/while_optimizing_runs: a PATCH during a build cancels it."""
     story = lifecycle()
     story.at = 1
@@ -100,7 +100,7 @@ def test_an_identical_patch_that_would_restart_a_running_build_is_never_sent() -
     assert story.writes() == []
 
 
-def test_a_build_in_progress_is_said_with_its_share() -> None:
+def test_a_build_in_progress_reports_its_share() -> None:
     story = lifecycle()
     story.at = 3
     status = story.store().info("articles").vectors[""].status
@@ -137,7 +137,7 @@ def test_apply_continues_after_a_lost_connection() -> None:
 
 
 class Restarted(RecordedSequence):
-    """Killed during a rebuild and started again: grey until it is woken."""
+    """Killed during a rebuild and restarted: grey until it is triggered."""
 
     def reply(self, request: Any, path: str) -> Any:
         if request.method == "PATCH" and self.at == 0:
@@ -167,7 +167,7 @@ def restarted() -> Restarted:
     )
 
 
-def test_grey_for_ever_after_a_kill_is_seen_and_woken() -> None:
+def test_a_grey_collection_after_a_kill_is_triggered() -> None:
     """Facts section 3; https://github.com/qdrant/qdrant/pull/4940."""
     story = restarted()
     articles = database(story)["articles"]
@@ -201,7 +201,7 @@ def test_premature_green_status_is_ignored() -> None:
     assert looks == 4 + vector_index.CALM
 
 
-def test_red_is_a_failure_with_the_optimizers_words() -> None:
+def test_a_red_collection_fails_with_the_optimizer_error() -> None:
     """No space left: https://github.com/qdrant/qdrant/issues/4072."""
     reported = {"error": "Service internal error: No space left on device"}
     info = info_of(UNNAMED, BINARY, status="red", optimizer_status=reported)
@@ -213,8 +213,8 @@ def test_red_is_a_failure_with_the_optimizers_words() -> None:
         server.store().run("articles", request, silent, 10)
 
 
-def test_a_build_that_never_ends_meets_the_time_limit() -> None:
-    """max_optimization_threads=0 is yellow for ever: .../issues/2463."""
+def test_an_endless_build_times_out() -> None:
+    """max_optimization_threads=0 stays yellow: .../issues/2463."""
     info = info_of(UNNAMED, BINARY, status="yellow")
     server = serve(info, telemetry_of("articles", [{"": (2000, "hnsw", None)}]))
     request = {"op": "qdrant.patch", "vector": "", "body": {"quantization_config": BINARY}}
@@ -222,7 +222,7 @@ def test_a_build_that_never_ends_meets_the_time_limit() -> None:
         server.store().run("articles", request, silent, 0)
 
 
-def test_an_unreachable_server_is_no_status() -> None:
+def test_an_unreachable_server_is_an_error_and_not_a_status() -> None:
     import httpx
 
     server = serve(info_of(UNNAMED))
@@ -249,7 +249,7 @@ def test_an_unreachable_server_is_no_status() -> None:
         ("datatype_float16", qa.float16(), "float32"),
     ],
 )
-def test_creations_are_those_recorded_and_are_read_back(
+def test_recorded_creations_are_sent_and_read_back(
     name: str, wanted: qa.Quantization, datatype: Any
 ) -> None:
     made = recording(f"create/{name}")

@@ -1,7 +1,7 @@
-"""What Qdrant says and does not do, and what it takes and should not: each has a test by name.
+"""Settings that Qdrant accepts without applying them, and invalid requests that it accepts.
 
-On recordings of a 1.16.3 server, or on answers in their shape. What the engine itself does (recall
-with and without oversampling, quantile) is proven live through the store ``edge``.
+On recordings of a 1.16.3 server, or responses in their format. ``test_qdrant_engine`` tests the
+engine live with the store ``edge``.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ BINARY = {"binary": {}}
         "odd_two_kinds",
     ],
 )
-def test_a_field_that_1_16_drops_with_status_200_is_named_by_the_read_back(name: str) -> None:
+def test_a_field_dropped_by_1_16_is_reported_after_read_back(name: str) -> None:
     """memory before 1.19 and anything unknown (docs/engines/qdrant.md#dropped-fields)."""
     from qadapt.stores.qdrant.server import schema
 
@@ -93,7 +93,7 @@ def test_a_field_that_1_16_drops_with_status_200_is_named_by_the_read_back(name:
         "datatype_uint8",
     ],
 )
-def test_what_1_16_keeps_is_no_difference(name: str) -> None:
+def test_fields_kept_by_1_16_are_no_difference(name: str) -> None:
     from qadapt.stores.qdrant.server import schema
 
     body = {**recording(f"create/{name}")["request"]["body"]}
@@ -114,7 +114,7 @@ def test_dropped_memory_is_never_sent_before_1_19() -> None:
 
 
 def test_dropped_encoding_is_never_sent_before_1_15() -> None:
-    """One bit would be built without a word (docs/engines/qdrant.md#dropped-fields)."""
+    """One bit would be built silently (docs/engines/qdrant.md#dropped-fields)."""
     for wanted in (qa.binary(bits=2), qa.binary(query_bits=8)):
         assert Replay("1.14.1").store().map(wanted, V).match.level is MatchLevel.UNSUPPORTED
         assert Replay("1.15.0").store().map(wanted, V).match.level is MatchLevel.EXACT
@@ -123,7 +123,7 @@ def test_dropped_encoding_is_never_sent_before_1_15() -> None:
 
 
 @pytest.mark.parametrize(("bits", "since"), [(4, "1.18.0"), (8, "1.20.0"), (1.5, "1.18.0")])
-def test_turbo_is_refused_before_it_is_sent(bits: float, since: str) -> None:
+def test_unsupported_turbo_is_rejected_before_a_request(bits: float, since: str) -> None:
     wanted = qa.rotational(bits=bits)
     assert recording("create/odd_turbo")["response"]["status"] == 400
     assert Replay("1.16.3").store().map(wanted, V).match.level is MatchLevel.UNSUPPORTED
@@ -139,7 +139,9 @@ def test_turbo_is_refused_before_it_is_sent(bits: float, since: str) -> None:
         ("turbo8", "1.19.0", "1.20.0"),
     ],
 )
-def test_datatypes_are_refused_before_they_are_sent(datatype: Any, old: str, new: str) -> None:
+def test_unsupported_datatypes_are_rejected_before_a_request(
+    datatype: Any, old: str, new: str
+) -> None:
     vectors = {"": Vector(8, datatype=datatype)}
     server = Replay(old)
     with pytest.raises(UnsupportedError, match=datatype):
@@ -153,7 +155,7 @@ def test_datatypes_are_refused_before_they_are_sent(datatype: Any, old: str, new
     ]
 
 
-def test_a_patch_that_is_taken_and_not_kept_is_an_error_that_names_the_field() -> None:
+def test_an_accepted_but_ignored_patch_is_an_error_that_names_the_field() -> None:
     server = serve(info_of(UNNAMED))
     server.on("GET", "/collections/articles", ok(info_of(UNNAMED)), ok(info_of(UNNAMED, BINARY)))
     body = {"quantization_config": {"binary": {"memory": "pinned"}}}
@@ -161,7 +163,7 @@ def test_a_patch_that_is_taken_and_not_kept_is_an_error_that_names_the_field() -
         vector_index.patch(server.store().connection, "articles", body)
 
 
-def test_a_creation_that_is_not_kept_is_dropped_again() -> None:
+def test_a_collection_created_with_other_settings_is_dropped() -> None:
     server = Replay().on("PUT", "/collections/t", ok(True)).on("DELETE", "/collections/t", ok(True))
     server.on("GET", "/collections/t", ok(info_of(UNNAMED)))
     with pytest.raises(StoreError, match="quantization_config"):
@@ -172,7 +174,7 @@ def test_a_creation_that_is_not_kept_is_dropped_again() -> None:
 # -- quantile, rescoring, oversampling -----------------------------------------------------------
 
 
-def test_quantile_is_told_as_what_it_is() -> None:
+def test_the_effective_quantile_is_reported() -> None:
     mapped = Replay().store().map(qa.scalar(bits=7, quantile=0.99), V)
     assert mapped.match.level is MatchLevel.DIFFERS
     assert mapped.match.differences == (mapping.QUANTILE,)
@@ -188,7 +190,7 @@ def params_of(server: Replay) -> Any:
 
 
 def searched(codes: Any, search: SearchRequest, *, distance: str = "Cosine", **more: Any) -> Any:
-    """The hits of one search where segments hold ``codes``, and the parameters sent."""
+    """The hits of one search in segments with ``codes``, and the parameters sent."""
     info = info_of({"size": 4, "distance": distance}, codes)
     segments = more.pop("segments", [{"": (2000, "hnsw", codes)}])
     server = serve(info, telemetry_of("articles", segments), **more)
@@ -198,7 +200,7 @@ def searched(codes: Any, search: SearchRequest, *, distance: str = "Cosine", **m
     return hits, params_of(server)
 
 
-def test_oversampling_alone_does_nothing_so_it_is_never_sent_alone() -> None:
+def test_oversampling_is_never_sent_without_rescoring() -> None:
     """Facts section 2: without rescoring it is a no-op."""
     for factor in (1.0, 2.0, 2.5):
         _, params = searched(BINARY, SearchRequest(k=10, rescore=qa.Rescore(factor)))
@@ -207,14 +209,14 @@ def test_oversampling_alone_does_nothing_so_it_is_never_sent_alone() -> None:
     assert params["quantization"] == {"rescore": False}
 
 
-def test_rescoring_without_oversampling_is_told_with_its_candidates() -> None:
-    """On one segment it changes the order and never the rows: qdrant/landing_page/pull/1158."""
+def test_rescoring_without_oversampling_reports_its_candidates() -> None:
+    """On one segment it changes only the order: qdrant/landing_page/pull/1158."""
     hits, params = searched(BINARY, SearchRequest(k=10, rescore=qa.Rescore(1)))
     assert (hits.how.candidates, hits.how.scores) == (10, "exact")
     assert params["quantization"] == {"rescore": True}
 
 
-def test_so_many_candidates_from_each_segment_is_told() -> None:
+def test_candidates_per_segment_are_reported() -> None:
     two = [{"": (1000, "hnsw", BINARY)}, {"": (1000, "hnsw", BINARY)}]
     hits, params = searched(BINARY, SearchRequest(k=10, rescore=qa.Rescore(3)), segments=two)
     assert hits.how.notes == (qdrant_search.PER_SEGMENT.format(2),)
@@ -222,7 +224,7 @@ def test_so_many_candidates_from_each_segment_is_told() -> None:
 
 
 @pytest.mark.parametrize(("factor", "k"), [(1.1, 10), (3.3, 10), (2.7, 7), (1.05, 100)])
-def test_rounding_never_costs_a_candidate(factor: float, k: int) -> None:
+def test_rounding_of_oversampling_loses_no_candidate(factor: float, k: int) -> None:
     """The server takes int(factor * limit) in 32-bit floats."""
     _, params = searched(BINARY, SearchRequest(k=k, rescore=qa.Rescore(factor)))
     sent = np.float32(params["quantization"]["oversampling"])
@@ -238,7 +240,7 @@ def test_scores_of_binary_codes_without_rescoring_are_marked() -> None:
     assert qdrant_search.RAW_COUNTS in hits.how.notes
 
 
-def test_binary_under_euclid_comes_descending_and_is_not_turned_round() -> None:
+def test_descending_binary_scores_under_euclid_are_not_negated() -> None:
     hits, _ = searched(
         BINARY, SearchRequest(k=2, rescore=qa.Rescore(source="off")), distance="Euclid"
     )
@@ -266,10 +268,10 @@ def test_exact_euclid_scores_are_negative_squares() -> None:
     assert hits.how.scores == "exact"
 
 
-# -- what runs and what sleeps -------------------------------------------------------------------
+# -- optimizations and local mode ------------------------------------------------------------------
 
 
-def test_an_unchanged_setting_sends_no_patch_that_would_restart_a_build() -> None:
+def test_an_unchanged_setting_sends_no_patch() -> None:
     server = serve(info_of(UNNAMED, BINARY, status="yellow"))
     assert not vector_index.patch(
         server.store().connection, "articles", {"quantization_config": BINARY}
@@ -312,7 +314,7 @@ def test_local_mode_echoes_a_quantization_that_it_never_uses() -> None:
 # -- aliases -------------------------------------------------------------------------------------
 
 
-def test_alias_actions_are_not_atomic_so_one_is_sent_after_a_look() -> None:
+def test_an_alias_action_is_sent_alone_after_a_check() -> None:
     """aliases/15: delete + create on an unknown collection is a 404 and the alias is gone."""
     assert recording("aliases/15_partial_failure_is_atomic")["response"]["status"] == 404
     server = Replay().on("GET", "/collections/nope/exists", answer("server/exists_false"))
@@ -329,7 +331,7 @@ def test_alias_actions_are_not_atomic_so_one_is_sent_after_a_look() -> None:
     assert server.writes() == [("POST", "/collections/aliases", sent)]
 
 
-def test_dropping_an_alias_answers_200_and_deletes_nothing_so_it_is_refused() -> None:
+def test_dropping_an_alias_as_a_collection_is_rejected() -> None:
     assert recording("aliases/14_delete_through_alias")["response"]["body"]["result"] is False
     server = serve(info_of(UNNAMED), name="v1")
     server.on("GET", "/aliases", answer("aliases/02_list"))
@@ -342,7 +344,7 @@ def test_dropping_an_alias_answers_200_and_deletes_nothing_so_it_is_refused() ->
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e39])
-def test_nan_that_grpc_takes_and_that_comes_first_in_every_search_is_not_sent(value: float) -> None:
+def test_nan_is_rejected_before_a_grpc_request(value: float) -> None:
     assert recording("errors/upsert_1e39_overflows_f32")["response"]["status"] == 200
     points = recording("errors/query_zero_vector_cosine")["response"]["body"]["result"]["points"]
     assert points[0]["score"] is None
@@ -364,7 +366,7 @@ def test_stored_nan_is_reported() -> None:
         server.store().search("articles", np.ones((1, 4), dtype=np.float32), SearchRequest(k=5))
 
 
-def test_one_wrong_point_is_a_400_with_the_others_stored_so_nothing_is_sent() -> None:
+def test_a_batch_with_an_invalid_point_is_not_sent() -> None:
     assert recording("errors/upsert_one_bad_of_two")["response"]["status"] == 400
     server = serve(info_of({"size": 4, "distance": "Dot"}))
     with pytest.raises(DimensionError):
@@ -374,7 +376,7 @@ def test_one_wrong_point_is_a_400_with_the_others_stored_so_nothing_is_sent() ->
     assert server.writes() == []
 
 
-def test_an_upsert_is_waited_for_because_errors_of_others_are_lost() -> None:
+def test_an_upsert_is_sent_with_wait() -> None:
     """errors/upsert_wrong_dim_nowait: 200 "acknowledged", and the error is gone."""
     nowait = recording("errors/upsert_wrong_dim_nowait")["response"]["body"]["result"]
     assert nowait["status"] == "acknowledged"
@@ -385,7 +387,7 @@ def test_an_upsert_is_waited_for_because_errors_of_others_are_lost() -> None:
     assert [point["id"] for point in server.bodies("PUT", path)[0]["points"]] == [50]
 
 
-def test_hnsw_ef_zero_that_the_server_takes_is_refused() -> None:
+def test_hnsw_ef_of_zero_is_rejected() -> None:
     assert recording("query/params_hnsw_ef0")["response"]["status"] == 200
     with pytest.raises(InputError, match="hnsw_ef"):
         searched(None, SearchRequest(k=2, options={"hnsw_ef": 0}))
@@ -425,7 +427,7 @@ def test_vector_with_its_own_setting_is_disabled() -> None:
         store.run("named", request, silent, 1)
 
 
-def test_refused_words_of_the_server_do_not_hide_behind_ours() -> None:
+def test_server_errors_are_not_replaced() -> None:
     server = serve(info_of(UNNAMED))
     text = recording("patch/error_quantile7")["response"]["body"]["status"]["error"]
     server.on("PATCH", "/collections/articles", refused(422, text))

@@ -47,7 +47,7 @@ def test_pq_and_sq_at_creation_under_synchronous_indexing_are_ignored(
     ("config", "text"),
     [(PQ, "product:segments=32"), ({"sq": {"enabled": True}}, "scalar:per=collection")],
 )
-def test_pq_and_sq_set_on_an_empty_collection_are_ignored_once_rows_come(
+def test_pq_and_sq_set_on_an_empty_collection_are_ignored_after_writes(
     store: WeaviateStore, name: str, docs: Floats, config: dict[str, Any], text: str
 ) -> None:
     collection = articles(store, name, docs[:0].reshape(0, DIM))
@@ -62,7 +62,7 @@ def test_pq_and_sq_set_on_an_empty_collection_are_ignored_once_rows_come(
 
 
 @pytest.mark.parametrize("text", ["scalar", "scalar:bits=4"])
-def test_rq_set_on_an_empty_collection_is_active_once_rows_come(
+def test_rq_set_on_an_empty_collection_is_active_after_writes(
     store: WeaviateStore, name: str, docs: Floats, text: str
 ) -> None:
     collection = articles(store, name, docs[:0].reshape(0, DIM))
@@ -239,7 +239,7 @@ def test_rows_are_counted_by_aggregate(store: WeaviateStore, name: str, docs: Fl
     assert collection.info().count == len(docs)
 
 
-def test_dimensions_of_other_clients_collections_come_from_rows(
+def test_dimensions_of_other_clients_collections_are_read_from_rows(
     store: WeaviateStore, name: str, docs: Floats
 ) -> None:
     store.connection.rest(
