@@ -212,6 +212,8 @@ class Plan(Serializable):
         return any(step.needs_consent for step in self.steps)
 
 
+Clients = Literal["any", "configured"]
+CLIENTS: tuple[Clients, ...] = ("any", "configured")
 _GUARD = re.compile(r"\s*recall\s*@\s*(\d+)\s*>=\s*([0-9.]+(?:e-?[0-9]+)?%?)\s*")
 
 
@@ -225,12 +227,16 @@ class Guard(Serializable):
         queries: array ``(nq, d)``, path of a ``.npy`` file, or the number of vectors of the
             collection that are used as queries (200 by default).
         seed: random seed of the sample.
+        clients: ``"any"`` judges a client that sends no search parameters, so that the recall
+            holds for clients that do not know the setting; ``"configured"`` judges clients that
+            send the parameters of the setting, as qadapt does (``qadapt client-params``).
     """
 
     recall: float
     k: int = 10
     queries: Any = 200
     seed: int = 0
+    clients: Clients = "any"
 
     def __post_init__(self) -> None:
         number = isinstance(self.recall, (int, float)) and not isinstance(self.recall, bool)
@@ -239,6 +245,8 @@ class Guard(Serializable):
                 f"the recall of a guard must be above 0 and at most 1; got {self.recall!r}",
                 hint="for example 0.95, or --guard 'recall@10>=0.95'",
             )
+        if self.clients not in CLIENTS:
+            raise SpecError.unknown("clients of a guard", str(self.clients), CLIENTS)
         _at_least_one("k", self.k)
         if isinstance(self.queries, (bool, int)):
             _at_least_one("queries", self.queries)

@@ -27,7 +27,7 @@ from qadapt.local.wait import Goal, wait_for
 from qadapt.model import CollectionInfo, Guard, Plan, State, Step, as_vectors
 from qadapt.model.address import Address
 from qadapt.planning import conflicts, journal
-from qadapt.planning.guard import measure_guard
+from qadapt.planning.guard import measure_guard, way_out
 from qadapt.planning.guard import missed as missed_guard
 from qadapt.planning.journal import ChangeRecord
 from qadapt.planning.outcome import Outcome, make_outcome
@@ -158,7 +158,8 @@ def _same(record: ChangeRecord, plan: Plan, guard: Guard | None) -> bool:
         return False
     if guard is None or left.guard is None:
         return guard is None
-    return (guard.recall, guard.k) == (left.guard.recall, left.guard.k)
+    wanted = (guard.recall, guard.k, guard.clients)
+    return wanted == (left.guard.recall, left.guard.k, left.guard.clients)
 
 
 def _request_of(plan: Plan) -> tuple[object, ...]:
@@ -285,13 +286,13 @@ def _carry_out(store: Store, record: ChangeRecord, progress: OnProgress, timeout
         record.add("applied", fingerprint=collection_info.info(store, plan.collection).fingerprint)
         raise GuardMissedError(
             f"{missed}; the change has no way back and stays",
-            hint="raise the oversampling (rescore=), or plan a finer kind",
+            hint=way_out(plan, after),
         )
     if missed:
         _roll_back(store, record, progress, timeout)
         raise GuardMissedError(
             f"{missed}; the change was undone",
-            hint="raise the oversampling (rescore=), or take a finer kind",
+            hint=way_out(plan, after),
         )
     record.add("applied", fingerprint=collection_info.info(store, plan.collection).fingerprint)
     return make_outcome(

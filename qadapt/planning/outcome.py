@@ -30,6 +30,8 @@ class Outcome(Serializable):
         ground_truth: the vectors that the guard's exact scores were computed from; empty without
             a guard.
         proof: how much the guard's recall proves; None without a guard.
+        recall_no_params: recall after the change of a client that sends no search parameters;
+            ``recall_after`` is that of clients that send those of the setting.
     """
 
     id: str
@@ -46,6 +48,7 @@ class Outcome(Serializable):
     reopen: str = ""
     ground_truth: str = ""
     proof: Proof | None = None
+    recall_no_params: float | None = None
 
 
 def make_outcome(
@@ -73,6 +76,7 @@ def make_outcome(
         plan.reopen,
         ground_truths(before, after),
         weakest_proof(each.proof for each in found) if found else None,
+        None if after is None else after.no_params,
     )
 
 

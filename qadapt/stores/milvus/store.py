@@ -40,6 +40,7 @@ from qadapt.stores.milvus import (
     aliases,
     binary_sidecar,
     changes,
+    client_code,
     clone_schema,
     collections,
     diagnostics,
@@ -338,6 +339,8 @@ class MilvusStore(ClientStore[Connection]):
         native = field.index.native if field.index else None
         found = mapping.from_native(native, field.vector, self._server_version)
         return mapping.default_rescore(found)
+
+    client_search = client_code.client_search
 
     # -- quantization ------------------------------------------------------------------------
 

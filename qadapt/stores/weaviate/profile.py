@@ -6,7 +6,7 @@ from qadapt.model import Id
 from qadapt.model.address_form import AddressForm
 from qadapt.stores import doctor_checks as doctor
 from qadapt.stores.profile import StoreProfile, Traits
-from qadapt.stores.weaviate import capabilities, ids, mapping
+from qadapt.stores.weaviate import capabilities, client_code, ids, mapping
 from qadapt.stores.weaviate.connection import DISTRIBUTION, PACKAGE
 from qadapt.stores.weaviate.cost_model import WeaviateCostModel
 from qadapt.stores.weaviate.quantizer_models import WeaviateQuantizers
@@ -46,5 +46,6 @@ PROFILE = StoreProfile(
         adds_vectors=True,
         zero_is_positive=True,
     ),
+    client_forms=client_code.FORMS,
     wraps_clients=True,
 )

@@ -40,10 +40,12 @@ from qadapt.stores.base import (
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection, check_strategy
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.client import ClientStore
+from qadapt.stores.client_form import ClientSearch
 from qadapt.stores.snapshots import SnapshotCache
 from qadapt.stores.weaviate import (
     aliases,
     changes,
+    client_code,
     collections,
     cursor,
     diagnostics,
@@ -433,6 +435,12 @@ class WeaviateStore(ClientStore[Connection]):
             return False
         native = self._layout(collection, fresh=False).field(vector).native
         return index_config.quantizer(native) is None or not native_rescore.of(native).off
+
+    def client_search(
+        self, collection: str, request: SearchRequest, target: Quantization | None = None
+    ) -> ClientSearch:
+        layout = self._layout(collection, fresh=False)
+        return client_code.client_search(layout, collection, request, target)
 
     # -- quantization ------------------------------------------------------------------------
 

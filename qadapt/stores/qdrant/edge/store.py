@@ -56,8 +56,8 @@ from qadapt.stores.change import (
     no_recreation,
 )
 from qadapt.stores.change_counter import ChangeCounter
+from qadapt.stores.qdrant import client_code, float_fidelity, mapping, points, scan_ranges
 from qadapt.stores.qdrant import extra_vectors as shared_extras
-from qadapt.stores.qdrant import float_fidelity, mapping, points, scan_ranges
 from qadapt.stores.qdrant import ids as qdrant_ids
 from qadapt.stores.qdrant.edge import (
     change_counter,
@@ -365,6 +365,8 @@ class EdgeStore(Store):
             )
             found = edge_search.run_all(shard, array, search, codes)
         return edge_search.hits(found, search, vector, edge_search.how(search, codes))
+
+    client_search = client_code.client_search
 
     # -- quantization ------------------------------------------------------------------------
 

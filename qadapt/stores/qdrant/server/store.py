@@ -46,6 +46,7 @@ from qadapt.stores.change import (
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.client import ClientStore
 from qadapt.stores.qdrant import (
+    client_code,
     extra_vectors,
     float_fidelity,
     mapping,
@@ -338,6 +339,8 @@ class QdrantStore(ClientStore[Connection]):
     def max_results(self, collection: str) -> int:
         limits = strict_mode.limits(self.configuration(collection))
         return strict_mode.cap(limits, "max_query_limit", self.traits.max_k)
+
+    client_search = client_code.client_search
 
     # -- quantization ------------------------------------------------------------------------
 

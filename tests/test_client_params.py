@@ -1,0 +1,158 @@
+"""Code for clients without qadapt: pasted and run, it returns the ids of qadapt's own search."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.api import Collection, Database
+
+ROWS, DIM = 3_000, 48
+
+
+def vectors(count: int = ROWS, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, DIM)).astype(np.float32)
+
+
+QUERIES = vectors(8, seed=1)
+
+
+def filled(database: Database, name: str, metric: str = "cosine", *, uuids: bool = False) -> Any:
+    collection = database.create(name, dim=DIM, metric=metric)
+    ids = [str(uuid.UUID(int=at + 1)) if uuids else at for at in range(ROWS)]
+    collection.write(qa.Batch(ids, {"": vectors()}))
+    return collection
+
+
+def pasted(code: str) -> Callable[[list[float]], list[Any]]:
+    """The function that Python code defines."""
+    defined: dict[str, Any] = {}
+    exec(compile(code, "pasted.py", "exec"), defined)  # the code that users paste
+    found: Callable[[list[float]], list[Any]] = defined["search"]
+    return found
+
+
+def from_shell(code: str, query: np.ndarray) -> Any:
+    """The JSON that shell code prints."""
+    script = f"{code}\nsearch '{json.dumps(query.tolist())}'"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+# -- Qdrant -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize(
+    "setting", ["binary:rescore=8", "binary:rescore=2.55", "scalar:rescore=off"]
+)
+def test_code_for_the_embedded_engine_returns_the_same_ids(
+    live: Callable[[str], str], metric: str, setting: str
+) -> None:
+    with qa.open(live("edge")) as database:
+        collection = filled(database, "a", metric)
+        collection.plan(setting).apply(yes=True)
+        found = collection.client_params()
+        own = collection.search(QUERIES, k=10).ids.tolist()
+    assert found.needed and found.kept_in == "this machine"
+    assert "quantization" in found.params
+    search = pasted(found.code["qdrant-edge"])
+    assert [search(query.tolist()) for query in QUERIES] == own
+
+
+def test_another_client_without_parameters_has_other_results(live: Callable[[str], str]) -> None:
+    edge = pytest.importorskip("qdrant_edge")
+    url = live("edge")
+    with qa.open(url) as database:
+        collection = filled(database, "a")
+        collection.plan("binary:rescore=8").apply(yes=True)
+        own = collection.search(QUERIES, k=10).ids.tolist()
+    shard = edge.EdgeShard.load(str(Path(url.partition(":")[2]) / "a"))
+    bare = [
+        shard.query(edge.QueryRequest(query=edge.Query.Nearest(query.tolist()), limit=10))
+        for query in QUERIES
+    ]
+    assert [[point.id for point in row] for row in bare] != own
+
+
+def test_code_for_a_local_mode_returns_the_same_ids(tmp_path: Path) -> None:
+    pytest.importorskip("qdrant_client")
+    with qa.open(f"qdrant:{tmp_path / 'local'}") as database:
+        collection = filled(database, "a")
+        found = collection.client_params(k=7)
+        own = collection.search(QUERIES, k=7).ids.tolist()
+    assert not found.needed and list(found.code) == ["qdrant-client"]
+    search = pasted(found.code["qdrant-client"])
+    assert [search(query.tolist()) for query in QUERIES] == own
+
+
+# -- Milvus -----------------------------------------------------------------------------------
+
+
+def check_milvus(collection: Collection, database: Database) -> None:
+    found = collection.client_params()
+    own = collection.search(QUERIES, k=10).ids.tolist()
+    layout = database._store.reader.layout(collection.name)  # type: ignore[attr-defined]
+    database.close()
+    search = pasted(found.code["pymilvus"])
+    keys = [search(query.tolist()) for query in QUERIES]
+    assert [[layout.keys.from_native(key) for key in row] for row in keys] == own
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean", "dot"])
+@pytest.mark.parametrize("setting", ["none", "scalar", "scalar:rescore=4"])
+def test_code_for_milvus_lite_returns_the_same_ids(
+    live: Callable[[str], str], metric: str, setting: str
+) -> None:
+    database = qa.open(live("milvus-lite"))
+    collection = filled(database, "a", metric)
+    collection.plan(setting).apply(yes=True)
+    assert collection.client_params().rescores == ("rescore=4" in setting)
+    check_milvus(collection, database)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("setting", ["none", "product:rescore=4", "scalar:rescore=2", "binary"])
+def test_code_for_a_milvus_server_returns_the_same_ids(
+    live: Callable[[str], str], setting: str
+) -> None:
+    database = qa.open(live("milvus"))
+    collection = filled(database, f"clients_{uuid.uuid4().hex[:8]}")
+    try:
+        collection.plan(setting).apply(yes=True)
+        check_milvus(collection, database)
+    finally:
+        with qa.open(live("milvus")) as again:
+            again.drop(collection.name)
+
+
+# -- Weaviate ---------------------------------------------------------------------------------
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("setting", ["none", "rotational:bits=8,rescore=6", "binary:rescore=20"])
+def test_code_for_weaviate_returns_the_same_ids(live: Callable[[str], str], setting: str) -> None:
+    with qa.open(live("weaviate")) as database:
+        collection = filled(database, f"Clients{uuid.uuid4().hex[:8]}", uuids=True)
+        try:
+            collection.plan(setting).apply(yes=True)
+            found = collection.client_params()
+            own = collection.search(QUERIES, k=10).ids.tolist()
+            assert found.needed == ("rescore" in setting)
+            search = pasted(found.code["weaviate-client"])
+            assert [search(query.tolist()) for query in QUERIES] == own
+            for query, row in zip(QUERIES, own, strict=True):
+                answer = from_shell(found.code["rest"], query)
+                hits = answer["data"]["Get"][collection.name][:10]
+                assert [hit["_additional"]["id"] for hit in hits] == row
+            search.__globals__["client"].close()
+        finally:
+            database.drop(collection.name)
