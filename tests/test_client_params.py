@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import uuid
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 
 import qadapt as qa
 from qadapt.api import Collection, Database
+from qadapt.errors import IntegrityError
 
 ROWS, DIM = 3_000, 48
 
@@ -156,3 +158,61 @@ def test_code_for_weaviate_returns_the_same_ids(live: Callable[[str], str], sett
             search.__globals__["client"].close()
         finally:
             database.drop(collection.name)
+
+
+# -- where settings are kept ------------------------------------------------------------------
+
+
+def check_other_machine(url: str, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings that one machine sets are read, undone and reset with another state folder."""
+    with qa.open(url) as database:
+        filled(database, name, uuids=url.startswith("weaviate"))
+        kind = "rotational:bits=8" if url.startswith("weaviate") else "scalar"
+        plan = database[name].plan(f"{kind}:rescore=4")
+        assert plan.clients is not None and plan.clients.kept_in == "collection"
+        before = database[name].info().fingerprint
+        plan.apply(yes=True)
+        assert database[name].client_params().kept_in == "collection"
+    here = os.environ["QADAPT_STATE_DIR"]
+    monkeypatch.setenv("QADAPT_STATE_DIR", str(folder))
+    with qa.open(url) as database:
+        collection = database[name]
+        assert collection.info().vectors[""].quantization.rescore == qa.Rescore(4)
+        assert collection.search(QUERIES, k=5).how.rescore_from == "collection"
+        assert not collection.plan(f"{kind}:rescore=4").changes
+    monkeypatch.setenv("QADAPT_STATE_DIR", here)
+    with qa.open(url):
+        qa.undo()
+    with qa.open(url) as database:
+        info = database[name].info()
+        assert info.vectors[""].quantization.rescore is None
+        assert info.fingerprint == before or url.startswith("milvus+")
+
+
+def test_milvus_lite_keeps_settings_for_other_machines(
+    live: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_other_machine(live("milvus-lite"), "a", tmp_path / "other", monkeypatch)
+
+
+@pytest.mark.server
+def test_a_milvus_server_keeps_settings_for_other_machines(
+    live: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, name = live("milvus"), f"clients_{uuid.uuid4().hex[:8]}"
+    try:
+        check_other_machine(url, name, tmp_path / "other", monkeypatch)
+    finally:
+        with qa.open(url) as database:
+            database.drop(name)
+
+
+def test_a_property_that_is_no_json_is_reported(live: Callable[[str], str]) -> None:
+    with qa.open(live("milvus-lite")) as database:
+        collection = filled(database, "a")
+        store: Any = database._store
+        key = {"qadapt.settings": "{"}
+        store.connection.client.alter_collection_properties("a", key)
+        store.forget("a")
+        with pytest.raises(IntegrityError, match="qadapt.settings"):
+            collection.info()

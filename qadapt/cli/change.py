@@ -18,6 +18,7 @@ from qadapt.cli.arguments import (
     read_json,
     write_text,
 )
+from qadapt.cli.client_params import params_facts
 from qadapt.cli.command import OWN_LIMIT, command
 from qadapt.cli.options import (
     AcceptWord,
@@ -276,6 +277,8 @@ def _show_result(out: Output, change: Change, plan: Plan) -> None:
             pairs.append(("  parameters", styled(sent, "yellow")))
         if reported.proof is not None and reported.proof.reason:
             pairs.append(("  weak", styled(reported.proof.reason, "yellow")))
+    if change.state == "applied" and plan.clients is not None:
+        pairs += params_facts(plan.clients, out)
     if change.state == "applied" and not out.quiet:
         back = f"qadapt undo {change.id}" if plan.reversible else "not possible"
         pairs.append(("  undo", back))

@@ -16,11 +16,6 @@ from qadapt.errors import SpecError
 if TYPE_CHECKING:
     from qadapt.model.client_params import ClientParams
 
-_KEPT = {
-    "collection": "the collection: qadapt reads them on every machine",
-    "this machine": "the state folder of this machine: qadapt on other machines does not read them",
-}
-
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module."""
@@ -67,6 +62,6 @@ def client_params(
 def params_facts(found: ClientParams, out: Output) -> list[tuple[str, str]]:
     """Lines about the parameters for other clients, for ``facts``."""
     pairs = [("  clients", out.mask(found.text))]
-    if found.kept_in in _KEPT:
-        pairs.append(("  kept in", _KEPT[found.kept_in]))
+    if found.kept_text:
+        pairs.append(("  kept in", found.kept_text))
     return pairs + [("  note", out.mask(note)) for note in found.notes]

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qadapt.evaluation.results import Result
     from qadapt.model import Rescore, Status, UnknownDimension
 
 DASH = "-"
@@ -65,6 +66,12 @@ def seconds(value: float | None) -> str:
 def number(value: float | None) -> str:
     """Whole numbers with thousands separators."""
     return DASH if value is None else f"{value:,.0f}"
+
+
+def no_params(result: Result) -> str:
+    """Recall of a client that sends no parameters."""
+    found = result.recall_no_params
+    return recall(None if found is None else found.value)
 
 
 def recall(value: float | None) -> str:

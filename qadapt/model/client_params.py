@@ -10,7 +10,14 @@ from typing import Any, Literal
 from qadapt.model.rescore import Rescore
 from qadapt.model.serializable import Serializable
 
-KeptIn = Literal["collection", "this machine", "engine", "nowhere"]
+KeptIn = Literal["collection", "this machine", "nowhere"]
+
+
+_KEPT_TEXT: Mapping[str, str] = {
+    "collection": "the collection, which qadapt reads on every machine",
+    "this machine": "the state folder of this machine only; qadapt on other machines searches "
+    "without them",
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,11 @@ class ClientParams(Serializable):
     kept_in: KeptIn = "nowhere"
     notes: tuple[str, ...] = ()
     code: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def kept_text(self) -> str:
+        """Where qadapt reads the default rescoring; empty if there is none."""
+        return _KEPT_TEXT.get(self.kept_in, "")
 
     @property
     def text(self) -> str:

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
 from qadapt.errors import SpecError
+from qadapt.model.client_params import ClientParams
 from qadapt.model.data import Vector
 from qadapt.model.document_version import UPGRADE, newer_version, of_newer_format
 from qadapt.model.info import Server
@@ -131,6 +132,7 @@ class Plan(Serializable):
         qadapt: version of qadapt that made the plan.
         new_vector: name of the vector that is added with the quantization ``target``, while
             ``vector`` is kept; None if ``vector`` itself is changed.
+        clients: what clients without qadapt must send after the change; None if nothing.
     """
 
     id: str
@@ -157,6 +159,7 @@ class Plan(Serializable):
     format: int = PLAN_FORMAT
     qadapt: str = ""
     new_vector: str | None = None
+    clients: ClientParams | None = None
 
     def __post_init__(self) -> None:
         if self.format != PLAN_FORMAT:

@@ -52,6 +52,7 @@ from qadapt.stores.milvus import (
     payload_schema,
     rows,
     schema,
+    settings,
 )
 from qadapt.stores.milvus import payload as milvus_payload
 from qadapt.stores.milvus import search as milvus_search
@@ -364,6 +365,11 @@ class MilvusStore(ClientStore[Connection]):
     def drop_alias(self, alias: str) -> None:
         self.forget(alias)
         aliases.drop(self.connection, alias)
+
+    # -- settings ----------------------------------------------------------------------------
+
+    load_settings = settings.load_settings
+    save_settings = settings.save_settings
 
     # -- doctor ------------------------------------------------------------------------------
 
