@@ -259,7 +259,8 @@ def collection_info(name: str, server: Server, snapshot: Snapshot) -> Collection
     extra: dict[str, Any] = {"vectors of unknown dimension": unknown} if unknown else {}
     if layout.others:
         extra["vectors that qadapt does not change"] = dict(layout.others)
-    config = {key: value for key, value in layout.raw.items() if key != "properties"}
+    bare = schema.with_settings(layout.raw, {})  # settings are not configuration
+    config = {key: value for key, value in bare.items() if key != "properties"}
     return CollectionInfo(
         name=name,
         count=snapshot.count,

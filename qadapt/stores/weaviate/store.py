@@ -60,6 +60,7 @@ from qadapt.stores.weaviate import (
     row_counts,
     rows,
     schema,
+    settings,
     update_times,
 )
 from qadapt.stores.weaviate import payload as weaviate_payload
@@ -478,6 +479,17 @@ class WeaviateStore(ClientStore[Connection]):
     def drop_alias(self, alias: str) -> None:
         aliases.drop(self.connection, alias)
         self.snapshots.forget()
+
+    # -- settings ----------------------------------------------------------------------------
+
+    def load_settings(self, collection: str) -> Mapping[str, Any]:
+        return settings.load_settings(self._layout(collection, fresh=False))
+
+    def save_settings(self, collection: str, wanted: Mapping[str, Any]) -> bool:
+        if self.load_settings(collection) != dict(wanted):
+            settings.save_settings(self.connection, self._layout(collection).real, wanted)
+            self.snapshots.forget()
+        return True
 
     # -- doctor ------------------------------------------------------------------------------
 
