@@ -23,7 +23,8 @@ def client_params(
         code: also write the code of each form of the store.
     """
     settings = read_settings(store, collection).of(info.name)
-    rescore, notes = settings.rescore, ()
+    rescore = settings.rescore
+    notes: tuple[str, ...] = ()
     if rescore is not None and rescore.on and info.quantization.kind is Kind.NONE:
         rescore = None  # reported in the notes of the vector
         notes = info.notes

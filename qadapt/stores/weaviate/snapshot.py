@@ -260,7 +260,8 @@ def collection_info(name: str, server: Server, snapshot: Snapshot) -> Collection
     if layout.others:
         extra["vectors that qadapt does not change"] = dict(layout.others)
     bare = schema.with_settings(layout.raw, {})  # settings are not configuration
-    config = {key: value for key, value in bare.items() if key != "properties"}
+    empty = {"properties"} if bare.get("description") else {"properties", "description"}
+    config = {key: value for key, value in bare.items() if key not in empty}
     return CollectionInfo(
         name=name,
         count=snapshot.count,
