@@ -313,9 +313,8 @@ def _one_collection(out: Output, info: CollectionInfo, clients: Mapping[str, Cli
     )
     out.print(head.append(f"  {_server(info.server)}", style="dim"))
     for vector in info.vectors.values():
-        out.print("", _vector_title(vector), vector_facts(vector, out))
-        if vector.name in clients:
-            out.print(facts(params_facts(clients[vector.name], out)))
+        more = params_facts(clients[vector.name], out) if vector.name in clients else []
+        out.print("", _vector_title(vector), vector_facts(vector, out, more))
     for name, seen in info.unknown_dimensions.items():
         title = styled(rendering.vector(name), "bold").append(
             "  dimension unknown", style="default"
@@ -346,8 +345,8 @@ def _vector_title(vector: VectorInfo) -> Text:
     return text.append(f"  {vector.dim} dimensions, {vector.metric}, {vector.datatype}")
 
 
-def vector_facts(vector: VectorInfo, out: Output) -> Any:
-    """Tables of configured and observed quantization."""
+def vector_facts(vector: VectorInfo, out: Output, more: Iterable[tuple[str, str]] = ()) -> Any:
+    """Tables of configured and observed quantization, and more lines."""
     status = vector.status
     word, style = rendering.state(status)
     whose = "  (client-side codes)" if vector.quantized_by == "qadapt" else ""
@@ -368,7 +367,7 @@ def vector_facts(vector: VectorInfo, out: Output) -> Any:
         pairs.append(
             ("  index", ", ".join(f"{k} {rendering.value(v)}" for k, v in vector.index.items()))
         )
-    return facts(pairs)
+    return facts([*pairs, *more])
 
 
 def _codes(vector: VectorInfo) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -463,7 +464,15 @@ class WeaviateStore(ClientStore[Connection]):
         mapped = None
         if request.codes is not None:
             field = snapshot.layout.field(request.vector)
-            mapped = self._mapped(request.codes, field.vector, field.native)
+            codes = request.codes
+            mapped = self._mapped(codes, field.vector, field.native)
+            then = changes.then(field, mapped.native or field.native, codes)
+            held = native_rescore.held(then, request.rescore)
+            if held:  # clients without parameters get the rescoring of the setting too
+                codes = codes.replace(native=index_config.merged(codes.native, held))
+                mapped = self._mapped(codes, field.vector, field.native)
+                asked = codes.replace(rescore=request.rescore)
+                request = dataclasses.replace(request, quantization=asked)
         taken = self.collections()
         return changes.plan_change(snapshot, request, mapped, self._server_version, taken)
 
