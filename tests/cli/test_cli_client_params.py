@@ -51,7 +51,7 @@ def test_one_form_is_code_alone(cli: Cli, articles: str) -> None:
 
 
 def test_a_guard_that_judges_configured_clients(cli: Cli, articles: str) -> None:
-    words = ("apply", articles, "articles", "binary:rescore=8", "--yes", "--guard")
+    words = ("apply", articles, "articles", "binary:rescore=36", "--yes", "--guard")
     missed = cli(*words, "recall@10>=0.99")
     assert missed.code == 3
     assert "for a client that sends no search parameters" in missed.err
