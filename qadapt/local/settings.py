@@ -1,8 +1,8 @@
 """Saved settings of collections, stored in the collection itself if the database supports it.
 
 Default search parameters are stored in the collection if its store has a place for them
-(``Store.save_settings``), so that qadapt reads them on every machine. Settings of client-side codes,
-and all settings for other databases, are stored in the local state folder.
+(``Store.save_settings``), so that qadapt reads them on every machine. Settings of client-side
+codes, and all settings for other databases, are stored in the local state folder.
 """
 
 from __future__ import annotations
