@@ -32,10 +32,14 @@ def client_search(
     bits = field.coded or layout.bits.get(field.field) == binary_sidecar.ON
     if target is not None:
         bits = field.index is not None and field.index.type == BITS
+    details = _details(layout, field, bits=bits)
+    if bits and target is not None and request.rescore is None:  # the default of sign bits
+        count = binary_sidecar.RESCORE.candidates(request.k)
+        return ClientSearch(count, rescores=True, details=details)
     search.check_rescore(request.rescore, None if bits else field.index)
     count = 0 if target is not None else store.reader.row_count(layout)
     params: dict[str, Any] = {} if bits else dict(search.params(field.index, request, count))
-    return ClientSearch(request.k, params, details=_details(layout, field, bits=bits))
+    return ClientSearch(request.k, params, details=details)
 
 
 def _changed(field: Field, target: Quantization, version: ServerVersion) -> Field:
