@@ -56,6 +56,19 @@ def search(
     return _annotated(hits, vector)
 
 
+def search_without_params(
+    store: Store, collection: str, queries: Floats, wanted: SearchRequest, vector: Vector
+) -> Hits:
+    """Search as a client that sends no search parameters and does not use qadapt.
+
+    Args:
+        queries: see ``search``.
+        wanted: ``k`` and the vector; its rescoring and options are not sent.
+    """
+    request = _changed(wanted, rescore=None, options={}, no_params=True)
+    return store.search(collection, scaled_queries(queries, vector), request)
+
+
 def _annotated(hits: Hits, vector: Vector) -> Hits:
     """Clip or mark scores according to the stored precision."""
     how, scores = hits.how, hits.scores

@@ -36,7 +36,7 @@ def test_every_named_command_exists() -> None:
 
     from qadapt.cli.app import app
 
-    named = set(re.findall(r"(?:^    |`)qadapt +(\w+)", README, re.MULTILINE))
+    named = set(re.findall(r"(?:^    |`)qadapt +([\w-]+)", README, re.MULTILINE))
     assert {"plan", "apply", "undo"} <= named
     assert named <= set(get_command(app).commands)  # type: ignore[attr-defined]
 

@@ -14,6 +14,7 @@ from qadapt.costing import Cost, Prices, compare
 from qadapt.diagnosis import Diagnosis, diagnose
 from qadapt.errors import InputError, refuse_pairs
 from qadapt.local import collection_info
+from qadapt.local.client_params import client_params
 from qadapt.local.row_writes import delete_rows, write_rows
 from qadapt.local.settings import read_settings
 from qadapt.model import (
@@ -32,6 +33,7 @@ from qadapt.model import (
     as_vectors,
     check_queries,
 )
+from qadapt.model.client_params import ClientParams
 from qadapt.model.ids import listed_ids
 from qadapt.model.vector import Datatype
 from qadapt.planning.conflicts import named_if_changing
@@ -264,6 +266,26 @@ class Collection(EvaluationMethods):
                 strategy=strategy,
             )
         return Plan._of(made, self._store)
+
+    def client_params(self, *, vector: str | None = None, k: int = 10) -> ClientParams:
+        """What clients without qadapt must send to get the results of ``search``, with code.
+
+        Args:
+            vector: name of the vector; optional if there is only one.
+            k: number of results, 1 to 10,000.
+
+        Returns:
+            ClientParams: ``needed``, ``params``, ``limit``, ``rescores``, and ``code`` by form,
+            such as ``code["qdrant-client"]``.
+
+        Raises:
+            NotFoundError: the collection or vector does not exist.
+            SpecError: there are several vectors and no name.
+        """
+        info = self.info()
+        about = info.vectors[which_vector(self.name, info.vectors, vector)]
+        most = check_k(k, self._store.traits.max_k)
+        return client_params(self._store, self.name, about, most, code=True)
 
     def doctor(
         self,

@@ -12,6 +12,7 @@ import qadapt
 from qadapt.cli import (
     alias,
     change,
+    client_params,
     command,
     cost,
     demo,
@@ -37,6 +38,7 @@ for _module in (
     inspection,
     change,
     searching,
+    client_params,
     evaluate,
     cost,
     doctor,

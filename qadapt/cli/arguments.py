@@ -42,11 +42,19 @@ def open_collection(
         out.err.print("")
 
 
-def read_guard(text: str | None) -> Guard | None:
-    """Parse the guard, if given."""
+def read_guard(text: str | None, clients: str | None = None) -> Guard | None:
+    """Parse the guard, if given, and the clients that it judges."""
     from qadapt.model import Guard
 
-    return None if text is None else Guard.parse(text)
+    if text is None:
+        if clients is not None:
+            raise InputError(
+                "--guard-clients has no effect without --guard",
+                hint=f"--guard 'recall@10>=0.95' --guard-clients {clients}",
+            )
+        return None
+    guard = Guard.parse(text)
+    return guard if clients is None else guard.replace(clients=clients)
 
 
 def read_gate(text: str | None, k: int | None) -> tuple[Guard | None, int]:
@@ -151,6 +159,7 @@ def make_plans(
     command: str,
     strategy: str | None = None,
     allow_key_env: list[str] | None = None,
+    guard_clients: str | None = None,
 ) -> Iterator[list[Plan]]:
     """Plan from arguments, or all plans of a spec file; connections are open within the block.
 
@@ -164,6 +173,7 @@ def make_plans(
     allowed = check_accept(accept)
     if spec is not None:
         wrong = [url, collection, quantization, vector, metric, datatype, guard, disable, strategy]
+        wrong.append(guard_clients)
         if any(wrong):
             raise InputError(
                 "with -f, address, vectors, quantization and guard are read from the spec file",
@@ -201,7 +211,7 @@ def make_plans(
     if quantization is not None:  # before the connection is opened
         Quantization.parse(quantization)
     measure = None if metric is None else Metric.of(metric)
-    bar = read_guard(guard)
+    bar = read_guard(guard, guard_clients)
     with open_database(url, disable) as db:
         made = db[collection].plan(
             quantization,

@@ -17,12 +17,14 @@ from qadapt.cli.arguments import (
     read_json,
     write_text,
 )
+from qadapt.cli.client_params import params_facts
 from qadapt.cli.command import OWN_LIMIT, command
 from qadapt.cli.options import (
     AcceptWord,
     AllowKeyEnv,
     DatatypeWord,
     Disable,
+    GuardClients,
     GuardText,
     MaybeCollection,
     MaybeQuantization,
@@ -98,6 +100,7 @@ def plan(
     accept: AcceptWord = ACCEPTED,
     strategy: StrategyWord = None,
     guard: GuardText = None,
+    guard_clients: GuardClients = None,
     disable: Disable = None,
     allow_key_env: AllowKeyEnv = None,
 ) -> None:
@@ -107,7 +110,7 @@ def plan(
     """
     with make_plans(
         out, url, collection, quantization, spec, vector, (metric, datatype), accept, guard,
-        disable, "plan", strategy, allow_key_env,
+        disable, "plan", strategy, allow_key_env, guard_clients,
     ) as plans:  # fmt: skip
         document = _document(plans, "plans", single=spec is None)
         _show(out, plans)
@@ -155,6 +158,7 @@ def apply(
     accept: AcceptWord = ACCEPTED,
     strategy: StrategyWord = None,
     guard: GuardText = None,
+    guard_clients: GuardClients = None,
     disable: Disable = None,
     allow_key_env: AllowKeyEnv = None,
 ) -> None:
@@ -165,7 +169,7 @@ def apply(
     """
     import qadapt as qa
 
-    wanted = read_guard(guard)
+    wanted = read_guard(guard, guard_clients) if spec is None else None
     saved = spec is None and target is not None and collection is None
     if saved:
         farther = accept if accept != ACCEPTED else None
@@ -178,7 +182,7 @@ def apply(
         variables = ()
         opened = make_plans(
             out, target, collection, quantization, spec, vector, (metric, datatype), accept,
-            guard, disable, "apply", strategy, allow_key_env,
+            guard, disable, "apply", strategy, allow_key_env, guard_clients,
         )  # fmt: skip
     with opened as plans:
         changing = [item for item in plans if item.changes]
@@ -268,10 +272,15 @@ def _show_result(out: Output, change: Change, plan: Plan) -> None:
         of = f"; ground truth: {reported.ground_truth}" if reported.ground_truth else ""
         after = rendering.recall(change.recall_after)
         pairs.append(("  recall", f"{before} before, {after} after{of}"))
+        if reported.recall_no_params not in (None, change.recall_after):
+            sent = f"{rendering.recall(reported.recall_no_params)} for clients that send none"
+            pairs.append(("  parameters", styled(sent, "yellow")))
         if reported.proof is not None and reported.proof.reason:
             pairs.append(("  weak", styled(reported.proof.reason, "yellow")))
     if change.outcome.memory is not None:
         pairs.append(("  memory", str(change.outcome.memory)))
+    if change.state == "applied" and plan.clients is not None:
+        pairs += params_facts(plan.clients, out)
     if change.state == "applied" and not out.quiet:
         back = f"qadapt undo {change.id}" if plan.reversible else "not possible"
         pairs.append(("  undo", back))

@@ -10,13 +10,14 @@ import typer
 
 from qadapt.cli import completion, rendering
 from qadapt.cli.arguments import open_database
+from qadapt.cli.client_params import params_facts
 from qadapt.cli.command import command
 from qadapt.cli.options import MaybeCollection, Url, word
 from qadapt.cli.output import Output, facts, fitting, styled, table
 from qadapt.errors import QadaptError, SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from rich.text import Text
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from qadapt.matrix import Cell, LiveRun
     from qadapt.model import Capabilities, CollectionInfo, Server, UnknownDimension, VectorInfo
     from qadapt.model.address import Address
+    from qadapt.model.client_params import ClientParams
 
 _SUPPORT = {"native": "green", "client": "cyan", "unsupported": "dim"}
 _NAME, _CELL = 24, 11  # aligns the columns of all tables of a matrix
@@ -210,11 +212,13 @@ def inspect(out: Output, url: Url, collection: MaybeCollection = None) -> int:
         else:
             read, failed = _read(db, [collection], strict=True)
         server = db.server()
+        clients = {} if collection is None else _clients(db, read[0])
     out.document(
         {
             "address": str(Address.parse(url)),
             "server": server.to_dict(),
             "collections": [info.to_dict() for info in read],
+            "clients": {name: each.to_dict() for name, each in clients.items()},
             "failed": {
                 name: {"message": out.mask(error.message), "hint": out.mask(error.hint or "")}
                 for name, error in failed.items()
@@ -224,7 +228,7 @@ def inspect(out: Output, url: Url, collection: MaybeCollection = None) -> int:
     if out.json:
         return 1 if failed else 0
     if collection is not None:
-        _one_collection(out, read[0])
+        _one_collection(out, read[0], clients)
         return 0
     address = Address.parse(url)
     out.print(_place(str(address), server))
@@ -297,13 +301,21 @@ def _none(address: Address) -> str:
     return "no collections"
 
 
-def _one_collection(out: Output, info: CollectionInfo) -> None:
+def _clients(db: Database, info: CollectionInfo) -> dict[str, ClientParams]:
+    """What clients must send, by vector; vectors that need nothing are omitted."""
+    found = {name: db[info.name].client_params(vector=name) for name in info.vectors}
+    bare = {name: each.replace(code={}) for name, each in found.items()}
+    return {name: each for name, each in bare.items() if each.needed or not each.reachable}
+
+
+def _one_collection(out: Output, info: CollectionInfo, clients: Mapping[str, ClientParams]) -> None:
     head = styled(info.name, "bold").append(
         f"  {rendering.number(info.count)} rows", style="default"
     )
     out.print(head.append(f"  {_server(info.server)}", style="dim"))
     for vector in info.vectors.values():
-        out.print("", _vector_title(vector), vector_facts(vector, out))
+        more = params_facts(clients[vector.name], out) if vector.name in clients else []
+        out.print("", _vector_title(vector), vector_facts(vector, out, more))
     for name, seen in info.unknown_dimensions.items():
         title = styled(rendering.vector(name), "bold").append(
             "  dimension unknown", style="default"
@@ -334,8 +346,8 @@ def _vector_title(vector: VectorInfo) -> Text:
     return text.append(f"  {vector.dim} dimensions, {vector.metric}, {vector.datatype}")
 
 
-def vector_facts(vector: VectorInfo, out: Output) -> Any:
-    """Tables of configured and observed quantization."""
+def vector_facts(vector: VectorInfo, out: Output, more: Iterable[tuple[str, str]] = ()) -> Any:
+    """Tables of configured and observed quantization, and more lines."""
     status = vector.status
     word, style = rendering.state(status)
     whose = "  (client-side codes)" if vector.quantized_by == "qadapt" else ""
@@ -356,7 +368,7 @@ def vector_facts(vector: VectorInfo, out: Output) -> Any:
         pairs.append(
             ("  index", ", ".join(f"{k} {rendering.value(v)}" for k, v in vector.index.items()))
         )
-    return facts(pairs)
+    return facts([*pairs, *more])
 
 
 def _codes(vector: VectorInfo) -> str:

@@ -126,6 +126,16 @@ GuardText = Annotated[
         help="Roll the change back if recall is below this value.",
     ),
 ]
+GuardClients = Annotated[
+    str | None,
+    optional(
+        "--guard-clients",
+        metavar="any|configured",
+        help="Clients whose recall --guard judges: those that send no search parameters (any, the "
+        "default), or those that send what `qadapt client-params` prints.",
+        complete=completion.words(("any", "configured")),
+    ),
+]
 
 # -- a measurement -------------------------------------------------------------------------------
 

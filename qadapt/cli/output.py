@@ -137,6 +137,13 @@ class Output:
         for part in parts or ("",):
             _write(self.out, part, indent)
 
+    def code(self, text: str) -> None:
+        """Code to paste, on standard output without wrapping; nothing with ``--json``."""
+        if not self.json:
+            from qadapt.cli.terminal_text import clean
+
+            self.out.out(clean(text), highlight=False)
+
     def note(self, text: str) -> None:
         """Print a line to standard error; nothing with ``--quiet``."""
         if not self.quiet:

@@ -26,6 +26,7 @@ def show_evaluation(out: Output, found: Evaluation) -> None:
     about = f"  {rendering.vector(found.vector)}, {found.count:,} rows of {found.dim} dimensions"
     out.print(head.append(about, style="dim"), "")
     _table(out, list(found.results), found.k)
+    out.print(styled("No params: recall of a client that sends no search parameters", "dim"))
     truth = found.truth
     kept = ", cached" if truth.cached else ""
     read = "all rows" if truth.exact else f"{truth.rows:,} of {truth.total_rows:,} rows"
@@ -87,6 +88,7 @@ def _table(out: Output, results: list[Result], k: int) -> None:
                 item.where,
                 value,
                 interval,
+                rendering.no_params(item),
                 rendering.recall(item.ndcg.value if item.ndcg else None),
                 rendering.recall(item.overlap.value if item.overlap else None),
                 rendering.DASH
@@ -99,8 +101,11 @@ def _table(out: Output, results: list[Result], k: int) -> None:
             ]
         )
     columns: list[Any] = ["  Setting", "Where", (f"Recall@{k}", "right"), "95 % interval"]
+    columns += [("No params", "right")]
     columns += [("nDCG", "right"), ("Overlap", "right"), ("Codes", "right"), ("p50 ms", "right")]
     columns += [("p95 ms", "right"), ("Queries/s", "right"), "Rescore"]
+    if not any(item.recall_no_params for item in results):  # simulated
+        columns, rows = columns[:4] + columns[5:], [row[:4] + row[5:] for row in rows]
     if not any(item.latency for item in results):
         drop = {"p50 ms", "p95 ms", "Queries/s", "nDCG", "Overlap"}
         if any(item.ndcg for item in results):

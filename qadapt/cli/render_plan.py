@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from qadapt.model import Plan
 
 NARROW, WIDE = 60, 120
-_LABELS = {"why", "request", "rollback", "size", "blocks", "guard:", "note:", "match:"}
+_LABELS = {"why", "request", "rollback", "size", "blocks", "guard:", "clients:", "note:", "match:"}
 
 
 def render_plan(plan: Plan, out: Output) -> Text:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qadapt.model import table
 
 if TYPE_CHECKING:
+    from qadapt.evaluation.results import Result
     from qadapt.model import Rescore, Status, UnknownDimension
 
 DASH = table.DASH
@@ -60,6 +61,12 @@ def seconds(value: float | None) -> str:
 def number(value: float | None) -> str:
     """Integers with thousands separators."""
     return DASH if value is None else f"{value:,.0f}"
+
+
+def no_params(result: Result) -> str:
+    """Recall of a client that sends no parameters."""
+    found = result.recall_no_params
+    return recall(None if found is None else found.value)
 
 
 def value(given: Any) -> str:

@@ -15,6 +15,7 @@ from qadapt.cli.arguments import (
     read_gate,
     read_queries,
 )
+from qadapt.cli.client_params import params_facts
 from qadapt.cli.command import command
 from qadapt.cli.options import (
     Collection,
@@ -128,18 +129,26 @@ def _show_verification(out: Output, found: Verification) -> None:
                     f"  {searched.search_label}",
                     rendering.recall(recall.value),
                     f"{rendering.recall(recall.low)} to {rendering.recall(recall.high)}",
+                    rendering.no_params(item),
                     f"{item.latency[0].mean:.2f}",
                     _rescore(searched.rescore),
                 ]
             )
     columns: list[Any] = ["  Search", (f"Recall@{found.k}", "right"), "95 % interval"]
+    columns += [("No params", "right")]
     columns += [("ms/query", "right"), "Rescore"]
     out.print(table(columns, rows))
+    out.print(styled(NO_PARAMS, "dim"), indent=2)
+    if found.client_params is not None and found.client_params.needed:
+        out.print(facts(params_facts(found.client_params, out)))
     out.print("")
     made = f"ground truth: {found.truth.ground_truth}, all rows"
     out.print(styled(f"{found.source}; {made}", "dim"), indent=2)
     for note in found.notes:
         out.print(styled(out.mask(note), "yellow"), indent=2)
+
+
+NO_PARAMS = "No params: recall of a client that sends no search parameters"
 
 
 def _rescore(value: Any) -> str:

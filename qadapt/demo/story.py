@@ -204,7 +204,7 @@ def _tell(stage: Stage, collection: Collection, material: Material) -> None:
     planned = collection.plan(wanted)
     report["plan"] = planned.to_dict()
     stage.plan(planned)
-    guard = Guard(recall=GUARD, k=K, queries=material.queries)
+    guard = Guard(recall=GUARD, k=K, queries=material.queries, clients="configured")
     with stage.timed("apply"):
         change = planned.apply(yes=True, progress=stage.progress, guard=guard)
     report["change"] = {

@@ -11,6 +11,7 @@ from qadapt.evaluation.reachability import Reachability
 from qadapt.evaluation.recall import Proof, weakest_proof
 from qadapt.evaluation.results import Figure, Result, Truth
 from qadapt.model import Metric, Quantization, Rescore, Serializable, Server, Status
+from qadapt.model.client_params import ClientParams
 from qadapt.model.table import DASH, Table, Tabular, share_text, size_text
 from qadapt.model.vector import Datatype
 
@@ -110,20 +111,28 @@ class Verification(EvaluationDocument):
         status: the verified status, with evidence.
         matches_configuration: whether the configured quantization is verified active.
         reachability: whether searches find sampled rows by their own vectors.
+        client_params: what clients without qadapt must send for ``recall``; those that send
+            nothing have ``recall_no_params``.
     """
 
     configured: str
     status: Status
     matches_configuration: bool
     reachability: Reachability
+    client_params: ClientParams | None = None
     format: Literal["qadapt.verification/1"] = "qadapt.verification/1"
 
     @property
     def recall(self) -> Figure:
-        """The current recall: that of a search with default parameters."""
+        """The current recall: that of a search with the parameters of this setting."""
         found = self.result("live").recall
         assert found is not None  # the live collection is always measured
         return found
+
+    @property
+    def recall_no_params(self) -> Figure | None:
+        """The recall of a client that sends no search parameters; None in older documents."""
+        return self.result("live").recall_no_params
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +19,10 @@ from qadapt.evaluation.ground_truth import Queries
 from qadapt.evaluation.options import CONCURRENCY, SECONDS
 from qadapt.evaluation.recall import is_correct, least_score, recall_per_query
 from qadapt.evaluation.results import Bytes, Figure, Labels, Latency, Result
+from qadapt.local.client_params import client_params
 from qadapt.local.settings import read_settings
 from qadapt.model import Hits, Id, Kind, Rescore, SearchProvenance, Vector, VectorInfo
-from qadapt.search import search
+from qadapt.search import search, search_without_params
 from qadapt.stores.base import OnProgress, Progress, SearchRequest, Store
 
 PROBES = 64  # queries per batch
@@ -105,9 +108,26 @@ class Searcher:
         )
         self._settings = read_settings(store, collection).of(name)
 
+    def without_params(self) -> Searcher:
+        """The same searches by a client that sends no search parameters."""
+        other = copy.copy(self)
+        other._wanted = dataclasses.replace(self._wanted, rescore=None, options={}, no_params=True)
+        return other
+
+    def sends_params(self, info: VectorInfo) -> bool:
+        """Whether these searches differ from those of a client that sends no parameters."""
+        if self._wanted.rescore is not None or self._wanted.options:
+            return True
+        sent = client_params(self.store, self.collection, info, self._wanted.k)
+        return sent.needed or not sent.reachable
+
     def block(self, block: slice) -> Hits:
         """Search for some queries in one request."""
         vectors = self.asked.queries.vectors[block]
+        if self._wanted.no_params:
+            return search_without_params(
+                self.store, self.collection, vectors, self._wanted, self.vector
+            )
         return search(
             self.store, self.collection, vectors, self._wanted, self.vector, self._settings
         )
@@ -168,6 +188,7 @@ def measure(
     progress: OnProgress,
     *,
     client: Callable[[], float] | None = None,
+    no_params: Figure | None = None,
 ) -> Result:
     """Measure an active setting.
 
@@ -175,6 +196,7 @@ def measure(
         known: ground truth of the collection that is searched.
         result: the result to complete.
         client: measures the milliseconds of client and network; None to skip that.
+        no_params: recall of a client that sends no parameters; None to measure it.
     """
     asked = searcher.asked
     times = [latency.cold(searcher.one, len(asked.queries))] if asked.concurrency else []
@@ -188,11 +210,12 @@ def measure(
         times[0] = times[0].replace(client_ms=client_ms)
     if asked.batches:
         times.append(found.batches)
-    quality = (
-        _by_sample(searcher, found, known)
-        if known.sample is not None
-        else against_truth(found, known)
-    )
+    quality = _quality(searcher, found, known)
+    if no_params is None and searcher.sends_params(info):
+        other = searcher.without_params()
+        label = f"{result.setting} (no parameters)"
+        no_params = _quality(other, search_all(other, label, progress), known)["recall"]
+    quality["recall_no_params"] = no_params or quality["recall"]
     sizes = _bytes(info)
     codes = sizes.codes if info.quantization.kind not in (Kind.NONE, Kind.FLOAT16) else None
     each = codes if codes is not None else sizes.originals
@@ -206,6 +229,13 @@ def measure(
         labels=_labels(found, known, asked),
         **quality,
     )
+
+
+def _quality(searcher: Searcher, found: SearchResults, known: GroundTruth) -> dict[str, Any]:
+    """Recall, and what else can be compared with the ground truth."""
+    if known.sample is not None:
+        return _by_sample(searcher, found, known)
+    return against_truth(found, known)
 
 
 def against_truth(found: SearchResults, known: GroundTruth) -> dict[str, Any]:

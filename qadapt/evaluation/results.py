@@ -125,6 +125,8 @@ class Result(Serializable):
         state: the outcome; ``not active``: the codes were built, and the engine does not use them.
         status: the verified status, with evidence.
         recall: at k: hits whose exact score reaches that of the k-th exact neighbor.
+        recall_no_params: recall of a client that sends no search parameters; equals ``recall`` if
+            none must be sent.
         ndcg: at k against the ground truth; the gain of the r-th exact neighbor is k + 1 - r.
         overlap: average overlap with the exact order at depths 1 to k.
         score_error: mean difference between the score of a hit and its exact score, if known.
@@ -156,6 +158,7 @@ class Result(Serializable):
     how: SearchProvenance | None = None
     predicted: Prediction | None = None
     notes: tuple[str, ...] = ()
+    recall_no_params: Figure | None = None
 
 
 @dataclass(frozen=True)

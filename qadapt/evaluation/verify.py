@@ -17,6 +17,7 @@ from qadapt.evaluation.reachability import Reachability, measure_reachability
 from qadapt.evaluation.results import Result
 from qadapt.evaluation.settings import Setting
 from qadapt.local import collection_info
+from qadapt.local.client_params import client_params
 from qadapt.model import CollectionInfo, Kind, Rescore, State, VectorInfo
 from qadapt.stores.base import OnProgress, Store
 
@@ -67,6 +68,7 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
         status=vector.status,
         matches_configuration=matches_configuration(vector),
         reachability=reached,
+        client_params=client_params(store, collection, vector, k),
     )
 
 
@@ -101,13 +103,16 @@ def measure_live(
     """Recall@k of the live collection, with the latency of batches, for each setting."""
     workload = Workload(queries, truth.about.k, concurrency=(), batches=True)
     vector = info.vectors[name]
-    results = []
+    results: list[Result] = []
     for setting in settings:
         searcher = Searcher(
             store, info.name, name, vector.vector, workload, setting.rescore, setting.options
         )
         start = live_result(vector, setting)
-        results.append(measurement.measure(searcher, vector, truth, start, progress))
+        known = results[0].recall_no_params if results else None
+        results.append(
+            measurement.measure(searcher, vector, truth, start, progress, no_params=known)
+        )
     return tuple(results)
 
 

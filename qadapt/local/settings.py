@@ -1,8 +1,8 @@
 """Saved settings of collections, stored in the collection itself if the database supports it.
 
-Default search parameters are stored in the metadata of the collection if possible (Qdrant 1.16 or
-newer), so that all clients use them. Settings of client-side codes, and all settings for other
-databases, are stored in the local state folder.
+Default search parameters are stored in the collection if its store has a place for them
+(``Store.save_settings``), so that qadapt reads them on every machine. Settings of client-side
+codes, and all settings for other databases, are stored in the local state folder.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from qadapt.errors import IntegrityError, SpecError
 from qadapt.local import state
 from qadapt.local.state import Settings, VectorSettings
+from qadapt.model.client_params import KeptIn
 from qadapt.stores.base import Store
 
 
@@ -43,6 +44,12 @@ def read_settings(store: Store, collection: str) -> Settings:
     for name, each in shared.vectors.items():
         merged = merged.with_vector(name, here.of(name).replace(rescore=each.rescore))
     return merged
+
+
+def kept_in(store: Store, collection: str) -> KeptIn:
+    """Where the default search parameters of a collection are saved."""
+    whole = store.collection_of(collection)
+    return "this machine" if store.load_settings(whole) is None else "collection"
 
 
 def write_settings(store: Store, collection: str, settings: Settings) -> None:

@@ -241,6 +241,11 @@ class Address:
         return ["QADAPT_API_KEY", *(form.key_variables if form else ())]
 
     @property
+    def usual_key_variable(self) -> str:
+        """The environment variable of the database's own key, such as ``QDRANT_API_KEY``."""
+        return self._usual_variables[-1]
+
+    @property
     def unconfirmed_variable(self) -> str | None:
         """Variable in ``key_env`` that needs permission, because the address is from a file."""
         named = self.options.get("key_env")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qadapt.model.capabilities import Capabilities, Capability
+from qadapt.model.client_params import ClientParams
 from qadapt.model.collection_schema import CollectionSchema, ExtraVector
 from qadapt.model.finding import Finding
 from qadapt.model.hits import HitsDocument, SearchProvenance
@@ -22,6 +23,7 @@ DOCUMENTS: tuple[type[Serializable], ...] = (
     CollectionSchema,
     Capabilities,
     Capability,
+    ClientParams,
     CollectionInfo,
     CollectionSpec,
     Estimate,

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
 from qadapt.errors import SpecError
+from qadapt.model.client_params import ClientParams
 from qadapt.model.document_version import UPGRADE, newer_version, of_newer_format
 from qadapt.model.info import Server
 from qadapt.model.match import Accept, Match, Strategy
@@ -164,6 +165,7 @@ class Plan(Serializable):
             ``vector`` is kept; None if ``vector`` itself is changed.
         memory: RAM and disk of the vector before and after; None if the database has no cost
             model.
+        clients: what clients without qadapt must send after the change; None if nothing.
     """
 
     id: str
@@ -191,6 +193,7 @@ class Plan(Serializable):
     qadapt: str = ""
     new_vector: str | None = None
     memory: MemoryChange | None = None
+    clients: ClientParams | None = None
 
     def __post_init__(self) -> None:
         if self.format != PLAN_FORMAT:
@@ -246,6 +249,8 @@ class Plan(Serializable):
         return any(step.needs_consent for step in self.steps)
 
 
+Clients = Literal["any", "configured"]
+CLIENTS: tuple[Clients, ...] = ("any", "configured")
 _GUARD = re.compile(r"\s*recall\s*@\s*(\d+)\s*>=\s*([0-9.]+(?:e-?[0-9]+)?%?)\s*")
 
 
@@ -259,12 +264,16 @@ class Guard(Serializable):
         queries: array ``(nq, d)``, path of a ``.npy`` file, or the number of vectors of the
             collection that are used as queries (200 by default).
         seed: random seed of the sample.
+        clients: ``"any"`` judges a client that sends no search parameters, so that the recall
+            holds for clients that do not know the setting; ``"configured"`` judges clients that
+            send the parameters of the setting, as qadapt does (``qadapt client-params``).
     """
 
     recall: float
     k: int = 10
     queries: Any = 200
     seed: int = 0
+    clients: Clients = "any"
 
     def __post_init__(self) -> None:
         number = isinstance(self.recall, (int, float)) and not isinstance(self.recall, bool)
@@ -273,6 +282,8 @@ class Guard(Serializable):
                 f"the recall of a guard must be above 0 and at most 1; got {self.recall!r}",
                 hint="for example 0.95, or --guard 'recall@10>=0.95'",
             )
+        if self.clients not in CLIENTS:
+            raise SpecError.unknown("clients of a guard", str(self.clients), CLIENTS)
         _at_least_one("k", self.k)
         if isinstance(self.queries, (bool, int)):
             _at_least_one("queries", self.queries)

@@ -28,7 +28,7 @@ from qadapt.model import CollectionInfo, Guard, Plan, State, Step, as_vectors
 from qadapt.model.address import Address
 from qadapt.planning import conflicts, journal
 from qadapt.planning.change_record import ChangeRecord, abandon_hint
-from qadapt.planning.guard import measure_guard
+from qadapt.planning.guard import measure_guard, way_out
 from qadapt.planning.guard import missed as missed_guard
 from qadapt.planning.memory_change import memory_afterwards
 from qadapt.planning.outcome import Outcome, make_outcome
@@ -159,7 +159,8 @@ def _same(record: ChangeRecord, plan: Plan, guard: Guard | None) -> bool:
         return False
     if guard is None or left.guard is None:
         return guard is None
-    return (guard.recall, guard.k) == (left.guard.recall, left.guard.k)
+    wanted = (guard.recall, guard.k, guard.clients)
+    return wanted == (left.guard.recall, left.guard.k, left.guard.clients)
 
 
 def _request_of(plan: Plan) -> tuple[object, ...]:
@@ -290,13 +291,13 @@ def _carry_out(store: Store, record: ChangeRecord, progress: OnProgress, timeout
         record.add("applied", fingerprint=collection_info.info(store, plan.collection).fingerprint)
         raise GuardMissedError(
             f"{missed}; the change cannot be rolled back and is kept",
-            hint="raise the oversampling (rescore=), or plan a kind with more bits",
+            hint=way_out(plan, after),
         )
     if missed:
         _roll_back(store, record, progress, timeout)
         raise GuardMissedError(
             f"{missed}; the change was rolled back",
-            hint="raise the oversampling (rescore=), or use a kind with more bits",
+            hint=way_out(plan, after),
         )
     info = collection_info.info(store, plan.collection)
     record.add("applied", fingerprint=info.fingerprint)

@@ -6,6 +6,7 @@ the change: the new vectors have lost precision.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,14 +28,26 @@ class GuardResult:
     """Recall measured by a guard before or after a change.
 
     Attributes:
-        recall: recall@k.
+        recall: recall@k with the parameters of the setting.
         ground_truth: the vectors that the exact scores were computed from.
         proof: how much the recall proves.
+        no_params: recall@k of a client that sends no parameters; None in older records.
     """
 
     recall: float
     ground_truth: str
     proof: Proof
+    no_params: float | None = None
+
+    def judged(self, guard: Guard) -> float:
+        """The recall that a guard judges.
+
+        With ``clients="any"``, the lower one: if only qadapt can search the codes, clients
+        without parameters search the original vectors and have the higher recall.
+        """
+        if guard.clients == "configured" or self.no_params is None:
+            return self.recall
+        return min(self.recall, self.no_params)
 
     @classmethod
     def of(cls, reported: Mapping[str, Any] | None) -> GuardResult | None:
@@ -42,7 +55,13 @@ class GuardResult:
         if reported is None:
             return None
         proof = Proof(reported.get("proof", "sufficient"), reported.get("reason", ""))
-        return cls(float(reported["recall"]), reported.get("ground_truth", ""), proof)
+        no_params = reported.get("no_params")
+        return cls(
+            float(reported["recall"]),
+            reported.get("ground_truth", ""),
+            proof,
+            None if no_params is None else float(no_params),
+        )
 
 
 def measure_guard(
@@ -66,7 +85,7 @@ def measure_guard(
         measured = _measure_after(store, record, plan.guard, progress)
     record.add(
         f"recall {when}", recall=measured.recall, ground_truth=measured.ground_truth,
-        proof=measured.proof.level, reason=measured.proof.reason,
+        proof=measured.proof.level, reason=measured.proof.reason, no_params=measured.no_params,
     )  # fmt: skip
     return measured
 
@@ -127,7 +146,9 @@ def _recall(
 ) -> GuardResult:
     (found,) = measure_live(store, info, name, [CURRENT], queries, truth, progress)
     assert found.recall is not None  # the live collection is always measured
-    return GuardResult(found.recall.value, truth.about.ground_truth, truth.about.proof)
+    assert found.recall_no_params is not None
+    about, no_params = truth.about, found.recall_no_params.value
+    return GuardResult(found.recall.value, about.ground_truth, about.proof, no_params)
 
 
 def _before_the_change(vector: Vector) -> str:
@@ -143,13 +164,38 @@ def missed(plan: Plan, before: GuardResult | None, after: GuardResult | None) ->
         return ""
     if after.proof.level == "none":
         return f"the guard {plan.guard} cannot be evaluated: {after.proof.reason}"
-    if after.recall >= plan.guard.recall:
+    if after.judged(plan.guard) >= plan.guard.recall:
         return ""
     was = "" if before is None else f" (it was {before.recall:.4f} before)"
     weak = f"; {after.proof.reason}" if after.proof.reason else ""
     return (
-        f"recall@{plan.guard.k} is {after.recall:.4f} with {plan.target}, below the guard of "
+        f"recall@{plan.guard.k} is {_figures(after)} with {plan.target}, below the guard of "
         f"{plan.guard.recall:g}{was}; ground truth: {ground_truths(before, after)}{weak}"
+    )
+
+
+def _figures(measured: GuardResult) -> str:
+    """Both figures; one if they are equal."""
+    if measured.no_params is None or measured.no_params == measured.recall:
+        return f"{measured.recall:.4f}"
+    return (
+        f"{measured.no_params:.4f} for a client that sends no search parameters, and "
+        f"{measured.recall:.4f} for clients that send those of the setting,"
+    )
+
+
+def way_out(plan: Plan, after: GuardResult | None) -> str:
+    """What to do after a missed guard."""
+    guard = plan.guard
+    finer = "raise the oversampling (rescore=), or plan a finer kind"
+    if guard is None or after is None or after.recall < guard.recall:
+        return finer
+    where = [plan.reopen or plan.address, plan.collection]
+    where += ["--vector", plan.changed_vector] if plan.changed_vector else []
+    return (
+        "if all clients will send the parameters, apply it again with --guard-clients configured "
+        "(qa.Guard(clients='configured')); then `qadapt client-params "
+        f"{shlex.join(where)}` prints what they must send"
     )
 
 

@@ -33,6 +33,8 @@ class Outcome(Serializable):
         proof: how much the guard's recall proves; None without a guard.
         memory: RAM and disk before (from the plan) and after (as the database reports it); None
             if the change was not applied, or without a cost model.
+        recall_no_params: recall after the change of a client that sends no search parameters;
+            ``recall_after`` is that of clients that send those of the setting.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Outcome(Serializable):
     ground_truth: str = ""
     proof: Proof | None = None
     memory: MemoryChange | None = None
+    recall_no_params: float | None = None
 
 
 def make_outcome(
@@ -79,6 +82,7 @@ def make_outcome(
         ground_truths(before, after),
         weakest_proof(each.proof for each in found) if found else None,
         memory,
+        None if after is None else after.no_params,
     )
 
 

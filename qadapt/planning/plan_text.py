@@ -36,7 +36,15 @@ def plan_text(plan: Plan, *, width: int = WIDTH) -> str:
     if plan.guard is not None:
         back = all(step.reverse is not None for step in plan.steps if step.request)
         otherwise = "the change is rolled back" if back else "apply fails and the change is kept"
-        lines += ["", f"  guard: {plan.guard}, else {otherwise}"]
+        judged = (
+            "clients without search parameters"
+            if plan.guard.clients == "any"
+            else "clients that send the parameters of the setting"
+        )
+        lines += ["", *_wrapped("  guard: ", f"{plan.guard} for {judged}, else {otherwise}", width)]
+    if plan.clients is not None:
+        clients = plan.clients
+        lines += ["", *_wrapped("  clients: ", f"for {clients.k} results, {clients.text}", width)]
     for note in plan.notes:
         lines += (
             ["", *_wrapped("  note: ", note, width)]

@@ -9,6 +9,7 @@ from typing import Any
 from qadapt.errors import NotFoundError, SpecError, UnsupportedError
 from qadapt.local import client_codes, collection_info
 from qadapt.local.client_operations import BuildCodes, DropCodes, Forget, Remember
+from qadapt.local.client_params import planned_params
 from qadapt.local.settings import read_settings
 from qadapt.model import (
     ACCEPTS,
@@ -146,6 +147,9 @@ def make_plan(
         memory=memory_change(
             store.profile, info, now.name, wanted, target_vector, by_us=by_us, kept=new is not None
         ),
+        clients=None
+        if by_us
+        else planned_params(store, collection, now.name, target.replace(rescore=wanted.rescore)),
     )
 
 
@@ -313,7 +317,7 @@ def _search_defaults_step(
         Step(
             Symbol.CLIENT,
             action,
-            f"{_place(store, info.name)}; qadapt sends it with every search",
+            f"{_place(store, info.name)}; qadapt sends them with every search",
             request(wanted.rescore),
             request(former),
         )
@@ -338,8 +342,11 @@ def _reset_defaults_steps(store: Store, info: CollectionInfo) -> list[Step]:
 
 def _place(store: Store, collection: str) -> str:
     if store.load_settings(collection) is None:
-        return "the database cannot persist search parameters"
-    return "stored in the collection"
+        return (
+            "the database cannot keep search parameters: saved in the state folder of this machine "
+            "only"
+        )
+    return "stored in the collection, which qadapt reads on every machine"
 
 
 def rescore_words(rescore: Rescore) -> str:

@@ -31,6 +31,7 @@ from qadapt.stores.bulk_copy import BulkCopy
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
 from qadapt.stores.change_counter import Counted
 from qadapt.stores.changeable import Changeable
+from qadapt.stores.client_form import ClientSearch
 from qadapt.stores.snapshots import SnapshotCache
 from qadapt.stores.store_types import (
     ALL_ROWS,
@@ -284,6 +285,20 @@ class Store(BulkCopy, Changeable, Counted):
         """Whether the store rescores candidates with the original vectors; otherwise qadapt
         does."""
         return self.capabilities().native("native-rescore")
+
+    def client_search(
+        self, collection: str, request: SearchRequest, target: Quantization | None = None
+    ) -> ClientSearch:
+        """What a client without qadapt sends for the results of ``search`` with this request.
+
+        Args:
+            request: queries are searched with ``rescore`` and ``options`` of it.
+            target: the quantization that the vector will have; None for the current one.
+
+        Raises:
+            UnsupportedError: as ``search``.
+        """
+        return ClientSearch(request.k)
 
     # -- quantization ------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from qadapt.model import (
 from qadapt.model.address_form import AddressForm
 from qadapt.model.capabilities import FEATURES
 from qadapt.quantizers.models import QuantizerModels
+from qadapt.stores.client_form import ClientForm
 from qadapt.stores.store_types import MAX_K, MappedQuantization
 from qadapt.version import install_command
 
@@ -120,6 +121,7 @@ class StoreProfile:
         quantizers: models of the store's quantizers; None without models.
         checks: checks of ``qadapt doctor`` that this store provides.
         traits: properties of all collections.
+        client_forms: the forms of ``qadapt client-params``, the usual one first.
         wraps_clients: ``qa.wrap`` accepts clients of ``package``.
         tested: a sentence for docs/support.md with the versions that pass the conformance suite.
     """
@@ -140,6 +142,7 @@ class StoreProfile:
     quantizers: QuantizerModels | None = None
     checks: tuple[DoctorCheck, ...] = ()
     traits: Traits = field(default_factory=Traits)
+    client_forms: tuple[ClientForm, ...] = ()
     wraps_clients: bool = False
     tested: str = ""
 

@@ -84,6 +84,8 @@ class SearchRequest:
         ignore_quantization: use the index, but score with the original vectors instead of the
             codes; a store whose index contains only codes reads all rows instead.
         options: the store's own search parameters, such as ``{"hnsw_ef": 128}``.
+        no_params: send no search parameters, not even those that qadapt computes: the results of
+            a client that sets none. ``rescore`` is None and ``options`` is empty.
     """
 
     k: int
@@ -94,6 +96,7 @@ class SearchRequest:
     with_payload: bool = False
     ignore_quantization: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    no_params: bool = False
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from qadapt.model import (
     VectorInfo,
 )
 from qadapt.model.address import Address
+from qadapt.model.client_params import ClientParams
 from qadapt.model.hits import HitsDocument
 from qadapt.model.spec import CollectionSpec, Spec, StoreSpec, VectorSpec
 from qadapt.model.vector import DATATYPES
@@ -229,6 +230,22 @@ guards = st.builds(
     k=st.integers(1, 10_000),
     queries=st.integers(1, 10_000) | st.text(min_size=1, max_size=9),
     seed=st.integers(0, 2**31),
+    clients=st.sampled_from(["any", "configured"]),
+)
+clients = st.builds(
+    ClientParams,
+    collection=words,
+    vector=words,
+    k=st.integers(1, 10_000),
+    needed=st.booleans(),
+    rescore=st.none() | rescores,
+    limit=st.integers(1, 10_000),
+    params=json_objects,
+    rescores=st.booleans(),
+    reachable=st.booleans(),
+    kept_in=st.sampled_from(["collection", "this machine", "nowhere"]),
+    notes=lines,
+    code=st.dictionaries(words, words, max_size=2),
 )
 plans = st.builds(
     Plan,
@@ -247,6 +264,7 @@ plans = st.builds(
     disabled=lines,
     guard=st.none() | guards,
     qadapt=words,
+    clients=st.none() | clients,
 )
 provenances = st.builds(
     SearchProvenance,
@@ -322,6 +340,7 @@ PLAIN: dict[type[Any], st.SearchStrategy[Any]] = {
     CollectionSchema: besides,
     Capabilities: capabilities,
     Capability: capability_values,
+    ClientParams: clients,
     CollectionInfo: collection_infos,
     CollectionSpec: collection_specs,
     Estimate: estimates,

@@ -113,6 +113,7 @@ def test_many_stores() -> None:
         ("{recall@10: 1, queries: 50, seed: 3}", Guard(1, queries=50, seed=3)),
         ("{recall: 0.9, k: 7}", Guard(0.9, k=7)),
         ("{recall: 0.9}", Guard(0.9)),
+        ("{recall: 0.9, clients: configured}", Guard(0.9, clients="configured")),
     ],
 )
 def test_guards(text: str, guard: Guard) -> None:

@@ -22,7 +22,9 @@ from qadapt.errors import (
     SpecError,
     ZeroVectorError,
 )
+from qadapt.evaluation.recall import Proof
 from qadapt.planning import journal
+from qadapt.planning.guard import GuardResult
 from qadapt.stores.change import ChangeRequest
 from qadapt.testing import Sample
 
@@ -37,7 +39,7 @@ def state_of(collection: Collection) -> str:
 def test_recall_is_measured_before_and_after(
     articles: Collection, sample: Sample, recall: Recall
 ) -> None:
-    guard = qa.Guard(0.5, queries=sample.queries)
+    guard = qa.Guard(0.5, queries=sample.queries, clients="configured")
     change = articles.plan("binary:rescore=2").apply(yes=True, guard=guard)
     assert change.state == "applied"
     assert change.recall_before == pytest.approx(1, abs=0.01)
@@ -83,16 +85,64 @@ def test_a_missed_guard_rolls_the_change_back(
 
 def test_the_guard_measures_searches_with_rescoring(articles: Collection, sample: Sample) -> None:
     """The same codes pass once the rescoring is part of the change."""
-    guard = qa.Guard(0.97, queries=sample.queries)
+    guard = qa.Guard(0.97, queries=sample.queries, clients="configured")
     with pytest.raises(GuardMissedError):
         articles.plan(OFF).apply(yes=True, guard=guard)
     change = articles.plan("binary:rescore=20").apply(yes=True, guard=guard)
     assert change.recall_after >= 0.97
 
 
+def test_clients_without_parameters_are_judged_by_default(
+    articles: Collection, sample: Sample
+) -> None:
+    plan = articles.plan("binary:rescore=20")
+    with pytest.raises(GuardMissedError) as caught:
+        plan.apply(yes=True, guard=qa.Guard(0.97, queries=sample.queries))
+    (missed,) = qa.history()
+    measured = missed.outcome
+    assert measured.recall_no_params < 0.9 < 0.97 <= measured.recall_after
+    for figure in (measured.recall_no_params, measured.recall_after):
+        assert f"{figure:.4f}" in caught.value.message
+    assert "--guard-clients configured" in caught.value.hint
+    assert f"qadapt client-params {articles._store.address} {articles.name}" in caught.value.hint
+    guard = qa.Guard(0.97, queries=sample.queries, clients="configured")
+    change = articles.plan("binary:rescore=20").apply(yes=True, guard=guard)
+    assert change.outcome.recall_no_params == pytest.approx(measured.recall_no_params)
+    assert plan.clients is not None and plan.clients.kept_in == "this machine"
+
+
+def test_clients_without_parameters_have_the_recall_of_the_raw_engine(
+    articles: Collection, sample: Sample
+) -> None:
+    articles.plan("binary:rescore=20").apply(yes=True)
+    off = articles.search(sample.queries, k=10, rescore="off").ids.tolist()
+    verified = articles.verify(queries=sample.queries)
+    result = verified.result("live:rescore=off")
+    assert verified.recall_no_params == result.recall == result.recall_no_params
+    assert verified.recall.value > result.recall.value
+    evaluated = articles.evaluate("binary:rescore=20", queries=sample.queries, concurrency=())
+    assert all(each.recall_no_params.value < each.recall.value for each in evaluated.results), (
+        "the copy too is searched with and without parameters"
+    )
+    assert off != articles.search(sample.queries, k=10).ids.tolist()
+
+
+def test_the_lower_figure_is_judged_where_only_qadapt_searches_the_codes() -> None:
+    """With client-side codes, clients without parameters search the original vectors."""
+    measured = GuardResult(0.8, "", Proof(), 0.99)
+    assert measured.judged(qa.Guard(0.9)) == 0.8
+    assert GuardResult(0.99, "", Proof(), 0.8).judged(qa.Guard(0.9)) == 0.8
+    assert GuardResult(0.99, "", Proof(), 0.8).judged(qa.Guard(0.9, clients="configured")) == 0.99
+
+
+def test_unknown_clients_of_a_guard_are_refused() -> None:
+    with pytest.raises(SpecError, match="any"):
+        qa.Guard(0.9, clients="all")  # type: ignore[arg-type]
+
+
 def test_a_guard_can_be_text(articles: Collection) -> None:
-    plan = articles.plan("binary:rescore=20", guard="recall@5>=90%")
-    assert (plan.guard.recall, plan.guard.k) == (0.9, 5)
+    plan = articles.plan("scalar", guard="recall@5>=90%")
+    assert (plan.guard.recall, plan.guard.k, plan.guard.clients) == (0.9, 5, "any")
     assert plan.apply(yes=True).recall_after >= 0.9
     with pytest.raises(SpecError):
         articles.plan("scalar", guard="recall>0.9")
@@ -103,7 +153,7 @@ def test_queries_may_be_a_path(articles: Collection, sample: Sample, tmp_path: P
     np.save(path, sample.queries)
     for given in (str(path), path):
         change = articles.plan("binary:rescore=20").apply(
-            yes=True, guard=qa.Guard(0.5, queries=given)
+            yes=True, guard=qa.Guard(0.5, queries=given, clients="configured")
         )
         assert change.recall_after is not None
         change.undo()
@@ -115,7 +165,9 @@ def test_a_query_path_is_absolute(
     """A plan is applied in another folder: its query file must still be found."""
     np.save(tmp_path / "queries.npy", sample.queries)
     monkeypatch.chdir(tmp_path)
-    plan = articles.plan("binary:rescore=20", guard=qa.Guard(0.5, queries="queries.npy"))
+    plan = articles.plan(
+        "binary:rescore=20", guard=qa.Guard(0.5, queries="queries.npy", clients="configured")
+    )
     text = plan.to_json()
     monkeypatch.chdir("/")
     assert articles._store is plan._store
@@ -124,7 +176,7 @@ def test_a_query_path_is_absolute(
 
 
 def test_queries_in_an_array_are_kept_with_the_change(articles: Collection, sample: Sample) -> None:
-    guard = qa.Guard(0.5, queries=sample.queries.astype(np.float64))
+    guard = qa.Guard(0.5, queries=sample.queries.astype(np.float64), clients="configured")
     change = articles.plan("binary:rescore=20").apply(yes=True, guard=guard)
     kept = journal.find(change.id).plan.guard.queries
     assert Path(kept).parent == journal.find(change.id).folder
@@ -262,7 +314,9 @@ def test_a_plan_can_be_applied_again_once_it_was_undone(
     articles: Collection, sample: Sample
 ) -> None:
     """And is measured anew: what a guard saw the first time is not taken for what it is now."""
-    plan = articles.plan("binary:rescore=2", guard=qa.Guard(0.3, queries=sample.queries))
+    plan = articles.plan(
+        "binary:rescore=2", guard=qa.Guard(0.3, queries=sample.queries, clients="configured")
+    )
     assert plan.apply(yes=True).undo().state == "undone"
     # A guard that the codes miss, which was not measured the first time.
     strict = qa.Guard(0.999, queries=sample.queries)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qadapt.model import Rule, Support, by_contract
 from qadapt.model.address_form import AddressForm
 from qadapt.stores import doctor_checks as doctor
-from qadapt.stores.milvus import mapping
+from qadapt.stores.milvus import client_code, mapping
 from qadapt.stores.milvus.connection import CLOUD, LITE, PACKAGE, SERVER
 from qadapt.stores.milvus.cost_model import MilvusCostModel
 from qadapt.stores.milvus.payload import accepts_id
@@ -150,6 +150,7 @@ PROFILE = StoreProfile(
         payload_indexes_last=True,
         max_k=WINDOW,
     ),
+    client_forms=client_code.FORMS,
     wraps_clients=True,
     tested="Milvus Lite 2.5.1 passes the suite too, with pymilvus 2.5 and setuptools before 81; it "
     "cannot quantize float vectors, so all quantization is client-side.",

@@ -111,6 +111,7 @@ class Layout:
         elements: the element type of each ARRAY.
         nullable: fields that can be null.
         scalars: names of the indexes of scalar fields.
+        settings: the property with settings of qadapt (see ``settings``); empty without them.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Layout:
     required: frozenset[str] = frozenset()
     elements: Mapping[str, str] = dataclasses.field(default_factory=dict)
     scalars: frozenset[str] = frozenset()
+    settings: str = ""
     nullable: frozenset[str] = frozenset()
 
     def nullable_in_lite(self, name: str) -> bool:
@@ -320,6 +322,7 @@ def describe(connection: Connection, name: str) -> Layout:
             "properties": {k: v for k, v in properties.items() if not k.startswith(OURS)},
             "dynamic": dynamic,
         },
+        settings=str(properties.get(f"{OURS}settings") or ""),
         sparse=extras,
         required=frozenset(
             each["name"]

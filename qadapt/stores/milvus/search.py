@@ -255,6 +255,8 @@ def run(
     expression = to_expression(search.filter, layout.fields)
     array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
     has_sidecar = layout.bits.get(field.field) == binary_sidecar.ON
+    if search.no_params and field.form != vector_layout.ARRAY:  # only qadapt knows the sign bits
+        return _search_index(connection, layout, field, array, search, expression, row_count)
     limited = bool(expression or layout.partition or "partition_names" in search.options)
     if search.exact or search.ignore_quantization or (has_sidecar and limited):
         request = ReadRequest(payload=False, filter=expression)
@@ -285,7 +287,7 @@ def _search_index(
     metric = field.vector.metric
     search_params = {
         "metric_type": METRICS[metric],
-        "params": params(index, search, row_count()),
+        "params": {} if search.no_params else params(index, search, row_count()),
     }
     extra: dict[str, Any] = dict(layout.where)
     if "partition_names" in search.options:

@@ -36,6 +36,7 @@ from qadapt.stores.milvus import (
     aliases,
     binary_sidecar,
     changes,
+    client_code,
     collections,
     copy_schema,
     diagnostics,
@@ -47,6 +48,7 @@ from qadapt.stores.milvus import (
     payload_schema,
     rows,
     schema,
+    settings,
 )
 from qadapt.stores.milvus import payload as milvus_payload
 from qadapt.stores.milvus import search as milvus_search
@@ -338,6 +340,8 @@ class MilvusStore(ClientStore[Connection]):
         found = mapping.from_native(native, field.vector, self._server_version)
         return mapping.default_rescore(found)
 
+    client_search = client_code.client_search
+
     # -- quantization ------------------------------------------------------------------------
 
     def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
@@ -360,6 +364,11 @@ class MilvusStore(ClientStore[Connection]):
     def drop_alias(self, alias: str) -> None:
         self.forget(alias)
         aliases.drop(self.connection, alias)
+
+    # -- settings ----------------------------------------------------------------------------
+
+    load_settings = settings.load_settings
+    save_settings = settings.save_settings
 
     # -- doctor ------------------------------------------------------------------------------
 

@@ -201,7 +201,7 @@ def notes(
     found = vector_index_config.quantizer(native) if native else None
     if native is None or found is None or rescore is None or asked is None:
         return []
-    name, rule = found[0], native_rescore.of(_then(snapshot.layout.field(vector), native, asked))
+    name, rule = found[0], native_rescore.of(then(snapshot.layout.field(vector), native, asked))
     tunable = native["vectorIndexType"] in (HNSW, DYNAMIC) and name in ("sq", "rq")
     if not rescore.on and not rule.off:
         if not tunable:
@@ -220,7 +220,7 @@ def notes(
     return []
 
 
-def _then(field: Field, native: Mapping[str, Any], asked: Quantization) -> Mapping[str, Any]:
+def then(field: Field, native: Mapping[str, Any], asked: Quantization) -> Mapping[str, Any]:
     """The index after a change; existing settings are kept if the quantizer is the same."""
     same = mapping.from_native(field.native, field.vector) == mapping.from_native(
         native, field.vector

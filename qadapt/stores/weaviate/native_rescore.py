@@ -11,7 +11,7 @@ from typing import Any
 
 from qadapt.model import Rescore
 from qadapt.stores.weaviate import vector_index_config
-from qadapt.stores.weaviate.schema import FLAT, HFRESH
+from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH
 
 # Number of results for which a default search is described, if the rule depends on it.
 K = 10
@@ -61,6 +61,22 @@ def of(native: Mapping[str, Any]) -> Rescoring:
         value = int(vector_index_config.RESCORE_SQ if limit is None else limit)
         return Rescoring(value, off=value == 0)
     return Rescoring(int(limit or 0) if index == FLAT else None, off=False)
+
+
+def held(native: Mapping[str, Any], rescore: Rescore | None) -> dict[str, Any]:
+    """Fields of the index that make a rescoring the default of searches with k=10.
+
+    They are set if the index has a limit below the requested candidates: hnsw with SQ and RQ, flat
+    with BQ and RQ. A limit of 0 on hnsw disables rescoring and is kept, as are higher limits.
+    """
+    found, index = vector_index_config.quantizer(native), native["vectorIndexType"]
+    if found is None or rescore is None or not rescore.on or index == HFRESH:
+        return {}
+    name, rule, wanted = found[0], of(native), rescore.candidates(K)
+    if rule.limit is None or rule.limit >= wanted or (rule.off and index != FLAT):
+        return {}
+    block = {name: {"rescoreLimit": wanted}}
+    return {"hnsw": block} if index == DYNAMIC else block
 
 
 def default_rescore(native: Mapping[str, Any]) -> Rescore | None:

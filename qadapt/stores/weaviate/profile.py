@@ -10,7 +10,7 @@ from qadapt.model import Id, Rule, Support, by_contract
 from qadapt.model.address_form import AddressForm
 from qadapt.stores import doctor_checks as doctor
 from qadapt.stores.profile import StoreProfile, Traits
-from qadapt.stores.weaviate import ids, mapping
+from qadapt.stores.weaviate import client_code, ids, mapping
 from qadapt.stores.weaviate import version as since
 from qadapt.stores.weaviate.connection import DISTRIBUTION, PACKAGE
 from qadapt.stores.weaviate.cost_model import WeaviateCostModel
@@ -139,5 +139,6 @@ PROFILE = StoreProfile(
         adds_vectors=True,
         zero_is_positive=True,
     ),
+    client_forms=client_code.FORMS,
     wraps_clients=True,
 )

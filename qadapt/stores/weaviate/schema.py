@@ -3,10 +3,10 @@
 The raw form is used because the Python client loses fields (distance, skipDefaultQuantization,
 rescoreLimit: docs/engines/weaviate.md#python-client).
 
-A Weaviate schema does not contain dimensions, so qadapt stores those of its own collections in the
-last line of the description::
+A Weaviate schema contains neither dimensions nor settings of clients. qadapt stores the dimensions
+of its own collections, and default search parameters, in the last line of the description::
 
-    qadapt: {"dims": {"": 384}}
+    qadapt: {"dims": {"": 384}, "settings": {"vectors": {"": {"rescore": ...}}}}
 
 The unnamed vector ``""`` is the collection-level index; other names are those of ``vectorConfig``.
 """
@@ -134,7 +134,7 @@ class Layout:
     @property
     def created(self) -> bool:
         """Whether qadapt created it."""
-        return bool(note_of(self.raw))
+        return "dims" in note_of(self.raw)
 
 
 # -- names and the note --------------------------------------------------------------------------
@@ -168,13 +168,16 @@ def check_vector_name(name: str) -> None:
         )
 
 
-def note(dims: Mapping[str, int]) -> str:
-    """The note: a line that stores the dimensions, which Weaviate does not."""
-    return NOTE + json.dumps({"dims": dict(dims)}, sort_keys=True)
+def note(dims: Mapping[str, int], settings: Mapping[str, Any] | None = None) -> str:
+    """The note: a line that stores dimensions and settings, which Weaviate does not."""
+    found: dict[str, Any] = {"dims": dict(dims)} if dims or not settings else {}
+    if settings:
+        found["settings"] = settings
+    return NOTE + json.dumps(found, sort_keys=True)
 
 
 def note_of(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of the note; empty if qadapt did not create the collection."""
+    """The content of the note; empty without one."""
     _, _, last = str(raw.get("description") or "").rpartition("\n")
     if not last.startswith(NOTE):
         return {}
@@ -294,7 +297,21 @@ def with_vector(
     named[name] = {**json.loads(json.dumps(dict(index))), "vectorizer": {"none": {}}}
     noted = note_of(raw).get("dims")
     if noted and dim is not None:
-        changed["description"] = described(raw.get("description"), note({**noted, name: dim}))
+        line = note({**noted, name: dim}, note_of(raw).get("settings"))
+        changed["description"] = described(raw.get("description"), line)
+    return changed
+
+
+def with_settings(raw: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema with other settings in the note, and no other change."""
+    noted = note_of(raw)
+    if (noted.get("settings") or {}) == dict(settings):
+        return dict(raw)
+    dims, text = noted.get("dims") or {}, raw.get("description")
+    changed = dict(raw)
+    changed["description"] = described(text, note(dims, settings))
+    if not dims and not settings:  # the collection is not of qadapt
+        changed["description"] = described(text, "").rstrip("\n")
     return changed
 
 

@@ -259,7 +259,9 @@ def collection_info(name: str, server: Server, snapshot: Snapshot) -> Collection
     extra: dict[str, Any] = {"vectors of unknown dimension": unknown} if unknown else {}
     if layout.others:
         extra["vectors that qadapt does not change"] = dict(layout.others)
-    config = {key: value for key, value in layout.raw.items() if key != "properties"}
+    bare = schema.with_settings(layout.raw, {})  # settings are not configuration
+    empty = {"properties"} if bare.get("description") else {"properties", "description"}
+    config = {key: value for key, value in bare.items() if key not in empty}
     return CollectionInfo(
         name=name,
         count=snapshot.count,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,11 +41,13 @@ from qadapt.stores.base import (
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection, check_strategy
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.client import ClientStore
+from qadapt.stores.client_form import ClientSearch
 from qadapt.stores.snapshots import SnapshotCache
 from qadapt.stores.weaviate import (
     aliases,
     change_counter,
     changes,
+    client_code,
     collections,
     cursor,
     diagnostics,
@@ -58,6 +61,7 @@ from qadapt.stores.weaviate import (
     row_counts,
     rows,
     schema,
+    settings,
     vector_index_config,
 )
 from qadapt.stores.weaviate import payload as weaviate_payload
@@ -436,6 +440,12 @@ class WeaviateStore(ClientStore[Connection]):
         native = self._layout(collection, fresh=False).field(vector).native
         return vector_index_config.quantizer(native) is None or not native_rescore.of(native).off
 
+    def client_search(
+        self, collection: str, request: SearchRequest, target: Quantization | None = None
+    ) -> ClientSearch:
+        layout = self._layout(collection, fresh=False)
+        return client_code.client_search(layout, collection, request, target)
+
     # -- quantization ------------------------------------------------------------------------
 
     def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
@@ -456,7 +466,15 @@ class WeaviateStore(ClientStore[Connection]):
         mapped = None
         if request.codes is not None:
             field = snapshot.layout.field(request.vector)
-            mapped = self._mapped(request.codes, field.vector, field.native)
+            codes = request.codes
+            mapped = self._mapped(codes, field.vector, field.native)
+            then = changes.then(field, mapped.native or field.native, codes)
+            held = native_rescore.held(then, request.rescore)
+            if held:  # clients without parameters get the rescoring of the setting too
+                codes = codes.replace(native=vector_index_config.merged(codes.native, held))
+                mapped = self._mapped(codes, field.vector, field.native)
+                asked = codes.replace(rescore=request.rescore)
+                request = dataclasses.replace(request, quantization=asked)
         taken = self.collections()
         return changes.plan_change(snapshot, request, mapped, self._server_version, taken)
 
@@ -472,6 +490,17 @@ class WeaviateStore(ClientStore[Connection]):
     def drop_alias(self, alias: str) -> None:
         aliases.drop(self.connection, alias)
         self.snapshots.forget()
+
+    # -- settings ----------------------------------------------------------------------------
+
+    def load_settings(self, collection: str) -> Mapping[str, Any]:
+        return settings.load_settings(self._layout(collection, fresh=False))
+
+    def save_settings(self, collection: str, wanted: Mapping[str, Any]) -> bool:
+        if self.load_settings(collection) != dict(wanted):
+            settings.save_settings(self.connection, self._layout(collection).real, wanted)
+            self.snapshots.forget()
+        return True
 
     # -- doctor ------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qadapt.model import Rule, Support
 from qadapt.model.address_form import AddressForm
 from qadapt.stores.profile import StoreProfile, Traits
-from qadapt.stores.qdrant import mapping
+from qadapt.stores.qdrant import client_code, mapping
 from qadapt.stores.qdrant.edge.connection import DISTRIBUTION, PACKAGE
 from qadapt.stores.qdrant.server.profile import (
     COST_MODEL,
@@ -88,6 +88,7 @@ PROFILE = StoreProfile(
     cost_model=COST_MODEL,
     quantizers=QUANTIZERS,
     checks=ENGINE_CHECKS,
+    client_forms=client_code.EDGE_FORMS,
     traits=Traits(
         normalizes_cosine=True,
         keeps_payload=False,

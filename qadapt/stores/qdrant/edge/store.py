@@ -50,9 +50,9 @@ from qadapt.stores.change import (
     no_recreation,
 )
 from qadapt.stores.change_counter import ChangeCounter
+from qadapt.stores.qdrant import client_code, mapping, payload, scan_ranges
 from qadapt.stores.qdrant import extra_vectors as shared_extras
 from qadapt.stores.qdrant import ids as qdrant_ids
-from qadapt.stores.qdrant import mapping, payload, scan_ranges
 from qadapt.stores.qdrant import rows as shared_rows
 from qadapt.stores.qdrant.edge import (
     change_counter,
@@ -363,6 +363,8 @@ class EdgeStore(Store):
             )
             found = edge_search.run_all(shard, array, search, codes)
         return edge_search.hits(found, search, vector, edge_search.how(search, codes))
+
+    client_search = client_code.client_search
 
     # -- quantization ------------------------------------------------------------------------
 

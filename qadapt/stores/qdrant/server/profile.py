@@ -13,7 +13,7 @@ from qadapt.model import Id, Rule, Support, by_contract
 from qadapt.model.address_form import AddressForm
 from qadapt.stores import doctor_checks as doctor
 from qadapt.stores.profile import DoctorCheck, StoreProfile, Traits
-from qadapt.stores.qdrant import ids, mapping
+from qadapt.stores.qdrant import client_code, ids, mapping
 from qadapt.stores.qdrant.cost_model import QdrantCostModel
 from qadapt.stores.qdrant.quantizer_models import QdrantQuantizers
 from qadapt.stores.qdrant.server.connection import DISTRIBUTION, LOCAL, PACKAGE, SERVER
@@ -160,5 +160,6 @@ PROFILE = StoreProfile(
         recreates=True,
         segment_candidates=True,
     ),
+    client_forms=client_code.SERVER_FORMS,
     wraps_clients=True,
 )

@@ -37,7 +37,7 @@ from qadapt.stores.base import (
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection, check_strategy
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.client import ClientStore
-from qadapt.stores.qdrant import extra_vectors, mapping, payload, scan_ranges
+from qadapt.stores.qdrant import client_code, extra_vectors, mapping, payload, scan_ranges
 from qadapt.stores.qdrant import version as qdrant_version
 from qadapt.stores.qdrant.date_ranges import resolved
 from qadapt.stores.qdrant.server import (
@@ -328,6 +328,8 @@ class QdrantStore(ClientStore[Connection]):
     def max_results(self, collection: str) -> int:
         limits = strict_mode.limits(self.configuration(collection))
         return strict_mode.cap(limits, "max_query_limit", self.traits.max_k)
+
+    client_search = client_code.client_search
 
     # -- quantization ------------------------------------------------------------------------
 

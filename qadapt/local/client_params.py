@@ -1,0 +1,124 @@
+"""What clients without qadapt must send for the results of qadapt's own search."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from qadapt.errors import UnsupportedError
+from qadapt.local.settings import kept_in, read_settings
+from qadapt.model import Kind, Quantization, Rescore, Vector, VectorInfo
+from qadapt.model.client_params import ClientParams, KeptIn
+from qadapt.stores.base import SearchRequest, Store
+from qadapt.stores.client_form import ClientCode, ClientSearch
+
+
+def client_params(
+    store: Store, collection: str, info: VectorInfo, k: int, *, code: bool = False
+) -> ClientParams:
+    """The parameters of the current settings; those that do not apply are ignored with a note.
+
+    Args:
+        info: the vector, with the settings of ``local.collection_info``.
+        k: number of results.
+        code: also write the code of each form of the store.
+    """
+    settings = read_settings(store, collection).of(info.name)
+    rescore = settings.rescore
+    notes: tuple[str, ...] = ()
+    if rescore is not None and rescore.on and info.quantization.kind is Kind.NONE:
+        rescore = None  # reported in the notes of the vector
+        notes = info.notes
+    kept: KeptIn = "nowhere" if rescore is None else kept_in(store, collection)
+    if settings.client is not None:
+        found = ClientParams(
+            collection, info.name, k, False, rescore, k, reachable=False, kept_in=kept, notes=notes
+        )
+        search = ClientSearch(k)
+    else:
+        limited = None if rescore is None else store.limit_rescore(collection, rescore)
+        try:
+            search = _search(store, collection, info.name, k, limited)
+        except UnsupportedError as error:
+            notes = (
+                *notes,
+                f"the default search parameter rescore={rescore} is ignored: {error.message}",
+            )
+            search = _search(store, collection, info.name, k, None)
+        found = _params(collection, info.name, k, rescore, search, kept).replace(notes=notes)
+    if not code:
+        return found
+    return found.replace(code=write_code(store, collection, info.name, info.vector, k, search))
+
+
+def planned_params(
+    store: Store, collection: str, name: str, target: Quantization, k: int = 10
+) -> ClientParams | None:
+    """The parameters after a change to ``target`` in the database; None if none must be sent."""
+    kept = "nowhere" if target.rescore is None else kept_in(store, collection)
+    limited = None if target.rescore is None else store.limit_rescore(collection, target.rescore)
+    bare = target.replace(rescore=None)
+    try:
+        search = _search(store, collection, name, k, limited, bare)
+    except UnsupportedError:  # searches ignore the setting, and say so
+        return None
+    found = _params(collection, name, k, target.rescore, search, kept)
+    return found if found.needed else None
+
+
+def write_code(
+    store: Store, collection: str, name: str, vector: Vector, k: int, search: ClientSearch
+) -> dict[str, str]:
+    """The code of all forms that can be used."""
+    about = ClientCode(store.address, collection, name, vector, k, search)
+    written = {form.name: form.write(about) for form in store.profile.client_forms}
+    return {name: code for name, code in written.items() if code is not None}
+
+
+def _params(
+    collection: str,
+    name: str,
+    k: int,
+    rescore: Rescore | None,
+    search: ClientSearch,
+    kept: KeptIn,
+) -> ClientParams:
+    needed = bool(search.params) or search.limit != k or search.rescores
+    return ClientParams(
+        collection,
+        name,
+        k,
+        needed,
+        rescore,
+        search.limit,
+        search.params,
+        search.rescores,
+        kept_in=kept,
+    )
+
+
+def _search(
+    store: Store,
+    collection: str,
+    name: str,
+    k: int,
+    rescore: Rescore | None,
+    target: Quantization | None = None,
+) -> ClientSearch:
+    """The request of a client, for native search with rescoring by the database or the client."""
+    can = store.capabilities()
+    request = SearchRequest(k, name, rescore)
+    if not can.native("native-quantization"):
+        return store.client_search(collection, dataclasses.replace(request, rescore=None), target)
+    if rescore is None and not can.native("native-rescore") and target is None:
+        rescore = store.default_rescore(collection, name)
+        request = dataclasses.replace(request, rescore=rescore)
+    by_client = (
+        rescore is not None
+        and rescore.source == "originals"
+        and not store.rescores_natively(collection, name)
+    )
+    if rescore is None or not by_client:
+        return store.client_search(collection, request, target)
+    count = min(rescore.candidates(k), store.traits.max_k)
+    off = dataclasses.replace(request, k=count, rescore=Rescore(source="off"))
+    return dataclasses.replace(store.client_search(collection, off, target), rescores=True)

@@ -1,0 +1,55 @@
+"""Settings of qadapt in the note of a collection (see ``schema``)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from qadapt.errors import StoreError
+from qadapt.stores.base import silent
+from qadapt.stores.weaviate import schema
+from qadapt.stores.weaviate.aliases import claimed
+from qadapt.stores.weaviate.connection import Connection
+from qadapt.stores.weaviate.errors import CompressingError
+from qadapt.stores.weaviate.schema import Layout
+
+LONGEST = 60.0  # seconds for which a shard that builds codes may refuse the schema
+PAUSE = 1.0
+
+
+def load_settings(layout: Layout) -> Mapping[str, Any]:
+    """The settings in the note of a collection; empty if there are none."""
+    found = schema.note_of(layout.raw).get("settings")
+    return found if isinstance(found, Mapping) else {}
+
+
+def save_settings(connection: Connection, real: str, settings: Mapping[str, Any]) -> None:
+    """Save settings in the note; the rest of the description is kept.
+
+    Raises:
+        StoreError: the server stored something else.
+        BusyError: a shard builds codes, and did not finish within 60 seconds.
+    """
+    doing, path = f"save the settings of {real!r}", f"/v1/schema/{quote(real)}"
+    end = time.monotonic() + LONGEST
+    with claimed(connection, real, silent):
+        while True:
+            raw = schema.describe(connection, real).raw
+            changed = schema.with_settings(raw, settings)
+            if changed == raw:
+                return
+            try:
+                connection.rest("PUT", path, changed, doing=doing)
+                break
+            except CompressingError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(PAUSE)
+    kept = load_settings(schema.describe(connection, real))
+    if kept != dict(settings):
+        raise StoreError(
+            f"the settings of {real!r} were not stored as they were sent: sent {dict(settings)!r}, "
+            f"stored {kept!r}"
+        )

@@ -1,0 +1,248 @@
+"""Code for clients without qadapt: pasted and run, it returns the ids of qadapt's own search."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.api import Collection, Database
+from qadapt.errors import IntegrityError
+
+ROWS, DIM = 3_000, 48
+
+
+def vectors(count: int = ROWS, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, DIM)).astype(np.float32)
+
+
+QUERIES = vectors(8, seed=1)
+
+
+def filled(database: Database, name: str, metric: str = "cosine", *, uuids: bool = False) -> Any:
+    collection = database.create(name, dim=DIM, metric=metric)
+    ids = [str(uuid.UUID(int=at + 1)) if uuids else at for at in range(ROWS)]
+    collection.write(qa.Batch(ids, {"": vectors()}))
+    return collection
+
+
+def pasted(code: str) -> Callable[[list[float]], list[Any]]:
+    """The function that Python code defines."""
+    defined: dict[str, Any] = {}
+    exec(compile(code, "pasted.py", "exec"), defined)  # the code that users paste
+    found: Callable[[list[float]], list[Any]] = defined["search"]
+    return found
+
+
+def from_shell(code: str, query: np.ndarray) -> Any:
+    """The JSON that shell code prints."""
+    script = f"{code}\nsearch '{json.dumps(query.tolist())}'"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+# -- Qdrant -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize(
+    "setting", ["binary:rescore=8", "binary:rescore=2.55", "scalar:rescore=off"]
+)
+def test_code_for_the_embedded_engine_returns_the_same_ids(
+    live: Callable[[str], str], metric: str, setting: str
+) -> None:
+    with qa.open(live("edge")) as database:
+        collection = filled(database, "a", metric)
+        collection.plan(setting).apply(yes=True)
+        found = collection.client_params()
+        own = collection.search(QUERIES, k=10).ids.tolist()
+    assert found.needed and found.kept_in == "this machine"
+    assert "quantization" in found.params
+    search = pasted(found.code["qdrant-edge"])
+    assert [search(query.tolist()) for query in QUERIES] == own
+
+
+def test_another_client_without_parameters_has_other_results(live: Callable[[str], str]) -> None:
+    edge = pytest.importorskip("qdrant_edge")
+    url = live("edge")
+    with qa.open(url) as database:
+        collection = filled(database, "a")
+        collection.plan("binary:rescore=8").apply(yes=True)
+        own = collection.search(QUERIES, k=10).ids.tolist()
+    shard = edge.EdgeShard.load(str(Path(url.partition(":")[2]) / "a"))
+    bare = [
+        shard.query(edge.QueryRequest(query=edge.Query.Nearest(query.tolist()), limit=10))
+        for query in QUERIES
+    ]
+    assert [[point.id for point in row] for row in bare] != own
+
+
+def test_code_for_a_local_mode_returns_the_same_ids(tmp_path: Path) -> None:
+    pytest.importorskip("qdrant_client")
+    with qa.open(f"qdrant:{tmp_path / 'local'}") as database:
+        collection = filled(database, "a")
+        found = collection.client_params(k=7)
+        own = collection.search(QUERIES, k=7).ids.tolist()
+    assert not found.needed and list(found.code) == ["qdrant-client"]
+    search = pasted(found.code["qdrant-client"])
+    assert [search(query.tolist()) for query in QUERIES] == own
+
+
+# -- Milvus -----------------------------------------------------------------------------------
+
+
+def check_milvus(collection: Collection, database: Database) -> None:
+    found = collection.client_params()
+    own = collection.search(QUERIES, k=10).ids.tolist()
+    layout = database._store.reader.layout(collection.name)  # type: ignore[attr-defined]
+    # Both clients use one engine: Milvus Lite builds another HNSW graph when it opens a file again.
+    search = pasted(found.code["pymilvus"])
+    keys = [search(query.tolist()) for query in QUERIES]
+    assert [[layout.keys.from_native(key) for key in row] for row in keys] == own
+    database.close()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean", "dot"])
+@pytest.mark.parametrize("setting", ["none", "scalar", "scalar:rescore=4"])
+def test_code_for_milvus_lite_returns_the_same_ids(
+    live: Callable[[str], str], metric: str, setting: str
+) -> None:
+    database = qa.open(live("milvus-lite"))
+    collection = filled(database, "a", metric)
+    collection.plan(setting).apply(yes=True)
+    assert collection.client_params().rescores == ("rescore=4" in setting)
+    check_milvus(collection, database)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("setting", ["none", "product:rescore=4", "scalar:rescore=2", "binary"])
+def test_code_for_a_milvus_server_returns_the_same_ids(
+    live: Callable[[str], str], setting: str
+) -> None:
+    database = qa.open(live("milvus"))
+    collection = filled(database, f"clients_{uuid.uuid4().hex[:8]}")
+    try:
+        collection.plan(setting).apply(yes=True)
+        check_milvus(collection, database)
+    finally:
+        with qa.open(live("milvus")) as again:
+            again.drop(collection.name)
+
+
+# -- Weaviate ---------------------------------------------------------------------------------
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("setting", ["none", "rotational:bits=8,rescore=6", "binary:rescore=20"])
+def test_code_for_weaviate_returns_the_same_ids(live: Callable[[str], str], setting: str) -> None:
+    with qa.open(live("weaviate")) as database:
+        collection = filled(database, f"Clients{uuid.uuid4().hex[:8]}", uuids=True)
+        try:
+            collection.plan(setting).apply(yes=True)
+            found = collection.client_params()
+            own = collection.search(QUERIES, k=10).ids.tolist()
+            assert found.needed == ("rescore" in setting)
+            search = pasted(found.code["weaviate-client"])
+            assert [search(query.tolist()) for query in QUERIES] == own
+            for query, row in zip(QUERIES, own, strict=True):
+                answer = from_shell(found.code["rest"], query)
+                hits = answer["data"]["Get"][collection.name][:10]
+                assert [hit["_additional"]["id"] for hit in hits] == row
+            search.__globals__["client"].close()
+        finally:
+            database.drop(collection.name)
+
+
+# -- where settings are kept ------------------------------------------------------------------
+
+
+def check_other_machine(url: str, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings that one machine sets are read, undone and reset with another state folder."""
+    with qa.open(url) as database:
+        filled(database, name)
+        plan = database[name].plan("scalar:rescore=4")
+        assert plan.clients is not None and plan.clients.kept_in == "collection"
+        before = database[name].info().fingerprint
+        plan.apply(yes=True)
+        assert database[name].client_params().kept_in == "collection"
+    here = os.environ["QADAPT_STATE_DIR"]
+    monkeypatch.setenv("QADAPT_STATE_DIR", str(folder))
+    with qa.open(url) as database:
+        collection = database[name]
+        assert collection.info().vectors[""].quantization.rescore == qa.Rescore(4)
+        assert collection.search(QUERIES, k=5).how.rescore_from == "collection"
+        assert not collection.plan("scalar:rescore=4").changes
+    monkeypatch.setenv("QADAPT_STATE_DIR", here)
+    with qa.open(url):
+        qa.undo()
+    with qa.open(url) as database:
+        info = database[name].info()
+        assert info.vectors[""].quantization.rescore is None
+        assert info.fingerprint == before or url.startswith("milvus+")
+
+
+def test_milvus_lite_keeps_settings_for_other_machines(
+    live: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_other_machine(live("milvus-lite"), "a", tmp_path / "other", monkeypatch)
+
+
+@pytest.mark.server
+def test_a_milvus_server_keeps_settings_for_other_machines(
+    live: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, name = live("milvus"), f"clients_{uuid.uuid4().hex[:8]}"
+    try:
+        check_other_machine(url, name, tmp_path / "other", monkeypatch)
+    finally:
+        with qa.open(url) as database:
+            database.drop(name)
+
+
+@pytest.mark.server
+def test_weaviate_keeps_settings_for_other_machines(
+    live: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, name = live("weaviate"), f"Clients{uuid.uuid4().hex[:8]}"
+    with qa.open(url) as database:
+        made = filled(database, f"{name}_1", uuids=True)
+        database._store.switch_alias(name, made.name)
+    try:
+        with qa.open(url) as database:
+            database[name].plan("rotational:bits=8,rescore=4", strategy="alias").apply(yes=True)
+            assert database[name].client_params().kept_in == "collection"
+        monkeypatch.setenv("QADAPT_STATE_DIR", str(tmp_path / "other"))
+        with qa.open(url) as database:
+            collection = database[name]
+            assert collection.info().vectors[""].quantization.rescore == qa.Rescore(4)
+            assert collection.search(QUERIES, k=5).how.rescore_from == "collection"
+            assert not collection.plan("rotational:bits=8,rescore=4").changes
+            change = collection.plan("rotational:bits=8").apply(yes=True)
+            assert collection.info().vectors[""].quantization.rescore is None
+            assert collection.count() == ROWS
+            assert change.state == "applied"
+    finally:
+        with qa.open(url) as database:
+            database._store.drop_alias(name)
+            for each in database.collections():
+                if each.startswith(name):
+                    database.drop(each)
+
+
+def test_a_property_that_is_no_json_is_reported(live: Callable[[str], str]) -> None:
+    with qa.open(live("milvus-lite")) as database:
+        collection = filled(database, "a")
+        store: Any = database._store
+        key = {"qadapt.settings": "{"}
+        store.connection.client.alter_collection_properties("a", key)
+        store.forget("a")
+        with pytest.raises(IntegrityError, match="is not JSON"):
+            collection.info()
