@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +32,6 @@ from mutants import AREAS, Mutant, sample
 
 ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.yaml")
-BUDGET = 90.0  # seconds of tests for one mutant, as measured with coverage
 MEMORY = 12 << 30  # bytes of address space, for a mutant that allocates without end
 
 
@@ -52,12 +52,8 @@ def main() -> int:
         covering = Covering(copies[0], ROOT, options.workers)
         equivalent = yaml.safe_load(EQUIVALENT.read_text()) or []
         chosen = sample(copies[0], options.each, options.seed, equivalent)
-        last = covering.cache / "living.json"
-        if options.living:
-            keys = set(json.loads(last.read_text()))
-            chosen = [mutant for mutant in chosen if mutant.key in keys]
-        outcomes = _run_all(chosen, covering, copies)
-        last.write_text(json.dumps([each.mutant.key for each in outcomes if _lives(each)]))
+        run = Run(covering, options.budget, options.resume)
+        outcomes = run.all(chosen, copies)
         broken = _failing_unchanged(outcomes, covering, copies[0])
     return _report(outcomes, broken, options.least)
 
@@ -68,7 +64,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="random seed of the choice")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--least", type=float, default=95.0, help="percent that must be killed")
-    parser.add_argument("--living", action="store_true", help="only those alive in the last run")
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds of tests for a mutant")
+    parser.add_argument("--resume", action="store_true", help="keep those killed in the last run")
     return parser.parse_args()
 
 
@@ -83,42 +80,66 @@ def _copy(folder: Path) -> Path:
     return folder
 
 
-def _run_all(chosen: list[Mutant], covering: Covering, copies: list[Path]) -> list[Outcome]:
-    free: queue.Queue[Path] = queue.Queue()
-    for copy in copies:
-        free.put(copy)
+class Run:
+    """Tests mutants, and saves each outcome, so that an interrupted run can be resumed.
 
-    def attempt(mutant: Mutant) -> Outcome:
-        copy = free.get()
-        try:
-            outcome = _attempt(mutant, covering, copy)
-        finally:
+    Args:
+        budget: seconds of tests for a mutant, as measured with coverage; slower tests are left out.
+        resume: keep the mutants killed in the last run.
+    """
+
+    def __init__(self, covering: Covering, budget: float, resume: bool) -> None:
+        self.covering, self.budget = covering, budget
+        self.file = covering.cache / "killed.json"
+        self.killed = json.loads(self.file.read_text()) if resume and self.file.exists() else {}
+        self.lock = threading.Lock()
+
+    def all(self, chosen: list[Mutant], copies: list[Path]) -> list[Outcome]:
+        free: queue.Queue[Path] = queue.Queue()
+        for copy in copies:
             free.put(copy)
-        print(f"{outcome.name:9} {outcome.seconds:5.1f} s  {mutant}", flush=True)
-        return outcome
 
-    with ThreadPoolExecutor(len(copies)) as pool:
-        return list(pool.map(attempt, chosen))
+        def attempt(mutant: Mutant) -> Outcome:
+            if mutant.key in self.killed:
+                name, killer = self.killed[mutant.key]
+                return Outcome(mutant, name, 0.0, killer)
+            copy = free.get()
+            try:
+                outcome = self._attempt(mutant, copy)
+            finally:
+                free.put(copy)
+            self._save(outcome)
+            return outcome
 
+        with ThreadPoolExecutor(len(copies)) as pool:
+            return list(pool.map(attempt, chosen))
 
-def _attempt(mutant: Mutant, covering: Covering, copy: Path) -> Outcome:
-    """Run the tests of one mutant in a copy, which is restored after."""
-    tests, total = [], 0.0
-    for test in covering.tests(mutant.path, mutant.position[0]):
-        total += covering.seconds[test]
-        if tests and total > BUDGET:
-            break
-        tests.append(test)
-    if not tests:
-        return Outcome(mutant, "uncovered", 0.0)
-    began = time.monotonic()
-    _write(copy / mutant.path, mutant.code)
-    try:
-        code, failed = _run(tests, copy, limit=120.0 + 2 * min(total, BUDGET))
-    finally:
-        _write(copy / mutant.path, mutant.source)
-    name = "timeout" if code is None else "alive" if code in (0, 5) else "killed"
-    return Outcome(mutant, name, time.monotonic() - began, failed[0] if failed else None)
+    def _save(self, outcome: Outcome) -> None:
+        with self.lock:
+            print(f"{outcome.name:9} {outcome.seconds:5.1f} s  {outcome.mutant}", flush=True)
+            if not _lives(outcome):
+                self.killed[outcome.mutant.key] = (outcome.name, outcome.killer)
+                self.file.write_text(json.dumps(self.killed))
+
+    def _attempt(self, mutant: Mutant, copy: Path) -> Outcome:
+        """Run the tests of one mutant in a copy, which is restored after."""
+        seconds = self.covering.seconds
+        tests, total = [], 0.0
+        for test in self.covering.tests(mutant.path, mutant.position[0]):
+            total += seconds[test]
+            if tests and total > self.budget:
+                break
+            tests.append(test)
+        if not tests:
+            return Outcome(mutant, "uncovered", 0.0)
+        began = time.monotonic()
+        _write(copy / mutant.path, mutant.code)
+        try:
+            code, failed = _run(tests, copy, limit=120.0 + 2 * min(total, self.budget))
+        finally:
+            _write(copy / mutant.path, mutant.source)
+        name = "timeout" if code is None else "alive" if code in (0, 5) else "killed"
+        return Outcome(mutant, name, time.monotonic() - began, failed[0] if failed else None)
 
 
 def _write(path: Path, source: str) -> None:
