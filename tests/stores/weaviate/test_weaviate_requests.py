@@ -6,18 +6,29 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 
 pytest.importorskip("weaviate")
 
-from qadapt.errors import SpecError, UnsupportedError
+from qadapt.errors import (
+    AlreadyExistsError,
+    AuthError,
+    NotFoundError,
+    QadaptError,
+    SpecError,
+    StoreTimeoutError,
+    UnreachableError,
+    UnsupportedError,
+)
 from qadapt.model import Batch, Metric, Quantization, Rescore, Vector
 from qadapt.model.address import Address
 from qadapt.stores.change import ChangeRequest
 from qadapt.stores.weaviate import changes, collections, mapping, multivectors, payload_schema
 from qadapt.stores.weaviate import search as weaviate_search
 from qadapt.stores.weaviate.connection import proto
+from qadapt.stores.weaviate.errors import TooLargeError, translate
 from qadapt.stores.weaviate.schema import Field, Layout
 from qadapt.stores.weaviate.snapshot import Snapshot
 from qadapt.stores.weaviate.store import WeaviateStore
@@ -178,3 +189,39 @@ def test_a_plan_offers_the_setting_that_rescores_as_requested(
     found = changes.notes(Snapshot(layout, 0, [], {}), "", mapped, request)
     settings = [json.loads(each.partition("native=")[2]) for each in found]
     assert settings == ([] if setting is None else [setting])
+
+
+# -- errors --------------------------------------------------------------------------------------
+
+
+class RefusedError(Exception):
+    """An error of gRPC."""
+
+    def __init__(self, code: str, details: str) -> None:
+        self._code, self._details = code, details
+
+    def code(self) -> Any:
+        return grpc.StatusCode[self._code]
+
+    def details(self) -> str:
+        return self._details
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("UNAUTHENTICATED", AuthError),
+        ("PERMISSION_DENIED", AuthError),
+        ("NOT_FOUND", NotFoundError),
+        ("ALREADY_EXISTS", AlreadyExistsError),
+        ("RESOURCE_EXHAUSTED", TooLargeError),
+        ("UNIMPLEMENTED", UnsupportedError),
+        ("DEADLINE_EXCEEDED", StoreTimeoutError),
+        ("CANCELLED", StoreTimeoutError),
+        ("UNAVAILABLE", UnreachableError),
+    ],
+)
+def test_each_code_of_grpc_is_one_kind_of_error(code: str, kind: type[QadaptError]) -> None:
+    found = translate(RefusedError(code, "refused"), "write to 'Articles'")
+    assert type(found) is kind
+    assert "could not write to 'Articles'" in found.message
