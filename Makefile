@@ -13,6 +13,8 @@ VENV ?= .venv
 MODELS ?= .venv-models
 LITE25 ?= .venv-lite25
 RAY ?= .venv-ray
+MUTANTS ?= .venv-mutants
+MUTANTS_ARGS ?=
 SOAK ?= 200
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
@@ -32,7 +34,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(PY) -m pip
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-servers test-models test-report test-milvus test-milvus-lite25 test-ray soak test-live weaviate up \
-  down matrix lint style types layers format bench-import clean distclean
+  down matrix mutants lint style types layers format bench-import clean distclean
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +94,10 @@ soak: $(VENV)/.dev ## kill migrations at 200 random moments (SOAK=200, QADAPT_SE
 	QADAPT_SOAK=$(SOAK) $(PY) -m pytest --require-live=milvus tests/migration/test_migration_kill.py \
 	  -k random_moments $(PYTEST_ARGS)
 
+# cosmic-ray and pytest-cov are needed here only.
+mutants: $(MUTANTS)/.made-mutants ## change 200 lines, one at a time; tests must notice 95 % (MUTANTS_ARGS=--help)
+	nice $(MUTANTS)/bin/python tests/mutation/run.py $(MUTANTS_ARGS)
+
 lint: style types layers ## check style, types and layers
 
 style: $(VENV)/.dev
@@ -116,7 +122,7 @@ clean: ## remove files of tests and tools
 	find qadapt tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## also remove virtual environments and downloads of CI
-	rm -rf $(VENV) $(MODELS) $(LITE25) $(RAY) .cache
+	rm -rf $(VENV) $(MODELS) $(LITE25) $(RAY) $(MUTANTS) .cache
 
 # -- environment, created once -------------------------------------------------------------------
 
@@ -155,4 +161,10 @@ $(LITE25)/.made-lite25: pyproject.toml
 	@$(PYTHON) -m venv $(LITE25)
 	PIP_DISABLE_PIP_VERSION_CHECK=1 $(LITE25)/bin/python -m pip install --quiet --editable \
 	  '.[dev,milvus]' 'pymilvus>=2.5,<2.6' 'milvus-lite==2.5.1' 'setuptools<81'
+	@touch $@
+
+$(MUTANTS)/.made-mutants: pyproject.toml
+	@$(PYTHON) -m venv $(MUTANTS)
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $(MUTANTS)/bin/python -m pip install --quiet --editable \
+	  '.[dev,engines]' 'cosmic-ray>=8.7,<9' 'pytest-cov>=6.1'
 	@touch $@

@@ -45,12 +45,9 @@ def test_a_short_outage_is_retried(action, container, rig) -> None:
 def test_a_long_outage_is_an_error(action, container, rig) -> None:
     use = rig(container.url, timeout=5)
     container.inner.pause()
-    begun = time.monotonic()
     error = attempt(getattr(use, action))
-    took = time.monotonic() - begun
     container.inner.unpause()
     assert isinstance(error, StoreTimeoutError | UnreachableError), error
-    assert took < 90
     done_in_the_end(use, action)
 
 

@@ -368,3 +368,19 @@ def test_a_copied_folder_opens(saved: Path, tmp_path: Path) -> None:
     shutil.copytree(saved, tmp_path / "copy")
     with CodeIndex.open(saved), CodeIndex.open(tmp_path / "copy") as copy:
         assert len(copy) == 302
+
+
+def test_the_warning_of_unsaved_changes_names_the_caller(make: Make) -> None:
+    index = make()
+    with pytest.warns(UserWarning, match="closed with unsaved changes") as caught:
+        index.close()
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
+@pytest.mark.parametrize(("folder", "file"), [(0o700, 0o600), (0o755, 0o644), (0o777, 0o666)])
+def test_files_are_at_most_as_readable_as_their_folder(
+    tmp_path: Path, folder: int, file: int
+) -> None:
+    tmp_path.chmod(folder)
+    assert storage.file_mode(tmp_path) == file

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import qadapt as qa
+from qadapt import migration
 from qadapt.errors import TooFewRowsError
+from qadapt.migration import copy_check, plan_migration
 
 pytest.importorskip("qdrant_edge")
 DIM = 16
@@ -94,3 +97,30 @@ def test_files_without_rows(tmp_path: Path, ending: str) -> None:
     assert (done.rows, done.created) == (0, True)
     with qa.open(target) as database:
         assert database["docs"].info().vectors[""].dim == DIM
+
+
+def test_two_workers_copy_by_default(tmp_path: Path) -> None:
+    source, target = f"edge:{tmp_path / 'a'}", f"edge:{tmp_path / 'b'}"
+    filled(source, 5, None)
+    plan = plan_migration(f"{source}#docs", f"{target}#docs", trial_copy=False)
+    assert plan.workers == 2
+    assert plan.batch_bytes == 4 << 20
+    assert plan_migration(f"{source}#docs", f"{target}#docs", workers=3).workers == 3
+
+
+@pytest.mark.parametrize(
+    ("scope", "most", "sampled"),
+    [(None, 100, False), (None, 20, True), ("sample", 100, True), ("all", 20, False)],
+)
+def test_a_check_compares_a_sample_of_large_collections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scope: Any, most: int, sampled: bool
+) -> None:
+    monkeypatch.setattr(copy_check, "MAX_ROWS", most)
+    monkeypatch.setattr(copy_check, "SAMPLE_ROWS", 10)
+    source, target = f"edge:{tmp_path / 'a'}", f"edge:{tmp_path / 'b'}"
+    filled(source, 60, None)
+    qa.migrate(f"{source}#docs", f"{target}#docs", check="off", trial_copy=False)
+    done = migration.check(f"{source}#docs", f"{target}#docs", scope=scope)
+    assert done.scope == ("sample" if sampled else "all")
+    assert (done.compared == 60) == (not sampled)
+    assert done.passed

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -87,10 +86,8 @@ def test_the_copy_survives_the_loss_of_a_node(
     assert done.metrics.rows == ROWS  # acknowledged once each
     assert there[name].count() == ROWS
     assert everything(there[name]) == everything(source)
-    begun = time.monotonic()
     again = qa.migrate(source, (there, name), on="auto", check="off")
     assert (again.resumed, again.metrics.rows) == (True, 0)
-    assert time.monotonic() - begun < 30
 
 
 def test_local_stores_are_refused_on_a_cluster(

@@ -35,6 +35,15 @@ def folder_of(collection: Collection) -> Path:
     return index_dir(collection._store.address, collection.name, "")
 
 
+def test_other_client_side_codes_replace_existing_ones(articles: Collection) -> None:
+    ours(articles, "scalar")
+    (step,) = articles.plan("binary:rescore=4", accept="client").steps[:1]
+    assert step.action == "build client-side binary codes"
+    assert step.reverse is not None
+    assert "scalar" in str(step.reverse)
+    assert not articles.plan("scalar", accept="client").changes
+
+
 @pytest.mark.parametrize("text", ["binary:rescore=10", "binary:query_bits=8,rescore=10", "scalar"])
 def test_client_side_codes_are_planned_built_and_verified(
     articles: Collection, recall: Recall, text: str
@@ -43,6 +52,8 @@ def test_client_side_codes_are_planned_built_and_verified(
     assert {step.symbol for step in plan.steps} == {Symbol.CLIENT}
     assert not plan.needs_consent
     assert plan.steps[0].estimate.stops == "nothing"
+    info = articles.info()
+    assert plan.steps[0].estimate.originals_disk == 4 * info.count * info.vectors[""].dim
     assert qa.Plan.from_json(plan.to_json()) == plan
     change = plan.apply()
     assert change.state == "applied"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from qadapt.api import Collection
 from qadapt.errors import ApplyError, GuardMissedError, SpecError, StoreError, UnsupportedError
 from qadapt.evaluation.recall import Proof
 from qadapt.local.settings import read_settings
-from qadapt.model import CollectionInfo, State, Status, Step, Symbol
+from qadapt.model import CollectionInfo, Estimate, State, Status, Step, Symbol
 from qadapt.planning import journal
 from qadapt.planning.apply import apply_plan
 from qadapt.planning.guard import GuardResult
@@ -178,3 +179,15 @@ def test_an_in_place_refusal_suggests_the_strategy(
         with pytest.raises(UnsupportedError) as refused:
             make_plan(fake, "articles", "binary", strategy="in-place")
         assert ("strategy='vector'" in str(refused.value.hint)) is has
+
+
+def test_a_plan_names_its_vector_and_what_it_blocks(articles: Collection) -> None:
+    plan = articles.plan("scalar")
+    waiting = replace(plan.steps[0], estimate=Estimate(stops="searches"))
+    text = plan_text(replace(plan, steps=(waiting,)))
+    assert "blocks" in text
+    assert "vector ''" not in text
+    free = replace(plan.steps[0], estimate=Estimate(stops="nothing"))
+    text = plan_text(replace(plan, vector="title", steps=(free,)))
+    assert "vector 'title', " in text
+    assert not re.search(r"^ +blocks", text, re.MULTILINE)

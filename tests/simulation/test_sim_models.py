@@ -141,6 +141,18 @@ def test_a_constant_dimension_does_not_break_a_model() -> None:
             assert np.isfinite(model.rows(x).scores(model.queries(x[:5]))).all()
 
 
+@pytest.mark.parametrize("made", ALL)
+def test_the_code_of_a_row_does_not_depend_on_the_rows_coded_with_it(
+    made: Callable[[Metric], Model],
+) -> None:
+    random = np.random.default_rng(4)
+    x = (random.standard_normal((300, 30)) * random.uniform(0.5, 2, (300, 1))).astype("f4")
+    model = made(Metric.EUCLIDEAN).fit(x)
+    queries = model.queries(x[:3])
+    together, alone = model.rows(x).scores(queries), model.rows(x[5:7]).scores(queries)
+    np.testing.assert_allclose(together[:, 5:7], alone, rtol=1e-4, atol=1e-4)
+
+
 def test_a_quantile_counts_vectors_and_not_values(engine: Any, rows: np.ndarray) -> None:
     """docs/engines/qdrant.md#quantile: the range is read from the file of the engine."""
     engine.plan("scalar:quantile=0.99").apply(yes=True)

@@ -36,6 +36,7 @@ VALUES: list[tuple[Any, str, dict[str, Any], str]] = [
     (1e300, "FLOAT", {}, "dropped"),
     (math.inf, "DOUBLE", {}, "dropped"),
     (0.1, "DOUBLE", {}, "exact"),
+    (2**53, "DOUBLE", {}, "lossy"),
     (2**53 + 1, "DOUBLE", {}, "dropped"),
     (True, "DOUBLE", {}, "dropped"),
     (0, "BOOL", {}, "dropped"),

@@ -12,6 +12,7 @@ from qadapt.errors import UnsupportedError
 from qadapt.model import Batch, Kind, Metric, Quantization, State, Vector
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.change import ChangeRequest
+from qadapt.stores.milvus import copy_switch
 from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing.data import Sample
 
@@ -27,6 +28,18 @@ def test_a_metric_change_copies_the_collection(either: MilvusStore, sample: Samp
     assert recall(either, sample.queries, sample.rows, "dot") > 0.95
     take_back(either, steps)
     assert either.info(NAME).vectors[""].metric.value == "euclidean"
+
+
+@pytest.mark.parametrize(
+    ("raw", "noted"),
+    [
+        ({"properties": {"collection.ttl.seconds": "60"}}, True),
+        ({"properties": {"mmap.enabled": "true"}}, False),
+        ({}, False),
+    ],
+)
+def test_a_copy_notes_that_the_time_to_live_restarts(raw: dict[str, object], noted: bool) -> None:
+    assert ("time to live" in copy_switch._about_properties(raw)) == noted
 
 
 def test_a_metric_change_is_planned_applied_and_undone(lite: MilvusStore, sample: Sample) -> None:

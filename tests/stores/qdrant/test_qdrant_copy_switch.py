@@ -215,3 +215,13 @@ def test_a_key_without_alias_permission_can_inspect() -> None:
     assert store.info("articles").vectors[""].status.state is State.ABSENT
     with pytest.raises(AuthError):
         store.drop("articles")
+
+
+def test_an_alias_is_created_and_moved_to_another_collection() -> None:
+    server = Server()
+    server.infos["articles_v2"] = server.infos["articles_v1"]
+    store = server.store()
+    store.switch_alias("current", "articles_v1")
+    assert server.aliases == {"articles": "articles_v1", "current": "articles_v1"}
+    store.switch_alias("articles", "articles_v2")
+    assert server.aliases == {"articles": "articles_v2", "current": "articles_v1"}

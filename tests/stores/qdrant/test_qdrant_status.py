@@ -112,6 +112,7 @@ def test_forbidden_telemetry_is_unknown(reply: httpx.Response, why: str) -> None
     assert why in status.reason
     assert "verify" in status.advice
     assert any(each.signal == "GET /telemetry" for each in status.evidence)
+    assert server.store().info("articles").vectors[""].code_bytes is None
 
 
 def test_replicas_on_other_nodes_are_not_active() -> None:
