@@ -128,7 +128,9 @@ class JournalFile:
 
     def header(self) -> dict[str, Any]:
         """Return ``format`` and ``qadapt``, the version that created the journal."""
-        return {key: self.get(VALUE, key) for key in ("format", "qadapt")}
+        with self.reading():
+            found = self._decoded(VALUE, "AND key IN ('format', 'qadapt')")
+        return {"format": found.get("format"), "qadapt": found.get("qadapt")}
 
     def close(self) -> None:
         """Close the file; in a forked process, the file belongs to the parent."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -125,7 +125,10 @@ class ChangeRecord:
     def sequence(self) -> int:
         """Number of the newest start of the change."""
         with self._open() as file:
-            found = file.get(VALUE, SEQUENCE)
+            return self._sequence(file)
+
+    def _sequence(self, file: JournalFile) -> int:
+        found = file.get(VALUE, SEQUENCE)
         if type(found) is not int or not 0 < found < 2**52:
             raise self._unusable(f"the sequence number is {found!r:.60}")
         return found
@@ -141,12 +144,12 @@ class ChangeRecord:
         with self._open() as file, file.reading():
             return self._events(file, self._plan(file))
 
-    def check(self) -> None:
-        """Check the whole record."""
+    def check(self) -> int:
+        """Check the whole record, and return its sequence number."""
         with self._open() as file, file.reading():
             plan = self._plan(file)
             found = self._events(file, plan)
-            key = file.get(VALUE, KEY)
+            key, sequence = file.get(VALUE, KEY), self._sequence(file)
         if plan.id != self.id:
             raise self._unusable(f"the plan belongs to the change {plan.id!r:.60}")
         if key != self.folder.parent.name:
@@ -157,6 +160,7 @@ class ChangeRecord:
             Address.parse(plan.address)
         except QadaptError as error:
             raise self._unusable(error.message) from error
+        return sequence
 
     def _plan(self, file: JournalFile) -> Plan:
         try:
@@ -213,10 +217,15 @@ class ChangeRecord:
     @property
     def state(self) -> State:
         """State of the change."""
-        for item in reversed(self.latest()):
-            if item["event"] in ("applied", "undone", "failed"):
-                state: State = item["event"]
-                return state
-            if item["event"] in ("started", "undo started", "resumed"):
-                break
-        return "interrupted"
+        return state_of(self.latest())
+
+
+def state_of(latest: Sequence[Event]) -> State:
+    """State of a change from its events since the last start."""
+    for item in reversed(latest):
+        if item["event"] in ("applied", "undone", "failed"):
+            state: State = item["event"]
+            return state
+        if item["event"] in ("started", "undo started", "resumed"):
+            break
+    return "interrupted"

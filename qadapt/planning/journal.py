@@ -223,8 +223,7 @@ def _checked(folders: Iterable[Path]) -> tuple[list[ChangeRecord], list[DamagedR
         try:
             if folder.parent == changes_dir():
                 raise _misplaced(folder)
-            record.check()
-            good.append((record.sequence, record.id, record))
+            good.append((record.check(), record.id, record))
         except QadaptError as error:
             if os.path.lexists(folder):  # else it was abandoned in the meantime
                 bad.append(_damaged(folder, error))

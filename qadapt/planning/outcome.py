@@ -8,7 +8,7 @@ from typing import Literal
 from qadapt.evaluation.recall import Proof, weakest_proof
 from qadapt.model import Plan, Serializable, Status
 from qadapt.model.plan import MemoryChange
-from qadapt.planning.change_record import ChangeRecord
+from qadapt.planning.change_record import ChangeRecord, state_of
 from qadapt.planning.guard import GuardResult, ground_truths
 
 ChangeState = Literal["applied", "undone", "nothing", "interrupted", "failed"]
@@ -88,6 +88,7 @@ def make_outcome(
 
 def outcome_of(record: ChangeRecord) -> Outcome:
     """Read the result of a change from its journal."""
-    measured = {when: record.last(f"recall {when}") for when in ("before", "after")}
-    before, after = (GuardResult.of(found) for found in measured.values())
-    return make_outcome(record.plan, record.state, before=before, after=after)
+    latest = record.latest()
+    newest = {item["event"]: item for item in latest}
+    before, after = (GuardResult.of(newest.get(f"recall {when}")) for when in ("before", "after"))
+    return make_outcome(record.plan, state_of(latest), before=before, after=after)

@@ -68,11 +68,12 @@ def test_a_block_that_fails_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_threads_append_in_turn(tmp_path: Path) -> None:
+    def append(file: JournalFile) -> None:
+        for _ in range(5):
+            file.append("event", 1)
+
     with opened(tmp_path, wal=True) as file:
-        threads = [
-            threading.Thread(target=lambda: [file.append("event", 1) for _ in range(5)])
-            for _ in range(8)
-        ]
+        threads = [threading.Thread(target=append, args=(file,)) for _ in range(8)]
         for each in threads:
             each.start()
         for each in threads:
@@ -244,12 +245,14 @@ def test_a_limit_of_open_files_is_no_damage(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["folder", "file", "link", "missing", "empty"])
 def test_a_file_that_is_none_is_damaged(tmp_path: Path, how: str) -> None:
     folder = tmp_path / "a"
+    if how in ("missing", "empty", "folder"):
+        folder.mkdir()
     damages: dict[str, Callable[[], Any]] = {
-        "folder": lambda: (folder / NAME).mkdir(parents=True),
-        "file": lambda: folder.write_text(""),
+        "folder": (folder / NAME).mkdir,
+        "file": folder.touch,
         "link": lambda: folder.symlink_to("nowhere"),
-        "missing": folder.mkdir,
-        "empty": lambda: folder.mkdir() or (folder / NAME).touch(),
+        "missing": lambda: None,
+        "empty": (folder / NAME).touch,
     }
     damages[how]()
     with pytest.raises(IntegrityError):
