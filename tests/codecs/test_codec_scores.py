@@ -300,8 +300,8 @@ def test_unknown_options_are_refused(vectors, calibration):
 def test_the_error_names_each_row_of_a_query_that_is_not_finite(row: int) -> None:
     queries = np.ones((3, 16), dtype=np.float32)
     queries[row, 5] = np.nan
-    with pytest.raises(NonFiniteError, match=rf"queries, rows: {row}$|queries, rows: {row}\D"):
-        bit_query(queries)
+    with pytest.raises(NonFiniteError, match=f"queries, rows: {row}"):
+        bit_query(queries, 8)
 
 
 def test_queries_that_are_not_finite_are_named(vectors, calibration):

@@ -91,7 +91,9 @@ def _almost(value: Any) -> Any:
 def test_the_upper_bound_of_a_sample() -> None:
     assert upper_bound(0, 300) == pytest.approx(0.01)
     assert upper_bound(0, 0) == 1
-    assert 0.10 < upper_bound(10, 100) < 0.2
+    # Wilson's 95 % interval of 5 in 100 is 0.0215 to 0.1118, that of 4 in 10 is 0.168 to 0.687.
+    assert upper_bound(5, 100) == pytest.approx(0.1118, abs=1e-4)
+    assert upper_bound(4, 10) == pytest.approx(0.687, abs=1e-3)
 
 
 class _Page:

@@ -71,8 +71,9 @@ class ReturnNone(Operator):
 class Mutant:
     """One change of one module, not yet made.
 
-    ``position`` is the line (from 1) and the column of the change, ``twin`` counts equal changes of
-    equal lines, so that ``key`` stays the same when other lines change.
+    ``position`` is the line (from 1) and the column of the change, ``line`` that line without
+    indentation, and ``twin`` counts equal changes of equal lines, so that ``key`` stays the same
+    when other lines change.
     """
 
     area: str
@@ -81,12 +82,8 @@ class Mutant:
     operator: str
     occurrence: int
     position: tuple[int, int]
+    line: str
     twin: int
-
-    @property
-    def line(self) -> str:
-        """The changed line, without indentation."""
-        return self.source.splitlines()[self.position[0] - 1].strip()
 
     @property
     def key(self) -> str:
@@ -160,12 +157,14 @@ def candidates(area: str, path: str, source: str) -> Iterator[Mutant]:
     lines = source.splitlines()
     twins: Counter[tuple[str, str]] = Counter()
     for name in OPERATORS:
-        positions = (span for node in nodes for span in operator(name).mutation_positions(node))
-        for occurrence, (start, _) in enumerate(positions):
+        positions = operator(name).mutation_positions
+        spans = (span for node in nodes for span in positions(node))
+        for occurrence, (start, _) in enumerate(spans):
             if not any(begin <= start < end for begin, end in skipped):
-                same = (name, lines[start[0] - 1].strip())
-                yield Mutant(area, path, source, name, occurrence, start, twins[same])
-                twins[same] += 1
+                line = lines[start[0] - 1].strip()
+                twin = twins[name, line]
+                yield Mutant(area, path, source, name, occurrence, start, line, twin)
+                twins[name, line] += 1
 
 
 def _nodes(node: Any) -> Iterator[Any]:
