@@ -9,7 +9,7 @@ from milvus_helpers import NAME, fill, kind, plan
 
 from qadapt.errors import PlanStaleError
 from qadapt.stores.base import silent
-from qadapt.stores.milvus import schema, vector_index
+from qadapt.stores.milvus import index_params, vector_index
 from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing import Sample
 
@@ -43,7 +43,7 @@ def test_a_concurrent_index_build_is_not_dropped(
 
     def faster(connection: Any, name: str, field: str, index: Any, *, limit: float) -> None:
         monkeypatch.setattr(vector_index, "create_index", create)
-        there = schema.indexes(connection, name).get(field)
+        there = index_params.indexes(connection, name).get(field)
         assert there is None
         create(connection, name, field, {**OTHERS, "params": {"nlist": "16"}}, limit=limit)
         raise vector_index.StoreError("at most one distinct index is allowed per field")
