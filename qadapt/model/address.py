@@ -7,40 +7,39 @@ An address may contain an API key. Only ``Address.secret()`` returns it: it is m
 from __future__ import annotations
 
 import functools
-import ipaddress
 import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NoReturn
-from urllib.parse import quote, unquote
+from typing import Any
 
 from qadapt.errors import AddressError
 from qadapt.model import identity
-from qadapt.model.address_form import (
-    form_of,
-    forms,
-    local_example,
-    server_example,
-    suggested_server,
+from qadapt.model.address_form import form_of, local_example, server_example
+from qadapt.model.address_text import (
+    TRANSPORTS,
+    Transport,
+    decode,
+    fail,
+    local_text,
+    misread,
+    no_scheme,
+    parse_options,
+    server_place,
+    split_key,
+    suggestion,
 )
 from qadapt.model.credentials import check_transport, refuse_variable
-from qadapt.model.masking import MASK, SECRET_NAME, Secret, mask, remember, shown
+from qadapt.model.masking import MASK, Secret, mask, remember
 
 __all__ = ["MASK", "MEMORY", "Address", "Secret", "mask"]
 
 MEMORY = ":memory:"
 MAX_LENGTH = 8192
 
-Transport = Literal["http", "https", "grpc"]
-TRANSPORTS: tuple[Transport, ...] = ("http", "https", "grpc")
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9_.-]+)(?:\+([A-Za-z0-9]*))?:(.*)", re.DOTALL)
-_HOST_PORT = re.compile(r"(?:.*@)?(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})(?:/.*)?", re.DOTALL)
-_HOST = re.compile(r"[A-Za-z0-9_.-]+")
-_IPV6 = re.compile(r"\[([0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?)\]")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Address:
     insecure: bool = field(default=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        options, key = _split_key(self.options, self.key)
+        options, key = split_key(self.options, self.key)
         if self.transport:  # clients repeat "user:password@host" in their errors
             place, slash, prefix = self.location.partition("/")
             user, _, place = place.rpartition("@")
@@ -112,7 +111,7 @@ class Address:
             user = f"{MASK}@" if self.key else ""
             text = f"{self.store}+{self.transport}://{user}{self.location}"
         else:
-            text = f"{self.store}:{_local_text(self.store, self.location)}"
+            text = f"{self.store}:{local_text(self.store, self.location)}"
         pairs = [
             f"{identity.quoted(k)}={identity.quoted(v)}" for k, v in sorted(self.options.items())
         ]
@@ -170,7 +169,7 @@ class Address:
             return identity.of_server(self.store, self.transport, self.location, self.options)
         if self.location == MEMORY:
             return f"{self.store}:{MEMORY}"
-        path = _local_text(self.store, identity.of_path(self.path))
+        path = local_text(self.store, identity.of_path(self.path))
         kept = identity.what(self.store, self.options)
         return identity.with_options(f"{self.store}:{path}", kept)
 
@@ -186,7 +185,7 @@ class Address:
         elif self.location == MEMORY:
             place = f"{self.store}:{MEMORY}"
         else:
-            place = f"{self.store}:{_local_text(self.store, os.path.abspath(self.path))}"
+            place = f"{self.store}:{local_text(self.store, os.path.abspath(self.path))}"
         return identity.with_options(place, options)
 
     def secret(self, environ: Mapping[str, str] | None = None) -> str | None:
@@ -273,58 +272,25 @@ class Address:
         )
 
 
-def _split_key(
-    options: Mapping[str, str], key: Secret | str | None
-) -> tuple[dict[str, str], Secret | None]:
-    """Split the options into those without keys, and the key."""
-    kept = {name: value for name, value in options.items() if not SECRET_NAME.fullmatch(name)}
-    found = [(name, value) for name, value in options.items() if name not in kept]
-    if len(found) + (key is not None) > 1:
-        raise AddressError("the address contains more than one key", hint="remove one of them")
-    if found:
-        name, key = found[0]
-        if not key:
-            raise AddressError(f"{name} is empty", hint=f"write {name}=..., or remove it")
-        if name.lower() == "password" and "user" in kept and key != MASK:
-            key = f"{kept['user']}:{key}"
-    if not key:
-        return kept, None
-    return kept, key if isinstance(key, Secret) else Secret(key)
-
-
-def _fail(text: str, problem: str, hint: str) -> NoReturn:
-    raise AddressError(f"{shown(text)!r}: {problem}", hint=hint)
-
-
-def _decode(part: str, text: str) -> str:
-    try:
-        result = unquote(part, errors="strict")
-    except UnicodeDecodeError:
-        _fail(text, "a %-sequence is not UTF-8", "write % itself as %25")
-    if "\0" in result:
-        _fail(text, "it contains a NUL character", "remove it")
-    return result
-
-
 def _parse(text: str) -> Address:
     if not text:
-        _fail(text, "the address is empty", f"for example {server_example()} or {local_example()}")
+        fail(text, "the address is empty", f"for example {server_example()} or {local_example()}")
     if len(text) > MAX_LENGTH:
-        _fail(text, f"longer than {MAX_LENGTH} characters", "check where the address comes from")
+        fail(text, f"longer than {MAX_LENGTH} characters", "check where the address comes from")
     if any(0xD800 <= ord(char) <= 0xDFFF for char in text):
         raise AddressError("the address is not valid Unicode text")
     body, hash_sign, fragment = text.partition("#")
     body, _, query = body.partition("?")
     found = _SCHEME.fullmatch(body)
     if found is None:
-        _no_scheme(text, body)
+        no_scheme(text, body)
     store, transport, rest = found[1].lower(), found[2], found[3]
     if store in TRANSPORTS:
-        _fail(text, "it does not name a database", f"did you mean {_guess(text)}?")
-    collection = _decode(fragment, text) if hash_sign else None
+        fail(text, "it does not name a database", f"did you mean {suggestion(text)}?")
+    collection = decode(fragment, text) if hash_sign else None
     if collection == "":
-        _fail(text, "the collection after '#' is empty", "write URL#collection, or remove '#'")
-    options = _options(query, text)
+        fail(text, "the collection after '#' is empty", "write URL#collection, or remove '#'")
+    options = parse_options(query, text)
     if transport is not None:
         if transport.lower() not in TRANSPORTS:
             raise AddressError.unknown(
@@ -332,137 +298,14 @@ def _parse(text: str) -> Address:
             )
         way = TRANSPORTS[TRANSPORTS.index(transport.lower())]
         if not rest.startswith("//"):
-            _fail(text, "'//' is missing", f"for example {store}+{way}://localhost:6333")
-        location, key = _server(rest[2:], store, way, text)
+            fail(text, "'//' is missing", f"for example {store}+{way}://localhost:6333")
+        location, key = server_place(rest[2:], store, way, text)
         if "@" in query + fragment:
-            _fail(text, "'@' follows the host", "write '@' in keys and names as %40")
+            fail(text, "'@' follows the host", "write '@' in keys and names as %40")
         return Address(store, way, location, options, collection, key)
-    if _misread(store, rest):
-        _no_scheme(text, body)
-    location = _decode(rest, text)
+    if misread(store, rest):
+        no_scheme(text, body)
+    location = decode(rest, text)
     if not location:
-        _fail(text, "the location is empty", f"for example {store}:./data")
+        fail(text, "the location is empty", f"for example {store}:./data")
     return Address(store, None, location, options, collection)
-
-
-def _misread(store: str, rest: str) -> bool:
-    """Whether the text after ``store:`` looks like a server and not like a path."""
-    if rest.startswith("//") or _HOST_PORT.fullmatch(rest):
-        return True
-    digits = re.fullmatch(r"[0-9]{1,5}(/.*)?", rest, re.DOTALL) is not None
-    return digits and form_of(store) is None
-
-
-def _guess(text: str) -> str:
-    """Suggest an address for one without a database."""
-    scheme, _, rest = shown(text).rpartition("://")
-    found = _HOST_PORT.fullmatch(re.split(r"[?#]", rest)[0])
-    known = scheme.lower().partition("+")[0]
-    store, transport = _listening(int(found[1]) if found else None)
-    form = form_of(known)
-    if form is not None and form.is_server and known != store:
-        store, transport = known, next(iter(form.ports))
-    if known in TRANSPORTS:
-        transport = known
-    return f"{store}+{transport}://{rest}"
-
-
-def _listening(port: int | None) -> tuple[str, str]:
-    """Database and transport that use a port by default; the suggested database for others."""
-    for name, form in forms().items():
-        for transport, default in form.ports.items():
-            # The ports of web servers identify no database.
-            if port == default and port not in (80, 443):
-                return name, transport
-    shown_store = suggested_server()
-    if shown_store is None:
-        return "STORE", "http"
-    return shown_store[0], next(iter(shown_store[1].ports))
-
-
-def _no_scheme(text: str, body: str) -> NoReturn:
-    store, _, rest = body.partition(":")
-    store = store.lower()
-    form = form_of(store)
-    if form is not None and not form.is_server and rest.startswith("//"):
-        guess = f"{store}:/{shown(rest.lstrip('/'))}"
-        _fail(text, f"{store} is not a server", f"did you mean {guess}?")
-    if form is not None and form.is_server and not rest.startswith("//"):
-        guess = _guess(f"{store}://{rest or 'localhost'}")
-        _fail(text, "the address of a server needs a transport", f"did you mean {guess}?")
-    if "://" in text or _HOST_PORT.fullmatch(body):
-        _fail(text, "the database or the transport is missing", f"did you mean {_guess(text)}?")
-    _fail(text, "the database is missing", f"did you mean {local_example(shown(text))}?")
-
-
-def _server(rest: str, store: str, transport: Transport, text: str) -> tuple[str, str | None]:
-    """Split ``user:password@host:port/prefix`` into location and key."""
-    authority, slash, prefix = rest.partition("/")
-    user, at, place = authority.rpartition("@")
-    if "@" in prefix:
-        _fail(text, "'@' follows the host", "write '/' in a password as %2F")
-    if not place:
-        _fail(text, "the location is empty", f"for example {store}+{transport}://localhost:6333")
-    host, port = identity.split_port(place)
-    if not _good_host(host):
-        _fail(text, "not a valid host", "for example localhost:6333, or [::1]:6333 for IPv6")
-    form = form_of(store)
-    default = form.ports.get(transport) if form else None
-    if port is None:
-        port = None if default is None else str(default)
-    elif not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
-        _fail(text, "the port must be from 1 to 65535", f"the default is {default or 'host:port'}")
-    if re.search(r"[\s\\]", prefix) or not prefix.isprintable():
-        _fail(text, "the path after the host contains spaces", "write a space as %20")
-    location = host.lower() + (f":{int(port)}" if port else "")
-    path = (slash + prefix).rstrip("/")
-    key = _decode(user, text).removeprefix(":") if at else None
-    if key == "":
-        _fail(text, "the key before '@' is empty", "remove '@' if there is no key")
-    return location + path, key
-
-
-def _good_host(host: str) -> bool:
-    found = _IPV6.fullmatch(host)
-    if found is None:
-        return _HOST.fullmatch(host) is not None
-    try:
-        ipaddress.IPv6Address(found[1])
-    except ValueError:
-        return False
-    return True
-
-
-def _options(query: str, text: str) -> dict[str, str]:
-    options: dict[str, str] = {}
-    for pair in query.split("&") if query else ():
-        name, equals, value = pair.partition("=")
-        name, value = _decode(name, text), _decode(value, text)
-        if not equals or not name:
-            _fail(text, "an option is not of the form name=value", "for example ?grpc=50051")
-        if name in options:
-            _fail(text, "an option is given twice", "remove one of them")
-        options[name] = value
-    if not _VARIABLE.fullmatch(options.get("key_env", "KEY")):
-        raise AddressError(
-            "key_env is not the name of an environment variable",
-            hint="name the variable that contains the key, as in ?key_env=MY_KEY",
-        )
-    return options
-
-
-def _local_text(store: str, location: str) -> str:
-    """Path text that parses to the same path, changed as little as possible."""
-    last = len(location) - 1
-    text = "".join(
-        quote(char) if _unsafe(char) or (char == " " and at in (0, last)) else char
-        for at, char in enumerate(location)
-    )
-    if _misread(store, text):
-        first = "".join(f"%{byte:02X}" for byte in location[0].encode())
-        return first + quote(location[1:], safe="/")
-    return text
-
-
-def _unsafe(char: str) -> bool:
-    return char in "%?#" or (char != " " and not char.isprintable())

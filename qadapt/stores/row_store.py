@@ -9,20 +9,18 @@ from __future__ import annotations
 import abc
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 
 from qadapt.errors import AlreadyExistsError, InputError, NotFoundError, UnsupportedError
-from qadapt.footprint import original_bytes
 from qadapt.model import (
     Batch,
     Capabilities,
     CollectionInfo,
     CollectionSchema,
-    Evidence,
     Hits,
     Id,
     Kind,
@@ -31,12 +29,10 @@ from qadapt.model import (
     Quantization,
     SearchProvenance,
     State,
-    Status,
     Step,
     Support,
     Symbol,
     Vector,
-    VectorInfo,
     filters,
 )
 from qadapt.model.address import Address
@@ -54,37 +50,12 @@ from qadapt.stores.base import (
     require_supported,
 )
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy, no_recreation
-from qadapt.stores.operations import Execution, Operation, Operations, table
+from qadapt.stores.operations import Operations, table
+from qadapt.stores.row_codes import SetCodes
 
 # Ids per request when the bounds of scan ranges are computed.
 LISTED = 10_000
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,200}")
-
-
-@dataclass(frozen=True)
-class SetCodes(Operation):
-    """Builds or deletes the codes of a vector.
-
-    Attributes:
-        codes: the quantization in its string form.
-    """
-
-    op: ClassVar[str] = "set_codes"
-
-    vector: str
-    codes: str
-
-    def __post_init__(self) -> None:
-        Quantization.parse(self.codes)
-
-    def run(self, at: Execution[RowStore]) -> None:
-        at.store.must_be_there(at.collection)
-        target = Quantization.parse(self.codes)
-        at.store.set_codes(at.collection, self.vector, target, at.progress)
-
-    def reverse(self, snapshot: CollectionInfo) -> SetCodes:
-        """The current codes."""
-        return SetCodes(self.vector, str(snapshot.vectors[self.vector].quantization))
 
 
 class RowStore(Store):
@@ -432,47 +403,6 @@ class RowStore(Store):
         if vectors is None:
             return list(known)
         return [checks.vector(name, known, {}).name for name in vectors]
-
-
-def vector_info(
-    name: str,
-    vector: Vector,
-    quantization: Quantization,
-    rows: int,
-    coded: int,
-    index: Mapping[str, Any] | None = None,
-) -> VectorInfo:
-    """The state of a vector from its row counts: active if each row has a code.
-
-    Args:
-        quantization: as configured.
-        rows: number of rows with the vector.
-        coded: number of rows with a code of it.
-        index: the store's own parameters.
-    """
-    on = quantization.kind is not Kind.NONE
-    return VectorInfo(
-        name,
-        vector.dim,
-        vector.metric,
-        vector.datatype,
-        rows,
-        index or {},
-        quantization,
-        _status(quantization, rows, coded),
-        code_bytes=coded * quantization.code_bytes(vector.dim) if on else 0,
-        float_bytes=original_bytes(rows, vector),
-    )
-
-
-def _status(quantization: Quantization, rows: int, coded: int) -> Status:
-    evidence = (Evidence("rows with the vector", rows), Evidence("rows with a code", coded))
-    if quantization.kind is Kind.NONE:
-        return Status(State.ABSENT, evidence=evidence)
-    if coded < rows:
-        why = f"{rows - coded:,} of {rows:,} rows have no code"
-        return Status(State.BUILDING, why, coded / rows, evidence)
-    return Status(State.ACTIVE, evidence=evidence)
 
 
 def in_order(batch: Batch, ids: Sequence[Id]) -> Batch:

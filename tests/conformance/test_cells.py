@@ -22,7 +22,7 @@ from qadapt.api import Collection, Database
 from qadapt.engines.exact import exact_scores
 from qadapt.model import Metric, VectorInfo
 from qadapt.model.address import Address
-from qadapt.stores.milvus import binary_sidecar, schema
+from qadapt.stores.milvus import binary_sidecar, index_params
 from qadapt.stores.milvus.store import MilvusStore
 from qadapt.stores.weaviate.snapshot import SINCE_PROFILE
 from qadapt.stores.weaviate.version import SINCE_ALIAS, SINCE_HFRESH, SINCE_RQ8, ServerVersion
@@ -75,7 +75,7 @@ class TestMilvusCells(MilvusCells):
         """Settings of the bits index, which has its own collection."""
         if vector.quantization.kind is not qa.Kind.BINARY:
             return super().index(vector)
-        (beside,) = schema.indexes(
+        (beside,) = index_params.indexes(
             self.connection, binary_sidecar.name_of(self.name, "vector")
         ).values()
         return beside.type

@@ -13,7 +13,8 @@ from qadapt.engines.exact import unit
 from qadapt.model.address import Address
 from qadapt.stores import blobs
 from qadapt.stores.base import OnProgress, Progress
-from qadapt.stores.row_store import RowStore, vector_info
+from qadapt.stores.row_status import vector_info
+from qadapt.stores.row_store import RowStore
 from qadapt_fifth.connection import Files, Http
 from qadapt_fifth.profile import INT8, NONE, PROFILE, STEPS, encode
 

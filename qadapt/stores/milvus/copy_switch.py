@@ -28,13 +28,13 @@ from qadapt.stores.milvus import (
     collections,
     copy_rows,
     copy_schema,
+    index_params,
     mapping,
     schema,
     vector_index,
     vector_layout,
 )
 from qadapt.stores.milvus.connection import Connection
-from qadapt.stores.milvus.index_params import create_index
 from qadapt.stores.milvus.loading import load_in_lite
 from qadapt.stores.milvus.snapshot import Snapshot
 from qadapt.stores.milvus.version import BITS, ServerVersion
@@ -350,12 +350,14 @@ def _make(connection: Connection, operation: Recreate, raw: Mapping[str, Any]) -
 
 def _indexes(connection: Connection, operation: Recreate, changed: Mapping[str, Any]) -> None:
     ours = operation.target_vector["indexes"]
-    there = schema.indexes(connection, operation.target)
+    there = index_params.indexes(connection, operation.target)
     others = {
         name: index.definition
-        for name, index in schema.indexes(connection, operation.source).items()
+        for name, index in index_params.indexes(connection, operation.source).items()
         if name != changed["field"] and name not in changed["drops"]
     }
     for name, definition in {**others, **ours}.items():
         if name not in there:
-            create_index(connection, operation.target, name, definition, limit=connection.timeout)
+            index_params.create_index(
+                connection, operation.target, name, definition, limit=connection.timeout
+            )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
-from qadapt.errors import InputError
+from qadapt.errors import InputError, SpecError
 from qadapt.model import ExtraVector, Id
 from qadapt.stores.base import PayloadFidelity, RowConstraints
 from qadapt.stores.milvus import copy_schema, payload_schema, schema, sparse
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.ids import MAX_LENGTH, PrimaryKey
+from qadapt.stores.milvus.schema import Layout
 from qadapt.stores.milvus.version import ServerVersion
 
 _BITS = {"INT8": 8, "INT16": 16, "INT32": 32, "INT64": 64}
@@ -174,3 +176,46 @@ def _json(value: Any, server_version: ServerVersion) -> PayloadFidelity:
     Newer servers store any JSON value according to their documentation (not run).
     """
     return "exact" if isinstance(value, dict) or server_version.has(SINCE_ANY_JSON) else "dropped"
+
+
+# The maximum size of the dynamic field of one row, in bytes.
+MAX_PAYLOAD = 65_536
+
+
+def check_payload(layout: Layout, payload: Mapping[str, Any], row: int) -> None:
+    for key in payload:
+        if key in layout.reserved:
+            raise InputError(
+                f"the payload of row {row} has the key {key!r}, which is a field of the collection",
+                hint="nothing was written; rename the key",
+            )
+        if not layout.fields.dynamic and key not in layout.fields.types:
+            known = sorted(layout.fields.types)
+            raise SpecError.unknown(
+                "payload key", key, known, where="a collection without a dynamic field"
+            )
+    absent = sorted(key for key in layout.required if payload.get(key) is None)
+    if absent:
+        raise InputError(
+            f"the payload of row {row} has no {', '.join(absent)}, which each row of "
+            f"{layout.name!r} needs",
+            hint="nothing was written; set the field, which is not nullable and has no default",
+        )
+    typed = layout.fields.types
+    rest = payload
+    if not typed.keys().isdisjoint(payload):
+        rest = {key: value for key, value in payload.items() if key not in typed}
+    size = _json_bytes(rest) if rest else 0
+    if size > MAX_PAYLOAD:
+        sizes = {key: _json_bytes(value) for key, value in rest.items()}
+        largest = max(sizes, key=lambda key: sizes[key])
+        raise InputError(
+            f"the payload of row {row} has {size:,} bytes ({largest!r}: "
+            f"{sizes[largest]:,}); Milvus "
+            f"accepts at most {MAX_PAYLOAD:,}",
+            hint="nothing was written; store long texts outside of Milvus",
+        )
+
+
+def _json_bytes(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode())

@@ -15,10 +15,9 @@ from typing import Any
 
 from qadapt.errors import UnsupportedError
 from qadapt.stores.base import unknown_kind
-from qadapt.stores.milvus import schema
+from qadapt.stores.milvus import index_params, schema
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.filters import quoted
-from qadapt.stores.milvus.index_params import create_index
 from qadapt.stores.milvus.version import ServerVersion
 
 TRIE, SORT, INVERTED = "Trie", "STL_SORT", "INVERTED"
@@ -70,7 +69,7 @@ def indexes(connection: Connection, layout: schema.Layout) -> dict[str, Scalar]:
         )
         if not reported:
             continue
-        index, field = schema.index_of(reported), str(reported["field_name"])
+        index, field = index_params.index_of(reported), str(reported["field_name"])
         if "json_path" in index.params:
             kind: str | None = _named(index.name) or _KINDS.get(
                 index.params.get("json_cast_type", "").lower()
@@ -226,4 +225,4 @@ def create(
         params |= {"json_path": field + path, "json_cast_type": _CASTS[kind]}
         label = f"qadapt_{kind}_{re.sub(r'[^A-Za-z0-9_]', '_', key)}"
     definition = {"index_name": label, "index_type": made["index_type"], "params": params}
-    create_index(connection, layout.base, field, definition, limit=connection.timeout)
+    index_params.create_index(connection, layout.base, field, definition, limit=connection.timeout)

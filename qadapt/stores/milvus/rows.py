@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.errors import InputError, SpecError
+from qadapt.errors import InputError
 from qadapt.model import Batch, ExtraVector, Id, RaggedArray, Vector
 from qadapt.model.capabilities import older
 from qadapt.stores.base import ReadRequest
@@ -24,6 +24,7 @@ from qadapt.stores.checks import check_payloads
 from qadapt.stores.milvus import filters, sparse, vector_layout
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.errors import TooLargeError
+from qadapt.stores.milvus.payload import check_payload
 from qadapt.stores.milvus.schema import Layout
 
 # The maximum number of rows in one result of a search or query.
@@ -32,8 +33,6 @@ CHUNK_BYTES = 8 << 20
 CHUNK_ROWS = 5_000
 PAGE_BYTES = 32 << 20
 IDS = 1_000
-# The maximum size of the dynamic field of one row, in bytes.
-MAX_PAYLOAD = 65_536
 SESSION, STRONG = "Session", "Strong"
 Wanted = Mapping[str, Vector | ExtraVector]
 _BEST = {"reduce_stop_for_best": "True"}
@@ -74,47 +73,8 @@ def ready(layout: Layout, batch: Batch) -> tuple[Batch, list[int | str]]:
     sparse.check(batch, layout.sparse)
     check_payloads(batch.payloads)
     for row, payload in enumerate(batch.payloads or ()):
-        _check_payload(layout, payload, row)
+        check_payload(layout, payload, row)
     return checked, layout.keys.checked(batch.ids)
-
-
-def _check_payload(layout: Layout, payload: Mapping[str, Any], row: int) -> None:
-    for key in payload:
-        if key in layout.reserved:
-            raise InputError(
-                f"the payload of row {row} has the key {key!r}, which is a field of the collection",
-                hint="nothing was written; rename the key",
-            )
-        if not layout.fields.dynamic and key not in layout.fields.types:
-            known = sorted(layout.fields.types)
-            raise SpecError.unknown(
-                "payload key", key, known, where="a collection without a dynamic field"
-            )
-    absent = sorted(key for key in layout.required if payload.get(key) is None)
-    if absent:
-        raise InputError(
-            f"the payload of row {row} has no {', '.join(absent)}, which each row of "
-            f"{layout.name!r} needs",
-            hint="nothing was written; set the field, which is not nullable and has no default",
-        )
-    typed = layout.fields.types
-    rest = payload
-    if not typed.keys().isdisjoint(payload):
-        rest = {key: value for key, value in payload.items() if key not in typed}
-    size = _json_bytes(rest) if rest else 0
-    if size > MAX_PAYLOAD:
-        sizes = {key: _json_bytes(value) for key, value in rest.items()}
-        largest = max(sizes, key=lambda key: sizes[key])
-        raise InputError(
-            f"the payload of row {row} has {size:,} bytes ({largest!r}: "
-            f"{sizes[largest]:,}); Milvus "
-            f"accepts at most {MAX_PAYLOAD:,}",
-            hint="nothing was written; store long texts outside of Milvus",
-        )
-
-
-def _json_bytes(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False).encode())
 
 
 def write(connection: Connection, layout: Layout, batch: Batch, keys: Sequence[int | str]) -> None:

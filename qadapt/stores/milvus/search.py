@@ -27,8 +27,9 @@ from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.milvus import binary_sidecar, mapping, rows, vector_layout
 from qadapt.stores.milvus.connection import CONSISTENCY_LEVELS, Connection
 from qadapt.stores.milvus.filters import to_expression
+from qadapt.stores.milvus.index_params import Index
 from qadapt.stores.milvus.mapping import IVF
-from qadapt.stores.milvus.schema import METRICS, Field, Index, Layout
+from qadapt.stores.milvus.schema import METRICS, Field, Layout
 from qadapt.stores.milvus.version import HNSW_CODES, ServerVersion
 
 OPTIONS = (

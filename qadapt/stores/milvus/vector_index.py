@@ -33,10 +33,9 @@ from qadapt.errors import (
 )
 from qadapt.model import State, Status
 from qadapt.stores.base import OnProgress, Progress
-from qadapt.stores.milvus import schema, vector_layout
+from qadapt.stores.milvus import index_params, schema, vector_layout
 from qadapt.stores.milvus import snapshot as milvus_snapshot
 from qadapt.stores.milvus.connection import Connection
-from qadapt.stores.milvus.index_params import create_index
 from qadapt.stores.milvus.status import status_of
 from qadapt.stores.operations import Execution, Operation
 from qadapt.stores.polling import Deadline, Wait, poll
@@ -125,14 +124,14 @@ def replace(
         _release(connection, name)
 
 
-def _index(connection: Connection, name: str, wanted: ReplaceIndex) -> schema.Index | None:
-    return schema.indexes(connection, name).get(wanted.field)
+def _index(connection: Connection, name: str, wanted: ReplaceIndex) -> index_params.Index | None:
+    return index_params.indexes(connection, name).get(wanted.field)
 
 
 def _replace(
     connection: Connection,
     name: str,
-    there: schema.Index | None,
+    there: index_params.Index | None,
     wanted: ReplaceIndex,
     progress: OnProgress,
     deadline: Deadline,
@@ -153,13 +152,13 @@ def _replace(
         raise _overtaken(now, name) from error
 
 
-def _foreign(there: schema.Index | None, wanted: ReplaceIndex) -> bool:
+def _foreign(there: index_params.Index | None, wanted: ReplaceIndex) -> bool:
     """Whether an index is neither the new nor the former one."""
     known = (wanted.index, wanted.former)
     return there is not None and not any(_alike(there, each) for each in known)
 
 
-def _alike(there: schema.Index, index: Mapping[str, Any] | None) -> bool:
+def _alike(there: index_params.Index, index: Mapping[str, Any] | None) -> bool:
     """Whether an index matches a definition; servers may add parameters."""
     if index is None or there.type != index["index_type"]:
         return False
@@ -167,12 +166,12 @@ def _alike(there: schema.Index, index: Mapping[str, Any] | None) -> bool:
     return all(there.params.get(key, value) == value for key, value in named.items())
 
 
-def _refuse_foreign(there: schema.Index | None, name: str, wanted: ReplaceIndex) -> None:
+def _refuse_foreign(there: index_params.Index | None, name: str, wanted: ReplaceIndex) -> None:
     if _foreign(there, wanted):
         raise _overtaken(there, name)
 
 
-def _overtaken(there: schema.Index | None, name: str) -> PlanStaleError:
+def _overtaken(there: index_params.Index | None, name: str) -> PlanStaleError:
     found = there.definition if there else None
     return PlanStaleError(
         f"another client changed the index of {name!r} to {words(found)} at the same time; that "
@@ -181,7 +180,7 @@ def _overtaken(there: schema.Index | None, name: str) -> PlanStaleError:
     )
 
 
-def _same(there: schema.Index | None, wanted: Mapping[str, Any] | None) -> bool:
+def _same(there: index_params.Index | None, wanted: Mapping[str, Any] | None) -> bool:
     if there is None or wanted is None:
         return there is None and wanted is None
     message_text = {key: str(value) for key, value in wanted["params"].items()}
@@ -204,7 +203,7 @@ def _note_metric(connection: Connection, name: str, wanted: ReplaceIndex) -> Non
         )
 
 
-def _drop(connection: Connection, name: str, there: schema.Index | None) -> None:
+def _drop(connection: Connection, name: str, there: index_params.Index | None) -> None:
     if there is not None:
         client = connection.client
         connection.call(
@@ -230,7 +229,7 @@ def _create(
         return
     progress(Progress(f"building {words(index)}"))
     try:
-        create_index(connection, name, wanted.field, index, limit=deadline.at_least(1))
+        index_params.create_index(connection, name, wanted.field, index, limit=deadline.at_least(1))
     except TransientError as error:
         if isinstance(error, StoreTimeoutError):
             error.hint = f"{STUCK}; run `qadapt apply` again to continue, or `qadapt undo`"
@@ -241,7 +240,9 @@ def _create(
             raise
         progress(Progress(f"refused; rebuilding {words(former)}"))
         _drop(connection, name, now)
-        create_index(connection, name, wanted.field, former, limit=deadline.at_least(1))
+        index_params.create_index(
+            connection, name, wanted.field, former, limit=deadline.at_least(1)
+        )
         _load(connection, name, progress, deadline)
         raise StoreError(
             f"{error.message}; the former index {words(former)} was restored",

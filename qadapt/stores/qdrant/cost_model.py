@@ -9,7 +9,7 @@ from typing import Any
 from qadapt.errors import UnsupportedError
 from qadapt.footprint import Component, CostModel, Footprint, centroids, original_bytes
 from qadapt.model import Kind, MatchLevel, Quantization, Vector
-from qadapt.stores.qdrant import mapping
+from qadapt.stores.qdrant import mapping, memory
 
 DOCS = "https://qdrant.tech/documentation/manage-data/quantization/"
 FILES = "files of qdrant-edge-py 0.9.0 (engine 1.20)"
@@ -55,7 +55,7 @@ class QdrantCostModel(CostModel):
         if mapped.match.level is MatchLevel.UNSUPPORTED:
             raise UnsupportedError("; ".join(mapped.match.differences))
         config = (mapped.native or {}).get("quantization_config")
-        codes = mapping.code_bytes(config, vector, count)
+        codes = memory.code_bytes(config, vector, count)
         size = original_bytes(count, vector)
         on_disk = wanted.originals == "disk"
         m = int(index.get("m") or M)

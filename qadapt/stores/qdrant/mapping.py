@@ -167,30 +167,6 @@ def default_rescore(quantization: Quantization) -> Rescore | None:
     return Rescore(1.0) if coarse else Rescore(source="off")
 
 
-def code_bytes(config: Native | None, vector: Vector, count: int) -> int:
-    """Bytes of ``count`` codes of a ``quantization_config``, padded like in the engine.
-
-    The centroids of product codes (about 1 KB per dimension of JSON text) are not included.
-    Measured on qdrant-edge-py 0.9.0 for 1 to 1,000 dimensions.
-    """
-    quantization = from_native({"quantization_config": config})
-    dim, bits = vector.dim, float(quantization.bits or 0)
-    if quantization.kind is Kind.NONE:
-        return 0
-    if quantization.kind is Kind.SCALAR:
-        each = -(-dim // 16) * 16 + 4
-    elif quantization.kind is Kind.PRODUCT:
-        each = -(-4 * dim // int(quantization.ratio or 16))
-    elif quantization.kind is Kind.BINARY:
-        each = 16 * -(-int(-(-bits * dim // 1)) // 128)
-    else:
-        # In addition to the bits: the norm and a correction (only the norm for 8 bits), and one
-        # more float for euclidean.
-        extra = (4 if bits == 8 else 8) + (4 if vector.metric == "euclidean" else 0)
-        each = int(-(-bits * dim // 8)) + extra
-    return each * count
-
-
 # -- to native -----------------------------------------------------------------------------------
 
 _Config = tuple[tuple[str, dict[str, Any]] | None, list[str]]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from qadapt.model import Estimate, Quantization, Vector
+from qadapt.model import Estimate, Kind, Quantization, Vector
+from qadapt.stores.qdrant.mapping import Native, from_native
 
 Place = Literal["ram", "disk"]
 
@@ -94,3 +95,27 @@ IN_GROWING_SEGMENTS = ("binary", "turbo")
 def kilobytes(rows: int, vector: Vector) -> float:
     """A lower bound for the KB of the original vectors of some rows."""
     return rows * vector.dim * BYTES[vector.datatype] / 1024
+
+
+def code_bytes(config: Native | None, vector: Vector, count: int) -> int:
+    """Bytes of ``count`` codes of a ``quantization_config``, padded like in the engine.
+
+    The centroids of product codes (about 1 KB per dimension of JSON text) are not included.
+    Measured on qdrant-edge-py 0.9.0 for 1 to 1,000 dimensions.
+    """
+    quantization = from_native({"quantization_config": config})
+    dim, bits = vector.dim, float(quantization.bits or 0)
+    if quantization.kind is Kind.NONE:
+        return 0
+    if quantization.kind is Kind.SCALAR:
+        each = -(-dim // 16) * 16 + 4
+    elif quantization.kind is Kind.PRODUCT:
+        each = -(-4 * dim // int(quantization.ratio or 16))
+    elif quantization.kind is Kind.BINARY:
+        each = 16 * -(-int(-(-bits * dim // 1)) // 128)
+    else:
+        # In addition to the bits: the norm and a correction (only the norm for 8 bits), and one
+        # more float for euclidean.
+        extra = (4 if bits == 8 else 8) + (4 if vector.metric == "euclidean" else 0)
+        each = int(-(-bits * dim // 8)) + extra
+    return each * count

@@ -12,7 +12,7 @@ import pytest
 from edge_helpers import carry_out, fill, plan
 
 from qadapt.model import Batch, Metric, Vector
-from qadapt.stores.qdrant import mapping
+from qadapt.stores.qdrant import mapping, memory
 from qadapt.stores.qdrant.edge import schema, segment_files
 from qadapt.stores.qdrant.edge.store import EdgeStore
 
@@ -47,7 +47,7 @@ def test_bytes_of_codes_match_the_computed_size(tmp_path: Path, dim: int, metric
         (found,) = [segment for segment in segment_files.read(tmp_path)[""] if segment.indexed]
         assert found.obeys(kind)
         assert found.rows == count
-        assert found.code_bytes == mapping.code_bytes(kind, vector, count), kind
+        assert found.code_bytes == memory.code_bytes(kind, vector, count), kind
         assert found.float_bytes == pytest.approx(4 * dim * count, abs=16)
 
 

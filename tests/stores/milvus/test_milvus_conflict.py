@@ -9,7 +9,7 @@ from milvus_helpers import NAME, fill, kind, plan
 
 from qadapt.errors import PlanStaleError
 from qadapt.stores.base import silent
-from qadapt.stores.milvus import schema, vector_index
+from qadapt.stores.milvus import index_params, vector_index
 from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing import Sample
 
@@ -39,16 +39,16 @@ def test_a_concurrent_index_build_is_not_dropped(
     """Milvus refuses a second index of a field; rebuilding the former one would drop the first."""
     fill(lite, sample.rows[:300])
     request = _request(lite)
-    create = vector_index.create_index
+    create = index_params.create_index
 
     def faster(connection: Any, name: str, field: str, index: Any, *, limit: float) -> None:
-        monkeypatch.setattr(vector_index, "create_index", create)
-        there = schema.indexes(connection, name).get(field)
+        monkeypatch.setattr(index_params, "create_index", create)
+        there = index_params.indexes(connection, name).get(field)
         assert there is None
         create(connection, name, field, {**OTHERS, "params": {"nlist": "16"}}, limit=limit)
         raise vector_index.StoreError("at most one distinct index is allowed per field")
 
-    monkeypatch.setattr(vector_index, "create_index", faster)
+    monkeypatch.setattr(index_params, "create_index", faster)
     with pytest.raises(PlanStaleError, match="IVF_FLAT"):
         lite.run(NAME, request, silent, 20)
     assert kind(lite) == "IVF_FLAT"

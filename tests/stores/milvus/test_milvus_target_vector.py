@@ -12,7 +12,8 @@ from qadapt.model import Kind, Metric, Quantization, Vector
 from qadapt.stores.milvus import copy_rows, copy_switch, mapping, vector_layout
 from qadapt.stores.milvus.filters import Fields
 from qadapt.stores.milvus.ids import PrimaryKey
-from qadapt.stores.milvus.schema import Field, Index, Layout
+from qadapt.stores.milvus.index_params import Index
+from qadapt.stores.milvus.schema import Field, Layout
 from qadapt.stores.milvus.snapshot import Snapshot
 from qadapt.stores.milvus.version import ServerVersion
 

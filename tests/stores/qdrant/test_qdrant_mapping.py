@@ -20,7 +20,7 @@ from qadapt.model import (
     product,
     scalar,
 )
-from qadapt.stores.qdrant import mapping
+from qadapt.stores.qdrant import mapping, memory
 
 V = Vector(384)
 VERSIONS = (None, "1.14.1", "1.16.3", "1.18.0", "1.19.0", "1.20.0")
@@ -266,10 +266,10 @@ def test_bytes_of_codes_match_the_documentation() -> None:
     }
     for asked, each in sizes.items():
         native = mapping.to_native(Quantization.parse(asked), hundred).native or {}
-        assert mapping.code_bytes(native["quantization_config"], hundred, 3) == 3 * each, asked
-    assert mapping.code_bytes(None, hundred, 3) == 0
+        assert memory.code_bytes(native["quantization_config"], hundred, 3) == 3 * each, asked
+    assert memory.code_bytes(None, hundred, 3) == 0
     euclidean = Vector(100, "euclidean")  # type: ignore[arg-type]
-    assert mapping.code_bytes({"turbo": {"bits": "bits4"}}, euclidean, 1) == 62
+    assert memory.code_bytes({"turbo": {"bits": "bits4"}}, euclidean, 1) == 62
 
 
 def test_a_native_target_of_another_store_is_rejected() -> None:

@@ -188,7 +188,7 @@ def steps(
     reason = WHY_BLOCKING
     if lowered is not None:
         reason += f"; {indexing_threshold.why_lowered(observation.threshold, lowered)}"
-    codes = mapping.code_bytes(_config_of(operation), observation.vector, info.count)
+    codes = memory.code_bytes(_config_of(operation), observation.vector, info.count)
     return [
         Step(
             Symbol.BLOCKING,
@@ -277,7 +277,7 @@ def _unfinished(info: VectorInfo, observation: Observation) -> list[Step]:
         operation = Configure(info.name, observation.target, by_way_of_none=True)
     elif info.status.state is not State.BUILDING:
         return []
-    codes = mapping.code_bytes(observation.target, observation.vector, info.count)
+    codes = memory.code_bytes(observation.target, observation.vector, info.count)
     return [
         Step(
             Symbol.BLOCKING,

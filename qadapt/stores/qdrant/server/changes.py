@@ -351,6 +351,6 @@ def _estimate(
     part = body.get("vectors", {}).get(info.name, {})
     wanted = part.get("quantization_config", body.get("quantization_config", observation.target))
     native = None if wanted == schema.DISABLED else wanted
-    codes = mapping.code_bytes(native, observation.vector, info.count)
+    codes = memory.code_bytes(native, observation.vector, info.count)
     originals = int(4 * info.count * info.dim)
     return memory.estimate(codes, originals, info.quantization, target, "nothing")

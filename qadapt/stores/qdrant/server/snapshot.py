@@ -9,7 +9,7 @@ from typing import Any
 from qadapt.errors import AuthError, NotFoundError, StoreError
 from qadapt.model import CollectionInfo, Server, VectorInfo
 from qadapt.stores.qdrant import mapping
-from qadapt.stores.qdrant.memory import BYTES
+from qadapt.stores.qdrant.memory import BYTES, code_bytes
 from qadapt.stores.qdrant.search import Codes
 from qadapt.stores.qdrant.server import memory, optimizations, schema, telemetry
 from qadapt.stores.qdrant.server.connection import Connection
@@ -225,7 +225,7 @@ def vector_info(name: str, observation: Observation, snapshot: Snapshot) -> Vect
 def _computed(observation: Observation, rows: int, many: bool) -> int | None:
     if observation.telemetry is None or many:
         return None
-    return mapping.code_bytes(observation.target, observation.vector, rows)
+    return code_bytes(observation.target, observation.vector, rows)
 
 
 def collection_info(

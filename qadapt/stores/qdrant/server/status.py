@@ -19,8 +19,8 @@ from typing import Any
 from qadapt.model import Evidence, State, Status, Vector
 from qadapt.model.capabilities import older
 from qadapt.stores.qdrant import indexing_threshold
-from qadapt.stores.qdrant.mapping import code_bytes, from_native, same_config
-from qadapt.stores.qdrant.memory import IN_GROWING_SEGMENTS, kilobytes
+from qadapt.stores.qdrant.mapping import from_native, same_config
+from qadapt.stores.qdrant.memory import IN_GROWING_SEGMENTS, code_bytes, kilobytes
 from qadapt.stores.qdrant.server.memory import CodeBytes
 from qadapt.stores.qdrant.server.optimizations import Optimizations
 from qadapt.stores.qdrant.server.telemetry import Segment, Telemetry
