@@ -91,7 +91,7 @@ def open_rows(path: Path) -> Floats:
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise InputError(
             f"{path} must hold numbers (n, d); it has {array.dtype} {array.shape}",
-            hint='numpy.save(path, array.astype("float32")) writes a suitable file',
+            hint="numpy.save(path, array) with numbers of the shape (n, d)",
         )
     return array
 

@@ -295,6 +295,8 @@ def locate(change: str) -> ChangeRecord | DamagedRecord:
     Raises:
         NotFoundError: no match, or several matches.
     """
+    if not change:  # every id starts with it
+        raise NotFoundError("the id of the change is empty", hint="`qadapt history` lists the ids")
     good, bad = scan()
     known: dict[str, ChangeRecord | DamagedRecord] = {item.id: item for item in good}
     known.update({item.id: item for item in bad})

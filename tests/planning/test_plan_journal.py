@@ -295,3 +295,12 @@ def test_no_key_is_in_a_plan_a_journal_or_a_settings_file(
     assert "fake:1" in written
     for shown in (written, plan.to_json(), str(plan), repr(plan), repr(change), str(change.plan)):
         assert "HUSH" not in shown
+
+
+@pytest.mark.parametrize("verb", [qa.undo, qa.abandon])
+def test_an_empty_id_does_not_select_the_only_change(verb: Callable[[str], Any]) -> None:
+    """Every id starts with an empty prefix."""
+    record = journal.begin(plan())
+    with pytest.raises(NotFoundError, match="id of the change is empty"):
+        verb("")
+    assert record.folder.is_dir()

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import qadapt as qa
-from qadapt.errors import StoreError
-from qadapt.stores.qdrant.edge import connection, disk_space
+from qadapt.errors import ApplyError, StoreError
+from qadapt.stores.qdrant.edge import connection, disk_space, rebuild
 
 pytest.importorskip("qdrant_edge")
 
@@ -135,3 +135,20 @@ def test_a_shard_in_use_is_not_closed(tmp_path: Path, monkeypatch: pytest.Monkey
     finally:
         connection.release(first)
         connection.release(second)
+
+
+def test_a_rebuild_without_space_names_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported = "Not enough space available for optimization, needed: 68.60 MiB"
+    with qa.open(f"edge:{tmp_path}") as database:
+        made = database.create("docs", dim=64, metric="dot")
+        made.write(qa.Batch(range(100), {"": np.random.default_rng(0).random((100, 64))}))
+        with monkeypatch.context() as patch:
+            patch.setattr(rebuild, "_outcome", lambda _: {"ok": False, "error": reported})
+            with pytest.raises(ApplyError, match="Not enough space") as caught:
+                made.plan("scalar").apply(yes=True)
+        assert f"free space on the disk of {tmp_path / 'docs'}" in str(caught.value.hint)
+        assert made.count() == 100
+        assert made.plan("scalar").apply(yes=True).state == "applied"
+        assert made.info().vectors[""].status.state is qa.State.ACTIVE

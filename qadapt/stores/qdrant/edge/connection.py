@@ -288,7 +288,7 @@ class Shard:
             who = "" if holder.pid is None else f" ({holder})"
             raise BusyError(
                 f"could not {doing} {self.name!r}: another process has the collection open{who}",
-                hint="only one process at a time can open it:" + holder.release_hint,
+                hint=f"only one process at a time can open it: {holder.release_hint}",
             ) from None
 
     def leave_to_parent(self) -> None:
