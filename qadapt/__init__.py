@@ -5,7 +5,7 @@
     db = qa.open("edge:./data")
     plan = db["articles"].plan(qa.binary(rescore=4))
     print(plan)
-    change = plan.apply(yes=True, guard=qa.Guard(recall=0.95))
+    change = plan.apply(yes=True, guard=qa.Guard(recall=0.95, clients="configured"))
     change.undo()
 
 Database clients, pydantic and other optional packages are imported when they are used.

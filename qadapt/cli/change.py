@@ -64,7 +64,7 @@ def register(app: typer.Typer) -> None:
         "apply",
         own_limit=True,
         examples="qadapt apply plan.json\n"
-        "qadapt apply edge:./data articles binary:rescore=4 --guard 'recall@10>=0.95'\n"
+        "qadapt apply edge:./data articles scalar --guard 'recall@10>=0.95'\n"
         "qadapt apply -f quantization.yaml",
     )(apply)
     command(app, "undo", own_limit=True, examples="qadapt undo\nqadapt undo 20260102T030405")(undo)
