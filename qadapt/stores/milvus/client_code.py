@@ -9,7 +9,8 @@ from qadapt.model import Metric, Quantization
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.client_form import ClientCode, ClientForm, ClientSearch, literal
 from qadapt.stores.milvus import binary_sidecar, mapping, search, vector_layout
-from qadapt.stores.milvus.schema import METRICS, Field, Index, Layout
+from qadapt.stores.milvus.index_params import Index
+from qadapt.stores.milvus.schema import METRICS, Field, Layout
 from qadapt.stores.milvus.version import BITS, ServerVersion
 
 if TYPE_CHECKING:
