@@ -105,7 +105,7 @@ HOUSE_WORDS = (
 _HOUSE = re.compile(rf"\b({'|'.join(HOUSE_WORDS)})\b")
 
 # Names that contain a replaced phrase and belong to the code.
-NAMES = ("step taken back",)
+NAMES: tuple[str, ...] = ()
 
 
 def words(text: str) -> str:

@@ -114,7 +114,7 @@ def load(
 
     The collection is created if it does not exist. The whole file is checked before anything is
     written; a failed import removes the collection that it created. With --add, rows of an existing
-    collection with the same ids are replaced, and its settings stay as they are.
+    collection with the same ids are replaced; its settings are kept.
     """
     import qadapt as qa
 

@@ -59,7 +59,7 @@ def planned_params(
     bare = target.replace(rescore=None)
     try:
         search = _search(store, collection, name, k, limited, bare)
-    except UnsupportedError:  # searches ignore the setting, and say so
+    except UnsupportedError:  # searches ignore the setting with a note
         return None
     found = _params(collection, name, k, target.rescore, search, kept)
     return found if found.needed else None

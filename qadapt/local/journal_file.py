@@ -4,8 +4,8 @@ All records are in one table. A record has a kind, a key, a JSON value, and a ch
 The number of records of each kind is recorded too, so that missing records are detected. The first
 records are the format of the journal and the version of qadapt that created it.
 
-Each commit is durable (``synchronous=EXTRA``, which also syncs the folder). A journal is damaged,
-locked or newer on its own: there is one file per change and per migration.
+Each commit is durable (``synchronous=EXTRA``, which also syncs the folder). There is one file per
+change and per migration, so that a damaged, locked or newer file does not affect others.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ class Quantization(Serializable):
 
     @classmethod
     def synonym_note(cls, text: Any) -> str | None:
-        """What a synonym such as ``"sq8"`` stands for; None for a common name."""
+        """Meaning of a synonym such as ``"sq8"``; None for a common name."""
         if not isinstance(text, str):
             return None
         name = text.strip().partition(":")[0].strip()
@@ -180,7 +180,7 @@ class Quantization(Serializable):
             return None
         found = cls.parse(name)
         bits = "" if found.bits is None or "bits=" in str(found) else f" (bits={found.bits:g})"
-        return f"{name!r} stands for {found}{bits}"
+        return f"{name!r} means {found}{bits}"
 
     @classmethod
     def of(cls, value: QuantizationLike) -> Quantization:

@@ -16,7 +16,7 @@ SENT = '{"quantization": {"rescore": true, "oversampling": 4.0}}'
 HERE = "the state folder of this machine only"
 
 
-def test_the_parameters_are_printed_wherever_the_setting_is(cli: Cli, articles: str) -> None:
+def test_the_parameters_are_printed_with_the_setting(cli: Cli, articles: str) -> None:
     words = (articles, "articles", "binary:rescore=4")
     planned = " ".join(cli("plan", *words).out.split())
     assert f"clients: for 10 results, send the parameters {SENT}" in planned

@@ -55,10 +55,10 @@ def test_each_synonym_is_valid_and_no_common_name() -> None:
 @pytest.mark.parametrize(
     ("text", "note"),
     [
-        ("sq8:rescore=2", "'sq8' stands for scalar (bits=8)"),
-        ("PQ", "'PQ' stands for product:ratio=16"),
-        ("rabitq", "'rabitq' stands for rotational:bits=1"),
-        ("fp16", "'fp16' stands for float16"),
+        ("sq8:rescore=2", "'sq8' means scalar (bits=8)"),
+        ("PQ", "'PQ' means product:ratio=16"),
+        ("rabitq", "'rabitq' means rotational:bits=1"),
+        ("fp16", "'fp16' means float16"),
         ("scalar", None),
         (None, None),
     ],
