@@ -12,7 +12,17 @@ HEAVY = (
     *("torch", "sentence_transformers", "pydantic", "typer", "rich", "yaml"),
 )
 MODEL = (
-    *("address", "capabilities", "batch", "hits", "document_io", "filters", "info", "masking", "match"),
+    *(
+        "address",
+        "capabilities",
+        "batch",
+        "hits",
+        "document_io",
+        "filters",
+        "info",
+        "masking",
+        "match",
+    ),
     *("metric", "serializable", "plan", "quantization", "json_schemas", "spec"),
 )
 

@@ -11,7 +11,7 @@ from qadapt.model.finding import Finding
 from qadapt.model.hits import HitsDocument, SearchProvenance
 from qadapt.model.info import CollectionInfo, Evidence, Server, Status, UnknownDimension, VectorInfo
 from qadapt.model.match import Match
-from qadapt.model.plan import Estimate, Guard, Plan, Step
+from qadapt.model.plan import Estimate, Guard, MemoryChange, Plan, Step
 from qadapt.model.quantization import Quantization
 from qadapt.model.rescore import Rescore
 from qadapt.model.serializable import Serializable
@@ -34,6 +34,7 @@ DOCUMENTS: tuple[type[Serializable], ...] = (
     HitsDocument,
     SearchProvenance,
     Match,
+    MemoryChange,
     Plan,
     Quantization,
     Rescore,

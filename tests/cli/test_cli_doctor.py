@@ -47,7 +47,7 @@ def test_fail_on(cli: Cli, articles: str) -> None:
         ("--search-params", "[]"),
         ("--check", "no-efect"),
         ("--sample", "1"),
-        ("--model-metric", "cos"),
+        ("--model-metric", "cosin"),
     ],
 )
 def test_usage_errors(cli: Cli, articles: str, words: tuple[str, ...]) -> None:

@@ -199,6 +199,7 @@ def test_the_cheapest_setting_that_meets_the_target_is_confirmed(
         (plan,) = plans
         assert plan.target.kind is best.quantization.kind
         assert plan.guard is not None and plan.guard.recall == 0.97
+        assert plan.guard.clients == "configured"
         change = plan.apply(yes=True)
         assert change.recall_after is not None and change.recall_after >= 0.97
 

@@ -66,7 +66,7 @@ def test_all_rows_equal(database: qa.Database) -> None:
 
 
 def test_a_guard_accepts_a_change_without_loss(database: qa.Database) -> None:
-    guard = qa.Guard(1.0, queries=queries())
+    guard = qa.Guard(1.0, queries=queries(), clients="configured")
     change = made(database).plan("scalar:rescore=20").apply(yes=True, guard=guard)
     assert change.state == "applied"
     assert (change.recall_before, change.recall_after) == (1, 1)
@@ -115,7 +115,9 @@ def test_a_guard_that_proves_nothing_is_rejected_before_any_change(
     (change,) = qa.history()
     assert change.state == "undone"
     # With fewer hits than rows the guard is evaluated, and eight queries are weak evidence.
-    kept = collection.plan("binary:rescore=4").apply(yes=True, guard="recall@3>=0.9")
+    kept = collection.plan("binary:rescore=4").apply(
+        yes=True, guard=qa.Guard(0.9, k=3, clients="configured")
+    )
     assert kept.state == "applied"
     assert kept.outcome.proof is not None and kept.outcome.proof.level == "weak"
 

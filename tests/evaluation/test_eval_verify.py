@@ -155,7 +155,7 @@ def test_queries_as_array_list_path_or_number_measure_the_same(
     assert load_queries(path).dtype == np.float32
     assert str(path) in articles.verify(queries=path).source
     assert "70 queries" in articles.verify(queries=sample.queries).source
-    assert "own vectors" in articles.verify(queries=30).source
+    assert "its vectors" in articles.verify(queries=30).source
 
 
 @pytest.mark.parametrize(

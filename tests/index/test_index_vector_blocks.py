@@ -7,19 +7,20 @@ import pytest
 
 from qadapt.errors import DimensionError, InputError
 from qadapt.index import stages
-from qadapt.index.vector_blocks import BLOCK_BYTES, as_matrix, block_rows
+from qadapt.index.vector_blocks import BLOCK_BYTES, block_rows
+from qadapt.model.arrays import as_matrix
 
 
 def test_no_vectors_of_any_shape_are_an_empty_table() -> None:
     for empty in ([], np.empty((0, 4)), np.empty((0, 7)), np.empty(0)):
-        assert as_matrix(empty, 4, what="vectors").shape == (0, 4)
+        assert as_matrix(empty, dim=4, strict=True).shape == (0, 4)
 
 
 def test_rows_without_values_and_further_axes_are_refused() -> None:
     with pytest.raises((DimensionError, InputError)):
-        as_matrix(np.empty((2, 0)), 4, what="vectors")
-    with pytest.raises(InputError, match="3 axes"):
-        as_matrix(np.ones((1, 2, 4)), 4, what="vectors")
+        as_matrix(np.empty((2, 0)), dim=4, strict=True)
+    with pytest.raises(InputError, match=r"shape \(n, d\)"):
+        as_matrix(np.ones((1, 2, 4)), dim=4, strict=True)
 
 
 def test_a_block_has_at_least_one_row() -> None:

@@ -14,10 +14,10 @@ from qadapt.api import Collection, Database
 from qadapt.errors import (
     BusyError,
     DimensionError,
+    InputError,
     IntegrityError,
     NonFiniteError,
     StoreError,
-    UnsupportedError,
     ZeroVectorError,
 )
 from qadapt.index import CodeIndex
@@ -200,7 +200,7 @@ def test_deleted_candidates_are_replaced_with_filters_and_large_k(
         (np.ones((1, 3)), DimensionError),
         (np.full((1, DIM), np.nan), NonFiniteError),
         (np.zeros((1, DIM)), ZeroVectorError),
-        (None, UnsupportedError),
+        (None, InputError),
     ],
 )
 def test_rows_that_codes_reject_are_not_stored(

@@ -40,6 +40,7 @@ from qadapt.model import (
 from qadapt.model.address import Address
 from qadapt.model.client_params import ClientParams
 from qadapt.model.hits import HitsDocument
+from qadapt.model.plan import MemoryChange
 from qadapt.model.spec import CollectionSpec, Spec, StoreSpec, VectorSpec
 from qadapt.model.vector import DATATYPES
 
@@ -247,6 +248,7 @@ clients = st.builds(
     notes=lines,
     code=st.dictionaries(words, words, max_size=2),
 )
+memory_changes = st.builds(MemoryChange, *[bytes_] * 4, note=words)
 plans = st.builds(
     Plan,
     id=st.from_regex(r"[0-9A-Za-z][0-9A-Za-z_-]{0,20}", fullmatch=True),
@@ -265,6 +267,7 @@ plans = st.builds(
     guard=st.none() | guards,
     qadapt=words,
     clients=st.none() | clients,
+    memory=st.none() | memory_changes,
 )
 provenances = st.builds(
     SearchProvenance,
@@ -344,6 +347,7 @@ PLAIN: dict[type[Any], st.SearchStrategy[Any]] = {
     CollectionInfo: collection_infos,
     CollectionSpec: collection_specs,
     Estimate: estimates,
+    MemoryChange: memory_changes,
     Evidence: evidence,
     ExtraVector: extras,
     Finding: findings,

@@ -78,7 +78,7 @@ def test_a_guard_finds_the_loss_of_a_smaller_datatype(
         rounded = rows.astype(np.float16).astype(np.float32)
         assert after.recall == pytest.approx(true_recall(rows, rounded, 10), abs=0.05)
     assert after.ground_truth == before.ground_truth == "original vectors (float32)"
-    assert "under the guard of 0.9 (it was" in missed(record.plan, before, after)
+    assert "below the guard of 0.9 (it was" in missed(record.plan, before, after)
 
 
 def test_a_larger_datatype_is_compared_with_the_vectors_before_it(

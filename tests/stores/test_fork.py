@@ -91,7 +91,7 @@ def other():
         return nearest(filled(opened))
 
 forked(other)
-database.close()
+database._store.close()  # the database object itself must stay usable
 forked(lambda: nearest(a))
 """,
         tmp_path,

@@ -13,7 +13,7 @@ import pytest
 
 import qadapt as qa
 from qadapt.errors import ApplyError, StoreError
-from qadapt.stores.qdrant.edge import connection, disk_space, rebuild
+from qadapt.stores.qdrant.edge import connection, disk_space, optimize
 
 pytest.importorskip("qdrant_edge")
 
@@ -145,7 +145,7 @@ def test_a_rebuild_without_space_names_the_folder(
         made = database.create("docs", dim=64, metric="dot")
         made.write(qa.Batch(range(100), {"": np.random.default_rng(0).random((100, 64))}))
         with monkeypatch.context() as patch:
-            patch.setattr(rebuild, "_outcome", lambda _: {"ok": False, "error": reported})
+            patch.setattr(optimize, "_outcome", lambda _: {"ok": False, "error": reported})
             with pytest.raises(ApplyError, match="Not enough space") as caught:
                 made.plan("scalar").apply(yes=True)
         assert f"free space on the disk of {tmp_path / 'docs'}" in str(caught.value.hint)

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qadapt.stores.qdrant.search_provenance import Codes
 
 from qadapt.model import Kind, Quantization, Rescore, Vector
 from qadapt.model.address import Address
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.client_form import ClientCode
 from qadapt.stores.qdrant import client_code
+from qadapt.stores.qdrant.search import Codes
 from qadapt.stores.qdrant.server import search, strict_mode
 from qadapt.stores.qdrant.server.profile import PROFILE
 
