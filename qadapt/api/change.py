@@ -178,6 +178,7 @@ class Change:
     recall_before = property(lambda self: self.outcome.recall_before, doc="By the guard.")
     recall_after = property(lambda self: self.outcome.recall_after, doc="By the guard.")
     seconds = property(lambda self: self.outcome.seconds, doc="Duration in seconds.")
+    memory = property(lambda self: self.outcome.memory, doc="RAM and disk, before and after.")
 
     @property
     def plan(self) -> Plan:
