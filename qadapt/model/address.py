@@ -16,7 +16,13 @@ from typing import Any
 
 from qadapt.errors import AddressError
 from qadapt.model import identity
-from qadapt.model.address_form import form_of, local_example, server_example
+from qadapt.model.address_form import (
+    AddressForm,
+    form_of,
+    local_example,
+    server_example,
+    store_of_scheme,
+)
 from qadapt.model.address_text import (
     TRANSPORTS,
     Transport,
@@ -31,6 +37,7 @@ from qadapt.model.address_text import (
     suggestion,
 )
 from qadapt.model.credentials import check_transport, refuse_variable
+from qadapt.model.database_url import TRANSPORT, split_url
 from qadapt.model.masking import MASK, Secret, mask, remember
 
 __all__ = ["MASK", "MEMORY", "Address", "Secret", "mask"]
@@ -48,8 +55,9 @@ class Address:
 
     Attributes:
         store: name of the database type; the registry checks that it exists.
-        transport: ``"http"``, ``"https"``, ``"grpc"``, or None for a folder, a file or memory.
-        location: ``"localhost:6333"``, a path, or ``":memory:"``.
+        transport: ``"http"``, ``"https"``, ``"grpc"``, ``"tcp"``, or None for a folder, a file or
+            memory.
+        location: ``"localhost:6333"``, ``"localhost:5432/name"``, a path, or ``":memory:"``.
         options: options after ``?``, without keys.
         collection: collection name after ``#``.
         key: API key in the address, if any; ``secret()`` returns the key to use.
@@ -69,7 +77,8 @@ class Address:
 
     def __post_init__(self) -> None:
         options, key = split_key(self.options, self.key)
-        if self.transport:  # clients repeat "user:password@host" in their errors
+        if self.transport and self.transport != TRANSPORT:
+            # Clients repeat "user:password@host" in their errors.
             place, slash, prefix = self.location.partition("/")
             user, _, place = place.rpartition("@")
             object.__setattr__(self, "location", place + slash + prefix)
@@ -108,18 +117,27 @@ class Address:
 
     def __str__(self) -> str:
         if self.transport:
-            user = f"{MASK}@" if self.key else ""
-            text = f"{self.store}+{self.transport}://{user}{self.location}"
+            text = self._server_text
         else:
-            text = f"{self.store}:{local_text(self.store, self.location)}"
-        pairs = [
-            f"{identity.quoted(k)}={identity.quoted(v)}" for k, v in sorted(self.options.items())
-        ]
-        if self.key and not self.transport:
-            pairs.append(f"api_key={MASK}")
-        if pairs:
-            text += "?" + "&".join(pairs)
+            place = f"{self.store}:{local_text(self.store, self.location)}"
+            text = identity.with_options(place, self.options)
+            if self.key:
+                text += f"{'&' if self.options else '?'}api_key={MASK}"
         return text if self.collection is None else f"{text}#{identity.quoted(self.collection)}"
+
+    @property
+    def _server_text(self) -> str:
+        """Address of a server with all options; the key is masked."""
+        options = dict(self.options)
+        form = form_of(self.store)
+        user = options.pop("user", "") if form and form.url_schemes else ""
+        login = identity.quoted(user) + (f":{MASK}" if self.key else "")
+        if not (form and form.url_schemes):
+            login = MASK if self.key else ""
+        prefix = (form or AddressForm()).prefix(self.store, str(self.transport))
+        return identity.with_options(
+            f"{prefix}{login}{'@' if login else ''}{self.location}", options
+        )
 
     def __repr__(self) -> str:
         return f"Address({str(self)!r})"
@@ -176,13 +194,10 @@ class Address:
     @property
     def reopen(self) -> str:
         """Address with an absolute path and all connection options; the key is masked."""
-        options = dict(self.options)
-        if self.key and not self.transport:
-            options["api_key"] = MASK
         if self.transport:
-            user = f"{MASK}@" if self.key else ""
-            place = f"{self.store}+{self.transport}://{user}{self.location}"
-        elif self.location == MEMORY:
+            return self._server_text
+        options = {**self.options, **({"api_key": MASK} if self.key else {})}
+        if self.location == MEMORY:
             place = f"{self.store}:{MEMORY}"
         else:
             place = f"{self.store}:{local_text(self.store, os.path.abspath(self.path))}"
@@ -291,6 +306,13 @@ def _parse(text: str) -> Address:
     if collection == "":
         fail(text, "the collection after '#' is empty", "write URL#collection, or remove '#'")
     options = parse_options(query, text)
+    owner = store if transport == TRANSPORT else store_of_scheme(store) if not transport else None
+    form = form_of(owner) if owner else None
+    if owner and form and form.url_schemes:
+        if "@" in query + fragment:
+            fail(text, "'@' follows the host", "write '@' in keys and names as %40")
+        location, options, password = split_url(rest, form, options, text)
+        return Address(owner, TRANSPORT, location, options, collection, password)
     if transport is not None:
         if transport.lower() not in TRANSPORTS:
             raise AddressError.unknown(

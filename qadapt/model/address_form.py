@@ -30,6 +30,9 @@ class AddressForm:
         defaults: default values of query options.
         advice: what to write instead of a refused transport; empty for the list of examples.
         suggested: used as the example in hints about malformed addresses.
+        url_schemes: schemes of URLs that address the store over ``tcp``, such as ``postgresql``;
+            the first one is used when an address is printed. The host may be empty, the part
+            before ``@`` is a user and a password, and the path names a database.
     """
 
     ports: Mapping[str, int] = field(default_factory=dict)
@@ -42,15 +45,20 @@ class AddressForm:
     defaults: Mapping[str, str] = field(default_factory=dict)
     advice: str = ""
     suggested: bool = False
+    url_schemes: tuple[str, ...] = ()
 
     def examples(self, store: str) -> list[str]:
         """Placeholder addresses of every accepted form."""
-        found = [f"{store}+{name}://HOST:{port}" for name, port in self.ports.items()]
+        found = [f"{self.prefix(store, name)}HOST:{port}" for name, port in self.ports.items()]
         return [*found, *([f"{store}:{self.local.upper()}"] if self.local else [])]
 
     def accepts(self, transport: str | None) -> bool:
         """Whether the store accepts addresses with a transport; None for local addresses."""
         return bool(self.local) if transport is None else transport in self.ports
+
+    def prefix(self, store: str, transport: str) -> str:
+        """The part of an address before the host, such as ``milvus+http://``."""
+        return f"{self.url_schemes[0]}://" if self.url_schemes else f"{store}+{transport}://"
 
     @property
     def is_server(self) -> bool:
@@ -73,6 +81,14 @@ def form_of(store: str) -> AddressForm | None:
     except QadaptError:
         return None
     return found if isinstance(found, AddressForm) else None
+
+
+def store_of_scheme(scheme: str) -> str | None:
+    """The store that a URL scheme such as ``postgresql`` addresses; None if there is none."""
+    for name, form in forms().items():
+        if scheme in form.url_schemes:
+            return name
+    return None
 
 
 def forms() -> dict[str, AddressForm]:
@@ -102,7 +118,7 @@ def server_example() -> str:
     if found is None:
         return "STORE+http://localhost:PORT"
     transport, port = next(iter(found[1].ports.items()))
-    return f"{found[0]}+{transport}://localhost:{port}"
+    return f"{found[1].prefix(found[0], transport)}localhost:{port}"
 
 
 def local_example(path: str = "./data") -> str:

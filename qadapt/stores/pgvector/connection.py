@@ -1,0 +1,275 @@
+"""Connections to PostgreSQL, and the extension that they use.
+
+Each statement runs in a transaction of its own, and settings are local to it, so that a pooler in
+transaction mode (PgBouncer) works (docs/engines/pgvector.md#poolers).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from qadapt.errors import AddressError, MissingExtraError, StoreError, UnsupportedError
+from qadapt.model.address import Address
+from qadapt.model.credentials import insecure_allowed, is_loopback
+from qadapt.stores.pgvector.errors import translated
+
+PACKAGE, DISTRIBUTION = "psycopg", "psycopg"
+TIMEOUT = 10
+# Options of libpq that an address may have, https://www.postgresql.org/docs/current/libpq-connect.html
+LIBPQ = (
+    "application_name", "channel_binding", "connect_timeout", "gssencmode", "host", "passfile",
+    "port", "require_auth", "service", "sslcert", "sslcrl", "sslkey", "sslmode", "sslrootcert",
+    "target_session_attrs",
+)  # fmt: skip
+OPTIONS = (*LIBPQ, "user", "key_env", "timeout", "metric")
+_ENCRYPTED = ("require", "verify-ca", "verify-full")
+# `require_auth` of libpq 16: the connection fails if the server asks for a plain-text password.
+_NO_PLAIN_PASSWORD = "!password"
+
+
+@dataclass(frozen=True)
+class Extension:
+    """The extension pgvector of a database.
+
+    Attributes:
+        version: ``extversion``, such as ``0.8.1``.
+        schema: the schema of its types and operators.
+        types: OIDs of ``vector``, ``halfvec``, ``sparsevec`` (0 if the version lacks the type).
+        others: installed extensions with index types of their own: ``vectorscale``, ``vchord``.
+    """
+
+    version: str
+    schema: str
+    types: dict[str, int]
+    others: tuple[str, ...] = ()
+
+
+class Connection:
+    """A pool of connections, or one connection of the user.
+
+    Attributes:
+        owned: whether ``close`` closes the connections.
+    """
+
+    def __init__(self, arguments: dict[str, Any] | None = None, client: Any = None) -> None:
+        self._arguments = arguments or {}
+        self._client = client
+        self._free: list[Any] = []
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._extension: Extension | None = None
+        self._server = ""
+
+    @property
+    def owned(self) -> bool:
+        """Whether qadapt opened the connections."""
+        return self._client is None
+
+    def close(self) -> None:
+        """Close the connections that qadapt opened."""
+        with self._lock:
+            free, self._free = self._free, []
+        for each in free:
+            each.close()
+
+    @contextmanager
+    def session(self, doing: str) -> Iterator[Any]:
+        """A connection in autocommit mode, for one caller at a time.
+
+        Args:
+            doing: the action, for messages.
+        """
+        if self._client is not None:
+            with self._lock, translated(doing):
+                yield self._client
+            return
+        with translated(doing):
+            found = self._take()
+            try:
+                yield found
+            except BaseException:
+                # The state of the connection is unknown, so it is not used again.
+                found.close()
+                raise
+            self._give(found)
+
+    def _take(self) -> Any:
+        with self._lock:
+            if self._pid != os.getpid():
+                raise StoreError(
+                    "the connection was opened before the process was forked",
+                    hint="open the database in the child process",
+                )
+            if self._free:
+                return self._free.pop()
+        return self.connect()
+
+    def _give(self, found: Any) -> None:
+        if found.closed or found.info.transaction_status:
+            found.close()
+            return
+        with self._lock:
+            self._free.append(found)
+
+    def connect(self) -> Any:
+        """Open a connection; the caller closes it."""
+        import psycopg
+
+        # Prepared statements fail behind a pooler in transaction mode.
+        opened = psycopg.connect(**self._arguments, autocommit=True, prepare_threshold=None)
+        # Settings of an extension are dropped if they are set before its library is loaded
+        # (docs/engines/pgvector.md#settings).
+        if self._extension is not None:
+            opened.execute(_load(self._extension.schema))
+        return opened
+
+    def connect_again(self) -> Any:
+        """Another connection to the same database, for a statement that runs long."""
+        if self._client is None:
+            return self.connect()
+        info = self._client.info
+        more = {"password": info.password} if info.password else {}
+        return Connection({**info.get_parameters(), **more}).connect()
+
+    @property
+    def extension(self) -> Extension:
+        """The extension of the database.
+
+        Raises:
+            UnsupportedError: it is not installed.
+        """
+        if self._extension is None:
+            with self.session("read the version of pgvector") as at:
+                self._extension = _read_extension(at)
+                at.execute(_load(self._extension.schema))
+        return self._extension
+
+    @property
+    def server_version(self) -> str:
+        """The version of PostgreSQL, such as ``18.1``."""
+        if not self._server:
+            with self.session("read the version of PostgreSQL") as at:
+                number = int(at.info.server_version)
+            self._server = f"{number // 10000}.{number % 10000}"
+        return self._server
+
+
+def _load(schema: str) -> Any:
+    from psycopg import sql
+
+    return sql.SQL("SELECT '[1]'::{}").format(sql.Identifier(schema, "vector"))
+
+
+def _read_extension(at: Any) -> Extension:
+    rows = at.execute(
+        "SELECT e.extname, e.extversion, n.nspname FROM pg_extension e "
+        "JOIN pg_namespace n ON n.oid = e.extnamespace "
+        "WHERE e.extname IN ('vector', 'vectorscale', 'vchord')"
+    ).fetchall()
+    found = {name: (version, schema) for name, version, schema in rows}
+    if "vector" not in found:
+        raise UnsupportedError(
+            f"the database {at.info.dbname!r} does not have the extension pgvector",
+            hint="as a superuser: CREATE EXTENSION vector",
+        )
+    version, schema = found.pop("vector")
+    types = at.execute(
+        "SELECT typname, t.oid FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace "
+        "WHERE n.nspname = %s AND typname IN ('vector', 'halfvec', 'sparsevec')",
+        [schema],
+    ).fetchall()
+    return Extension(version, schema, dict(types), tuple(sorted(found)))
+
+
+# -- opening -------------------------------------------------------------------------------------
+
+
+def client_module() -> Any:
+    """The module ``psycopg``.
+
+    Raises:
+        MissingExtraError
+    """
+    if importlib.util.find_spec(PACKAGE) is None:
+        raise MissingExtraError(PACKAGE, "pgvector", purpose="the store 'pgvector'")
+    import psycopg
+
+    return psycopg
+
+
+def arguments(address: Address) -> dict[str, Any]:
+    """The arguments of ``psycopg.connect`` for an address.
+
+    Raises:
+        AddressError: an unknown option.
+    """
+    for name in address.options:
+        if name not in OPTIONS:
+            raise AddressError.unknown("option", name, OPTIONS, where=str(address))
+    place, _, database = address.location.partition("/")
+    found: dict[str, Any] = {
+        name: address.options[name] for name in LIBPQ if name in address.options
+    }
+    found.setdefault("connect_timeout", address.options.get("timeout", TIMEOUT))
+    found.setdefault("application_name", "qadapt")
+    if place:
+        found |= {"host": address.host, "port": address.port}
+    for key, value in (("dbname", unquote(database)), ("user", address.options.get("user"))):
+        if value:
+            found[key] = value
+    password = address.secret()
+    if password:
+        found["password"] = password
+    if _may_leak_password(address) and "require_auth" not in found and _libpq() >= 160000:
+        found["require_auth"] = _NO_PLAIN_PASSWORD
+    return found
+
+
+def _may_leak_password(address: Address) -> bool:
+    """Whether a server could request the password over an unencrypted connection."""
+    remote = bool(address.host) and not is_loopback(address.host)
+    encrypted = address.options.get("sslmode") in _ENCRYPTED
+    return remote and not encrypted and not (address.insecure or insecure_allowed(os.environ))
+
+
+def _libpq() -> int:
+    import psycopg
+
+    return int(psycopg.pq.version())
+
+
+def wrapped(client: Any) -> Connection:
+    """A connection of the user.
+
+    Raises:
+        UnsupportedError: an asynchronous connection, or one that is not in autocommit mode.
+    """
+    psycopg = client_module()
+    if not isinstance(client, psycopg.Connection):
+        raise UnsupportedError(
+            f"pgvector cannot wrap a {type(client).__name__}",
+            hint="pass a psycopg.Connection: psycopg.connect(..., autocommit=True)",
+        )
+    if not client.autocommit:
+        raise UnsupportedError(
+            "the connection is not in autocommit mode, so that an index cannot be built "
+            "concurrently",
+            hint="psycopg.connect(..., autocommit=True)",
+        )
+    return Connection(client=client)
+
+
+def address_of(client: Any) -> Address:
+    """The address of a connection of the user, without its password."""
+    info = client.info
+    host = "" if info.host.startswith("/") else info.host
+    place = f"{host}:{info.port}" if host else ""
+    options = {"user": info.user} if info.user else {}
+    return Address("pgvector", "tcp", f"{place}/{info.dbname}", options)

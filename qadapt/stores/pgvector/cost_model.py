@@ -1,0 +1,93 @@
+"""Cost model of pgvector: indexes in the buffer cache, original vectors in the table.
+
+The sizes of indexes follow from the layout of their pages (docs/engines/pgvector.md#sizes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.errors import UnsupportedError
+from qadapt.footprint import Component, CostModel, Footprint
+from qadapt.model import Kind, MatchLevel, Quantization, Vector
+from qadapt.stores.pgvector import mapping
+
+LAYOUT = "page layout of pgvector 0.8"
+_PAGE, _USABLE = 8192, 8160
+# A row has a header of 24 bytes and a line pointer of 4; a vector has 8 bytes besides its values.
+_ROW, _VALUE = 28, 8
+# A larger row is moved out of line in chunks of at most 1996 bytes (TOAST_MAX_CHUNK_SIZE).
+_INLINE, _CHUNK, _CHUNK_ROW = 2032, 1996, 36
+CACHED = "the buffer cache holds what is searched; it can be smaller than the index"
+
+
+class PgvectorCostModel(CostModel):
+    """Footprint of the index that a search uses and of the column.
+
+    An index is counted as RAM, because searches visit its pages at random. Original vectors are
+    read for the candidates only, if codes are rescored; without codes they are in the index.
+    """
+
+    store = "pgvector"
+    note = CACHED
+
+    def footprint(
+        self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
+    ) -> Footprint:
+        """The footprint of one vector.
+
+        Args:
+            index: ``type`` and ``m`` of the current index; without an index, ``none`` has none and
+                codes get an hnsw index.
+
+        Raises:
+            UnsupportedError: pgvector lacks this quantization, or its index has fewer dimensions.
+        """
+        mapped = mapping.to_native(quantization.replace(rescore=None), vector)
+        if mapped.match.level is MatchLevel.UNSUPPORTED:
+            raise UnsupportedError("; ".join(mapped.match.differences))
+        native = dict(mapped.native or {})
+        kind = index.get("type")
+        using = native.get("using") or (kind if kind in mapping.METHODS else mapping.HNSW)
+        codes = "vector" if mapped.target.kind is Kind.NONE else str(native["codes"])
+        indexed = bool(native) or kind in mapping.METHODS
+        options = {**index, **native.get("options", {})}
+        size = 0
+        if indexed and count:
+            m = int(options.get("m") or 16)
+            stored = "halfvec" if codes == "vector" and vector.datatype == "float16" else codes
+            size = mapping.index_bytes(stored, vector.dim, count, using, m)
+        heap = heap_bytes(count, vector)
+        name = "codes" if mapped.target.kind is not Kind.NONE else "graph"
+        words = f"{using} index on {codes}, with its graph" if size else "no index"
+        parts = (
+            Component(name, size, size, words, LAYOUT),
+            Component(
+                "originals",
+                0 if size else heap,
+                heap,
+                "the column of the table" + ("" if size else ", which a search reads as a whole"),
+                LAYOUT,
+            ),
+        )
+        return Footprint.of(
+            self.store,
+            mapped.target,
+            parts,
+            native=native,
+            differences=mapped.match.differences,
+            notes=(CACHED,),
+        )
+
+
+def heap_bytes(count: int, vector: Vector) -> int:
+    """Bytes of the rows of a table with an integer id and this vector."""
+    value = vector.dim * (2 if vector.datatype == "float16" else 4) + _VALUE
+    row = -(-(value + 8) // 8) * 8 + _ROW
+    if row <= _INLINE:
+        return -(-count // (_USABLE // row)) * _PAGE
+    chunks, rest = divmod(value, _CHUNK)
+    # Four chunks fill a page.
+    out_of_line = count * (chunks / 4 + (rest + _CHUNK_ROW) / _USABLE) * _PAGE
+    return round(out_of_line) + -(-count // (_USABLE // 60)) * _PAGE

@@ -1,0 +1,168 @@
+"""Mapping between quantizations and indexes of pgvector.
+
+Codes exist in indexes only: an index on ``embedding::halfvec(n)`` has float16 codes, one on
+``binary_quantize(embedding)::bit(n)`` sign bits; the column keeps the original vectors
+(docs/engines/pgvector.md#quantization).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.errors import SpecError
+from qadapt.model import Kind, Match, Metric, Quantization, Vector
+from qadapt.stores.pgvector.version import SINCE_QUANTIZATION, ExtensionVersion
+from qadapt.stores.store_types import MappedQuantization
+
+HNSW, IVFFLAT = "hnsw", "ivfflat"
+METHODS = (HNSW, IVFFLAT)
+# The largest dimension of an index, by its codes.
+MOST_DIMS = {"vector": 2000, "halfvec": 4000, "bit": 64000}
+OPTIONS = {HNSW: ("m", "ef_construction"), IVFFLAT: ("lists",)}
+LIMITS = {"m": (2, 100), "ef_construction": (4, 1000), "lists": (1, 32768)}
+DEFAULT_LISTS = 100
+CODES = {Kind.NONE: "vector", Kind.FLOAT16: "halfvec", Kind.BINARY: "bit"}
+KINDS = {"halfvec": Quantization(Kind.FLOAT16), "bit": Quantization(Kind.BINARY)}
+NONE = Quantization(Kind.NONE)
+NATIVE_KEYS = ("using", "m", "ef_construction", "lists", "replace")
+
+_PLACES = "PostgreSQL's buffer cache decides what is in RAM: {what}={asked} has no effect"
+_LENGTH = "sign bits ignore the lengths of vectors, which the metric {metric} uses"
+_CLIENT = "client-side codes: --accept client"
+
+
+def to_native(
+    quantization: Quantization, vector: Vector, version: ExtensionVersion | None = None
+) -> MappedQuantization:
+    """Map a quantization to an index: ``{"using": "hnsw", "codes": "bit", "options": {...}}``.
+
+    ``none`` without ``native`` maps to no index, which is an exact search.
+
+    Raises:
+        SpecError: an unknown key or an invalid value in ``native``.
+    """
+    version = version or ExtensionVersion()
+    asked = quantization.codes_only
+    options = _native_options(quantization.native)
+    problem = _problem(asked, vector, version)
+    if problem is not None:
+        return MappedQuantization(None, quantization, problem)
+    differences = [
+        _PLACES.format(what=what, asked=place)
+        for what in ("codes", "originals")
+        if (place := getattr(quantization, what)) is not None
+    ]
+    kind = quantization.kind
+    if kind is Kind.BINARY and vector.metric is not Metric.COSINE:
+        differences.append(_LENGTH.format(metric=vector.metric))
+    match = Match.of(*differences)
+    if kind is Kind.NONE and not quantization.native:
+        return MappedQuantization({}, NONE, match)
+    native = {"codes": CODES[kind], **options}
+    target = NONE if kind is Kind.NONE else KINDS[CODES[kind]]
+    return MappedQuantization(native, target, match)
+
+
+def _problem(asked: Quantization, vector: Vector, version: ExtensionVersion) -> Match | None:
+    """Why pgvector cannot index these codes; None if it can."""
+    kind = asked.kind
+    if kind not in CODES:
+        return Match.unsupported(f"pgvector has no {kind} codes", "float16", "binary", _CLIENT)
+    if kind is Kind.BINARY and (asked.bits or 1) != 1:
+        return Match.unsupported(
+            f"pgvector has sign bits only, not {asked.bits:g} bits", "binary", _CLIENT
+        )
+    if kind is Kind.BINARY and asked.query_bits not in (None, 1):
+        return Match.unsupported(
+            "pgvector compares sign bits with sign bits of the query only", "binary", _CLIENT
+        )
+    if kind is not Kind.NONE and not version.has(SINCE_QUANTIZATION):
+        return Match.unsupported(
+            f"requires pgvector {SINCE_QUANTIZATION} or newer; this is {version.number}",
+            "ALTER EXTENSION vector UPDATE",
+            _CLIENT,
+        )
+    if kind is Kind.FLOAT16 and vector.datatype == "float16":
+        return Match.unsupported("the column has the type halfvec already", "none", "binary")
+    most = MOST_DIMS[CODES[kind]]
+    if vector.dim > most and (kind is not Kind.NONE or asked.native):
+        return Match.unsupported(
+            f"an index on {CODES[kind]} has at most {most} dimensions; the vector has {vector.dim}",
+            *(each for each in ("float16", "binary") if vector.dim <= MOST_DIMS[_codes(each)]),
+            _CLIENT,
+        )
+    return None
+
+
+def _codes(word: str) -> str:
+    return CODES[Kind(word)]
+
+
+def _native_options(native: Mapping[str, Any]) -> dict[str, Any]:
+    """The access method and its storage parameters, from ``native``.
+
+    Raises:
+        SpecError
+    """
+    for key in native:
+        if key not in NATIVE_KEYS:
+            raise SpecError.unknown("native key", str(key), NATIVE_KEYS, where="pgvector")
+    using = native.get("using", HNSW)
+    if using not in METHODS:
+        raise SpecError.unknown("access method", str(using), METHODS, where="native.using")
+    found: dict[str, int] = {}
+    for name, (least, most) in LIMITS.items():
+        if name not in native:
+            continue
+        if name not in OPTIONS[using]:
+            raise SpecError(
+                f"{name} is not a parameter of {using}",
+                hint=f"parameters of {using}: {', '.join(OPTIONS[using])}",
+            )
+        value = native[name]
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise SpecError(
+                f"{name} must be an integer from {least} to {most}; got {value!r:.40}",
+                hint=f'for example native={{"using": "{using}", "{name}": {least * 8}}}',
+            )
+        found[name] = value
+    return {"using": using, "options": found}
+
+
+def opclass(codes: str, metric: Metric, datatype: str = "float32") -> str:
+    """The operator class of an index."""
+    if codes == "bit":
+        return "bit_hamming_ops"
+    kind = "halfvec" if codes == "halfvec" or datatype == "float16" else "vector"
+    word = {Metric.COSINE: "cosine", Metric.DOT: "ip", Metric.EUCLIDEAN: "l2"}[metric]
+    return f"{kind}_{word}_ops"
+
+
+OPERATORS = {Metric.COSINE: "<=>", Metric.DOT: "<#>", Metric.EUCLIDEAN: "<->"}
+HAMMING = "<~>"
+
+
+def index_bytes(codes: str, dim: int, count: int, using: str = HNSW, m: int = 16) -> int:
+    """Bytes of an index without its header, from the layout of its pages.
+
+    An hnsw element has the value (8 bytes and its data) and 72 bytes; its neighbors have 4 bytes
+    and 6 for each of ``2 m`` links. A page of 8192 bytes has 8144 usable ones and holds whole
+    tuples (docs/engines/pgvector.md#sizes).
+    """
+    value = {"vector": 4 * dim, "halfvec": 2 * dim, "bit": -(-dim // 8)}[codes] + 8
+    if using == IVFFLAT:
+        return -(-count // max(1, _USABLE // _tuple(value + 8))) * _PAGE
+    element, neighbors = _tuple(value + 72), _tuple(4 + 6 * 2 * m)
+    upper_levels = 6 * count  # one element in m has neighbors on another level
+    if element + neighbors > _USABLE:
+        return 2 * _PAGE * count
+    return -(-count // (_USABLE // (element + neighbors))) * _PAGE + upper_levels
+
+
+_PAGE, _USABLE = 8192, 8144
+
+
+def _tuple(size: int) -> int:
+    """Bytes of a tuple in a page: aligned to 8, and 4 for its line pointer."""
+    return -(-size // 8) * 8 + 4

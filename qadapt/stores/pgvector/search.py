@@ -1,0 +1,301 @@
+"""Searches: one statement per query, with the settings of its own transaction.
+
+``ceil(f * k)`` candidates are read by the index of the codes and sorted by the original vectors.
+``hnsw.ef_search`` limits the candidates, so it is raised with them
+(docs/engines/pgvector.md#oversampling).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from psycopg import sql
+
+from qadapt.errors import SpecError
+from qadapt.model import Hits, Id, Kind, Quantization, SearchProvenance
+from qadapt.stores.base import SearchRequest
+from qadapt.stores.pgvector import payload
+from qadapt.stores.pgvector.binary_format import QueryVector, register
+from qadapt.stores.pgvector.connection import Connection
+from qadapt.stores.pgvector.mapping import IVFFLAT
+from qadapt.stores.pgvector.schema import ID_TYPES, Index
+from qadapt.stores.pgvector.snapshot import EF_SEARCH
+from qadapt.stores.pgvector.statements import (
+    Source,
+    Statement,
+    distance,
+    identifier,
+    nearest,
+    relation,
+    score,
+)
+from qadapt.stores.pgvector.version import SINCE_ITERATIVE, ExtensionVersion
+
+OPTIONS = ("ef_search", "probes", "iterative_scan", "max_scan_tuples")
+MAX_EF = 1000
+CAPPED = (
+    "hnsw.ef_search is at most 1000 and this pgvector has no iterative scans: {asked:,} candidates "
+    "were requested, at most 1,000 are rescored"
+)
+MAY_MISS = (
+    "this pgvector filters after the index search, so a search may return fewer results than "
+    "exist; 0.8.0 and newer continue the scan"
+)
+ALL_ROWS_READ = "no index is used: all rows are compared"
+OTHER_SQL = (
+    "the search of a client without settings; it compares all rows unless an index on the column "
+    "itself exists"
+)
+FLOAT16 = "the column stores float16"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A search of one vector: its statement and settings.
+
+    Attributes:
+        query: text with one parameter for each vector of ``vectors`` values.
+        before, after: parameters before and after those of the query vector.
+        copies: how often the query vector is a parameter.
+        settings: of the transaction, by name.
+        candidates: number of rows that the index search returns.
+        how: who searched and rescored.
+    """
+
+    query: Any
+    before: tuple[Any, ...]
+    copies: tuple[int, int]
+    settings: Mapping[str, str]
+    how: SearchProvenance
+
+
+def prepare(
+    source: Source,
+    index: Index | None,
+    quantization: Quantization,
+    request: SearchRequest,
+    condition: Statement | None,
+    version: ExtensionVersion,
+) -> Prepared:
+    """The statement of a search.
+
+    Args:
+        index: the index of the codes or of the column; None for an exact search.
+        quantization: of the codes of ``index``.
+
+    Raises:
+        SpecError: an unknown option.
+    """
+    for name in request.options:
+        if name not in OPTIONS:
+            raise SpecError.unknown("search option", str(name), OPTIONS, where="pgvector")
+    coded = index is not None and quantization.kind is not Kind.NONE
+    if request.no_params:
+        return _plain(source, index, coded, request, condition)
+    if index is None or request.exact or (request.ignore_quantization and coded):
+        return _exact(source, request, condition)
+    assert index is not None
+    rescore = request.rescore if coded else None
+    on = rescore is not None and rescore.on
+    candidates = rescore.candidates(request.k) if rescore is not None and on else request.k
+    settings, scanned, notes = _settings(index, candidates, request, version)
+    if condition is not None and not version.has(SINCE_ITERATIVE):
+        notes = (*notes, MAY_MISS)
+    if on:
+        query, before, copies = _two_stages(source, index.codes, scanned, request, condition)
+    else:
+        query, before, copies = _one_stage(source, index.codes, request, condition)
+    how = _how(source, coded, request, scanned if on else 0, notes)
+    return Prepared(query, before, copies, settings, how)
+
+
+def _how(
+    source: Source, coded: bool, request: SearchRequest, candidates: int, notes: tuple[str, ...]
+) -> SearchProvenance:
+    origin = "store default" if request.rescore is None else "call"
+    half = source.vector.datatype == "float16"
+    if half:
+        notes = (*notes, FLOAT16)
+    if not coded:
+        scores: Any = "approximate" if half else "exact"
+        return SearchProvenance("store", "none", 1.0, 0, "none", scores, origin, notes)
+    if not candidates:
+        return SearchProvenance("store", "none", 1.0, 0, "none", "approximate", origin, notes)
+    assert request.rescore is not None
+    return SearchProvenance(
+        "store",
+        "store",
+        request.rescore.oversampling,
+        candidates,
+        "originals",
+        "approximate" if half else "exact",
+        origin,
+        notes,
+    )
+
+
+def _settings(
+    index: Index, candidates: int, request: SearchRequest, version: ExtensionVersion
+) -> tuple[dict[str, str], int, tuple[str, ...]]:
+    """Settings of the transaction, the candidates that they allow, and notes."""
+    given = dict(request.options)
+    notes: tuple[str, ...] = ()
+    settings = {"enable_seqscan": "off"}
+    iterative = str(given.get("iterative_scan", ""))
+    if index.method == IVFFLAT:
+        if "probes" in given:
+            settings["ivfflat.probes"] = str(given["probes"])
+        if request.filter is not None and version.has(SINCE_ITERATIVE):
+            settings["ivfflat.iterative_scan"] = iterative or "relaxed_order"
+        return settings, candidates, notes
+    ef = max(EF_SEARCH, candidates, int(given.get("ef_search", 0)))
+    more = candidates > MAX_EF or request.filter is not None
+    if more and version.has(SINCE_ITERATIVE):
+        iterative = iterative or "relaxed_order"
+    elif candidates > MAX_EF:
+        notes = (CAPPED.format(asked=candidates),)
+        candidates = MAX_EF
+    settings["hnsw.ef_search"] = str(min(MAX_EF, ef))
+    if iterative:
+        settings["hnsw.iterative_scan"] = iterative
+        most = int(given.get("max_scan_tuples", max(20_000, 20 * candidates)))
+        settings["hnsw.max_scan_tuples"] = str(most)
+    return settings, candidates, notes
+
+
+def _columns(source: Source, request: SearchRequest) -> list[Any]:
+    columns = [sql.SQL("{} AS id").format(identifier(source.table.require_key().name))]
+    if request.with_payload:
+        columns.append(sql.SQL("{} AS fields").format(payload.select(source.table)))
+    return columns
+
+
+def _one_stage(
+    source: Source, codes: str, request: SearchRequest, condition: Statement | None
+) -> tuple[Any, tuple[Any, ...], tuple[int, int]]:
+    columns = [*_columns(source, request), sql.SQL("{} AS d").format(distance(source, codes))]
+    query = nearest(source, codes, request.k, condition, columns)
+    return query, condition.values if condition else (), (1, 1)
+
+
+def _two_stages(
+    source: Source, codes: str, candidates: int, request: SearchRequest, condition: Statement | None
+) -> tuple[Any, tuple[Any, ...], tuple[int, int]]:
+    """Candidates by their codes, then the best of them by the original vectors."""
+    vector = identifier(source.column.name)
+    inner = nearest(source, codes, candidates, condition, [*_columns(source, request), vector])
+    names = [sql.SQL("id"), *([sql.SQL("fields")] if request.with_payload else [])]
+    exact = distance(source, "vector")
+    query = sql.SQL("SELECT {}, {} AS d FROM ({}) AS candidates ORDER BY d LIMIT {}").format(
+        sql.SQL(", ").join(names), exact, inner, sql.SQL(str(request.k))
+    )
+    return query, condition.values if condition else (), (1, 1)
+
+
+def _exact(source: Source, request: SearchRequest, condition: Statement | None) -> Prepared:
+    """All rows: an index of the column is not used, because the distance is part of a sum."""
+    tests = [sql.SQL("{} IS NOT NULL").format(identifier(source.column.name))]
+    if condition is not None:
+        tests.append(condition.text)
+    query = sql.SQL("SELECT {}, ({}) + 0 AS d FROM {} WHERE {} ORDER BY d LIMIT {}").format(
+        sql.SQL(", ").join(_columns(source, request)),
+        distance(source, "vector"),
+        relation(source.table),
+        sql.SQL(" AND ").join(tests),
+        sql.SQL(str(request.k)),
+    )
+    half = source.vector.datatype == "float16"
+    origin = "store default" if request.rescore is None else "call"
+    searcher = "store exact" if request.exact or request.ignore_quantization else "store"
+    notes = ((ALL_ROWS_READ,) if not request.exact else ()) + ((FLOAT16,) if half else ())
+    how = SearchProvenance(
+        searcher, "none", 1.0, 0, "none", "approximate" if half else "exact", origin, notes
+    )
+    return Prepared(query, condition.values if condition else (), (1, 0), {}, how)
+
+
+def _plain(
+    source: Source, index: Index | None, coded: bool, request: SearchRequest, condition: Any
+) -> Prepared:
+    """``ORDER BY embedding <=> query LIMIT k``, as a client without qadapt sends it."""
+    query, before, copies = _one_stage(source, "vector", request, condition)
+    notes = (OTHER_SQL,) if coded or index is None else ()
+    how = SearchProvenance("store", "none", 1.0, 0, "none", "exact", "store default", notes)
+    return Prepared(query, before, copies, {}, how)
+
+
+# -- running -------------------------------------------------------------------------------------
+
+
+def run(
+    connection: Connection,
+    source: Source,
+    prepared: Prepared,
+    queries: npt.NDArray[np.float32],
+    request: SearchRequest,
+) -> Hits:
+    """Run a search of queries ``(nq, d)`` in one transaction and one round trip."""
+    found: list[list[tuple[Id, float]]] = []
+    payloads: list[list[dict[str, Any] | None]] | None = [] if request.with_payload else None
+    settings = _set(prepared.settings)
+    front, back = prepared.copies
+    doing = f"search {source.table.name!r}"
+    with connection.session(doing) as at, at.pipeline(), at.transaction():
+        cursors = []
+        if settings is not None:
+            at.execute(settings, list(_flat(prepared.settings)))
+        for query in queries:
+            vector = QueryVector(query, source.column.type)
+            values = (*[vector] * front, *prepared.before, *[vector] * back)
+            cursor = at.cursor(binary=True)
+            register(cursor, connection.extension.types)
+            cursors.append(cursor.execute(prepared.query, values))
+        rows = [cursor.fetchall() for cursor in cursors]
+    for each in rows:
+        pairs, documents = _row(source, each, request.with_payload)
+        found.append(pairs)
+        if payloads is not None:
+            payloads.append(documents)
+    return Hits.from_rows(found, request.k, prepared.how, payloads)
+
+
+def _row(
+    source: Source, rows: Sequence[tuple[Any, ...]], with_payload: bool
+) -> tuple[list[tuple[Id, float]], list[dict[str, Any] | None]]:
+    """(id, score) and payloads of one query; rows without a distance (zero vectors) are dropped."""
+    text = ID_TYPES[source.table.require_key().type] != "int"
+    metric = source.vector.metric
+    pairs: list[tuple[Id, float]] = []
+    documents: list[dict[str, Any] | None] = []
+    for row in rows:
+        far = row[-1]
+        if far is None or math.isnan(far):
+            continue
+        pairs.append((str(row[0]) if text else row[0], score(metric, far)))
+        if with_payload:
+            documents.append(payload.plain(row[1], source.table))
+    return pairs, documents
+
+
+def _set(settings: Mapping[str, str]) -> Any:
+    if not settings:
+        return None
+    parts = [sql.SQL("set_config(%s, %s, true)")] * len(settings)
+    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(parts))
+
+
+def _flat(settings: Mapping[str, str]) -> list[str]:
+    return [part for pair in settings.items() for part in pair]
+
+
+def as_text(source: Source, prepared: Prepared, connection: Connection) -> str:
+    """The statement with ``{q}`` for the query, for clients that send SQL as text."""
+    with connection.session("print a statement") as at:
+        text = str(prepared.query.as_string(at))
+    text = text.replace("{", "{{").replace("}", "}}").replace("%b", "{q}")
+    return text.replace("%%", "%")

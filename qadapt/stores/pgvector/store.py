@@ -1,0 +1,395 @@
+"""``postgresql://USER@HOST/DATABASE``: tables with columns of pgvector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from qadapt.errors import InputError, NotFoundError, UnsupportedError
+from qadapt.model import (
+    Batch,
+    Capabilities,
+    CollectionInfo,
+    Finding,
+    Hits,
+    Id,
+    Metric,
+    Quantization,
+    Server,
+    Vector,
+)
+from qadapt.model.address import Address
+from qadapt.stores import checks
+from qadapt.stores.base import (
+    ALL_ROWS,
+    MappedQuantization,
+    PayloadFidelity,
+    ReadRequest,
+    ScanRange,
+    SearchRequest,
+    Store,
+    require_supported,
+)
+from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
+from qadapt.stores.client_form import ClientSearch
+from qadapt.stores.pgvector import (
+    changes,
+    client_code,
+    collections,
+    diagnostics,
+    mapping,
+    payload,
+    rows,
+    schema,
+    search,
+    snapshot,
+)
+from qadapt.stores.pgvector.connection import (
+    Connection,
+    address_of,
+    arguments,
+    client_module,
+    wrapped,
+)
+from qadapt.stores.pgvector.filters import to_condition
+from qadapt.stores.pgvector.profile import PROFILE
+from qadapt.stores.pgvector.schema import Table
+from qadapt.stores.pgvector.search import Prepared
+from qadapt.stores.pgvector.statements import Source, Statement, relation
+from qadapt.stores.pgvector.version import OLDEST, ExtensionVersion
+
+# Seconds for which a search uses the description of a table.
+CATALOG_AGE = 10.0
+SETTINGS_KEY = "search"
+
+
+class PgvectorStore(Store):
+    """Tables with vectors in one database.
+
+    A collection is a table with a column of the type ``vector`` or ``halfvec``; ``schema.table``
+    names a table outside of the current schema. Vector columns are named vectors (``embedding`` is
+    the unnamed one), the primary key is the id, and other columns are payload. Thread-safe.
+    """
+
+    profile = PROFILE
+    operations = changes.OPERATIONS
+
+    def __init__(
+        self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
+    ) -> None:
+        super().__init__(address, disabled=disabled)
+        self.connection = connection
+        self._assumed = Metric.of(address.options.get("metric", "cosine"))
+
+    @classmethod
+    def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> PgvectorStore:
+        """Connect to a database.
+
+        Raises:
+            MissingExtraError, AddressError, UnreachableError, AuthError
+            UnsupportedError: the database does not have the extension, or an old version of it.
+        """
+        client_module()
+        store = cls(address, Connection(arguments(address)), disabled=disabled)
+        try:
+            store._check_version()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _check_version(self) -> None:
+        found = self.connection.extension.version
+        if not ExtensionVersion(found).has(OLDEST):
+            raise UnsupportedError(
+                f"pgvector {found} is installed; qadapt requires {OLDEST} or newer",
+                hint="ALTER EXTENSION vector UPDATE",
+            )
+
+    @classmethod
+    def wraps(cls, client: object) -> bool:
+        return type(client).__module__.partition(".")[0] == "psycopg"
+
+    @classmethod
+    def wrap(cls, client: object, *, disabled: Sequence[str] = ()) -> PgvectorStore:
+        """A store on a ``psycopg.Connection`` in autocommit mode, which qadapt never closes.
+
+        Raises:
+            UnsupportedError: another type, or a connection that is not in autocommit mode.
+        """
+        connection = wrapped(client)
+        return cls(address_of(client), connection, disabled=disabled)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def server(self) -> Server:
+        return Server(self.name, self.connection.extension.version, "server")
+
+    def capabilities(self) -> Capabilities:
+        version = self.connection.extension.version
+        return self.profile.declared_capabilities(version).disable(self.disabled)
+
+    @property
+    def _version(self) -> ExtensionVersion:
+        return ExtensionVersion(self.connection.extension.version)
+
+    # -- collections -------------------------------------------------------------------------
+
+    def collections(self) -> list[str]:
+        extension = self.connection.extension
+        with self.connection.session("list the tables") as at:
+            return schema.collections(at, extension)
+
+    def has(self, collection: str) -> bool:
+        return self._read_table(collection) is not None
+
+    def create(
+        self,
+        collection: str,
+        vectors: Mapping[str, Vector],
+        quantization: Mapping[str, Quantization],
+        collection_schema: Any = None,
+    ) -> None:
+        collections.check_name(collection)
+        if not vectors:
+            raise InputError("a collection needs at least one vector", hint="for example dim=384")
+        if problem := self.unsupported_vectors(vectors):
+            raise UnsupportedError(problem, hint="see docs/pgvector.md")
+        mapped = {
+            name: require_supported(self.map(each, vectors[name]), each, self.name)
+            for name, each in checks.quantizations(quantization, vectors).items()
+        }
+        with self.connection.session(f"create {collection!r}") as at:
+            collections.create(at, self.connection.extension, collection, vectors)
+        for name, each in mapped.items():
+            if each.native:
+                self._build_at_creation(collection, name, each)
+
+    def _build_at_creation(self, collection: str, name: str, mapped: MappedQuantization) -> None:
+        table = self.table(collection)
+        column, native = table.vectors[name], dict(mapped.native or {})
+        metric = table.vector(name).metric
+        request = changes.BuildIndex(
+            name, native["codes"], metric.value, native["using"],
+            changes.index_name(table, column, native["codes"], native["using"], metric),
+            dict(native["options"]),
+        ).to_request()  # fmt: skip
+        self.run(collection, request, lambda _: None, 60)
+
+    def drop(self, collection: str) -> None:
+        table = self.table(collection)
+        with self.connection.session(f"drop {collection!r}") as at:
+            collections.drop(at, table)
+        self.forget(collection)
+
+    def info(self, collection: str) -> CollectionInfo:
+        return self.inspect(collection).info
+
+    def inspect(self, collection: str) -> Inspection:
+        taken = self._snapshot(collection)
+        return Inspection(snapshot.collection_info(collection, self.server(), taken), taken)
+
+    def _snapshot(self, collection: str) -> snapshot.Snapshot:
+        table = self.table(collection)
+        with self.connection.session(f"inspect {collection!r}") as at:
+            return snapshot.take_snapshot(at, table, self.connection.extension, self._assumed)
+
+    def table(self, collection: str) -> Table:
+        """The table of a collection, read again.
+
+        Raises:
+            NotFoundError
+        """
+        found = self._read_table(collection)
+        if found is None:
+            raise NotFoundError.missing("collection", collection, self.collections())
+        self.snapshots.put(collection, found)
+        return found
+
+    def _read_table(self, collection: str) -> Table | None:
+        extension = self.connection.extension
+        with self.connection.session(f"read the definition of {collection!r}") as at:
+            return schema.read_table(at, extension, collection)
+
+    def _known_table(self, collection: str) -> Table:
+        """The table as it was at most ``CATALOG_AGE`` seconds ago."""
+        found: Table | None = self.snapshots.get(collection, CATALOG_AGE)
+        return found or self.table(collection)
+
+    # -- rows --------------------------------------------------------------------------------
+
+    def write(self, collection: str, batch: Batch) -> None:
+        table = self._known_table(collection)
+        wanted = {name: table.vector(name, self._assumed) for name in table.vectors}
+        batch = batch.ready(wanted, {}, normalizes_cosine=self.traits.normalizes_cosine)
+        if collections.choose_key(self.connection, table, batch.ids):
+            table = self.table(collection)
+        rows.write(self.connection, table, batch)
+
+    def delete(self, collection: str, ids: Sequence[Id]) -> None:
+        rows.delete(self.connection, self._known_table(collection), ids)
+
+    def count(self, collection: str, filter: Any = None) -> int:
+        from psycopg import sql
+
+        table = self._known_table(collection)
+        condition = self._condition(filter, table)
+        query = sql.SQL("SELECT count(*) FROM {}").format(relation(table))
+        if condition is not None:
+            query += sql.SQL(" WHERE ") + condition.text
+        with self.connection.session(f"count the rows of {collection!r}") as at:
+            values = list(condition.values) if condition else []
+            return int(at.execute(query, values).fetchone()[0])
+
+    def _condition(self, filter: Any, table: Table) -> Statement | None:
+        if filter is None:
+            return None
+        number = int(self.connection.server_version.split(".")[0]) * 10_000
+        return to_condition(filter, table, number)
+
+    def fetch(
+        self,
+        collection: str,
+        ids: Sequence[Id],
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+    ) -> Batch:
+        table = self._known_table(collection)
+        return rows.fetch(self.connection, table, ids, self._names(table, vectors), payload)
+
+    def read(self, collection: str, request: ReadRequest = ALL_ROWS) -> Iterator[Batch]:
+        checks.page(request.page)
+        table = self._known_table(collection)
+        if request.after is not None:
+            rows.check_ids(table.require_key(), [request.after])
+        names = self._names(table, request.vectors)
+        condition = self._condition(request.filter, table)
+        return rows.pages(self.connection, table, names, request, condition)
+
+    def _names(self, table: Table, names: Sequence[str] | None) -> list[str]:
+        if names is None:
+            return list(table.vectors)
+        for name in names:
+            table.vector(name)
+        return list(names)
+
+    def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
+        return [
+            dict(each) for each in rows.ranges(self.connection, self._known_table(collection), n)
+        ]
+
+    def payload_fidelity(self, key: str, value: Any) -> PayloadFidelity:
+        return "exact" if payload.is_exact(value) else "lossy"
+
+    def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
+        for name, vector in vectors.items():
+            if vector.datatype not in collections.TYPES:
+                return f"pgvector stores float32 and float16, not {vector.datatype}"
+            if vector.dim > collections.MAX_DIM:
+                most = f"at most {collections.MAX_DIM:,} dimensions"
+                return f"{name or 'the vector'}: pgvector stores {most}"
+            collections.column_of(name)
+        return None
+
+    def uncopied(self, collection: str) -> Mapping[str, str]:
+        table = self.table(collection)
+        return {
+            each.name: "a column of the type sparsevec"
+            for each in table.columns
+            if each.type == "sparsevec"
+        }
+
+    # -- searching ---------------------------------------------------------------------------
+
+    def search(self, collection: str, queries: Any, request: SearchRequest) -> Hits:
+        table = self._known_table(collection)
+        source, prepared = self._prepare(table, request)
+        array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+        return search.run(self.connection, source, prepared, array, request)
+
+    def _prepare(
+        self, table: Table, request: SearchRequest, target: Quantization | None = None
+    ) -> tuple[Source, Prepared]:
+        vector = table.vector(request.vector, self._assumed)
+        column = table.vectors[request.vector]
+        source = Source(table, column, vector, self.connection.extension.schema)
+        index = snapshot.chosen_index(table, request.vector, column)
+        if target is not None:
+            index = changes.planned_index(table, column, vector, target, self._version)
+        if index is not None and not index.valid:
+            index = None
+        condition = self._condition(request.filter, table)
+        quantization = snapshot.quantization_of(index)
+        prepared = search.prepare(source, index, quantization, request, condition, self._version)
+        return source, prepared
+
+    def client_search(
+        self, collection: str, request: SearchRequest, target: Quantization | None = None
+    ) -> ClientSearch:
+        table = self._known_table(collection)
+        source, prepared = self._prepare(table, request, target)
+        details = {
+            "statement": search.as_text(source, prepared, self.connection),
+            "settings": dict(prepared.settings),
+            "url": client_code.plain_url(self.address),
+            "type": f"{source.extension}.vector",
+        }
+        return ClientSearch(request.k, dict(prepared.settings), details=details)
+
+    # -- quantization ------------------------------------------------------------------------
+
+    def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
+        return mapping.to_native(quantization, vector, self._version)
+
+    def plan_change(self, request: ChangeRequest) -> ChangePlan:
+        mapped = None
+        if request.codes is not None:
+            taken: snapshot.Snapshot = request.inspection.native
+            vector = taken.source(request.vector).vector
+            mapped = require_supported(self.map(request.codes, vector), request.codes, self.name)
+        return changes.plan_change(request, mapped)
+
+    # -- settings ----------------------------------------------------------------------------
+
+    def save_codes(self, collection: str, vector: str, codes: str | None) -> None:
+        """Record which index a search uses; None for the smallest."""
+        table = self.table(collection)
+        column = table.vectors[vector].name
+        saved = {**(table.settings.get("codes") or {}), column: codes}
+        kept = {name: each for name, each in saved.items() if each}
+        metric = table.metric_of(vector, table.vectors[vector])[0]
+        settings = {**table.settings, "codes": kept}
+        if metric is not None:
+            # The operator class of an index on bits has no metric.
+            settings |= {"metrics": {**(settings.get("metrics") or {}), column: metric.value}}
+        with self.connection.session(f"comment on {collection!r}") as at:
+            collections.comment(at, table, settings)
+        self.forget(collection)
+
+    def load_settings(self, collection: str) -> Mapping[str, Any] | None:
+        found = self._known_table(collection).settings.get(SETTINGS_KEY)
+        return found if isinstance(found, dict) else {}
+
+    def save_settings(self, collection: str, settings: Mapping[str, Any]) -> bool:
+        table = self.table(collection)
+        if not table.owned:
+            return False
+        if dict(settings) != (table.settings.get(SETTINGS_KEY) or {}):
+            with self.connection.session(f"comment on {collection!r}") as at:
+                collections.comment(at, table, {**table.settings, SETTINGS_KEY: dict(settings)})
+            self.forget(collection)
+        return True
+
+    # -- doctor ------------------------------------------------------------------------------
+
+    def findings(
+        self, info: CollectionInfo, options: Mapping[str, Any] | None = None
+    ) -> list[Finding]:
+        taken = self._snapshot(info.name)
+        with self.connection.session(f"read statistics of {info.name!r}") as at:
+            row = at.execute(diagnostics.DEAD_ROWS, [taken.table.oid]).fetchone()
+        return diagnostics.findings(taken, row)
