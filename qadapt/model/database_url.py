@@ -9,7 +9,7 @@ from qadapt.errors import AddressError
 from qadapt.model import identity
 from qadapt.model.address_form import AddressForm
 from qadapt.model.address_text import decode, fail, good_host
-from qadapt.model.masking import Secret
+from qadapt.model.masking import Secret, keep_user
 
 TRANSPORT: Literal["tcp"] = "tcp"
 
@@ -32,6 +32,8 @@ def split_url(
         AddressError: the URL is invalid.
     """
     scheme = form.url_schemes[0]
+    for each in form.url_schemes:
+        keep_user(each)
     if not rest.startswith("//"):
         fail(text, "'//' is missing", f"for example {scheme}://localhost/postgres")
     authority, _, name = rest[2:].partition("/")

@@ -18,7 +18,7 @@ _VALUE = (
     r"(?:b?(?P<quote>[\"'])(?:\\.|(?!(?P=quote)).)*(?P=quote)|\*{3}(?=[,;)}\]]*(?:\s|$))"
     r"|(?:bearer|basic)\s+[^\s&#\"']+|[\"']?[^\s&#\"']+)"
 )
-_USER = re.compile(r"(://)[^\s\"'<>]*@")
+_USER = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*)?://(?P<login>[^\s\"'<>]*)@")
 # "key:" alone is common in messages; "key" is only recognized before "=" or in quotes.
 _OPTION = re.compile(
     rf"(?<![\w-])(?P<name>(?:{_LONG})[\"']?\s*[=:]\s*|key[\"']?\s*=\s*|key[\"']\s*:\s*){_VALUE}",
@@ -27,6 +27,8 @@ _OPTION = re.compile(
 _BEARER = re.compile(r"(bearer\s+)[^\s\"']+", re.IGNORECASE)
 _QUERY = re.compile(rf"([?&](?:{SECRET_NAME.pattern})=)[^&]*", re.IGNORECASE)
 
+# Schemes of URLs whose login is a user and a password; in other URLs, it is a key.
+_with_user: set[str] = set()
 # Keys that this process has used, in every encoding that a server may repeat them in.
 _used: set[str] = set()
 _SHORT = 8  # characters; shorter keys are only masked as whole words
@@ -40,6 +42,19 @@ def remember(key: str) -> None:
     if colon and len(password) >= _SHORT:
         forms.add(password)
     _used.update(form for form in forms if form.strip())
+
+
+def keep_user(scheme: str) -> None:
+    """Register a scheme of URLs in which only the password is a secret."""
+    _with_user.add(scheme)
+
+
+def _mask_login(found: re.Match[str]) -> str:
+    scheme, login = found["scheme"] or "", found["login"]
+    user, colon, _ = login.partition(":")
+    if scheme.lower() not in _with_user or "@" in login or "/" in login:
+        return f"{scheme}://{MASK}@"
+    return f"{scheme}://{user}{':' + MASK if colon else ''}@"
 
 
 def mask_used(text: str) -> str:
@@ -58,7 +73,7 @@ def mask(text: str) -> str:
     For log lines and errors of other packages. In doubt, text is masked.
     """
     text = mask_used(text)
-    text = _USER.sub(rf"\1{MASK}@", text)
+    text = _USER.sub(_mask_login, text)
     text = _OPTION.sub(lambda at: "{0}{1}{2}{1}".format(at["name"], at["quote"] or "", MASK), text)
     return _BEARER.sub(rf"\1{MASK}", text)
 

@@ -19,6 +19,7 @@ _PAGE, _USABLE = 8192, 8160
 _ROW, _VALUE = 28, 8
 # A larger row is moved out of line in chunks of at most 1996 bytes (TOAST_MAX_CHUNK_SIZE).
 _INLINE, _CHUNK, _CHUNK_ROW = 2032, 1996, 36
+_POINTER_ROW = 60  # a row whose vector is out of line
 CACHED = "the buffer cache holds what is searched; it can be smaller than the index"
 
 
@@ -38,8 +39,8 @@ class PgvectorCostModel(CostModel):
         """The footprint of one vector.
 
         Args:
-            index: ``type`` and ``m`` of the current index; without an index, ``none`` has none and
-                codes get an hnsw index.
+            index: ``type``, ``m`` and ``lists`` of the current index; without an index, ``none`` has none
+                and codes get an hnsw index.
 
         Raises:
             UnsupportedError: pgvector lacks this quantization, or its index has fewer dimensions.
@@ -57,12 +58,21 @@ class PgvectorCostModel(CostModel):
         if indexed and count:
             m = int(options.get("m") or 16)
             stored = "halfvec" if codes == "vector" and vector.datatype == "float16" else codes
-            size = mapping.index_bytes(stored, vector.dim, count, using, m)
+            lists = int(options.get("lists") or mapping.DEFAULT_LISTS)
+            size = mapping.index_bytes(stored, vector.dim, count, using, m, lists)
         heap = heap_bytes(count, vector)
-        name = "codes" if mapped.target.kind is not Kind.NONE else "graph"
-        words = f"{using} index on {codes}, with its graph" if size else "no index"
+        coded = 0
+        if mapped.target.kind is not Kind.NONE:
+            coded = count * mapping.value_bytes(codes, vector.dim)
         parts = (
-            Component(name, size, size, words, LAYOUT),
+            Component("codes", coded, coded, f"{codes} values of the index", LAYOUT),
+            Component(
+                "graph",
+                size - coded,
+                size - coded,
+                f"the rest of the {using} index" if size else "no index",
+                LAYOUT,
+            ),
             Component(
                 "originals",
                 0 if size else heap,
@@ -88,6 +98,16 @@ def heap_bytes(count: int, vector: Vector) -> int:
     if row <= _INLINE:
         return -(-count // (_USABLE // row)) * _PAGE
     chunks, rest = divmod(value, _CHUNK)
-    # Four chunks fill a page.
-    out_of_line = count * (chunks / 4 + (rest + _CHUNK_ROW) / _USABLE) * _PAGE
-    return round(out_of_line) + -(-count // (_USABLE // 60)) * _PAGE
+    pieces = [_CHUNK + _CHUNK_ROW] * chunks + ([rest + _CHUNK_ROW] if rest else [])
+    main = -(-count // (_USABLE // _POINTER_ROW)) * _PAGE
+    return round(count * _pages_per_row(pieces) * _PAGE) + main
+
+
+def _pages_per_row(pieces: list[int], rows: int = 64) -> float:
+    """Pages of chunks that are written one after another, each to the last page if it fits."""
+    pages, free = 0, 0
+    for piece in pieces * rows:
+        if piece > free:
+            pages, free = pages + 1, _USABLE
+        free -= piece
+    return pages / rows

@@ -143,16 +143,20 @@ OPERATORS = {Metric.COSINE: "<=>", Metric.DOT: "<#>", Metric.EUCLIDEAN: "<->"}
 HAMMING = "<~>"
 
 
-def index_bytes(codes: str, dim: int, count: int, using: str = HNSW, m: int = 16) -> int:
+def index_bytes(
+    codes: str, dim: int, count: int, using: str = HNSW, m: int = 16, lists: int = DEFAULT_LISTS
+) -> int:
     """Bytes of an index without its header, from the layout of its pages.
 
     An hnsw element has the value (8 bytes and its data) and 72 bytes; its neighbors have 4 bytes
     and 6 for each of ``2 m`` links. A page of 8192 bytes has 8144 usable ones and holds whole
     tuples (docs/engines/pgvector.md#sizes).
     """
-    value = {"vector": 4 * dim, "halfvec": 2 * dim, "bit": -(-dim // 8)}[codes] + 8
+    value = value_bytes(codes, dim)
     if using == IVFFLAT:
-        return -(-count // max(1, _USABLE // _tuple(value + 8))) * _PAGE
+        # A list has its own pages, the last of which is half full on average, and a center.
+        full = -(-count // max(1, _USABLE // _tuple(value + 8))) * _PAGE
+        return round(full + lists * (_PAGE / 2 + _tuple(value + 8)))
     element, neighbors = _tuple(value + 72), _tuple(4 + 6 * 2 * m)
     upper_levels = 6 * count  # one element in m has neighbors on another level
     if element + neighbors > _USABLE:
@@ -161,6 +165,11 @@ def index_bytes(codes: str, dim: int, count: int, using: str = HNSW, m: int = 16
 
 
 _PAGE, _USABLE = 8192, 8144
+
+
+def value_bytes(codes: str, dim: int) -> int:
+    """Bytes of one value in an index, with its header."""
+    return {"vector": 4 * dim, "halfvec": 2 * dim, "bit": -(-dim // 8)}[codes] + 8
 
 
 def _tuple(size: int) -> int:

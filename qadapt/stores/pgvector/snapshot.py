@@ -206,7 +206,9 @@ def _vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
     if not source:
         notes = (ASSUMED.format(column=column.name, metric=vector.metric),)
     index = observation.index
-    code_bytes = index.size if index and observation.quantization.kind is not Kind.NONE else 0
+    code_bytes = 0
+    if index and observation.quantization.kind is not Kind.NONE:
+        code_bytes = observation.present * mapping.value_bytes(index.codes, vector.dim)
     return VectorInfo(
         name,
         vector.dim,

@@ -1,0 +1,169 @@
+"""Settings that PostgreSQL accepts and that have no effect (docs/engines/pgvector.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.api import Collection, Database
+from qadapt.errors import ApplyError, DimensionError
+from qadapt.testing.data import Sample
+
+OFF = qa.Rescore(source="off")
+BIT = "(binary_quantize(embedding)::bit(48)) bit_hamming_ops"
+
+
+def state(collection: Collection) -> tuple[qa.State, str]:
+    status = collection.info().vectors[""].status
+    return status.state, status.reason
+
+
+def recall(collection: Collection, sample: Sample, **options: Any) -> float:
+    hits = collection.search(sample.queries, k=10, **options)
+    truth = sample.truth[:, :10]
+    found = [len(set(row) & set(best)) for row, best in zip(hits.ids.tolist(), truth.tolist(), strict=True)]
+    return float(np.mean(found)) / 10
+
+
+def test_candidates_raise_ef_search(articles: Collection, sample: Sample) -> None:
+    """``LIMIT 200`` at ``ef_search = 40`` returns 40 rows, without a warning."""
+    articles.plan("binary").apply(yes=True)
+    four, twenty = (recall(articles, sample, rescore=factor) for factor in (4, 20))
+    assert twenty > four
+    hits = articles.search(sample.queries[:1], k=10, rescore=20)
+    assert hits.how.candidates == 200
+
+
+def test_more_candidates_than_ef_search_allows(articles: Collection, sample: Sample) -> None:
+    """``ef_search`` is at most 1000; an iterative scan continues."""
+    articles.plan("binary").apply(yes=True)
+    hits = articles.search(sample.queries, k=10, rescore=150)
+    assert hits.how.candidates == 1500
+    assert recall(articles, sample, rescore=150) > recall(articles, sample, rescore=20)
+
+
+def test_a_build_that_was_cut_off_is_not_active(
+    articles: Collection, database: Database, raw: Any, name: str
+) -> None:
+    """``IF NOT EXISTS`` then succeeds although no search uses the index."""
+    import psycopg
+
+    raw.execute("SET statement_timeout = '30ms'")
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        raw.execute(
+            f"CREATE INDEX CONCURRENTLY {name}_embedding_bit_hnsw ON {name} USING hnsw ({BIT}) "
+            "WITH (m = 64, ef_construction = 800)"
+        )
+    raw.execute("SET statement_timeout = 0")
+    raw.execute(
+        f"CREATE INDEX IF NOT EXISTS {name}_embedding_bit_hnsw ON {name} USING hnsw ({BIT})"
+    )
+    found, reason = state(articles)
+    assert found is qa.State.IGNORED
+    assert "cut off" in reason
+    assert [each.code for each in articles.doctor().findings if each.code == "invalid-index"]
+    articles.plan("binary").apply(yes=True)
+    assert state(articles)[0] is qa.State.ACTIVE
+
+
+def test_a_small_table_is_scanned(database: Database, name: str, sample: Sample) -> None:
+    """Recall is 1.0 because no codes are used."""
+    small = database.create(name, dim=48)
+    small.write(qa.Batch(list(range(100)), {"": sample.rows[:100]}))
+    with pytest.raises(ApplyError, match="sequential scan of 100 rows"):
+        small.plan("float16").apply(yes=True)
+    found, reason = state(small)
+    assert found is qa.State.IGNORED
+    assert "sequential scan of 100 rows" in reason
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "USING hnsw ((binary_quantize(l2_normalize(embedding))::bit(48)) bit_hamming_ops)",
+        "USING hnsw ((binary_quantize(embedding)::bit(32)) bit_hamming_ops)",
+        "USING hnsw ((binary_quantize(embedding)::bit(48)) bit_jaccard_ops)",
+        "USING hnsw ((binary_quantize(embedding)::bit(48)) bit_hamming_ops) WHERE id < 100",
+    ],
+)
+def test_an_index_that_no_search_uses(
+    articles: Collection, raw: Any, name: str, definition: str
+) -> None:
+    raw.execute(f"CREATE INDEX ON {name} {definition}")
+    vector = articles.info().vectors[""]
+    assert (vector.quantization, vector.status.state) == (qa.none(), qa.State.ABSENT)
+    articles.plan("binary").apply(yes=True)
+    assert state(articles)[0] is qa.State.ACTIVE
+
+
+def test_a_cheaper_index_of_the_same_codes_is_reported(
+    articles: Collection, raw: Any, name: str, sample: Sample
+) -> None:
+    """An ivfflat index takes over by cost, and its recall with one probe is much lower."""
+    articles.plan("binary").apply(yes=True)
+    raw.execute(f"CREATE INDEX {name}_lists ON {name} USING ivfflat ({BIT}) WITH (lists = 50)")
+    found, reason = state(articles)
+    assert found is qa.State.IGNORED
+    assert f"{name}_lists" in reason
+    (finding,) = [each for each in articles.doctor().findings if each.code == "cheaper-index"]
+    raw.execute(finding.command)
+    assert state(articles)[0] is qa.State.ACTIVE
+
+
+def test_deleted_neighbors_do_not_shorten_filtered_results(
+    articles: Collection, sample: Sample
+) -> None:
+    """Filters apply after the index search: at 10 %, a plain search returns 4 of 10 rows."""
+    articles.plan("binary").apply(yes=True)
+    hits = articles.search(sample.queries, k=10, rescore=4, filter={"group": 3})
+    assert all(key is not None for row in hits.ids.tolist() for key in row)
+    assert {key % 10 for row in hits.ids.tolist() for key in row} == {3}
+
+
+def test_settings_reach_a_fresh_connection(articles: Collection, url: str, sample: Sample) -> None:
+    """A setting is lost if it is set before the library of the extension is loaded."""
+    articles.plan("binary").apply(yes=True)
+    expected = articles.search(sample.queries[:5], k=10, rescore=20).ids.tolist()
+    with qa.open(url) as fresh:
+        hits = fresh[articles.name].search(sample.queries[:5], k=10, rescore=20)
+    assert hits.ids.tolist() == expected
+
+
+def test_a_query_of_other_dimensions_is_refused(articles: Collection, raw: Any, name: str) -> None:
+    """``binary_quantize(q)::bit(n)`` would be padded silently."""
+    import psycopg
+
+    articles.plan("binary").apply(yes=True)
+    with pytest.raises(DimensionError):
+        articles.search(np.ones(40), k=3)
+    code = articles.client_params(k=3).code["psql"]
+    statement = code.split("FROM (")[1].split(") AS found")[0].replace(":'query'", "%(q)s")
+    with pytest.raises(psycopg.errors.DataException):
+        raw.execute(statement, {"q": str([1.0] * 40)})
+
+
+def test_sql_without_the_expression_does_not_use_the_codes(
+    articles: Collection, raw: Any, name: str, sample: Sample
+) -> None:
+    articles.plan("binary").apply(yes=True)
+    rows = raw.execute(
+        f"EXPLAIN SELECT id FROM {name} ORDER BY embedding <=> %s LIMIT 10",
+        [str(sample.queries[0].tolist())],
+    ).fetchall()
+    assert "Seq Scan" in str(rows)
+    notes = articles.plan("binary").notes
+    assert any("SQL" in each for each in notes) or not articles.plan("binary").changes
+
+
+def test_the_metric_is_that_of_the_index(database: Database, raw: Any, name: str) -> None:
+    raw.execute(f"CREATE TABLE {name} (id bigint PRIMARY KEY, embedding vector(8))")
+    assert "is assumed" in database[name].info().vectors[""].notes[0]
+    raw.execute(f"CREATE INDEX ON {name} USING hnsw (embedding vector_l2_ops)")
+    vector = database[name].info().vectors[""]
+    assert (vector.metric.value, vector.notes) == ("euclidean", ())
+    database[name].plan("binary", accept="differs").apply(yes=True)
+    raw.execute(f"DROP INDEX {name}_embedding_idx")
+    assert database[name].info().vectors[""].metric.value == "euclidean"
