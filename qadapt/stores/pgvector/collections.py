@@ -21,7 +21,7 @@ from qadapt.stores.pgvector.schema import (
     join_comment,
     split_name,
 )
-from qadapt.stores.pgvector.statements import identifier, relation
+from qadapt.stores.pgvector.statements import identifier, literal, relation
 
 MAX_NAME = 63  # bytes; PostgreSQL cuts longer names without an error
 TYPES = {"float32": "vector", "float16": "halfvec"}
@@ -122,14 +122,15 @@ def choose_key(connection: Connection, table: Table, ids: Sequence[Id]) -> bool:
     kind = rows.kind_of_ids(ids)
     settings = {name: each for name, each in table.settings.items() if name != OPEN_KEY}
     with connection.session(f"write to {table.name!r}") as at, at.transaction():
-        at.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(relation(table)))
+        at.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(relation(table)), [])
         query = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(relation(table))
-        empty = not at.execute(query).fetchone()[0]
+        empty = not at.execute(query, []).fetchone()[0]
         if empty and ID_TYPES.get(key.type) != kind:
             at.execute(
                 sql.SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {} USING NULL").format(
                     relation(table), identifier(key.name), sql.SQL(_KEY_TYPES[kind])
-                )
+                ),
+                [],
             )
         comment(at, table, settings)
     return True
@@ -140,7 +141,7 @@ def drop(at: Any, table: Table) -> None:
     kind = {"partitioned table": "table", "foreign table": "foreign table"}.get(
         KINDS[table.kind], KINDS[table.kind]
     )
-    at.execute(sql.SQL("DROP {} {}").format(sql.SQL(kind.upper()), relation(table)))
+    at.execute(sql.SQL("DROP {} {}").format(sql.SQL(kind.upper()), relation(table)), [])
 
 
 def comment(at: Any, table: Table, settings: Mapping[str, Any]) -> None:
@@ -149,8 +150,9 @@ def comment(at: Any, table: Table, settings: Mapping[str, Any]) -> None:
     text = join_comment(settings, table.comment)
     at.execute(
         sql.SQL("COMMENT ON {} {} IS {}").format(
-            sql.SQL(kind.upper()), relation(table), sql.Literal(text)
-        )
+            sql.SQL(kind.upper()), relation(table), literal(text)
+        ),
+        [],
     )
 
 

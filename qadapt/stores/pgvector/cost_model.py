@@ -39,8 +39,8 @@ class PgvectorCostModel(CostModel):
         """The footprint of one vector.
 
         Args:
-            index: ``type``, ``m`` and ``lists`` of the current index; without an index, ``none`` has none
-                and codes get an hnsw index.
+            index: ``type``, ``m`` and ``lists`` of the current index. Without one, ``none`` has no
+                index, and codes get an hnsw index.
 
         Raises:
             UnsupportedError: pgvector lacks this quantization, or its index has fewer dimensions.

@@ -17,7 +17,7 @@ from qadapt.stores.pgvector import payload
 from qadapt.stores.pgvector.binary_format import packed, register, unpacked
 from qadapt.stores.pgvector.connection import Connection, Extension
 from qadapt.stores.pgvector.schema import ID_TYPES, PAYLOAD_COLUMN, Column, Table
-from qadapt.stores.pgvector.statements import Statement, identifier, relation
+from qadapt.stores.pgvector.statements import Statement, identifier, literal, relation
 
 # Header of COPY BINARY: signature, flags, length of the extension; and the end of the data.
 # https://www.postgresql.org/docs/current/sql-copy.html
@@ -110,9 +110,12 @@ def write(connection: Connection, table: Table, batch: Batch) -> None:
     with connection.session(f"write to {table.name!r}") as at, at.transaction():
         plain = not table.payload_columns and set(batch.vectors) == set(table.vectors)
         if plain and not _exist(at, table, key, batch.ids):
-            names = sql.SQL(", ").join(identifier(each.name) for each, _ in columns)
-            target = sql.SQL("{} ({})").format(relation(table), names)
-            if _copy_new(at, target, cells):
+            kept = len(columns) if table.has_payload_column else len(columns) - 1
+            # No parameters are passed, so "%" in names is not doubled.
+            names = sql.SQL(", ").join(sql.Identifier(each.name) for each, _ in columns[:kept])
+            place = sql.Identifier(table.schema, table.name)
+            target = sql.SQL("{} ({})").format(place, names)
+            if _copy_new(at, target, cells[:kept]):
                 return
         _upsert(at, table, key, columns, cells)
 
@@ -218,14 +221,14 @@ def _upsert(
     if table.has_payload_column:
         names.append(identifier(PAYLOAD_COLUMN))
         fields = [each.name for each in table.payload_columns]
-        values.append(sql.SQL("{} - {}::text[]").format(document, sql.Literal(fields)))
+        values.append(sql.SQL("{} - {}::text[]").format(document, literal(fields)))
     writable = [each for each in table.payload_columns if each.writable]
     if writable:
         source = sql.SQL("{}, jsonb_populate_record(NULL::{}, {}) r").format(
-            source, sql.Identifier(table.schema, table.name), document
+            source, relation(table), document
         )
         names += [identifier(each.name) for each in writable]
-        values += [sql.Identifier("r", each.name) for each in writable]
+        values += [identifier("r", each.name) for each in writable]
     replaced = sql.SQL(", ").join(
         sql.SQL("{} = EXCLUDED.{}").format(each, each) for each in names[1:]
     )
@@ -240,7 +243,8 @@ def _upsert(
             source,
             identifier(key.name),
             replaced,
-        )
+        ),
+        [],
     )
     at.execute(sql.SQL("DROP TABLE {}").format(stage))
 

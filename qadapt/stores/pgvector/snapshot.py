@@ -113,7 +113,7 @@ def take_snapshot(at: Any, table: Table, extension: Extension, assumed: Metric) 
     query = sql.SQL("SELECT count(*){} FROM {}").format(
         sql.SQL("").join(sql.SQL(", ") + each for each in counts), statements.relation(table)
     )
-    row = at.execute(query).fetchone()
+    row = at.execute(query, []).fetchone()
     present = dict(zip(names, row[1:], strict=True))
     plain = Snapshot(table, extension, row[0], present, {}, assumed)
     found = {name: _observe(at, plain, name) for name in names}

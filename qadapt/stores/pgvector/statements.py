@@ -51,6 +51,11 @@ def identifier(*names: str) -> Any:
     return sql.SQL(sql.Identifier(*names).as_string(None).replace("%", "%%"))
 
 
+def literal(value: Any) -> Any:
+    """A quoted value, for statements that accept no parameter there; ``%`` is doubled."""
+    return sql.SQL(sql.Literal(value).as_string(None).replace("%", "%%"))
+
+
 def distance(source: Source, codes: str, query: str = "%b") -> Any:
     """The distance of a row to a query by an index with these codes; ascending is nearer.
 

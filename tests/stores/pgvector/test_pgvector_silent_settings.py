@@ -24,7 +24,10 @@ def state(collection: Collection) -> tuple[qa.State, str]:
 def recall(collection: Collection, sample: Sample, **options: Any) -> float:
     hits = collection.search(sample.queries, k=10, **options)
     truth = sample.truth[:, :10]
-    found = [len(set(row) & set(best)) for row, best in zip(hits.ids.tolist(), truth.tolist(), strict=True)]
+    found = [
+        len(set(row) & set(best))
+        for row, best in zip(hits.ids.tolist(), truth.tolist(), strict=True)
+    ]
     return float(np.mean(found)) / 10
 
 
