@@ -46,7 +46,7 @@ demo: $(VENV)/.demo ## run the whole workflow on sample data, in an embedded eng
 test: $(VENV)/.dev ## run the tests on embedded engines; no server is started
 	$(PY) -m pytest -n auto -m "not server" $(PYTEST_ARGS)
 
-test-servers: $(VENV)/.dev ## run the tests on servers: Milvus 2.3.5, Weaviate (make weaviate), containers
+test-servers: $(VENV)/.dev ## run the tests on servers: Milvus 2.3.5, PostgreSQL, Weaviate (make weaviate), containers
 	$(PY) -m pytest -n auto -m server $(PYTEST_ARGS)
 
 # sentence-transformers brings torch: 5.8 GB from PyPI, so it has a separate environment.

@@ -39,7 +39,7 @@ def spec_of(
         note = "# clients must send search parameters: see `qadapt client-params`\n"
     vectors = {"vectors": {name: wanted}} if name else wanted
     document = {
-        "store": store.address.identity,
+        "store": store.address.spec_text,
         "collections": {collection: {**vectors, "guard": reported}},
     }
     head = f"# {option.setting}: recall@{target.k} {option.recall.value:.4f} ({option.source})\n"

@@ -192,6 +192,14 @@ class Address:
         return identity.with_options(f"{self.store}:{path}", kept)
 
     @property
+    def spec_text(self) -> str:
+        """Address for a spec file: canonical, with the user of a login but without keys."""
+        form = form_of(self.store)
+        user = self.options.get("user") if form and form.url_schemes else None
+        scheme, _, rest = self.identity.partition("://")
+        return f"{scheme}://{identity.quoted(user)}@{rest}" if user else self.identity
+
+    @property
     def reopen(self) -> str:
         """Address with an absolute path and all connection options; the key is masked."""
         if self.transport:

@@ -58,6 +58,13 @@ class TestQdrantCells(RealCells):
             yield database
 
 
+class TestPgvectorCells(RealCells):
+    @pytest.fixture
+    def database(self, live: Callable[[str], str]) -> Iterator[Database]:
+        with qa.open(live("pgvector")) as database:
+            yield database
+
+
 class MilvusCells(RealCells):
     uuid_ids = False
 

@@ -32,8 +32,8 @@ FORMS = {
     "weaviate+http://host:8080": ("weaviate", "http", "host:8080"),
     "weaviate+https://host:443": ("weaviate", "https", "host:443"),
     "qdrant+http://[::1]:6333": ("qdrant", "http", "[::1]:6333"),
-    "pgvector+http://host:5432": ("pgvector", "http", "host:5432"),
-    "pgvector+http://host": ("pgvector", "http", "host"),
+    "other+http://host:5432": ("other", "http", "host:5432"),
+    "other+http://host": ("other", "http", "host"),
     "my-store.v2:somewhere": ("my-store.v2", None, "somewhere"),
 }
 

@@ -1,6 +1,6 @@
 """Connections to PostgreSQL, and the extension that they use.
 
-Each statement runs in a transaction of its own, and settings are local to it, so that a pooler in
+Each statement runs in a separate transaction, and settings are local to it, so that a pooler in
 transaction mode (PgBouncer) works (docs/engines/pgvector.md#poolers).
 """
 
@@ -42,7 +42,7 @@ class Extension:
         version: ``extversion``, such as ``0.8.1``.
         schema: the schema of its types and operators.
         types: OIDs of ``vector``, ``halfvec``, ``sparsevec`` (0 if the version lacks the type).
-        others: installed extensions with index types of their own: ``vectorscale``, ``vchord``.
+        others: installed extensions that add index types: ``vectorscale``, ``vchord``.
     """
 
     version: str

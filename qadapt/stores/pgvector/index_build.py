@@ -178,7 +178,7 @@ def _dropping(table: Table, name: str) -> Any:
 
 
 class _Running:
-    """A statement that runs in a thread and a connection of its own."""
+    """A statement that runs in a separate thread and connection."""
 
     def __init__(self, store: PgvectorStore, statement: Any) -> None:
         self._store, self._statement = store, statement

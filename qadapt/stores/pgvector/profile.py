@@ -5,7 +5,7 @@ Rules: ``verified on ...`` means that the tests of qadapt ran on this version.
 
 from __future__ import annotations
 
-from qadapt.model import Id, Rule, Support, by_contract
+from qadapt.model import Id, Rule, Support
 from qadapt.model.address_form import AddressForm
 from qadapt.stores.pgvector import client_code, mapping
 from qadapt.stores.pgvector.cost_model import PgvectorCostModel
@@ -29,11 +29,9 @@ RULES = (
     Rule("native-undo", _NATIVE, f"indexes are dropped concurrently; {_SEEN}"),
     Rule("native-filter", _NATIVE, f"WHERE, after the index search; {_SEEN}"),
     Rule("named-vectors", _NATIVE, f"one column per vector; {_SEEN}"),
-    *by_contract(
-        Rule("native-float16", _NATIVE, "index on halfvec", since=SINCE_QUANTIZATION),
-        Rule("native-binary", _NATIVE, "index on bit", since=SINCE_QUANTIZATION),
-        Rule("native-binary:1", _NATIVE, "index on bit", since=SINCE_QUANTIZATION),
-    ),
+    Rule("native-float16", _NATIVE, "index on halfvec", since=SINCE_QUANTIZATION),
+    Rule("native-binary", _NATIVE, "index on sign bits", since=SINCE_QUANTIZATION),
+    Rule("native-binary:1", _NATIVE, "index on sign bits", since=SINCE_QUANTIZATION),
     Rule("native-scalar", _CLIENT, "pgvector has no integer codes"),
 )  # fmt: skip
 

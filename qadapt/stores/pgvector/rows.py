@@ -161,7 +161,7 @@ def _parameter(key: Column, ids: Sequence[Id]) -> list[Any]:
 
 
 def _copy_new(at: Any, target: Any, cells: Sequence[Sequence[bytes | None]]) -> bool:
-    """Copy rows into the table; False if one of them was written by another client meanwhile."""
+    """Copy rows into the table; False if one of them was written by another client in between."""
     import psycopg
 
     try:

@@ -1,4 +1,4 @@
-"""Searches: one statement per query, with the settings of its own transaction.
+"""Searches: one statement per query, and settings that are local to the transaction.
 
 ``ceil(f * k)`` candidates are read by the index of the codes and sorted by the original vectors.
 ``hnsw.ef_search`` limits the candidates, so it is raised with them

@@ -237,5 +237,5 @@ def index_info(table: Table, column: Column, index: Index | None) -> dict[str, A
 
 
 def default_rescore(quantization: Quantization) -> Rescore | None:
-    """PostgreSQL rescores nothing by itself."""
+    """The rescoring of a search that requests none: PostgreSQL does not rescore."""
     return None if quantization.kind is Kind.NONE else Rescore(source="off")

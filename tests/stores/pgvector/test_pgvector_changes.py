@@ -152,7 +152,7 @@ def test_values_beyond_float16_end_the_build_with_an_error(
         articles.plan("float16").apply(yes=True)
 
 
-def test_a_stranger_s_plan_cannot_run_sql(articles: Collection) -> None:
+def test_a_plan_file_cannot_run_sql(articles: Collection) -> None:
     """A request names a vector and a kind of codes, not a statement."""
     plan = articles.plan("binary")
     for step in plan.steps:
