@@ -26,9 +26,7 @@ from typing import Any
 import numpy as np
 
 import qadapt as qa
-from qadapt.evaluation.evaluate import evaluate
 from qadapt.evaluation.exact_neighbors import recall_in
-from qadapt.evaluation.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "benchmarks" / "simulation.json"
@@ -56,6 +54,7 @@ CODES: dict[str, list[str]] = {
         'scalar:per=collection,native={"sq":{"rescoreLimit":0}}',
     ],
     "milvus": ["scalar", "binary", "product:ratio=32"],
+    "pgvector": ["binary"],
     # The library of Milvus' quantizers, for those that no packaged server has.
     "faiss": [
         "scalar", "scalar:bits=6", "scalar:bits=4", "rotational:bits=1", "rotational:bits=2",
@@ -67,6 +66,7 @@ RESCORES: dict[str, list[str]] = {
     "edge": ["off", "1", "2", "4"],
     "weaviate": ["", "1", "4"],
     "milvus": ["off", "2", "4"],
+    "pgvector": ["off", "2", "4", "10", "20"],
     "faiss": ["off", "2", "4"],
 }
 
@@ -171,12 +171,11 @@ def run_faiss(name: str, count: int, codes: list[str]) -> None:
 
 def one(store: str, made: Any, name: str, queries: np.ndarray, code: str) -> None:
     asked = [_with(code, rescore) for rescore in RESCORES[store]]
-    under, vector = made._store, next(iter(made.info().vectors))
-    predicted = simulate(under, made.name, vector, asked, queries=queries, k=K)
-    found = evaluate(
-        under, made.name, vector, settings=asked, queries=queries, k=K, live=False,
-        concurrency=(), timeout=1800,
-    )  # fmt: skip
+    vector = next(iter(made.info().vectors))
+    predicted = made.simulate(*asked, vector=vector, queries=queries, k=K, sample_rows=10_000)
+    found = made.evaluate(
+        *asked, vector=vector, queries=queries, k=K, live=False, concurrency=(), timeout=1800
+    )
     lines = []
     for ours, theirs in zip(predicted.results, found.results, strict=True):
         print(store, name, ours.setting, ours.state, theirs.state, end=" ")

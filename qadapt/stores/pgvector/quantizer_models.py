@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ class SignBits(Model):
 
 class PgvectorQuantizers(QuantizerModels):
     """Sign bits."""
+
+    checks_file = Path(__file__).with_name("quantizer_checks.json")
 
     def quantizer(
         self, target: Quantization, vector: Vector, native: Mapping[str, Any]
