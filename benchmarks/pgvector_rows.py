@@ -101,7 +101,8 @@ def report(word: str, count: int, found: list[list[tuple[float, float]]]) -> Non
     seconds = [statistics.median(each[0] for each in runs) for runs in found]
     cpu = [statistics.median(each[1] for each in runs) for runs in found]
     print(
-        f"{word:5}  qadapt {count / seconds[0]:9,.0f} rows/s  peer {count / seconds[1]:9,.0f} rows/s"
+        f"{word:5}  qadapt {count / seconds[0]:9,.0f} rows/s"
+        f"  peer {count / seconds[1]:9,.0f} rows/s"
         f"  ratio {seconds[1] / seconds[0]:.2f}  CPU ratio {cpu[1] / cpu[0]:.2f}"
     )
 

@@ -34,7 +34,9 @@ OF_ONE_ENGINE = {
         "binary_sidecar", "duplicate_ids", "index_params", "lite", "loading", "sparse",
         "vector_layout",
     },
-    "pgvector": {"binary_format", "index_build", "statements"},
+    "pgvector": {
+        "binary_format", "catalogs", "column_type", "index_build", "index_operations", "statements",
+    },
     "weaviate": {
         "cursor", "dimensions", "multivectors", "named_vectors", "native_rescore",
         "schema_update", "vector_index_config",

@@ -8,11 +8,8 @@ of other applications (docs/engines/pgvector.md#quantization).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from qadapt.errors import UnsupportedError
 from qadapt.model import (
     Estimate,
     Kind,
@@ -24,88 +21,19 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.stores.base import MappedQuantization
-from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy, no_recreation
-from qadapt.stores.operations import Execution, Operation, table
-from qadapt.stores.pgvector import collections, mapping
-from qadapt.stores.pgvector.schema import KINDS, Column, Index, Table
+from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy
+from qadapt.stores.pgvector import collections, column_type, mapping
+from qadapt.stores.pgvector.index_operations import BuildIndex, Choose, DropIndex
+from qadapt.stores.pgvector.schema import Column, Index, Table
 from qadapt.stores.pgvector.snapshot import Snapshot
 from qadapt.stores.pgvector.status import status_of
 from qadapt.stores.pgvector.version import ExtensionVersion
 
 if TYPE_CHECKING:
-    from qadapt.stores.pgvector.store import PgvectorStore
+    pass
 
 # Numbers in float16 are at most 65504; a larger one makes the build and later inserts fail.
 MAX_HALF = 65504
-
-
-@dataclass(frozen=True)
-class BuildIndex(Operation):
-    """Builds an index, concurrently with searches and writes.
-
-    Attributes:
-        vector: name of the vector.
-        codes: ``vector``, ``halfvec`` or ``bit``.
-        metric: of the operator class; ignored for ``bit``.
-        using: ``hnsw`` or ``ivfflat``.
-        options: storage parameters.
-        name: of the index.
-    """
-
-    op: ClassVar[str] = "pgvector.build_index"
-
-    vector: str
-    codes: str
-    metric: str
-    using: str
-    name: str
-    options: Mapping[str, int] = field(default_factory=dict, hash=False)
-
-    def run(self, at: Execution[PgvectorStore]) -> None:
-        from qadapt.stores.pgvector import index_build
-
-        index_build.build(at, self)
-
-
-@dataclass(frozen=True)
-class DropIndex(Operation):
-    """Drops an index, concurrently with searches and writes.
-
-    Attributes:
-        vector: name of the vector.
-        name: of the index; must be an index of this vector.
-    """
-
-    op: ClassVar[str] = "pgvector.drop_index"
-
-    vector: str
-    name: str
-
-    def run(self, at: Execution[PgvectorStore]) -> None:
-        from qadapt.stores.pgvector import index_build
-
-        index_build.drop(at, self.vector, self.name)
-
-
-@dataclass(frozen=True)
-class Choose(Operation):
-    """Records which index a search uses, in the comment on the table.
-
-    Attributes:
-        vector: name of the vector.
-        codes: ``vector``, ``halfvec`` or ``bit``; None for the smallest index.
-    """
-
-    op: ClassVar[str] = "pgvector.choose"
-
-    vector: str
-    codes: str | None = None
-
-    def run(self, at: Execution[PgvectorStore]) -> None:
-        at.store.save_codes(at.collection, self.vector, self.codes)
-
-
-OPERATIONS = table(BuildIndex, DropIndex, Choose)
 
 
 # -- planning ------------------------------------------------------------------------------------
@@ -119,13 +47,14 @@ def plan_change(request: ChangeRequest, mapped: MappedQuantization | None) -> Ch
             not change the table.
     """
     check_strategy("pgvector", request)
-    if request.target_vector is not None:
-        raise no_recreation("pgvector")
-    if mapped is None or request.codes is None:
-        return ChangePlan()
     taken: Snapshot = request.inspection.native
+    recreation: tuple[Step, ...] = ()
+    if request.target_vector is not None:
+        recreation = tuple(column_type.steps(taken, request.vector, request.target_vector))
+    if mapped is None or request.codes is None:
+        return ChangePlan(recreation=recreation)
     planner = _Planner(taken, request, mapped)
-    return ChangePlan(tuple(planner.steps()), notes=tuple(planner.notes()))
+    return ChangePlan(tuple(planner.steps()), recreation, tuple(planner.notes()))
 
 
 class _Planner:
@@ -151,7 +80,7 @@ class _Planner:
     def steps(self) -> list[Step]:
         if self._is_done():
             return []
-        self._refuse()
+        column_type.require_change(self.table)
         found = []
         index = self._usable()
         if self.native and index is None:
@@ -208,19 +137,6 @@ class _Planner:
             if each.codes != self.wanted and each.codes != "other" and not each.predicate
         ]
 
-    def _refuse(self) -> None:
-        table = self.table
-        if not table.is_indexable:
-            raise UnsupportedError(
-                f"a {KINDS[table.kind]} cannot have indexes",
-                hint="plan the change of the table that it reads",
-            )
-        if not table.owned:
-            raise UnsupportedError(
-                f"only the owner of the table {table.name!r} can build its indexes",
-                hint=f"connect as its owner, or: ALTER TABLE {table.name} OWNER TO ...",
-            )
-
     def _build(self) -> Step:
         using, options = self.native["using"], dict(self.native["options"])
         name = index_name(self.table, self.column, self.wanted, using, self.vector.metric)
@@ -251,24 +167,13 @@ class _Planner:
         )
 
     def _drop(self, index: Index) -> Step:
-        restored = (
-            index.codes != "other" and not index.predicate and index.method in mapping.METHODS
-        )
-        reverse = None
-        if restored:
-            metric = index.metric or self.vector.metric
-            reverse = BuildIndex(
-                self.name, index.codes, metric.value, index.method, index.name, dict(index.options)
-            ).to_request()
-        return Step(
-            Symbol.BACKGROUND,
-            f"drop the index {index.name} ({index.size / 2**20:.1f} MiB)",
-            "applications whose SQL has the expression of this index compare all rows from then on"
-            if index.codes != self.wanted and self.target.kind is not Kind.NONE
-            else "its codes are no longer used",
-            DropIndex(self.name, index.name).to_request(),
-            reverse,
-        )
+        reason = "its codes are no longer used"
+        if self.target.kind is not Kind.NONE:
+            reason = (
+                "applications whose SQL has the expression of this index compare all rows from "
+                "then on"
+            )
+        return column_type.drop_step(self.name, index, self.vector.metric, reason)
 
     def notes(self) -> list[str]:
         found = []

@@ -18,9 +18,9 @@ from qadapt.stores.pgvector.schema import (
     PAYLOAD_COLUMN,
     UNNAMED_COLUMN,
     Table,
-    join_comment,
     split_name,
 )
+from qadapt.stores.pgvector.settings import join_comment
 from qadapt.stores.pgvector.statements import identifier, literal, relation
 
 MAX_NAME = 63  # bytes; PostgreSQL cuts longer names without an error

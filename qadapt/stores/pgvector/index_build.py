@@ -21,7 +21,7 @@ from qadapt.stores.polling import poll
 from qadapt.stores.store_types import Progress
 
 if TYPE_CHECKING:
-    from qadapt.stores.pgvector.changes import BuildIndex
+    from qadapt.stores.pgvector.index_operations import BuildIndex
     from qadapt.stores.pgvector.store import PgvectorStore
 
 AGAIN = "run `qadapt apply` again, which drops the remains and builds the index"
@@ -101,6 +101,26 @@ def drop(at: Execution[PgvectorStore], vector: str, name: str) -> None:
         )
     # A concurrent drop that fails leaves the index invalid; repeating it completes it.
     _run(at, _dropping(table, name), f"drop {name}")
+
+
+def alter_column(at: Execution[PgvectorStore], vector: str, kind: str) -> None:
+    """Change the type of a vector column, unless it has the type.
+
+    Raises:
+        StoreError: the server rejected the change, for example because a view uses the column.
+    """
+    table = at.store.table(at.collection)
+    column = _column(table, vector)
+    if column.type == kind:
+        return
+    schema = at.store.connection.extension.schema
+    statement = sql.SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {}({})").format(
+        sql.Identifier(table.schema, table.name),
+        sql.Identifier(column.name),
+        sql.Identifier(schema, kind),
+        sql.SQL(str(column.dim)),
+    )
+    _run(at, statement, f"change the type of {column.name}")
 
 
 def _column(table: Table, vector: str) -> Column:
@@ -189,8 +209,13 @@ class _Running:
 
     def _work(self) -> None:
         try:
-            self.connection.execute("SET statement_timeout = 0")
+            limit = self.connection.execute("SHOW statement_timeout").fetchone()[0]
+            if limit != "0":
+                # Only then, because a pooler would give the setting to other clients.
+                self.connection.execute("SET statement_timeout = 0")
             self.connection.execute(self._statement)
+            if limit != "0":
+                self.connection.execute("RESET statement_timeout")
         except BaseException as error:  # noqa: BLE001 - raised by the waiting thread
             self.error = error
 

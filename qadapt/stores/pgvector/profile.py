@@ -74,6 +74,7 @@ PROFILE = StoreProfile(
     ),
     traits=Traits(
         keeps_payload=False,
+        recreates=True,
         accepts_id=accepts_id,
         zero_is_positive=False,
     ),

@@ -35,6 +35,7 @@ from qadapt.stores.base import (
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
 from qadapt.stores.client_form import ClientSearch
 from qadapt.stores.pgvector import (
+    catalogs,
     changes,
     client_code,
     collections,
@@ -42,7 +43,6 @@ from qadapt.stores.pgvector import (
     mapping,
     payload,
     rows,
-    schema,
     search,
     snapshot,
 )
@@ -54,11 +54,12 @@ from qadapt.stores.pgvector.connection import (
     wrapped,
 )
 from qadapt.stores.pgvector.filters import to_condition
+from qadapt.stores.pgvector.index_operations import OPERATIONS, BuildIndex
 from qadapt.stores.pgvector.profile import PROFILE
 from qadapt.stores.pgvector.schema import Table
 from qadapt.stores.pgvector.search import Prepared
 from qadapt.stores.pgvector.statements import Source, Statement, relation
-from qadapt.stores.pgvector.version import OLDEST, ExtensionVersion
+from qadapt.stores.pgvector.version import ExtensionVersion
 
 # Seconds for which a search uses the description of a table.
 CATALOG_AGE = 10.0
@@ -74,7 +75,7 @@ class PgvectorStore(Store):
     """
 
     profile = PROFILE
-    operations = changes.OPERATIONS
+    operations = OPERATIONS
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -94,19 +95,11 @@ class PgvectorStore(Store):
         client_module()
         store = cls(address, Connection(arguments(address)), disabled=disabled)
         try:
-            store._check_version()
+            store._version.require_oldest()
         except BaseException:
             store.close()
             raise
         return store
-
-    def _check_version(self) -> None:
-        found = self.connection.extension.version
-        if not ExtensionVersion(found).has(OLDEST):
-            raise UnsupportedError(
-                f"pgvector {found} is installed; qadapt requires {OLDEST} or newer",
-                hint="ALTER EXTENSION vector UPDATE",
-            )
 
     @classmethod
     def wraps(cls, client: object) -> bool:
@@ -141,7 +134,7 @@ class PgvectorStore(Store):
     def collections(self) -> list[str]:
         extension = self.connection.extension
         with self.connection.session("list the tables") as at:
-            return schema.collections(at, extension)
+            return catalogs.collections(at, extension)
 
     def has(self, collection: str) -> bool:
         return self._read_table(collection) is not None
@@ -172,7 +165,7 @@ class PgvectorStore(Store):
         table = self.table(collection)
         column, native = table.vectors[name], dict(mapped.native or {})
         metric = table.vector(name).metric
-        request = changes.BuildIndex(
+        request = BuildIndex(
             name, native["codes"], metric.value, native["using"],
             changes.index_name(table, column, native["codes"], native["using"], metric),
             dict(native["options"]),
@@ -212,7 +205,7 @@ class PgvectorStore(Store):
     def _read_table(self, collection: str) -> Table | None:
         extension = self.connection.extension
         with self.connection.session(f"read the definition of {collection!r}") as at:
-            return schema.read_table(at, extension, collection)
+            return catalogs.read_table(at, extension, collection)
 
     def _known_table(self, collection: str) -> Table:
         """The table as it was at most ``CATALOG_AGE`` seconds ago."""
@@ -368,6 +361,15 @@ class PgvectorStore(Store):
             settings |= {"metrics": {**(settings.get("metrics") or {}), column: metric.value}}
         with self.connection.session(f"comment on {collection!r}") as at:
             collections.comment(at, table, settings)
+        self.forget(collection)
+
+    def save_metric(self, collection: str, vector: str, metric: str | None) -> None:
+        """Record the metric of a vector; None removes it."""
+        table = self.table(collection)
+        saved = {**(table.settings.get("metrics") or {}), table.vectors[vector].name: metric}
+        kept = {name: each for name, each in saved.items() if each}
+        with self.connection.session(f"comment on {collection!r}") as at:
+            collections.comment(at, table, {**table.settings, "metrics": kept})
         self.forget(collection)
 
     def load_settings(self, collection: str) -> Mapping[str, Any] | None:

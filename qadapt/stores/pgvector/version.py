@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qadapt.errors import UnsupportedError
 from qadapt.model.capabilities import older
 
 OLDEST = "0.5.0"  # hnsw
@@ -20,3 +21,15 @@ class ExtensionVersion:
     def has(self, since: str) -> bool:
         """Whether the version is ``since`` or newer."""
         return self.number is None or not older(self.number, since)
+
+    def require_oldest(self) -> None:
+        """Check that qadapt supports the version.
+
+        Raises:
+            UnsupportedError
+        """
+        if not self.has(OLDEST):
+            raise UnsupportedError(
+                f"pgvector {self.number} is installed; qadapt requires {OLDEST} or newer",
+                hint="ALTER EXTENSION vector UPDATE",
+            )

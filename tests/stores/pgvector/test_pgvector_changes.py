@@ -10,7 +10,7 @@ import pytest
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.errors import ApplyError, UnsupportedError
+from qadapt.errors import ApplyError, ConsentRequiredError, UnsupportedError
 from qadapt.testing.data import Sample
 
 
@@ -161,3 +161,58 @@ def test_a_plan_file_cannot_run_sql(articles: Collection) -> None:
 
     with pytest.raises(SpecError):
         articles._store.operation({"op": "pgvector.build_index", "sql": "DROP TABLE x"})
+
+
+def test_the_type_of_a_column_is_changed_with_consent(
+    articles: Collection, raw: Any, name: str, sample: Sample
+) -> None:
+    raw.execute(f"CREATE INDEX mine_{name} ON {name} USING hnsw (embedding vector_cosine_ops)")
+    articles.plan("binary").apply(yes=True)
+    plan = articles.plan(datatype="float16")
+    assert [step.needs_consent for step in plan.steps if step.symbol.value == "!"] == [True]
+    with pytest.raises(ConsentRequiredError):
+        plan.apply()
+    plan.apply(yes=True)
+    vector = articles.info().vectors[""]
+    assert (vector.datatype, vector.status.state) == ("float16", qa.State.ACTIVE)
+    assert "halfvec_cosine_ops" in indexes(raw, name)[f"mine_{name}"]
+    hits = articles.search(sample.queries, k=10, rescore=20)
+    assert (hits.how.scores, hits.how.rescorer) == ("approximate", "store")
+    articles.write(qa.Batch([5000], {"": sample.rows[:1]}))
+    assert articles.fetch([5000]).vectors[""].astype("f2").astype("f4").tolist() == [
+        sample.rows[0].astype("f2").astype("f4").tolist()
+    ]
+
+
+def test_another_metric_is_recorded_and_undone(articles: Collection, sample: Sample) -> None:
+    change = articles.plan(metric="dot").apply(yes=True)
+    assert articles.info().vectors[""].metric is qa.Metric.DOT
+    change.undo()
+    assert articles.info().vectors[""].metric is qa.Metric.COSINE
+
+
+def test_a_read_only_server_refuses_changes(url: str, raw: Any, articles: Collection) -> None:
+    role = f"{articles.name}_ro"
+    raw.execute(f"CREATE ROLE {role} LOGIN SUPERUSER")
+    raw.execute(f"ALTER ROLE {role} SET default_transaction_read_only = on")
+    try:
+        with qa.open(url.replace("postgres@", f"{role}@")) as database:
+            reader = database[articles.name]
+            assert reader.verify(k=10, queries=20).recall is not None
+            with pytest.raises(ApplyError, match="read-only"):
+                reader.plan("binary").apply(yes=True)
+            with pytest.raises(UnsupportedError, match="read-only"):
+                reader.delete([1])
+    finally:
+        raw.execute(f"DROP ROLE {role}")
+
+
+def test_a_service_file_and_a_password_file(
+    url: str, raw: Any, articles: Collection, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = url.rpartition(":")[2].partition("/")[0]
+    file = tmp_path / "services"
+    file.write_text(f"[notes]\nhost=127.0.0.1\nport={port}\ndbname=postgres\nuser=postgres\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+    with qa.open("postgresql://?service=notes") as database:
+        assert articles.name in database
