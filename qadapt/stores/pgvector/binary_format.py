@@ -5,6 +5,7 @@ https://github.com/pgvector/pgvector/blob/master/src/vector.c, ``vector_send`` a
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -52,13 +53,25 @@ def unpacked(
     return found["values"].astype(np.float32), missing if missing.any() else None
 
 
-def register(cursor: Any, types: dict[str, int]) -> None:
-    """Let a cursor accept ``QueryVector`` and return vectors in the binary format.
+def register(context: Any, types: dict[str, int]) -> None:
+    """Let a connection or a cursor accept ``QueryVector`` and return vectors in the binary format.
 
-    Adapters of the connection, which may be the user's, are not changed.
+    A connection of the user is not changed: its cursors are registered instead.
     """
+    dumper, loader = _adapters(tuple(sorted(types.items())))
+    context.adapters.register_dumper(QueryVector, dumper)
+    for name in ("vector", "halfvec"):
+        if name in types:
+            context.adapters.register_loader(types[name], loader)
+
+
+@functools.cache
+def _adapters(types: tuple[tuple[str, int], ...]) -> tuple[Any, Any]:
+    """Classes that write and read the vectors of a database, by the OIDs of its types."""
     import psycopg
     from psycopg.adapt import Dumper, Loader
+
+    oids = dict(types)
 
     class VectorDumper(Dumper):
         format = psycopg.pq.Format.BINARY
@@ -71,7 +84,7 @@ def register(cursor: Any, types: dict[str, int]) -> None:
 
         def upgrade(self, obj: QueryVector, format: Any) -> Dumper:
             made = VectorDumper(QueryVector)
-            made.oid = types[obj.type]
+            made.oid = oids[obj.type]
             return made
 
     class RawLoader(Loader):
@@ -80,7 +93,4 @@ def register(cursor: Any, types: dict[str, int]) -> None:
         def load(self, data: Any) -> bytes:
             return bytes(data)
 
-    cursor.adapters.register_dumper(QueryVector, VectorDumper)
-    for name in ("vector", "halfvec"):
-        if name in types:
-            cursor.adapters.register_loader(types[name], RawLoader)
+    return VectorDumper, RawLoader

@@ -18,6 +18,7 @@ from urllib.parse import unquote
 from qadapt.errors import AddressError, MissingExtraError, StoreError, UnsupportedError
 from qadapt.model.address import Address
 from qadapt.model.credentials import insecure_allowed, is_loopback
+from qadapt.stores.pgvector.binary_format import register
 from qadapt.stores.pgvector.errors import translated
 
 PACKAGE, DISTRIBUTION = "psycopg", "psycopg"
@@ -127,8 +128,20 @@ class Connection:
         # Settings of an extension are dropped if they are set before its library is loaded
         # (docs/engines/pgvector.md#settings).
         if self._extension is not None:
-            opened.execute(_load(self._extension.schema))
+            self._prepare(opened, self._extension)
         return opened
+
+    def _prepare(self, opened: Any, extension: Extension) -> None:
+        opened.execute(_load(extension.schema))
+        if self.owned:
+            register(opened, extension.types)
+
+    def cursor(self, at: Any) -> Any:
+        """A binary cursor that reads and writes vectors."""
+        cursor = at.cursor(binary=True)
+        if not self.owned:
+            register(cursor, self.extension.types)
+        return cursor
 
     def connect_again(self) -> Any:
         """Another connection to the same database, for a statement that runs long."""
@@ -148,7 +161,7 @@ class Connection:
         if self._extension is None:
             with self.session("read the version of pgvector") as at:
                 self._extension = _read_extension(at)
-                at.execute(_load(self._extension.schema))
+                self._prepare(at, self._extension)
         return self._extension
 
     @property

@@ -14,8 +14,8 @@ from qadapt.errors import InputError
 from qadapt.model import Batch, Id
 from qadapt.stores.base import ReadRequest
 from qadapt.stores.pgvector import payload
-from qadapt.stores.pgvector.binary_format import packed, register, unpacked
-from qadapt.stores.pgvector.connection import Connection, Extension
+from qadapt.stores.pgvector.binary_format import packed, unpacked
+from qadapt.stores.pgvector.connection import Connection
 from qadapt.stores.pgvector.schema import ID_TYPES, PAYLOAD_COLUMN, Column, Table
 from qadapt.stores.pgvector.statements import Statement, identifier, literal, relation
 
@@ -290,7 +290,7 @@ def fetch(
         _list(table, key, names, with_payload), relation(table), identifier(key.name)
     )
     with connection.session(f"read rows of {table.name!r}") as at:
-        rows = _rows(at, connection.extension, query, [_parameter(key, possible(key, ids))])
+        rows = _rows(connection, at, query, [_parameter(key, possible(key, ids))])
     batch = _batch(table, key, rows, names, with_payload)
     place = {each: row for row, each in enumerate(batch.ids)}
     return batch.take([place[each] for each in dict.fromkeys(ids) if each in place])
@@ -329,7 +329,7 @@ def pages(
             sql.SQL(str(request.page)),
         )
         with connection.session(f"read {table.name!r}") as at:
-            rows = _rows(at, connection.extension, query, values)
+            rows = _rows(connection, at, query, values)
         if rows:
             batch = _batch(table, key, rows, names, request.payload)
             resumed = batch.ids[-1]
@@ -367,11 +367,9 @@ def _list(table: Table, key: Column, names: Sequence[str], with_payload: bool) -
 
 
 def _rows(
-    at: Any, extension: Extension, query: Any, values: Sequence[Any]
+    connection: Connection, at: Any, query: Any, values: Sequence[Any]
 ) -> list[tuple[Any, ...]]:
-    with at.cursor(binary=True) as cursor:
-        register(cursor, extension.types)
-        return list(cursor.execute(query, values).fetchall())
+    return list(connection.cursor(at).execute(query, values).fetchall())
 
 
 def _batch(

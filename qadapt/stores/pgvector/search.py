@@ -8,8 +8,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,10 +22,10 @@ from qadapt.errors import SpecError
 from qadapt.model import Hits, Id, Kind, Quantization, SearchProvenance
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.pgvector import payload
-from qadapt.stores.pgvector.binary_format import QueryVector, register
+from qadapt.stores.pgvector.binary_format import QueryVector
 from qadapt.stores.pgvector.connection import Connection
 from qadapt.stores.pgvector.mapping import IVFFLAT
-from qadapt.stores.pgvector.schema import ID_TYPES, Index
+from qadapt.stores.pgvector.schema import ID_TYPES, Index, Table
 from qadapt.stores.pgvector.snapshot import EF_SEARCH
 from qadapt.stores.pgvector.statements import (
     Source,
@@ -38,6 +40,7 @@ from qadapt.stores.pgvector.version import SINCE_ITERATIVE, ExtensionVersion
 
 OPTIONS = ("ef_search", "probes", "iterative_scan", "max_scan_tuples")
 MAX_EF = 1000
+MOST_PREPARED = 256
 CAPPED = (
     "hnsw.ef_search is at most 1000 and this pgvector has no iterative scans: {asked:,} candidates "
     "were requested, at most 1,000 are rescored"
@@ -72,6 +75,50 @@ class Prepared:
     copies: tuple[int, int]
     settings: Mapping[str, str]
     how: SearchProvenance
+
+    @cached_property
+    def text(self) -> bytes:
+        """The statement."""
+        return bytes(self.query.as_bytes(None))
+
+    @cached_property
+    def set_text(self) -> bytes:
+        """The statements that set the settings."""
+        parts = [
+            sql.SQL("SET LOCAL {} = {}").format(sql.SQL(name), sql.Literal(value))
+            for name, value in self.settings.items()
+        ]
+        return bytes(sql.SQL("; ").join(parts).as_bytes(None))
+
+
+class PreparedSearches:
+    """Searches without a filter, prepared once for each description of a table.
+
+    Args:
+        prepare: prepares a search of a table.
+    """
+
+    def __init__(self, prepare: Callable[[Table, SearchRequest], tuple[Source, Prepared]]) -> None:
+        self._prepare = prepare
+        self._known: dict[Any, tuple[Table, tuple[Source, Prepared]]] = {}
+
+    def get(self, table: Table, request: SearchRequest) -> tuple[Source, Prepared]:
+        """The prepared search."""
+        if request.filter is not None:
+            return self._prepare(table, request)
+        key = (
+            table.oid, request.k, request.vector, request.rescore, request.exact,
+            request.with_payload, request.ignore_quantization, request.no_params,
+            tuple(sorted(request.options.items())),
+        )  # fmt: skip
+        known = self._known.get(key)
+        if known is not None and known[0] is table:
+            return known[1]
+        made = self._prepare(table, request)
+        if len(self._known) >= MOST_PREPARED:
+            self._known.clear()
+        self._known[key] = (table, made)
+        return made
 
 
 def prepare(
@@ -239,29 +286,55 @@ def run(
     queries: npt.NDArray[np.float32],
     request: SearchRequest,
 ) -> Hits:
-    """Run a search of queries ``(nq, d)`` in one transaction and one round trip."""
+    """Run a search of queries ``(nq, d)`` in one transaction."""
+    front, back = prepared.copies
+    values = []
+    for query in queries:
+        vector = QueryVector(query, source.column.type)
+        values.append((*[vector] * front, *prepared.before, *[vector] * back))
+    with connection.session(f"search {source.table.name!r}") as at, _transaction(at, prepared):
+        rows = _all_rows(connection, at, prepared, values)
     found: list[list[tuple[Id, float]]] = []
     payloads: list[list[dict[str, Any] | None]] | None = [] if request.with_payload else None
-    settings = _set(prepared.settings)
-    front, back = prepared.copies
-    doing = f"search {source.table.name!r}"
-    with connection.session(doing) as at, at.pipeline(), at.transaction():
-        cursors = []
-        if settings is not None:
-            at.execute(settings, list(_flat(prepared.settings)))
-        for query in queries:
-            vector = QueryVector(query, source.column.type)
-            values = (*[vector] * front, *prepared.before, *[vector] * back)
-            cursor = at.cursor(binary=True)
-            register(cursor, connection.extension.types)
-            cursors.append(cursor.execute(prepared.query, values))
-        rows = [cursor.fetchall() for cursor in cursors]
     for each in rows:
         pairs, documents = _row(source, each, request.with_payload)
         found.append(pairs)
         if payloads is not None:
             payloads.append(documents)
     return Hits.from_rows(found, request.k, prepared.how, payloads)
+
+
+def _all_rows(
+    connection: Connection, at: Any, prepared: Prepared, values: Sequence[tuple[Any, ...]]
+) -> list[list[Any]]:
+    """The rows of each query; several statements are sent without waiting."""
+    if len(values) == 1:
+        cursor = connection.cursor(at)
+        return [cursor.execute(prepared.text, values[0]).fetchall()]
+    with at.pipeline():
+        cursors = [connection.cursor(at).execute(prepared.text, each) for each in values]
+        return [cursor.fetchall() for cursor in cursors]
+
+
+@contextmanager
+def _transaction(at: Any, prepared: Prepared) -> Iterator[None]:
+    """A transaction with the settings of a search; begun and set in one round trip.
+
+    In a transaction of the user, it is a savepoint.
+    """
+    if at.info.transaction_status:
+        with at.transaction():
+            if prepared.settings:
+                at.execute(prepared.set_text)
+            yield
+        return
+    at.execute(b"BEGIN; " + prepared.set_text)
+    try:
+        yield
+    except BaseException:
+        at.execute(b"ROLLBACK")
+        raise
+    at.execute(b"COMMIT")
 
 
 def _row(
@@ -282,20 +355,7 @@ def _row(
     return pairs, documents
 
 
-def _set(settings: Mapping[str, str]) -> Any:
-    if not settings:
-        return None
-    parts = [sql.SQL("set_config(%s, %s, true)")] * len(settings)
-    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(parts))
-
-
-def _flat(settings: Mapping[str, str]) -> list[str]:
-    return [part for pair in settings.items() for part in pair]
-
-
-def as_text(source: Source, prepared: Prepared, connection: Connection) -> str:
+def as_text(prepared: Prepared) -> str:
     """The statement with ``{q}`` for the query, for clients that send SQL as text."""
-    with connection.session("print a statement") as at:
-        text = str(prepared.query.as_string(at))
-    text = text.replace("{", "{{").replace("}", "}}").replace("%b", "{q}")
+    text = prepared.text.decode().replace("{", "{{").replace("}", "}}").replace("%b", "{q}")
     return text.replace("%%", "%")

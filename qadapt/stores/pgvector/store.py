@@ -82,6 +82,8 @@ class PgvectorStore(Store):
     ) -> None:
         super().__init__(address, disabled=disabled)
         self.connection = connection
+        self._capabilities: Capabilities | None = None
+        self._searches = search.PreparedSearches(self._prepare)
         self._assumed = Metric.of(address.options.get("metric", "cosine"))
 
     @classmethod
@@ -119,11 +121,13 @@ class PgvectorStore(Store):
         self.connection.close()
 
     def server(self) -> Server:
-        return Server(self.name, self.connection.extension.version, "server")
+        return Server(self.name, self._version.number)
 
     def capabilities(self) -> Capabilities:
-        version = self.connection.extension.version
-        return self.profile.declared_capabilities(version).disable(self.disabled)
+        if self._capabilities is None:
+            found = self.profile.declared_capabilities(self._version.number)
+            self._capabilities = found.disable(self.disabled)
+        return self._capabilities
 
     @property
     def _version(self) -> ExtensionVersion:
@@ -299,8 +303,7 @@ class PgvectorStore(Store):
     # -- searching ---------------------------------------------------------------------------
 
     def search(self, collection: str, queries: Any, request: SearchRequest) -> Hits:
-        table = self._known_table(collection)
-        source, prepared = self._prepare(table, request)
+        source, prepared = self._searches.get(self._known_table(collection), request)
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
         return search.run(self.connection, source, prepared, array, request)
 
@@ -326,7 +329,7 @@ class PgvectorStore(Store):
         table = self._known_table(collection)
         source, prepared = self._prepare(table, request, target)
         details = {
-            "statement": search.as_text(source, prepared, self.connection),
+            "statement": search.as_text(prepared),
             "settings": dict(prepared.settings),
             "url": client_code.plain_url(self.address),
             "type": f"{source.extension}.vector",
