@@ -262,7 +262,8 @@ def _vector_losses(found: _Findings) -> dict[str, str]:
     for name, each in found.vectors.items():
         if each.match.level is MatchLevel.UNSUPPORTED:
             reason = "; ".join(each.match.differences)
-            losses["quantization"] = f"{vector_label(name)} would not be quantized: {reason}"
+            works = f"; supported: {each.match.support[0]}" if each.match.support else ""
+            losses["quantization"] = f"{vector_label(name)} would not be quantized: {reason}{works}"
         lacking = found.info.count - each.count
         if lacking > 0 and not found.target.store.traits.allows_missing_vectors:
             detail = f"{lacking:,} rows lack {vector_label(name)}"
