@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -127,6 +128,7 @@ def test_between_servers(
 ) -> None:
     """Weaviate's RQ becomes scalar codes on Milvus 2.3.5, and its sign bits Weaviate's BQ."""
     source = ends(one).create(name, dim=DIM, metric="cosine")
-    source.write(qa.Batch(range(ROWS * 4), {"": rows(ROWS * 4, dim=DIM)}))
+    ids = [str(uuid.UUID(int=at)) for at in range(ROWS * 4)]
+    source.write(qa.Batch(ids, {"": rows(ROWS * 4, dim=DIM)}))
     source.plan(setting, accept="differs").apply(yes=True)
     assert_translated(source, ends(other), f"{name}_b", built)
