@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from qadapt.errors import AlreadyExistsError, InputError, UnsupportedError
 from qadapt.local import collection_info
+from qadapt.migration.cutover_text import aliases_of, cutover_text
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.id_scan import Scan, scan_source
 from qadapt.migration.options import Options
@@ -106,6 +107,7 @@ def make_plan(
     found = _Findings(
         source, target, options, existing, info, empty, vectors, schema, scan, trial, indexes
     )
+    aliases = aliases_of(source)
     return _plan(source, target, info, vectors).replace(
         count=scan.count,
         ids=scan.ids,
@@ -126,6 +128,8 @@ def make_plan(
         schema=schema.schema.replace(partitions=tuple(partitions.names.values())),
         extra_comparisons=comparisons,
         partitions=partitions,
+        aliases=aliases,
+        cutover=cutover_text(source, target, aliases),
     )
 
 

@@ -42,6 +42,10 @@ def _plan(plan: MigrationPlan) -> Iterator[tuple[str, str]]:
         yield "loss", f"{loss.name}: {loss.detail} ({state})"
     for note in plan.notes:
         yield "note", note
+    if plan.aliases:
+        yield "aliases", f"of the source: {', '.join(plan.aliases)}"
+    if plan.cutover:
+        yield "cut-over", plan.cutover
     yield from _execution(plan)
 
 
