@@ -44,7 +44,8 @@ def _remedy(
 ) -> Remedy:
     if target.schema().is_partitioned:
         return Remedy(reason=PARTITIONED)
-    name = missed.vector
+    assert missed.least is not None  # ``too_low`` compares with it
+    name, least = missed.vector, missed.least
     info = collection_info.info(target.store, target.name).vectors[name]
     options = EvaluationOptions(
         k=sampling.k, queries=sampling.queries, seed=sampling.seed, concurrency=(),
@@ -59,7 +60,7 @@ def _remedy(
             for result in sorted(found, key=lambda each: _cost(each, info)):
                 if result.recall is None:
                     continue
-                if result.recall.value >= missed.least and not _is_current(result):
+                if result.recall.value >= least and not _is_current(result):
                     return _of(target, info, result)
                 tried.append(f"{result.setting} {result.recall.value:.3f}")
     except QadaptError as error:

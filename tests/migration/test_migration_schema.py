@@ -11,10 +11,11 @@ import pytest
 
 from qadapt.migration import migrate, plan_migration
 from qadapt.migration.options import Options
+from qadapt.migration.partition_plan import _partitions_refused
 from qadapt.migration.payload_indexes import PARTITION_KIND, _wanted
 from qadapt.migration.plan import PARTITION, PartitionMap
 from qadapt.migration.row_codec import _TAG, _tagged
-from qadapt.migration.schema import _partitions_refused, multivectors_refused
+from qadapt.migration.schema import multivectors_refused
 from qadapt.migration.text import duration
 from qadapt.migration.vectors import _target_vector
 from qadapt.model import ExtraVector, Vector
