@@ -144,7 +144,8 @@ class QuantizationTests(Suite):
 
     def check_restored(self, change: Change, native: dict[str, Any], filled: Collection) -> None:
         """An undo restores the whole native configuration."""
-        assert self.native_configuration(filled) == native
+        now = self.native_configuration(filled)
+        assert now == native, f"before the change: {native}; after the undo: {now}"
 
     def check_undo(self, change: Change, filled: Collection, sample: Sample) -> None:
         """An undo leaves no codes behind.
