@@ -33,7 +33,7 @@ from qadapt.planning.guard import missed as missed_guard
 from qadapt.planning.memory_change import memory_afterwards
 from qadapt.planning.outcome import Outcome, make_outcome
 from qadapt.planning.planner import make_plan, rooted
-from qadapt.planning.way_back import way_back
+from qadapt.planning.restore_commands import restore_commands
 from qadapt.stores.base import OnProgress, Progress, Store
 from qadapt.stores.polling import Deadline, Wait
 
@@ -292,7 +292,7 @@ def _carry_out(store: Store, record: ChangeRecord, progress: OnProgress, timeout
         record.add("applied", fingerprint=collection_info.info(store, plan.collection).fingerprint)
         raise GuardMissedError(
             f"{missed}; the change cannot be rolled back and is kept",
-            hint="; ".join(filter(None, [way_out(plan, after), way_back(store, plan)])),
+            hint="; ".join(filter(None, [way_out(plan, after), restore_commands(store, plan)])),
         )
     if missed:
         _roll_back(store, record, progress, timeout)
@@ -323,7 +323,7 @@ def _with_way_out(error: QadaptError, record: ChangeRecord) -> ApplyError:
 
 def _instead(store: Store, record: ChangeRecord) -> str:
     """What to do where a step cannot be rolled back."""
-    back = way_back(store, record.plan)
+    back = restore_commands(store, record.plan)
     first = "complete it by applying the same change again, then "
     first = "" if record.state == "applied" else first
     restore = f"restore it by a copy and an alias that readers must use: {back}"

@@ -36,7 +36,7 @@ from qadapt.model.vector import Datatype
 from qadapt.planning import journal
 from qadapt.planning.change_record import utc_now
 from qadapt.planning.memory_change import memory_change
-from qadapt.planning.way_back import way_back
+from qadapt.planning.restore_commands import restore_commands
 from qadapt.stores.base import ChangePlan, ChangeRequest, Store, unsupported_error
 from qadapt.version import __version__
 
@@ -152,7 +152,7 @@ def make_plan(
         if by_us
         else planned_params(store, collection, now.name, target.replace(rescore=wanted.rescore)),
     )
-    back = way_back(store, made)
+    back = restore_commands(store, made)
     if back is None:
         return made
     note = f"to restore {made.current} later, by a copy and an alias that readers must use: {back}"

@@ -26,6 +26,7 @@ from qadapt.stores.weaviate import (
     collections,
     copy_rows,
     mapping,
+    native_rescore,
     schema,
     vector_index_config,
 )
@@ -64,11 +65,13 @@ class Copy(CopyAndSwitch):
 
     Attributes:
         vectors: the complete index of each vector that changes, by name.
+        was: the rescoreLimit without the setting that raises it, by vector; see ``Put``.
     """
 
     op: ClassVar[str] = "weaviate.copy"
 
     vectors: Mapping[str, Mapping[str, Any]]
+    was: Mapping[str, int] | None = None
 
     def current(self, at: Execution[WeaviateStore]) -> str | None:
         return aliases.aliases(at.store.connection).get(self.alias)
@@ -269,7 +272,16 @@ def body(raw: Mapping[str, Any], operation: Copy, server_version: ServerVersion)
     for label, place in places.items():
         place.update(json.loads(json.dumps(operation.vectors.get(label, {}))))
         settle(place, server_version)
-    return made
+    return _with_limits(made, operation)
+
+
+def _with_limits(made: dict[str, Any], operation: Copy) -> dict[str, Any]:
+    """The schema with the raised limits of the changed vectors, and without their former ones."""
+    noted = schema.note_of(made)
+    limits = {k: v for k, v in (noted.get("limits") or {}).items() if k not in operation.vectors}
+    for name, was in (operation.was or {}).items():
+        limits[name] = {"was": was, "raised": native_rescore.limit_of(operation.vectors[name])}
+    return schema.with_settings(made, noted.get("settings") or {}, limits)
 
 
 def settle(place: Mapping[str, Any], server_version: ServerVersion) -> None:

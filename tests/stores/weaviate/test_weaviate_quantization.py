@@ -140,7 +140,7 @@ def test_a_change_without_an_alias_cannot_be_undone(
 
 
 @pytest.mark.parametrize("text", ["binary", "rotational:bits=8"])
-def test_the_way_back_of_a_change_without_an_alias_is_a_command(
+def test_a_change_without_an_alias_is_restored_by_the_printed_commands(
     store: WeaviateStore, name: str, docs: Floats, text: str
 ) -> None:
     """The commands of the plan and of the failed undo are run; the alias has no codes then."""

@@ -13,7 +13,7 @@ from qadapt.model.cli_commands import cli_command, vector_command
 from qadapt.stores.base import Store
 
 
-def way_back(store: Store, plan: Plan) -> str | None:
+def restore_commands(store: Store, plan: Plan) -> str | None:
     """The commands, joined by ``&&``; None if the plan can be undone, or the store has no aliases.
 
     The first one creates an alias of the collection, the second one copies and switches it.
