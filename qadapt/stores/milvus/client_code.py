@@ -1,7 +1,7 @@
 """Code for pymilvus and REST that searches as qadapt does.
 
 The REST API of 2.3 (``/v1``) ignores the parameters of an index, so its code finds what a client
-without parameters finds, and says so (docs/engines/milvus.md#rest).
+without parameters finds, and begins with a warning (docs/engines/milvus.md#rest).
 """
 
 from __future__ import annotations
