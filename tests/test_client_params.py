@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import subprocess
+import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,11 @@ import pytest
 import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import IntegrityError
+from qadapt.model.address import Address
+from qadapt.search import search_without_params
+from qadapt.stores.base import SearchRequest
+from qadapt.stores.client_form import ClientCode, ClientSearch
+from qadapt.stores.milvus import client_code as milvus_code
 
 ROWS, DIM = 3_000, 48
 
@@ -135,6 +142,85 @@ def test_code_for_a_milvus_server_returns_the_same_ids(
     finally:
         with qa.open(live("milvus")) as again:
             again.drop(collection.name)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("k", [10, 100])
+@pytest.mark.parametrize("setting", ["none", "scalar", "product"])
+def test_milvus_clients_without_parameters(
+    live: Callable[[str], str], setting: str, k: int
+) -> None:
+    """What is measured for them is what pymilvus and REST find: REST of 2.3 has no parameters."""
+    pymilvus = pytest.importorskip("pymilvus")
+    url = live("milvus")
+    with qa.open(url) as database:
+        collection = filled(database, f"clients_{uuid.uuid4().hex[:8]}")
+        try:
+            collection.plan(setting).apply(yes=True)
+            code = collection.client_params(k=k).code
+            request = SearchRequest(k=k, vector="", no_params=True)
+            vector = collection.info().vectors[""].vector
+            own = search_without_params(
+                database._store, collection.name, QUERIES, request, vector
+            ).ids.tolist()
+            layout = database._store.reader.layout(collection.name)  # type: ignore[attr-defined]
+            client = pymilvus.MilvusClient(uri=f"http://{url.partition('://')[2]}")
+            found = client.search(collection.name, data=QUERIES.tolist(), limit=k)
+            client.close()
+            assert [[layout.keys.from_native(hit["id"]) for hit in row] for row in found] == own
+            assert len(own[0]) == k and None not in own[0]
+            if database.server().version == "2.3.5":
+                assert "this API ignores " in code["rest"]
+                for query, row in zip(QUERIES, own, strict=True):
+                    hits = from_shell(code["rest"], query)["data"]
+                    keys = [layout.keys.from_native(hit[layout.keys.field]) for hit in hits]
+                    assert keys == row
+        finally:
+            database.drop(collection.name)
+
+
+def test_code_for_the_rest_api_of_milvus_sends_the_parameters(tmp_path: Path) -> None:
+    """The API of 2.4 and newer, to a listener, because no server of that version is available."""
+    bodies: list[tuple[str, str, Any]] = []
+
+    class Listener(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            bodies.append((self.path, self.headers["Authorization"], body))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"code": 0, "data": []}')
+
+        def log_message(self, *_: Any) -> None:
+            """Print nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Listener) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = Address.parse(f"milvus+http://127.0.0.1:{server.server_port}?key_env=MILVUS_KEY")
+        details = {"rest": 2, "bits": False, "searched": "docs", "searched_field": "vector",
+                   "key": "qadapt_id", "partition": "it's"}  # fmt: skip
+        sent = ClientSearch(10, {"ef": "64"}, details=details)
+        about = ClientCode(address, "docs", "", qa.Vector(3), 10, sent)
+        code = next(form for form in milvus_code.FORMS if form.name == "rest").write(about)
+        assert code is not None
+        answer = from_shell(f"export MILVUS_KEY=secret\n{code}", np.asarray([1.0, 0.5, 0.25]))
+        server.shutdown()
+    assert answer == {"code": 0, "data": []}
+    assert bodies == [
+        (
+            "/v2/vectordb/entities/search",
+            "Bearer secret",
+            {
+                "collectionName": "docs",
+                "limit": 10,
+                "outputFields": ["qadapt_id"],
+                "annsField": "vector",
+                "data": [[1.0, 0.5, 0.25]],
+                "searchParams": {"metricType": "COSINE", "params": {"ef": 64}},
+                "partitionNames": ["it's"],
+            },
+        )
+    ]
 
 
 # -- Weaviate ---------------------------------------------------------------------------------

@@ -34,9 +34,9 @@ from qadapt.local.row_writes import write_rows
 from qadapt.local.state import exclusive
 from qadapt.migration.endpoint import Endpoint, open_endpoint
 from qadapt.migration.finalize import quantize
+from qadapt.migration.nearest import map_quantization
 from qadapt.migration.row_codec import RowCodec
 from qadapt.migration.schema import create_collection
-from qadapt.migration.vectors import map_quantization
 from qadapt.migration.writer import REJECTED, write_bisecting
 from qadapt.model import (
     Batch,
@@ -306,17 +306,20 @@ class _Import:
         matches: dict[str, Match] = {}
         status: dict[str, Status] = {}
         for name, vector in codec.vectors.items():
-            message_text = Quantization.of(self.asked) if self.asked is not None else (
+            requested = Quantization.of(self.asked) if self.asked is not None else (
                 head.quantization.get(name)
             )  # fmt: skip
             if (
-                message_text is None
-                or message_text.kind is Kind.NONE
+                requested is None
+                or requested.kind is Kind.NONE
                 or not (created or self.asked is not None)
             ):
                 continue
             wanted[name], _, matches[name] = map_quantization(
-                end.store, message_text.replace(rescore=None, native={}), vector
+                end.store,
+                requested.replace(rescore=None, native={}),
+                vector,
+                requested=self.asked is not None,
             )
             if matches[name].level is not MatchLevel.UNSUPPORTED:
                 status[name] = quantize(

@@ -28,6 +28,7 @@ from qadapt.migration.recall_queries import (
     present,
     score_page,
 )
+from qadapt.migration.remedies import with_remedies
 from qadapt.migration.report import Check, Difference
 from qadapt.migration.row_codec import RowCodec
 from qadapt.migration.vectors import non_dense_vectors
@@ -95,6 +96,8 @@ def check_copy(
         *rows.differences,
     ]
     same = not missing and not unexpected and not rows.different and not uncopied
+    if same:
+        recalls = with_remedies(target, recalls, sampling, progress)
     return Check(
         source=str(source),
         target=str(target),

@@ -14,13 +14,13 @@ from typing import Any
 
 from qadapt.errors import StoreError, UnsupportedError
 from qadapt.migration.endpoint import Endpoint
+from qadapt.migration.partition_plan import plan_partitions, reserved_fields_in
 from qadapt.migration.plan import PARTITION, PartitionMap
 from qadapt.migration.row_codec import (
     PartitionNote,
     RowCodec,
     noted_partitions,
 )
-from qadapt.migration.schema import plan_partitions, reserved_fields_in
 from qadapt.model import Batch, CollectionSchema
 from qadapt.stores.base import ReadRequest, ScanRange, Store
 

@@ -200,6 +200,8 @@ class MigrationPlan(Serializable):
         schema: schema of the target apart from its dense vectors.
         extra_comparisons: how ``check`` compares sparse vectors and multivectors, by name.
         partitions: how partitions are mapped.
+        aliases: aliases of the source.
+        cutover: what cut-over means for clients of the source.
     """
 
     source: str
@@ -231,6 +233,8 @@ class MigrationPlan(Serializable):
     schema: CollectionSchema = field(default_factory=CollectionSchema)
     extra_comparisons: Mapping[str, Comparison] = field(default_factory=dict)
     partitions: PartitionMap = field(default_factory=PartitionMap)
+    aliases: tuple[str, ...] = ()
+    cutover: str = ""
 
     @property
     def refused(self) -> tuple[Loss, ...]:

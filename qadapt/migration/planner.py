@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from qadapt.errors import AlreadyExistsError, InputError, UnsupportedError
 from qadapt.local import collection_info
+from qadapt.migration.cutover_text import aliases_of, cutover_text
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.id_scan import Scan, scan_source
 from qadapt.migration.options import Options
@@ -106,6 +107,7 @@ def make_plan(
     found = _Findings(
         source, target, options, existing, info, empty, vectors, schema, scan, trial, indexes
     )
+    aliases = aliases_of(source)
     return _plan(source, target, info, vectors).replace(
         count=scan.count,
         ids=scan.ids,
@@ -126,6 +128,8 @@ def make_plan(
         schema=schema.schema.replace(partitions=tuple(partitions.names.values())),
         extra_comparisons=comparisons,
         partitions=partitions,
+        aliases=aliases,
+        cutover=cutover_text(source, target, aliases),
     )
 
 
@@ -262,7 +266,8 @@ def _vector_losses(found: _Findings) -> dict[str, str]:
     for name, each in found.vectors.items():
         if each.match.level is MatchLevel.UNSUPPORTED:
             reason = "; ".join(each.match.differences)
-            losses["quantization"] = f"{vector_label(name)} would not be quantized: {reason}"
+            works = f"; supported: {each.match.support[0]}" if each.match.support else ""
+            losses["quantization"] = f"{vector_label(name)} would not be quantized: {reason}{works}"
         lacking = found.info.count - each.count
         if lacking > 0 and not found.target.store.traits.allows_missing_vectors:
             detail = f"{lacking:,} rows lack {vector_label(name)}"

@@ -19,11 +19,8 @@ from qadapt.local.settings import read_settings
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.plan import VectorPlan
 from qadapt.migration.recall_queries import QuerySet
-from qadapt.migration.report import RecallCheck
+from qadapt.migration.report import SLACK, RecallCheck
 from qadapt.model import Guard, Kind, Quantization
-
-SLACK = 0.02  # recall that the target may lose without a gate
-
 
 # -- which searches are comparable ---------------------------------------------------------------
 
@@ -88,10 +85,10 @@ def measure_recall(
     recall = float(values.mean())
     requirements: list[str] = []
     passed = True
-    exact = source_exact = None
+    exact = source_exact = least = None
     if gate is not None:
         requirements.append(f"recall@{k} >= {gate.recall:.3f}")
-        passed = recall >= gate.recall and proof.level != "none"
+        passed, least = recall >= gate.recall and proof.level != "none", gate.recall
     elif quantization.any and "exact target" in recall_of:
         precise = recall_of["exact target"]
         exact, source_exact = float(precise.mean()), float(recall_of["exact source"].mean())
@@ -100,7 +97,7 @@ def measure_recall(
     if gate is None and (not requirements or quantization.comparable):
         requirement, near = _near(high, source_recall, f"recall@{k}")
         requirements.append(requirement)
-        passed = passed and near
+        passed, least = passed and near, source_recall - SLACK
     return RecallCheck(
         vector=queries[0].name,
         recall=recall,
@@ -115,6 +112,7 @@ def measure_recall(
         source_exact_recall=source_exact,
         ground_truth=truth_of(plan.source),
         proof=proof,
+        least=least,
     )
 
 

@@ -10,6 +10,8 @@ from qadapt.evaluation.recall import Proof
 from qadapt.migration.plan import MigrationPlan
 from qadapt.model import Id, Serializable, Status
 
+SLACK = 0.02  # recall that the target may lose without a gate
+
 
 @dataclass(frozen=True)
 class Difference(Serializable):
@@ -24,6 +26,28 @@ class Difference(Serializable):
     id: Id
     kind: str
     detail: str
+
+
+@dataclass(frozen=True)
+class Remedy(Serializable):
+    """A setting of the target that meets the recall that the check missed.
+
+    Attributes:
+        setting: the quantization with its rescoring; empty if none was found.
+        recall, low, high: of that setting, with the 95 % confidence interval.
+        measured_on: the ``target`` with other search parameters, or a temporary ``copy`` of up to
+            20,000 of its rows.
+        command: applies the setting.
+        reason: why no setting was found.
+    """
+
+    setting: str = ""
+    recall: float | None = None
+    low: float | None = None
+    high: float | None = None
+    measured_on: Literal["target", "copy"] | None = None
+    command: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,6 +66,8 @@ class RecallCheck(Serializable):
             side has codes or exact search is disabled.
         ground_truth: the vectors that exact scores were computed from.
         proof: how much the figure proves.
+        least: minimum recall of the target's own search; None if only exact search is compared.
+        remedy: a setting that meets ``least``; None where it is met.
     """
 
     vector: str
@@ -57,6 +83,21 @@ class RecallCheck(Serializable):
     source_exact_recall: float | None = None
     ground_truth: str = ""
     proof: Proof = field(default_factory=Proof)
+    least: float | None = None
+    remedy: Remedy | None = None
+
+    @property
+    def too_low(self) -> bool:
+        """Whether the target's own search finds too little, although its rows may be correct."""
+        exact, source = self.exact_recall, self.source_exact_recall
+        rows_missing = exact is not None and source is not None and exact < source - SLACK
+        return (
+            not self.passed
+            and self.proof.level != "none"
+            and self.least is not None
+            and self.recall < self.least
+            and not rows_missing
+        )
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from qadapt.local import collection_info
 from qadapt.migration import journal as journals
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.journal import Journal
+from qadapt.migration.nearest import map_quantization
 from qadapt.migration.options import Options
 from qadapt.migration.plan import MigrationPlan, VectorPlan
-from qadapt.migration.vectors import map_quantization
 from qadapt.model import Kind, Quantization
 from qadapt.model.document_version import newer_version
 
@@ -125,5 +125,5 @@ def _same_quantization(requested: Quantization, each: VectorPlan, target: Endpoi
     if bare.kind is Kind.FLOAT16 and each.source.datatype == "float16":
         return planned.kind is Kind.NONE
     return bare.kind is not Kind.NONE and (
-        map_quantization(target.store, bare, each.target)[0] == planned
+        map_quantization(target.store, bare, each.target, requested=True)[0] == planned
     )

@@ -1,6 +1,7 @@
-"""Planning the schema of a target: extra vectors, typed payload fields and partitions.
+"""Planning the schema of a target: extra vectors and typed payload fields.
 
-Extra vectors are sparse vectors and multivectors. The dense vectors are planned in ``vectors``.
+Extra vectors are sparse vectors and multivectors. The dense vectors are planned in ``vectors``,
+the partitions in ``partition_plan``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,13 @@ from typing import Any
 
 from qadapt.errors import UnsupportedError
 from qadapt.migration.endpoint import Endpoint
-from qadapt.migration.plan import LOSSES, PARTITION, RESERVED_FIELDS, Comparison, PartitionMap
+from qadapt.migration.partition_plan import (
+    inactive_tenants,
+    merged_partitions,
+    partition_loss,
+    plan_partitions,
+)
+from qadapt.migration.plan import Comparison, PartitionMap
 from qadapt.migration.vectors import comparison_of
 from qadapt.model import CollectionSchema, ExtraVector, Metric, Vector
 from qadapt.stores.base import ReadRequest, Store
@@ -24,7 +31,6 @@ _UNCOPIED = "behind"
 _EXTRA_LOSSES = {"sparse": "sparse-vectors", "multi": "multivectors"}
 # Settings of extra vectors that each store chooses itself.
 _DEFAULTED = ("multivector_config", "index_type")
-SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -65,9 +71,9 @@ def plan_schema(
         losses.setdefault(TYPED_FIELDS, []).append(payload.loss)
     partitions, reason = plan_partitions(source, target, wanted)
     if reason is not None:
-        losses[_partition_loss(source)] = [_merged_partitions(found, reason)]
+        losses[partition_loss(source)] = [merged_partitions(found, reason)]
     if found.inactive_partitions:
-        losses["inactive-tenants"] = [_inactive_tenants(found)]
+        losses["inactive-tenants"] = [inactive_tenants(found)]
     key = found.partition_key if reason is None else None
     schema = CollectionSchema(
         extras=extras,
@@ -330,73 +336,3 @@ def _field_list(schema: Mapping[str, Any]) -> str:
     key = (schema.get("key") or {}).get("name")
     fields = {name: each for name, each in (schema.get("entries") or {}).items() if name != key}
     return ", ".join(f"{name} ({kind})" for name, kind in fields.items())
-
-
-# -- partitions ----------------------------------------------------------------------------------
-
-
-def plan_partitions(
-    source: Endpoint, target: Endpoint, wanted: CollectionSchema
-) -> tuple[PartitionMap, str | None]:
-    """How partitions are mapped, and why the target cannot have those of the source.
-
-    Args:
-        wanted: the source's schema in terms that the target understands.
-    """
-    kind = source.store.traits.partition_kind or "partitions"
-    if wanted.partition_key is not None:
-        return PartitionMap(), _partitions_refused(target, wanted)
-    if wanted.is_partitioned:
-        reason = _partitions_refused(target, CollectionSchema(is_partitioned=True))
-        target_kind = target.store.traits.partition_kind if reason is None else ""
-        return PartitionMap("store", reason is None, kind, target_kind), reason
-    if (
-        PARTITION in reserved_fields_in(source)
-        and _partitions_refused(target, CollectionSchema(is_partitioned=True)) is None
-    ):
-        field = f"values of the payload field {PARTITION!r}"
-        return PartitionMap("payload", True, field, target.store.traits.partition_kind), None
-    return PartitionMap(), None
-
-
-def reserved_fields_in(source: Endpoint) -> frozenset[str]:
-    """The payload fields of qadapt's that occur in the first 100 rows of a collection."""
-    first = next(iter(source.store.read(source.name, ReadRequest(vectors=(), page=100))), None)
-    payloads = (first.payloads or ()) if first is not None else ()
-    return frozenset(
-        name for each in payloads for name in RESERVED_FIELDS if isinstance(each.get(name), str)
-    )
-
-
-def _partitions_refused(target: Endpoint, wanted: CollectionSchema) -> str | None:
-    if not target.exists:
-        return target.store.unsupported_schema(wanted).get("partitions")
-    found = target.schema()
-    fits = found.is_partitioned and found.partition_key == wanted.partition_key
-    return None if fits else f"{target.name!r} has none"
-
-
-def _partition_loss(source: Endpoint) -> str:
-    kind = source.store.traits.partition_kind
-    return kind if kind in LOSSES else "partitions"
-
-
-def _merged_partitions(found: CollectionSchema, reason: str) -> str:
-    if found.partition_key is not None:
-        return f"the partition key {found.partition_key!r} ({reason})"
-    return (
-        f"{_first(found.partitions)} ({reason}); all rows are copied to one collection, where the "
-        f"payload field {PARTITION!r} names the partition of each row"
-    )
-
-
-def _inactive_tenants(found: CollectionSchema) -> str:
-    return (
-        f"{len(found.inactive_partitions)}: {_first(found.inactive_partitions)}; their "
-        "rows cannot be read until the client "
-        f"activates them: collection.tenants.activate({list(found.inactive_partitions[:3])!r})"
-    )
-
-
-def _first(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

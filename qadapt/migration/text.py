@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qadapt.migration.plan import PARTITION, MigrationPlan, PartitionMap, VectorPlan
-from qadapt.migration.report import Check, Migration, RecallCheck
+from qadapt.migration.report import Check, Migration, RecallCheck, Remedy
 from qadapt.migration.schema import describe_extra
 from qadapt.model import Kind, MatchLevel, Server
 
@@ -42,6 +42,10 @@ def _plan(plan: MigrationPlan) -> Iterator[tuple[str, str]]:
         yield "loss", f"{loss.name}: {loss.detail} ({state})"
     for note in plan.notes:
         yield "note", note
+    if plan.aliases:
+        yield "aliases", f"of the source: {', '.join(plan.aliases)}"
+    if plan.cutover:
+        yield "cut-over", plan.cutover
     yield from _execution(plan)
 
 
@@ -146,10 +150,21 @@ def _check(check: Check) -> Iterator[tuple[str, str]]:
         yield "recall", _recall(each)
         if each.proof.reason:
             yield "note", each.proof.reason
+        if each.remedy is not None:
+            yield from _remedy(each.remedy)
     for note in check.notes:
         yield "note", note
     for difference in check.differences:
         yield "difference", f"{difference.id!r} {difference.kind}: {difference.detail}"
+
+
+def _remedy(remedy: Remedy) -> Iterator[tuple[str, str]]:
+    if remedy.recall is None:
+        yield "to meet it", remedy.reason
+        return
+    place = "the target" if remedy.measured_on == "target" else "a copy of its rows"
+    yield "to meet it", f"{remedy.setting}: recall {remedy.recall:.3f}, measured on {place}"
+    yield "run", remedy.command
 
 
 def _recall(each: RecallCheck) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from qadapt.errors import SpecError, UnsupportedError
+from qadapt.errors import UnsupportedError
 from qadapt.local import client_codes
 from qadapt.local.settings import read_settings
 from qadapt.migration.endpoint import Endpoint
+from qadapt.migration.nearest import NONE, map_quantization
 from qadapt.migration.options import Options
 from qadapt.migration.plan import Comparison, VectorPlan, vector_label
 from qadapt.model import (
@@ -15,19 +16,12 @@ from qadapt.model import (
     ExtraVector,
     Kind,
     Match,
-    MatchLevel,
     Metric,
     Quantization,
     Vector,
     VectorInfo,
 )
 from qadapt.stores.base import Store
-
-NATIVE = "native-quantization"
-NONE = Quantization.parse("none")
-_BITS = (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
-_RATIOS = (4, 8, 16, 32, 64)
-_DEFAULT_RATIO = 8
 
 
 def plan_vectors(
@@ -84,7 +78,7 @@ def _plan_vector(
         # The source's native fields have no meaning in another store.
         current = current.replace(native={})
     asked, becomes, match = _quantization(
-        store, current if requested is None else requested, made, now
+        store, current if requested is None else requested, made, now, requested is not None
     )
     settings = read_settings(source.store, source.name).of(now.name)
     return VectorPlan(
@@ -116,7 +110,7 @@ def comparison_of(store: Store, vector: Vector | ExtraVector) -> Comparison:
 
 
 def _quantization(
-    store: Store, wanted: Quantization, made: Vector, now: VectorInfo
+    store: Store, wanted: Quantization, made: Vector, now: VectorInfo, requested: bool
 ) -> tuple[Quantization, Quantization, Match]:
     bare = wanted.replace(rescore=None)
     if bare.kind is Kind.FLOAT16 and now.datatype == "float16":
@@ -126,47 +120,7 @@ def _quantization(
         return NONE, NONE, Match.of()
     if now.quantized_by == "qadapt":
         return bare, bare, client_codes.match(bare)
-    return map_quantization(store, bare, made)
-
-
-def map_quantization(
-    store: Store, wanted: Quantization, vector: Vector
-) -> tuple[Quantization, Quantization, Match]:
-    """The nearest quantization of a kind that a store supports.
-
-    Returns:
-        The request to the store, the quantization that the store builds for it, and how closely
-        that matches ``wanted``; ``none`` twice where the store has no equivalent.
-    """
-    capabilities = store.capabilities()
-    if not capabilities.native(NATIVE):
-        return NONE, NONE, Match.unsupported(f"{NATIVE}: {capabilities[NATIVE].reason}")
-    mapped = store.map(wanted, vector)
-    match = mapped.match
-    if match.level is not MatchLevel.UNSUPPORTED:
-        return wanted, mapped.target, match
-    for near in _nearest(wanted):
-        found = store.map(near, vector)
-        if found.match.level is not MatchLevel.UNSUPPORTED:
-            reason = f"{near} instead of {wanted}: {'; '.join(match.differences)}"
-            differences = (reason, *found.match.differences)
-            return near, found.target, Match(MatchLevel.DIFFERS, differences, match.support)
-    return NONE, NONE, match
-
-
-def _nearest(wanted: Quantization) -> Iterator[Quantization]:
-    """Quantizations of the same kind, nearest size first, without less common parameters."""
-    if wanted.kind is Kind.PRODUCT:
-        size = wanted.ratio or _DEFAULT_RATIO
-        for ratio in sorted(_RATIOS, key=lambda each: abs(each - size)):
-            yield Quantization(Kind.PRODUCT, ratio=ratio)
-        return
-    bits = wanted.bits or 0
-    for each in sorted(_BITS, key=lambda other: (abs(other - bits), -other)):
-        try:
-            yield Quantization(wanted.kind, bits=each)
-        except SpecError:
-            continue  # this kind does not have that width
+    return map_quantization(store, bare, made, requested=requested)
 
 
 # -- vectors that rows lack ----------------------------------------------------------------------

@@ -33,6 +33,7 @@ from qadapt.planning.guard import missed as missed_guard
 from qadapt.planning.memory_change import memory_afterwards
 from qadapt.planning.outcome import Outcome, make_outcome
 from qadapt.planning.planner import make_plan, rooted
+from qadapt.planning.restore_commands import restore_commands
 from qadapt.stores.base import OnProgress, Progress, Store
 from qadapt.stores.polling import Deadline, Wait
 
@@ -291,7 +292,7 @@ def _carry_out(store: Store, record: ChangeRecord, progress: OnProgress, timeout
         record.add("applied", fingerprint=collection_info.info(store, plan.collection).fingerprint)
         raise GuardMissedError(
             f"{missed}; the change cannot be rolled back and is kept",
-            hint=way_out(plan, after),
+            hint="; ".join(filter(None, [way_out(plan, after), restore_commands(store, plan)])),
         )
     if missed:
         _roll_back(store, record, progress, timeout)
@@ -320,6 +321,17 @@ def _with_way_out(error: QadaptError, record: ChangeRecord) -> ApplyError:
     return ApplyError(error.message, hint=hint)
 
 
+def _instead(store: Store, record: ChangeRecord) -> str:
+    """What to do where a step cannot be rolled back."""
+    back = restore_commands(store, record.plan)
+    first = "complete it by applying the same change again, then "
+    first = "" if record.state == "applied" else first
+    restore = f"restore it by a copy and an alias that readers must use: {back}"
+    if back is None:
+        restore = "plan the requested configuration"
+    return f"{first}{restore}; or {abandon_hint(record.id)}"
+
+
 def _has_way_back(record: ChangeRecord) -> bool:
     steps = record.plan.steps
     return all(steps[number].reverse is not None for number in record.started_steps())
@@ -346,8 +358,7 @@ def _roll_back(
         if plan.steps[number].reverse is None:
             raise PlanError(
                 f"the step {plan.steps[number].action!r} cannot be rolled back",
-                hint="complete it by applying the same change again, then plan the requested "
-                f"configuration; or {abandon_hint(record.id)}",
+                hint=_instead(store, record),
             )
     record.add("undo started")
     replaced: PlanStaleError | None = None

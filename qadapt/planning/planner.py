@@ -36,6 +36,7 @@ from qadapt.model.vector import Datatype
 from qadapt.planning import journal
 from qadapt.planning.change_record import utc_now
 from qadapt.planning.memory_change import memory_change
+from qadapt.planning.restore_commands import restore_commands
 from qadapt.stores.base import ChangePlan, ChangeRequest, Store, unsupported_error
 from qadapt.version import __version__
 
@@ -116,7 +117,7 @@ def make_plan(
     steps += _reset_defaults_steps(store, info)
     if not steps:
         steps = [Step(Symbol.NOTHING, "nothing to do", _why_nothing(now), {})]
-    return Plan(
+    made = Plan(
         id=journal.new_id(),
         created=utc_now(),
         address=store.address.identity,
@@ -151,6 +152,11 @@ def make_plan(
         if by_us
         else planned_params(store, collection, now.name, target.replace(rescore=wanted.rescore)),
     )
+    back = restore_commands(store, made)
+    if back is None:
+        return made
+    note = f"to restore {made.current} later, by a copy and an alias that readers must use: {back}"
+    return made.replace(notes=(*made.notes, note))
 
 
 def _target_vector(

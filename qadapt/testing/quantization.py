@@ -102,6 +102,7 @@ class QuantizationTests(Suite):
         self, filled: Collection, sample: Sample, text: str
     ) -> None:
         wanted = qa.Quantization.parse(text)
+        native = self.native_configuration(filled)
         before = filled.fetch(self.keys(self.rows)).vectors[""].tobytes()
         try:
             plan = filled.plan(wanted)
@@ -130,8 +131,21 @@ class QuantizationTests(Suite):
         assert [step.symbol for step in again.steps] == [Symbol.NOTHING]
 
         self.check_undo(change, filled, sample)
+        self.check_restored(change, native, filled)
         assert filled.count() == self.rows
         assert filled.fetch(self.keys(self.rows)).vectors[""].tobytes() == before
+
+    def native_configuration(self, collection: Collection) -> dict[str, Any]:
+        """The whole configuration of a collection in the store's terms, and its indexes."""
+        info = collection.info()
+        vectors = {name: (dict(each.index), str(each.quantization), each.status.state)
+                   for name, each in info.vectors.items()}  # fmt: skip
+        return {"config": dict(info.config), "vectors": vectors, "notes": info.notes}
+
+    def check_restored(self, change: Change, native: dict[str, Any], filled: Collection) -> None:
+        """An undo restores the whole native configuration."""
+        now = self.native_configuration(filled)
+        assert now == native, f"before the change: {native}; after the undo: {now}"
 
     def check_undo(self, change: Change, filled: Collection, sample: Sample) -> None:
         """An undo leaves no codes behind.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,17 @@ import pytest
 from migration_help import DIM, rows
 
 import qadapt as qa
+from qadapt.cli import main
+from qadapt.migration import remedies
 from qadapt.migration.text import migration_lines
 
 ROWS = 400
 CODES = "binary:rescore=off"  # recall of about .34
+
+
+def run(command: str) -> None:
+    """Run a command that a check printed."""
+    assert main([*shlex.split(command)[1:], "--yes"]) == 0, command
 
 
 def filled(folder: Path, quantization: str, vectors: np.ndarray) -> str:
@@ -74,6 +82,52 @@ def test_a_gate_applies_to_the_default_search_of_the_target(tmp_path: Path) -> N
     (recall,) = qa.check(source, target, gate="recall@10>=0.99").recalls
     assert not recall.passed
     assert recall.exact_recall is None
+
+
+def test_a_missed_gate_names_the_rescoring_that_meets_it(tmp_path: Path) -> None:
+    vectors = rows(ROWS)
+    source, target = (filled(tmp_path / name, codes, vectors) for name, codes in
+                      (("s", "none"), ("t", CODES)))  # fmt: skip
+    gate = "recall@10>=0.9"
+    (missed,) = qa.check(source, target, gate=gate).recalls
+    remedy = missed.remedy
+    assert remedy is not None and remedy.recall is not None
+    assert (remedy.measured_on, remedy.recall >= 0.9) == ("target", True)
+    assert remedy.setting.startswith("binary:rescore=")
+    run(remedy.command)
+    found = qa.check(source, target, gate=gate)
+    assert found.passed
+    assert found.recalls[0].remedy is None
+
+
+def test_a_missed_gate_names_the_codes_that_meet_it_if_rescoring_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remedies, "FACTORS", (1.5, 2))
+    vectors = rows(ROWS)
+    source, target = (filled(tmp_path / name, codes, vectors) for name, codes in
+                      (("s", "none"), ("t", CODES)))  # fmt: skip
+    (missed,) = qa.check(source, target, gate="recall@10>=0.99").recalls
+    remedy = missed.remedy
+    assert remedy is not None and remedy.recall is not None
+    assert remedy.measured_on == "copy"
+    assert remedy.setting == "rotational:bits=4,rescore=2"
+    run(remedy.command)
+    assert qa.check(source, target, gate="recall@10>=0.99").passed
+
+
+def test_a_missed_gate_that_nothing_meets_lists_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remedies, "FACTORS", (1.5, 2))
+    monkeypatch.setattr(remedies, "_quantizations", lambda *_: iter(()))
+    vectors = rows(ROWS)
+    source, target = (filled(tmp_path / name, codes, vectors) for name, codes in
+                      (("s", "none"), ("t", CODES)))  # fmt: skip
+    (missed,) = qa.check(source, target, gate="recall@10>=0.99").recalls
+    assert missed.remedy is not None and missed.remedy.recall is None
+    assert missed.remedy.reason.startswith("no setting of the target that was measured meets it: ")
+    assert "live:rescore=2 0." in missed.remedy.reason
 
 
 def test_a_migration_to_coarse_quantization_reports_both_recalls(tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ import pytest
 
 from qadapt.migration import migrate, plan_migration
 from qadapt.migration.options import Options
+from qadapt.migration.partition_plan import _partitions_refused
 from qadapt.migration.payload_indexes import PARTITION_KIND, _wanted
 from qadapt.migration.plan import PARTITION, PartitionMap
 from qadapt.migration.row_codec import _TAG, _tagged
-from qadapt.migration.schema import _partitions_refused, multivectors_refused
+from qadapt.migration.schema import multivectors_refused
 from qadapt.migration.text import duration
-from qadapt.migration.vectors import _nearest, _target_vector
-from qadapt.model import ExtraVector, Quantization, Vector
+from qadapt.migration.vectors import _target_vector
+from qadapt.model import ExtraVector, Vector
 from qadapt.model.collection_schema import CollectionSchema
 
 
@@ -129,13 +130,3 @@ def test_only_text_that_qadapt_stored_is_an_object(text: Any, found: Any) -> Non
 )  # fmt: skip
 def test_durations_have_a_unit(seconds: float, text: str) -> None:
     assert duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "first"), [("scalar:bits=8", 8), ("rotational:bits=8", 8), ("rotational:bits=2", 2)]
-)
-def test_the_nearest_quantization_is_the_same_width_if_it_exists(text: str, first: float) -> None:
-    wanted = Quantization.parse(text)
-    widths = [each.bits or 0 for each in _nearest(wanted)]
-    assert widths[0] == first
-    assert widths == sorted(widths, key=lambda each: (abs(each - first), -each))

@@ -1,8 +1,13 @@
-"""Code for pymilvus that searches as qadapt does."""
+"""Code for pymilvus and REST that searches as qadapt does.
+
+The REST API of 2.3 (``/v1``) ignores the parameters of an index, so its code finds what a client
+without parameters finds, and begins with a warning (docs/engines/milvus.md#rest).
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import TYPE_CHECKING, Any
 
 from qadapt.model import Metric, Quantization
@@ -11,7 +16,7 @@ from qadapt.stores.client_form import ClientCode, ClientForm, ClientSearch, lite
 from qadapt.stores.milvus import binary_sidecar, mapping, search, vector_layout
 from qadapt.stores.milvus.index_params import Index
 from qadapt.stores.milvus.schema import METRICS, Field, Layout
-from qadapt.stores.milvus.version import BITS, ServerVersion
+from qadapt.stores.milvus.version import BITS, SINCE_REST_2, ServerVersion
 
 if TYPE_CHECKING:
     from qadapt.stores.milvus.store import MilvusStore
@@ -33,7 +38,7 @@ def client_search(
     bits = field.coded or layout.bits.get(field.field) == binary_sidecar.ON
     if target is not None:
         bits = field.index is not None and field.index.type == BITS
-    details = _details(layout, field, bits=bits)
+    details = {**_details(layout, field, bits=bits), "rest": _rest_version(store)}
     if bits and target is not None and request.rescore is None:  # the default of sign bits
         count = binary_sidecar.RESCORE.candidates(request.k)
         return ClientSearch(count, rescores=True, details=details)
@@ -41,6 +46,14 @@ def client_search(
     count = 0 if target is not None else store.reader.row_count(layout)
     params: dict[str, Any] = {} if bits else dict(search.params(field.index, request, count))
     return ClientSearch(request.k, params, details=details)
+
+
+def _rest_version(store: MilvusStore) -> int | None:
+    """The version of the REST API; None for Lite, which has none."""
+    version = ServerVersion(store.connection.version, store.connection.deployment)
+    if version.lite:
+        return None
+    return 2 if version.has(SINCE_REST_2) else 1
 
 
 def _changed(field: Field, target: Quantization, version: ServerVersion) -> Field:
@@ -131,4 +144,52 @@ def _opened(about: ClientCode) -> str:
     return f"MilvusClient({', '.join(words)})"
 
 
-FORMS = (ClientForm("pymilvus", "python", _pymilvus),)
+def _rest(about: ClientCode) -> str | None:
+    """Code for REST; None for Lite, and where the client must score rows or send bits."""
+    details, sent = about.search.details, about.search
+    if details["rest"] is None or details["bits"] or sent.rescores:
+        return None
+    if about.vector.datatype != "float32" or (details["rest"] == 1 and details["partition"]):
+        return None
+    body: dict[str, Any] = {"collectionName": details["searched"]}
+    database = about.address.options.get("database", "default")
+    body |= {"dbName": database} if database != "default" else {}
+    body |= {"limit": sent.limit, "outputFields": [details["key"]]}
+    ignored = ""
+    if details["rest"] == 1:
+        path, body = "/v1/vector/search", {**body, "vector": "QUERY"}
+        if sent.params:
+            ignored = f"; this API ignores {', '.join(sent.params)}: recall is lower"
+    else:
+        path = "/v2/vectordb/entities/search"
+        body |= {"annsField": details["searched_field"], "data": ["QUERY"]}
+        numbers = {name: _number(value) for name, value in sent.params.items()}
+        metric = METRICS[about.vector.metric]
+        body |= {"searchParams": {"metricType": metric, "params": numbers}}
+        body |= {"partitionNames": [details["partition"]]} if details["partition"] else {}
+    head, tail = json.dumps(body).replace("'", "'\\''").split('"QUERY"')
+    header = f' -H "Authorization: Bearer ${about.key_variable}"' if about.key_variable else ""
+    return "\n".join(
+        [
+            f"# search '[0.1, ...]': a JSON list of {about.vector.dim} numbers{ignored}",
+            "search() {",
+            f"  curl -sS -X POST '{about.address.url}{path}' \\",
+            f"    -H 'Content-Type: application/json'{header} \\",
+            f"    -d '{head}'\"$1\"'{tail}'",
+            "}",
+        ]
+    )
+
+
+def _number(value: Any) -> Any:
+    """A parameter as the JSON number that REST requires."""
+    try:
+        return json.loads(str(value))
+    except ValueError:
+        return value
+
+
+FORMS = (
+    ClientForm("pymilvus", "python", _pymilvus),
+    ClientForm("rest", "shell", _rest),
+)

@@ -17,6 +17,7 @@ SINCE_SQ4U = "2.6.8"
 SINCE_AUTO_SQ4U = "2.6.10"
 SINCE_RABITQ_BITS = "3.0"
 SINCE_NAMED = "2.4"
+SINCE_REST_2 = "2.4"  # /v2/vectordb
 # Datatypes other than float32. 2.3.5 creates the fields and fails when the first row is written.
 SINCE_DATATYPE = {"float16": "2.4", "bfloat16": "2.4", "int8": "2.6"}
 SINCE_MMAP = "2.4"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from qadapt.errors import UnsupportedError
@@ -188,6 +189,39 @@ def _refuse_pq_on_dynamic(wanted: Mapping[str, Any]) -> None:
 def _observation(snapshot: Snapshot, vector: str) -> bool:
     """Whether the configuration in the schema is verified active."""
     return snapshot.status(vector).state in (State.ACTIVE, State.ABSENT)
+
+
+def with_former_limit(plan: ChangePlan, vector: str, was: int) -> ChangePlan:
+    """The plan whose operations record the rescoreLimit that they raise."""
+
+    def changed(step: Step) -> Step:
+        if step.request.get("op") == Put.op:
+            return step.replace(request={**step.request, "was": was})
+        if step.request.get("op") == Copy.op:
+            return step.replace(request={**step.request, "was": {vector: was}})
+        return step
+
+    return replace(plan, steps=tuple(map(changed, plan.steps)))
+
+
+def limit_notes(
+    snapshot: Snapshot, vector: str, then: Mapping[str, Any], request: ChangeRequest
+) -> list[str]:
+    """Notes on the rescoreLimit that the index holds for a setting, or no longer holds."""
+    was = native_rescore.limit_before(snapshot.layout, vector, then)
+    now = native_rescore.limit_of(then)
+    if was is None:
+        return []
+    without = native_rescore.with_limit(then, was)
+    wanted = native_rescore.held(without, request.rescore)
+    then_limit = native_rescore.limit_of(
+        {**without, "vectorIndexConfig": vector_index_config.merged(
+            without["vectorIndexConfig"], wanted)}
+    )  # fmt: skip
+    if then_limit == now:
+        return []
+    later = "" if then_limit == was else f", and set back to {was} when the setting goes"
+    return [f"rescoreLimit is set {now} -> {then_limit} with the rescoring{later}"]
 
 
 def notes(

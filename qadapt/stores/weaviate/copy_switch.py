@@ -12,23 +12,21 @@ collection stays, so an undo only switches the alias.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote
 
-from qadapt.errors import AlreadyExistsError, PlanStaleError, StoreError, UnsupportedError
+from qadapt.errors import AlreadyExistsError, PlanStaleError, UnsupportedError
 from qadapt.model import Estimate, Step, Symbol, Vector
-from qadapt.stores.copy_switch import CopyAndSwitch, compare_counts, copy_pages
+from qadapt.stores.copy_switch import CopyAndSwitch
 from qadapt.stores.operations import Execution, Operation
-from qadapt.stores.polling import Wait
 from qadapt.stores.versioned_names import next_version
 from qadapt.stores.weaviate import (
     aliases,
     collections,
+    copy_rows,
     mapping,
-    partitions,
-    row_counts,
+    native_rescore,
     schema,
     vector_index_config,
 )
@@ -41,7 +39,6 @@ from qadapt.stores.weaviate.version import SINCE_ALIAS, SINCE_SKIP_DEFAULT, Serv
 if TYPE_CHECKING:
     from qadapt.stores.weaviate.store import WeaviateStore
 
-NUMBERS = 400_000  # of the vectors of one page, approximately
 # Values copied per second: 5,183 rows of 384 dimensions took 17 s on 2 busy cores.
 SPEED = 120_000
 # Fields in which a server records its own decision; they are not sent to a copy.
@@ -68,11 +65,13 @@ class Copy(CopyAndSwitch):
 
     Attributes:
         vectors: the complete index of each vector that changes, by name.
+        was: the rescoreLimit without the setting that raises it, by vector; see ``Put``.
     """
 
     op: ClassVar[str] = "weaviate.copy"
 
     vectors: Mapping[str, Mapping[str, Any]]
+    was: Mapping[str, int] | None = None
 
     def current(self, at: Execution[WeaviateStore]) -> str | None:
         return aliases.aliases(at.store.connection).get(self.alias)
@@ -84,14 +83,14 @@ class Copy(CopyAndSwitch):
     def load(self, at: Execution[WeaviateStore]) -> None:
         connection = at.store.connection
         source = schema.describe(connection, self.source)
-        for tenant in _tenants(connection, source, self.target):
-            _rows(connection, source, self.target, tenant, at.wait)
+        for tenant in copy_rows.create_tenants(connection, source, self.target):
+            copy_rows.copy_rows(connection, source, self.target, tenant, at.wait)
 
     def compare(self, at: Execution[WeaviateStore]) -> None:
         connection = at.store.connection
         source = schema.describe(connection, self.source)
-        for tenant in tenants_of(connection, source):
-            _compare(connection, source.real, self.target, tenant)
+        for tenant in copy_rows.tenants_of(connection, source):
+            copy_rows.compare_tenant(connection, source.real, self.target, tenant)
 
     def build(self, at: Execution[WeaviateStore]) -> None:
         for vector in self.vectors:
@@ -273,7 +272,16 @@ def body(raw: Mapping[str, Any], operation: Copy, server_version: ServerVersion)
     for label, place in places.items():
         place.update(json.loads(json.dumps(operation.vectors.get(label, {}))))
         settle(place, server_version)
-    return made
+    return _with_limits(made, operation)
+
+
+def _with_limits(made: dict[str, Any], operation: Copy) -> dict[str, Any]:
+    """The schema with the raised limits of the changed vectors, and without their former ones."""
+    noted = schema.note_of(made)
+    limits = {k: v for k, v in (noted.get("limits") or {}).items() if k not in operation.vectors}
+    for name, was in (operation.was or {}).items():
+        limits[name] = {"was": was, "raised": native_rescore.limit_of(operation.vectors[name])}
+    return schema.with_settings(made, noted.get("settings") or {}, limits)
 
 
 def settle(place: Mapping[str, Any], server_version: ServerVersion) -> None:
@@ -292,112 +300,3 @@ def settle(place: Mapping[str, Any], server_version: ServerVersion) -> None:
         )
         if bare and place["vectorIndexType"] != HFRESH and server_version.has(SINCE_SKIP_DEFAULT):
             half[vector_index_config.SKIP] = True
-
-
-def _tenants(connection: Connection, source: Layout, target: str) -> list[str]:
-    """Create the tenants in the target, and return them; ``[""]`` if there are none."""
-    found = tenants_of(connection, source)
-    if not source.multi_tenant:
-        return found
-    there = partitions.states(connection, schema.describe(connection, target))
-    missing = [{"name": name} for name in found if name not in there]
-    if missing:
-        path = f"/v1/schema/{quote(target)}/tenants"
-        connection.rest("POST", path, missing, doing=f"create the tenants of {target!r}")
-    return found
-
-
-def tenants_of(connection: Connection, source: Layout) -> list[str]:
-    """All tenants; ``[""]`` if there are none.
-
-    Raises:
-        StoreError: some tenants are not active.
-    """
-    if not source.multi_tenant:
-        return [""]
-    found = partitions.states(connection, source)
-    cold = [name for name, active in found.items() if not active]
-    if cold:
-        raise StoreError(
-            f"{len(cold)} tenants of {source.name!r} are not active: {', '.join(cold[:5])}",
-            hint="activate them, then apply again",
-        )
-    return list(found)
-
-
-def pages(connection: Connection, source: Layout, tenant: str) -> Iterator[list[dict[str, Any]]]:
-    """Read all rows as raw JSON with all vectors, by cursor."""
-    dims = sum(each.dim or 1000 for each in source.vectors.values())
-    params = {
-        "class": source.real,
-        "limit": max(20, min(1000, NUMBERS // max(1, dims))),
-        "include": "vector",
-        "after": "",
-        **({"tenant": tenant} if tenant else {}),
-    }
-    while True:
-        doing = f"read {source.name!r}"
-        found = connection.rest("GET", "/v1/objects", doing=doing, params=params)["objects"] or []
-        if found:
-            yield found
-        if len(found) < int(str(params["limit"])):
-            return
-        params["after"] = found[-1]["id"]
-
-
-_ROW = ("id", "properties", "vector", "vectors")
-
-
-def _rows(connection: Connection, source: Layout, target: str, tenant: str, wait: Wait) -> None:
-    whose = {"class": target, **({"tenant": tenant} if tenant else {})}
-
-    def send(page: list[dict[str, Any]]) -> int:
-        objects = [
-            {**whose, **{key: row[key] for key in _ROW if row.get(key) is not None}} for row in page
-        ]
-        body, doing = {"objects": objects}, f"copy to {target!r}"
-        answer = connection.rest("POST", "/v1/batch/objects", body, doing=doing, repeatable=True)
-        _refuse_failed(answer, target)
-        _same_row(connection, page[0], target, tenant)
-        return len(page)
-
-    total = count(connection, source.real, tenant)
-    copy_pages(pages(connection, source, tenant), send, total, target, wait)
-
-
-def _refuse_failed(answer: Any, target: str) -> None:
-    failed = []
-    for each in answer:
-        errors = ((each.get("result") or {}).get("errors") or {}).get("error")
-        if errors:
-            failed.append(f"{each['id']}: {errors[0]['message']}")
-    if failed:
-        raise StoreError(
-            f"{len(failed)} rows could not be copied to {target!r}, the first: {failed[0]}",
-            hint="the alias was not switched; apply again to continue",
-        )
-
-
-def _same_row(connection: Connection, row: Mapping[str, Any], target: str, tenant: str) -> None:
-    """Read one row of each page back, and compare it."""
-    path = f"/v1/objects/{quote(target)}/{row['id']}"
-    params = {"include": "vector", **({"tenant": tenant} if tenant else {})}
-    there = connection.rest("GET", path, doing=f"read {target!r}", params=params)
-    for key in ("properties", "vector", "vectors"):
-        if (there.get(key) or {}) != (row.get(key) or {}):
-            raise StoreError(
-                f"the {key} of the row {row['id']} of {target!r} differ from the source: "
-                "the alias was not switched",
-                hint="stop the writers, then apply again",
-            )
-
-
-def _compare(connection: Connection, source: str, target: str, tenant: str) -> None:
-    ours, theirs = count(connection, target, tenant), count(connection, source, tenant)
-    where = f" of the tenant {tenant!r}" if tenant else ""
-    compare_counts(ours, theirs, target, source, where)
-
-
-def count(connection: Connection, real: str, tenant: str) -> int:
-    """Count the rows of a collection, or of one tenant."""
-    return row_counts.by_tenant(connection, real, [tenant])[tenant]

@@ -23,6 +23,7 @@ from qadapt.stores.operations import Execution, Operation
 from qadapt.stores.polling import Deadline
 from qadapt.stores.weaviate import (
     collections,
+    copy_rows,
     copy_switch,
     mapping,
     partitions,
@@ -240,7 +241,7 @@ def fill(
     for _ in range(PASSES):
         written = sum(
             _pass(connection, layout, (source, target), tenant, progress, deadline)
-            for tenant in copy_switch.tenants_of(connection, layout)
+            for tenant in copy_rows.tenants_of(connection, layout)
         )
         if not written:
             return
@@ -261,9 +262,9 @@ def _pass(
 ) -> int:
     """Run one pass over all rows, and return the number of rows written."""
     source, target = which
-    total = copy_switch.count(connection, layout.real, tenant)
+    total = copy_rows.count(connection, layout.real, tenant)
     done = written = 0
-    for page in copy_switch.pages(connection, layout, tenant):
+    for page in copy_rows.pages(connection, layout, tenant):
         for row in page:
             floats = _floats(row, source)
             if floats is not None and floats != _floats(row, target):

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from qadapt.model import Rescore
-from qadapt.stores.weaviate import vector_index_config
-from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH
+from qadapt.stores.weaviate import schema, vector_index_config
+from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, Field, Layout
+
+_Limited = tuple[dict[str, Any], dict[str, dict[str, int | None]]]
 
 # Number of results for which a default search is described, if the rule depends on it.
 K = 10
@@ -77,6 +79,80 @@ def held(native: Mapping[str, Any], rescore: Rescore | None) -> dict[str, Any]:
         return {}
     block = {name: {"rescoreLimit": wanted}}
     return {"hnsw": block} if index == DYNAMIC else block
+
+
+def limit_of(native: Mapping[str, Any]) -> int | None:
+    """The rescoreLimit that ``held`` raises; None if the index has none."""
+    found = vector_index_config.quantizer(native)
+    limit = None if found is None else found[1].get("rescoreLimit")
+    return None if limit is None else int(limit)
+
+
+def limit_before(layout: Layout, vector: str, native: Mapping[str, Any]) -> int | None:
+    """The rescoreLimit of an index without the setting that raised it.
+
+    The note of the collection has it while the limit is the one that was set.
+    """
+    now = limit_of(native)
+    record = (schema.note_of(layout.raw).get("limits") or {}).get(vector)
+    if not isinstance(record, Mapping) or record.get("raised") != now:
+        return now
+    return int(record["was"])
+
+
+def with_limits(layout: Layout, rescores: Mapping[str, Rescore | None]) -> _Limited:
+    """The schema in which each index holds the rescoring of its vector, and no longer a former one.
+
+    Args:
+        rescores: the default rescoring of each vector.
+
+    Returns:
+        The schema, and what each raised limit was before, for the note.
+    """
+    raw, limits = dict(layout.raw), {}
+    for name, field in layout.vectors.items():
+        now, was = limit_of(field.native), limit_before(layout, name, field.native)
+        if now is None or was is None:
+            continue
+        before = with_limit(field.native, was)
+        held_fields = held(before, rescores.get(name))
+        config = vector_index_config.merged(before["vectorIndexConfig"], held_fields)
+        wanted = limit_of({**before, "vectorIndexConfig": config})
+        if wanted != was:
+            limits[name] = {"was": was, "raised": wanted}
+        if wanted != now:
+            raw = schema.with_config(raw, field.target, config)
+    return raw, limits
+
+
+def recorded(
+    raw: Mapping[str, Any], field: Field, was: int, config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A schema whose note has the limit that fields of a change raise.
+
+    Args:
+        was: the limit without the setting.
+        config: fields to set in the vector's index, with the raised limit.
+    """
+    native = {
+        "vectorIndexType": field.index,
+        "vectorIndexConfig": vector_index_config.merged(field.config, config),
+    }
+    noted = schema.note_of(raw)
+    limits = {**(noted.get("limits") or {}), field.name: {"was": was, "raised": limit_of(native)}}
+    return schema.with_settings(raw, noted.get("settings") or {}, limits)
+
+
+def with_limit(native: Mapping[str, Any], limit: int) -> dict[str, Any]:
+    """An index with another rescoreLimit."""
+    found, index = vector_index_config.quantizer(native), native["vectorIndexType"]
+    assert found is not None  # it has a limit
+    block = {found[0]: {"rescoreLimit": limit}}
+    fields = {"hnsw": block} if index == DYNAMIC else block
+    return {
+        "vectorIndexType": index,
+        "vectorIndexConfig": vector_index_config.merged(native["vectorIndexConfig"], fields),
+    }
 
 
 def default_rescore(native: Mapping[str, Any]) -> Rescore | None:

@@ -168,11 +168,21 @@ def check_vector_name(name: str) -> None:
         )
 
 
-def note(dims: Mapping[str, int], settings: Mapping[str, Any] | None = None) -> str:
-    """The note: a line that stores dimensions and settings, which Weaviate does not."""
+def note(
+    dims: Mapping[str, int],
+    settings: Mapping[str, Any] | None = None,
+    limits: Mapping[str, Any] | None = None,
+) -> str:
+    """The note: a line that stores what Weaviate does not.
+
+    Args:
+        limits: ``{"was": 20, "raised": 40}`` by vector, see ``native_rescore``.
+    """
     found: dict[str, Any] = {"dims": dict(dims)} if dims or not settings else {}
     if settings:
         found["settings"] = settings
+    if limits:
+        found["limits"] = limits
     return NOTE + json.dumps(found, sort_keys=True)
 
 
@@ -297,20 +307,24 @@ def with_vector(
     named[name] = {**json.loads(json.dumps(dict(index))), "vectorizer": {"none": {}}}
     noted = note_of(raw).get("dims")
     if noted and dim is not None:
-        line = note({**noted, name: dim}, note_of(raw).get("settings"))
+        line = note({**noted, name: dim}, note_of(raw).get("settings"), note_of(raw).get("limits"))
         changed["description"] = described(raw.get("description"), line)
     return changed
 
 
-def with_settings(raw: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """A schema with other settings in the note, and no other change."""
-    noted = note_of(raw)
-    if (noted.get("settings") or {}) == dict(settings):
+def with_settings(
+    raw: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    limits: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A schema with other settings and limits in the note, and no other change."""
+    noted, limits = note_of(raw), limits or {}
+    if (noted.get("settings") or {}, noted.get("limits") or {}) == (dict(settings), dict(limits)):
         return dict(raw)
     dims, text = noted.get("dims") or {}, raw.get("description")
     changed = dict(raw)
-    changed["description"] = described(text, note(dims, settings))
-    if not dims and not settings:  # the collection is not of qadapt
+    changed["description"] = described(text, note(dims, settings, limits))
+    if not dims and not settings and not limits:  # the collection is not of qadapt
         changed["description"] = described(text, "").rstrip("\n")
     return changed
 

@@ -20,7 +20,7 @@ from qadapt.stores.base import OnProgress, Progress
 from qadapt.stores.operations import Execution, Operation
 from qadapt.stores.polling import Streak, Wait, poll
 from qadapt.stores.weaviate import dimensions as weaviate_dimensions
-from qadapt.stores.weaviate import partitions, schema, vector_index_config
+from qadapt.stores.weaviate import native_rescore, partitions, schema, vector_index_config
 from qadapt.stores.weaviate import snapshot as weaviate_snapshot
 from qadapt.stores.weaviate.aliases import claimed
 from qadapt.stores.weaviate.connection import Connection
@@ -46,6 +46,8 @@ class Put(Operation):
     Attributes:
         config: fields of ``vectorIndexConfig`` to set; empty to send the current schema again.
         codes: wait until shards have codes, or until it is certain that they will not.
+        was: the rescoreLimit without the setting that raises it, recorded in the note; None if
+            the limit is not raised.
     """
 
     op: ClassVar[str] = "weaviate.put"
@@ -54,6 +56,7 @@ class Put(Operation):
     vector: str
     config: Mapping[str, Any]
     codes: bool
+    was: int | None = None
 
     def run(self, at: Execution[WeaviateStore]) -> None:
         put(at, partitions.split(at.collection)[0], self)
@@ -215,6 +218,8 @@ def _send(connection: Connection, real: str, wanted: Put, progress: OnProgress) 
         changed = schema.with_config(
             layout.raw, field.target, vector_index_config.merged(field.config, config)
         )
+        if wanted.was is not None:
+            changed = native_rescore.recorded(changed, field, wanted.was, config)
         try:
             connection.rest("PUT", f"/v1/schema/{quote(real)}", changed, doing=f"change {real!r}")
         except CompressingError:

@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 from qadapt.errors import StoreError
+from qadapt.model import Rescore
 from qadapt.stores.base import silent
-from qadapt.stores.weaviate import schema
+from qadapt.stores.weaviate import native_rescore, schema
 from qadapt.stores.weaviate.aliases import claimed
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.errors import CompressingError
@@ -25,8 +26,20 @@ def load_settings(layout: Layout) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+def _rescores(settings: Mapping[str, Any]) -> dict[str, Rescore | None]:
+    """The default rescoring of each vector in the settings."""
+    found = {}
+    for name, each in (settings.get("vectors") or {}).items():
+        rescore = each.get("rescore") if isinstance(each, Mapping) else None
+        found[name] = None if rescore is None else Rescore.of(rescore)
+    return found
+
+
 def save_settings(connection: Connection, real: str, settings: Mapping[str, Any]) -> None:
     """Save settings in the note; the rest of the description is kept.
+
+    The indexes hold the rescoring of the settings, and get their former limit back when it goes
+    (``native_rescore``). Both are one change of the schema.
 
     Raises:
         StoreError: the server stored something else.
@@ -36,9 +49,10 @@ def save_settings(connection: Connection, real: str, settings: Mapping[str, Any]
     end = time.monotonic() + LONGEST
     with claimed(connection, real, silent):
         while True:
-            raw = schema.describe(connection, real).raw
-            changed = schema.with_settings(raw, settings)
-            if changed == raw:
+            layout = schema.describe(connection, real)
+            raw, limits = native_rescore.with_limits(layout, _rescores(settings))
+            changed = schema.with_settings(raw, settings, limits)
+            if changed == layout.raw:
                 return
             try:
                 connection.rest("PUT", path, changed, doing=doing)

@@ -463,20 +463,24 @@ class WeaviateStore(ClientStore[Connection]):
     def plan_change(self, request: ChangeRequest) -> ChangePlan:
         check_strategy(self.name, request, "alias", "vector")
         snapshot: weaviate_snapshot.Snapshot = request.inspection.native
-        mapped = None
-        if request.codes is not None:
-            field = snapshot.layout.field(request.vector)
-            codes = request.codes
+        taken, vector = self.collections(), request.vector
+        if request.codes is None:
+            return changes.plan_change(snapshot, request, None, self._server_version, taken)
+        field, codes = snapshot.layout.field(vector), request.codes
+        mapped = self._mapped(codes, field.vector, field.native)
+        then = changes.then(field, mapped.native or field.native, codes)
+        was = native_rescore.limit_before(snapshot.layout, vector, then)
+        noted = changes.limit_notes(snapshot, vector, then, request)
+        held = native_rescore.held(then, request.rescore)
+        if held:  # clients without parameters get the rescoring of the setting too
+            codes = codes.replace(native=vector_index_config.merged(codes.native, held))
             mapped = self._mapped(codes, field.vector, field.native)
-            then = changes.then(field, mapped.native or field.native, codes)
-            held = native_rescore.held(then, request.rescore)
-            if held:  # clients without parameters get the rescoring of the setting too
-                codes = codes.replace(native=vector_index_config.merged(codes.native, held))
-                mapped = self._mapped(codes, field.vector, field.native)
-                asked = codes.replace(rescore=request.rescore)
-                request = dataclasses.replace(request, quantization=asked)
-        taken = self.collections()
-        return changes.plan_change(snapshot, request, mapped, self._server_version, taken)
+            asked = codes.replace(rescore=request.rescore)
+            request = dataclasses.replace(request, quantization=asked)
+        plan = changes.plan_change(snapshot, request, mapped, self._server_version, taken)
+        if held and was is not None:
+            plan = changes.with_former_limit(plan, vector, was)
+        return dataclasses.replace(plan, notes=(*plan.notes, *noted))
 
     # -- aliases -----------------------------------------------------------------------------
 

@@ -42,8 +42,8 @@ LIVE: Mapping[str, tuple[str, ...]] = {
 }
 
 NO_WAY_BACK = (
-    "cannot be undone in place: Weaviate accepts disabling a quantizer but keeps the codes; to "
-    "undo it, copy the collection and switch an alias, which readers must use"
+    "cannot be undone in place: Weaviate accepts disabling a quantizer but keeps the codes; a copy "
+    "and an alias restore it"
 )
 BY_COPY = "undo copies the collection and switches the alias, since Weaviate cannot disable codes"
 IN_PLACE_WHY = "a quantizer can be added to a running hnsw index; the original vectors stay"

@@ -10,8 +10,10 @@ from qdrant_helpers import NEW, UNNAMED, FakeOptimizer, Replay, info_of, ok, rec
 
 import qadapt as qa
 from qadapt.api import Database
+from qadapt.errors import UnsupportedError
 from qadapt.model import State
 from qadapt.stores.base import silent
+from qadapt.testing.quantization import SETTINGS
 
 ON_DISK = "placement/01_on_disk_true_info"
 LOOP = "placement/03_5_s_later_info"
@@ -77,6 +79,35 @@ def test_undo_restores_the_configuration_of_a_default_collection(wanted: str) ->
     assert str(articles.info().vectors[""].quantization) == "none"
     assert fields_of(server) == {"on_disk": False}, "the default, which null stands for"
     assert articles.plan("none").steps[0].symbol is qa.model.Symbol.NOTHING
+
+
+@pytest.mark.parametrize("wanted", [*SETTINGS, "scalar:codes=disk", "binary:originals=disk"])
+@pytest.mark.parametrize("former", [None, {"scalar": {"type": "int8", "always_ram": True}}])
+def test_undo_restores_the_whole_configuration_or_the_plan_says_what_remains(
+    wanted: str, former: dict[str, Any] | None
+) -> None:
+    """The rules of 1.19.0, as recorded."""
+    server = placed()
+    server.info["config"]["quantization_config"] = former
+    server = FakeOptimizer(server.info)
+    before = copy.deepcopy(server.info)
+    articles = Database(server.store())["articles"]
+    try:
+        plan = articles.plan(wanted)
+    except UnsupportedError as error:
+        assert error.hint
+        return
+    if not plan.changes:
+        return
+    plan.apply(yes=True, timeout=5).undo(timeout=5)
+    said = "".join(step.reason for step in plan.steps)
+    if "originals" in wanted:
+        assert "an undo sets on_disk to false, the default" in said
+        assert fields_of(server) == {"on_disk": False}
+        del server.vectors[""]["on_disk"]
+    else:
+        assert "an undo sets" not in said
+    assert server.info == before
 
 
 def test_originals_in_ram_need_no_rebuild() -> None:

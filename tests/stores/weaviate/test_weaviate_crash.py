@@ -141,7 +141,7 @@ def test_an_unfinished_change_is_rolled_back_by_another(
         raise qa.errors.UnreachableError("the line went dead")
 
     with monkeypatch.context() as patch:
-        patch.setattr("qadapt.stores.weaviate.copy_switch._compare", broken)
+        patch.setattr("qadapt.stores.weaviate.copy_rows.compare_tenant", broken)
         with pytest.raises(ApplyError, match="line went dead"):
             collection.plan("binary", strategy="alias").apply(yes=True)
     assert raw(store, name)["class"] == f"{name}_v1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from weaviate_helpers import keys
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.errors import ApplyError, UnsupportedError
+from qadapt.cli import main
+from qadapt.errors import ApplyError, PlanError, UnsupportedError
 from qadapt.model import Symbol, Vector
 from qadapt.model.address import Address
 from qadapt.stores.weaviate.store import WeaviateStore
@@ -135,6 +137,34 @@ def test_a_change_without_an_alias_cannot_be_undone(
         with pytest.raises(UnsupportedError, match="not an alias") as error:
             own.plan(text)
         assert "create an alias" in str(error.value.hint)
+
+
+@pytest.mark.parametrize("text", ["binary", "rotational:bits=8"])
+def test_a_change_without_an_alias_is_restored_by_the_printed_commands(
+    store: WeaviateStore, name: str, docs: Floats, text: str
+) -> None:
+    """The commands of the plan and of the failed undo are run; the alias has no codes then."""
+    articles(store, name, docs[:500])
+    database = Database(store)
+    database.drop_alias(name)
+    before = database[f"{name}_v1"].info()
+    plan = database[f"{name}_v1"].plan(text)
+    note = next(note for note in plan.notes if note.startswith("to restore none later"))
+    change = plan.apply(yes=True)
+    with pytest.raises(PlanError, match="cannot be rolled back") as error:
+        change.undo()
+    commands = note[note.index("qadapt alias") :]
+    assert commands in str(error.value.hint)
+    for command in commands.split(" && "):
+        assert main(shlex.split(command)[1:]) == 0, command
+    alias = f"{name}_v1_alias"
+    assert database.aliases()[alias] == f"{name}_v2"
+    restored = database[alias].info()
+    assert restored.vectors[""].status.state is ABSENT
+    assert restored.vectors[""].index == before.vectors[""].index
+    assert {**restored.config, "class": None} == {**before.config, "class": None}
+    kept = database[alias].fetch(keys(500)).vectors[""]
+    assert kept.tobytes() == docs[:500].tobytes()
 
 
 def test_another_quantizer_needs_a_copy_and_an_alias_switch(

@@ -82,6 +82,50 @@ def test_the_index_holds_the_rescoring_of_a_plan(live: Callable[[str], str]) -> 
             database.drop(name)
 
 
+@pytest.mark.server
+def test_the_index_holds_the_rescoring_of_a_new_collection_until_it_goes(
+    live: Callable[[str], str],
+) -> None:
+    name = f"Held{uuid.uuid4().hex[:8]}"
+    with qa.open(live("weaviate")) as database:
+        collection = database.create(
+            name,
+            dim=32,
+            quantization='rotational:bits=8,rescore=6,native={"rq":{"rescoreLimit":30}}',
+        )
+        try:
+            assert (limit_of(database, name), limits_of(database, name)) == (
+                60, {"": {"was": 30, "raised": 60}},
+            )  # fmt: skip
+            collection.write(qa.Batch([str(uuid.UUID(int=1))], {"": np.ones((1, 32))}))
+            plan = collection.plan("rotational:bits=8,rescore=9")
+            wanted = "rescoreLimit is set 60 -> 90 with the rescoring, and set back to 30 when the"
+            assert any(note.startswith(wanted) for note in plan.notes)
+            change = plan.apply(yes=True)
+            assert limits_of(database, name) == {"": {"was": 30, "raised": 90}}
+            change.undo()
+            assert limits_of(database, name) == {"": {"was": 30, "raised": 60}}
+            plan = collection.plan("rotational:bits=8")
+            assert "rescoreLimit is set 60 -> 30 with the rescoring" in plan.notes
+            change = plan.apply(yes=True)
+            assert (limit_of(database, name), limits_of(database, name)) == (30, {})
+            change.undo()
+            assert limit_of(database, name) == 60
+            # A limit that another client set later is kept.
+            collection.plan('rotational:bits=8,rescore=6,native={"rq":{"rescoreLimit":100}}').apply(
+                yes=True
+            )
+            collection.plan("rotational:bits=8").apply(yes=True)
+            assert (limit_of(database, name), limits_of(database, name)) == (100, {})
+        finally:
+            database.drop(name)
+
+
+def limits_of(database: Any, name: str) -> Any:
+    raw = schema.describe(database._store.connection, name).raw
+    return schema.note_of(raw).get("limits", {})
+
+
 def limit_of(database: Any, name: str) -> Any:
     raw = schema.describe(database._store.connection, name).raw
     return raw["vectorIndexConfig"]["rq"]["rescoreLimit"]

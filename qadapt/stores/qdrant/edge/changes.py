@@ -4,7 +4,8 @@
 
     {"op": "edge.configure", "vector": "", "quantization_config": {...} or null,
      "memory": "cold" or null, "optimizers": {"indexing_threshold": 300} or left out,
-     "by_way_of_none": true or left out, "rebuild": false or left out}
+     "by_way_of_none": true or left out, "rebuild": false or left out,
+     "rebuilt_with": {"indexing_threshold": 0, "memory": "cached"} or left out}
     {"op": "edge.optimize"}
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qadapt.errors import BusyError
@@ -40,6 +41,8 @@ WHY_BLOCKING = (
 )
 NOT_BUILT = "the engine builds no codes for so few rows; it builds them when there are more"
 
+KEPT = "an undo keeps what is built, because the collection is configured for it"
+
 
 # -- operations ----------------------------------------------------------------------------------
 
@@ -54,6 +57,10 @@ class Configure(Operation):
         by_way_of_none: rebuild without codes first, because the engine keeps a segment indexed if
             only the threshold is raised again.
         rebuild: whether segments are rebuilt.
+        rebuilt_with: settings that the engine rebuilds with before it gets the others, which are
+            not rebuilt then. It restores what the engine keeps otherwise: segments without an
+            index (``indexing_threshold`` 0), and original vectors in RAM (``memory`` or
+            ``on_disk``) where the configuration does not name their place.
     """
 
     op: ClassVar[str] = "edge.configure"
@@ -65,6 +72,7 @@ class Configure(Operation):
     optimizers: Mapping[str, Any] | Keep = KEEP
     by_way_of_none: bool = False
     rebuild: bool = True
+    rebuilt_with: Mapping[str, Any] | None = None
 
     def run(self, at: Execution[EdgeStore]) -> None:
         shard = at.store.shard(at.collection)
@@ -75,9 +83,17 @@ class Configure(Operation):
                 none._edit(shard)
                 _rebuild(shard, at)
             _own(shard, at)
-            self._edit(shard)
-            if self.rebuild:
+            if self.rebuilt_with:
+                self._with(self.rebuilt_with)._edit(shard)
                 _rebuild(shard, at)
+            self._edit(shard)
+            if self.rebuild and not self.rebuilt_with:
+                _rebuild(shard, at)
+
+    def _with(self, settings: Mapping[str, Any]) -> Configure:
+        places = {key: value for key, value in settings.items() if key != "indexing_threshold"}
+        optimizers = {**_given(self), **{k: v for k, v in settings.items() if k not in places}}
+        return replace(self, optimizers=optimizers or KEEP, **places)
 
     def _edit(self, shard: Shard) -> None:
         before = schema.read(shard.folder)
@@ -127,6 +143,10 @@ class Optimize(Operation):
 
 
 OPERATIONS = table(Configure, Optimize)
+
+
+def _given(operation: Configure) -> Mapping[str, Any]:
+    return {} if isinstance(operation.optimizers, Keep) else operation.optimizers
 
 
 def _own(shard: Shard, at: Execution[Any]) -> None:
@@ -189,16 +209,52 @@ def steps(
     if lowered is not None:
         reason += f"; {indexing_threshold.why_lowered(observation.threshold, lowered)}"
     codes = memory.code_bytes(_config_of(operation), observation.vector, info.count)
+    reverse = _restoring(operation.reverse(settings), settings, observation)
+    if remains := _remaining_index(observation, reverse):
+        reason += f"; {remains}"
     return [
         Step(
             Symbol.BLOCKING,
             _action(info, observation, mapped, lowered),
             reason,
             operation.to_request(),
-            operation.reverse(settings).to_request(),
+            reverse.to_request(),
             _estimate(info, codes, mapped.target),
         )
     ]
+
+
+def _restoring(reverse: Configure, settings: schema.Config, observation: Observation) -> Configure:
+    """The reverse operation with the settings that the engine does not restore from the file."""
+    found: dict[str, Any] = {}
+    optimizers = reverse.optimizers
+    if _undo_removes_index(reverse, observation):
+        found["indexing_threshold"] = 0
+        former = (settings.get("optimizers") or {}).get("indexing_threshold")
+        optimizers = {**_given(reverse), "indexing_threshold": former}
+    if reverse.memory is None and reverse.on_disk is None:
+        found["memory"] = "cached"
+    elif isinstance(reverse.memory, Keep) and reverse.on_disk is None:
+        found["on_disk"] = False  # engines before 1.19
+    return replace(reverse, optimizers=optimizers, rebuilt_with=found or None)
+
+
+def _undo_removes_index(reverse: Configure, observation: Observation) -> bool:
+    """Whether no segment has an index, and none of the former codes requires one."""
+    needs_index = bool(observation.target) and not codes_while_growing(observation.target)
+    unindexed = bool(observation.growing) and not observation.indexed
+    return unindexed and not needs_index and not reverse.by_way_of_none
+
+
+def _remaining_index(observation: Observation, reverse: Configure) -> str:
+    """What an undo cannot restore; empty if it restores the index of all segments."""
+    if "indexing_threshold" in (reverse.rebuilt_with or {}) or not observation.waiting:
+        return ""
+    rows = sum(segment.present for segment in observation.waiting)
+    return (
+        f"{rows:,} rows have no index yet and get one, which an undo keeps, because the engine "
+        "rebuilds all segments"
+    )
 
 
 def _settings_step(info: VectorInfo, settings: schema.Config, mapped: MappedQuantization) -> Step:
@@ -282,7 +338,7 @@ def _unfinished(info: VectorInfo, observation: Observation) -> list[Step]:
         Step(
             Symbol.BLOCKING,
             f"build {info.quantization}",
-            f"{info.status.reason}; {WHY_BLOCKING}",
+            f"{info.status.reason}; {WHY_BLOCKING}; {KEPT}",
             operation.to_request(),
             # It applies what is already configured, so there is no earlier state to restore.
             Optimize().to_request(),

@@ -158,6 +158,8 @@ def steps(
             f"; {observation.config_conflict}, which this step resolves and an undo does not "
             "restore"
         )
+    if explicit := _explicit_after_undo(body, raw):
+        reason += f"; an undo sets {explicit}, the default, because the server cannot unset a field"
     if schema.sparse(raw):
         reason += f"; sparse vectors ({', '.join(schema.sparse(raw))}) are never quantized"
     if older(version or "9", "1.19") and mapped.target.codes is not None:
@@ -332,6 +334,19 @@ def _reverse(body: Mapping[str, Any], raw: schema.Info) -> dict[str, Any]:
             former["indexing_threshold"] = schema.THRESHOLD
         found["optimizers_config"] = former
     return found
+
+
+def _explicit_after_undo(body: Mapping[str, Any], raw: schema.Info) -> str:
+    """The unset fields that an undo sets to their default; empty if there are none."""
+    found = []
+    for name, part in body.get("vectors", {}).items():
+        if "on_disk" in part and schema.params(raw)[name].get("on_disk") is None:
+            found.append("on_disk to false")
+    now = raw["config"].get("optimizer_config") or {}
+    wanted = body.get("optimizers_config", {})
+    if "indexing_threshold" in wanted and now.get("indexing_threshold") is None:
+        found.append(f"indexing_threshold to {schema.THRESHOLD:,} KB")
+    return " and ".join(found)
 
 
 def _former(key: str, value: Any) -> Any:
