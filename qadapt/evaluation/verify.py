@@ -42,7 +42,9 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
         store, collection, name, vector.vector, options.queries,
         encoder=options.encoder, seed=options.seed,
     )  # fmt: skip
-    truth = exact_neighbors(store, collection, name, vector.vector, queries, k, options.progress)
+    truth = exact_neighbors(
+        store, collection, name, vector.vector, queries, k, options.progress, cached=True
+    )
     settings = _settings(store, collection, vector)
     results = measure_live(store, info, name, settings, queries, truth, options.progress)
     reached = measure_reachability(store, info, name, options.progress, seed=options.seed)
