@@ -12,6 +12,7 @@ from qadapt.evaluation import measurement
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.measurement import Searcher, Workload
 from qadapt.evaluation.options import EvaluationOptions
+from qadapt.evaluation.partial import SavedResults
 from qadapt.evaluation.results import Result
 from qadapt.evaluation.scratch_copies import scratch_copy
 from qadapt.evaluation.settings import Setting
@@ -41,7 +42,7 @@ OFFER = "accept='client' (--accept client): measure it with client-side codes"
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """The vector that one evaluation is about, its queries, and the options."""
+    """The vector that one evaluation is about, its queries, the options and saved results."""
 
     store: Store
     collection: str
@@ -49,6 +50,7 @@ class EvaluationContext:
     vector: VectorInfo
     asked: Workload
     options: EvaluationOptions
+    saved: SavedResults
 
     def searcher(self, collection: str, setting: Setting, vector: Vector) -> Searcher:
         return Searcher(
@@ -63,17 +65,26 @@ class CandidateRunner:
         self, work: EvaluationContext, sample: Batch, known: GroundTruth, client: Client | None
     ) -> None:
         self._work, self._sample, self._known, self._client = work, sample, known, client
+        self._found: dict[int, Result] = {}
 
-    def run(self, settings: Sequence[Setting]) -> list[Result]:
-        """Results in the order of ``settings``; codes shared by several settings are built once."""
+    @property
+    def results(self) -> list[Result]:
+        """The results so far, in the order of the settings."""
+        return [self._found[at] for at in sorted(self._found)]
+
+    def run(self, settings: Sequence[Setting]) -> None:
+        """Measure settings; codes shared by several settings are built once."""
         groups: dict[Quantization, list[int]] = {}
         for at, setting in enumerate(settings):
             assert setting.quantization is not None
             groups.setdefault(setting.quantization, []).append(at)
-        found: dict[int, Result] = {}
+        found = self._found
         with contextlib.ExitStack() as stack:
             builder = _Builder(self._work, self._sample, stack)
-            for quantization, members in groups.items():
+            for quantization, asked in groups.items():
+                members = [at for at in asked if not self._reused(at, settings[at])]
+                if not members:
+                    continue
                 who = _decide_backend(self._work, quantization)
                 starts = [_begin(settings[at], who) for at in members]
                 if who.refused:
@@ -89,7 +100,14 @@ class CandidateRunner:
                 for at, start in zip(members, starts, strict=True):
                     start = start.replace(notes=note)
                     found[at] = self._measured(settings[at], copy, start)
-        return [found[at] for at in range(len(settings))]
+                    self._work.saved.add(found[at])
+
+    def _reused(self, at: int, setting: Setting) -> bool:
+        """Whether an interrupted call measured the setting; its result is then used."""
+        known = self._work.saved.find(setting.text, "copy")
+        if known is not None:
+            self._found[at] = known
+        return known is not None
 
     def _measured(self, setting: Setting, copy: str, start: Result) -> Result:
         work = self._work

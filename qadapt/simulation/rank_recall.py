@@ -92,16 +92,16 @@ def ranks(
         there = truth[block] >= 0
         mine = np.take_along_axis(scores, np.maximum(truth[block], 0), axis=1)
         mine = np.where(there, mine, np.inf)
-        for at, row in enumerate(scores):
+        for line, row in enumerate(scores):
             # Only rows that reach the lowest neighbor can be ahead of a neighbor or equal to it.
-            near = np.flatnonzero(row >= mine[at].min())
+            near = np.flatnonzero(row >= mine[line].min())
             values, each = row[near], None if weight is None else weight[near]
-            over, same = values > mine[at][:, None], values == mine[at][:, None]
+            over, same = values > mine[line][:, None], values == mine[line][:, None]
             if segments > 1:
-                group = part[near] == part[truth[start + at]][:, None]
+                group = part[near] == part[truth[start + line]][:, None]
                 over, same = over & group, same & group
-            ahead[start + at] = np.where(there[at], _total(over, each), np.nan)
-            level[start + at] = np.maximum(_total(same, each), 1)
+            ahead[start + line] = np.where(there[line], _total(over, each), np.nan)
+            level[start + line] = np.maximum(_total(same, each), 1)
         for query in range(start, min(start + BLOCK, len(queries))):
             if query in ties:
                 groups[query] = _groups(scores[query - start], ties[query], part, weight)

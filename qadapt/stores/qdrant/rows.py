@@ -48,7 +48,7 @@ def to_batch(
     absent = {name: np.zeros(count, dtype=np.bool_) for name in vectors}
     ragged: dict[str, list[Any]] = {name: [] for name in extras}
     packers = [
-        (name, struct.Struct(f"{each.dim}f"), memoryview(arrays[name]).cast("B"))
+        (name, struct.Struct(f"{each.dim}f"), arrays[name].data.cast("B"))
         for name, each in vectors.items()
         if count
     ]
