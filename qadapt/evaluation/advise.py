@@ -28,6 +28,7 @@ from qadapt.evaluation.option_cost import monthly, p95
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.partial import Interrupted
 from qadapt.evaluation.results import Figure, Prediction, Result
+from qadapt.evaluation.scratch_copies import check_disk
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.shortlist import CODES, Candidate, candidate_grid, shortlist
 from qadapt.evaluation.simulate import simulate
@@ -86,6 +87,8 @@ def advise(
     options = options.replace(k=target.k)
     info = store.info(collection)
     vector = info.vectors[name]
+    if options.confirm:
+        check_disk(store, min(info.count, options.copy_rows), vector.dim)
     grid = candidate_grid(codes, target.k, store, vector.vector)
     stopped = False
     try:

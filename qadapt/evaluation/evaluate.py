@@ -20,7 +20,7 @@ from qadapt.evaluation.partial import INTERRUPTED, Interrupted, SavedResults
 from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.results import Result, Truth
 from qadapt.evaluation.sampling import present, whole_of
-from qadapt.evaluation.scratch_copies import scratch_copy
+from qadapt.evaluation.scratch_copies import check_disk, scratch_copy
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.streamed_ground_truth import exact_truth
 from qadapt.evaluation.verify import live_result
@@ -155,6 +155,7 @@ def _measure(
         for item in live:
             into.results.append(_live(work, item, known, None))
         return
+    check_disk(work.store, min(info.count, work.options.copy_rows), work.vector.dim)
     sample = _sample(work, info)
     complete = info.count <= work.options.copy_rows
     if complete:
