@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from qadapt.evaluation import overall_progress
 from qadapt.evaluation.advice_spec import spec_of
 from qadapt.evaluation.advise_client import measure_client_codes, unmodelled_codes
 from qadapt.evaluation.documents import (
@@ -26,17 +27,19 @@ from qadapt.evaluation.documents import (
 from qadapt.evaluation.evaluate import evaluate
 from qadapt.evaluation.option_cost import monthly, p95
 from qadapt.evaluation.options import EvaluationOptions
+from qadapt.evaluation.overall_progress import Meter
 from qadapt.evaluation.partial import Interrupted
 from qadapt.evaluation.results import Figure, Prediction, Result
 from qadapt.evaluation.scratch_copies import check_disk
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.shortlist import CODES, Candidate, candidate_grid, shortlist
 from qadapt.evaluation.simulate import simulate
-from qadapt.model import CollectionInfo, Quantization
+from qadapt.model import CollectionInfo, Quantization, VectorInfo
 from qadapt.stores.base import Progress, Store
 
 AT_ONCE = 3  # candidates measured by one evaluation
 ROUNDS = 3
+ROUND = 20.0  # expected seconds of a further evaluation
 
 SLOW = "original vectors are on disk: rescoring reads them, so latency depends on the disk"
 COPIED = (
@@ -90,6 +93,9 @@ def advise(
     if options.confirm:
         check_disk(store, min(info.count, options.copy_rows), vector.dim)
     grid = candidate_grid(codes, target.k, store, vector.vector)
+    meter = Meter(options.progress, _expected(vector, grid, options))
+    options = options.replace(progress=meter)
+    meter.begin(overall_progress.SIMULATION)
     stopped = False
     try:
         simulation = simulate(store, collection, name, grid, options)
@@ -134,6 +140,21 @@ def advise(
     if stopped:
         raise Interrupted(advice)
     return advice
+
+
+def _expected(
+    vector: VectorInfo, grid: Sequence[Setting], options: EvaluationOptions
+) -> dict[str, float]:
+    """Expected seconds of the simulation, and of the evaluation of the first candidates."""
+    reading = overall_progress.of_reading(vector, options)
+    seconds = {**reading, **overall_progress.of_simulation(vector, grid, options)}
+    found = {overall_progress.SIMULATION: sum(seconds.values())}
+    if options.confirm:
+        some = [Setting(None), *(Setting(each.quantization) for each in grid[:AT_ONCE])]
+        timed = options.replace(concurrency=(1,))
+        rest = overall_progress.of_evaluation(vector, some, timed)
+        found[f"{overall_progress.SETTINGS} 0"] = sum(rest.values())
+    return found
 
 
 def _joint(simulation: Simulation, evaluation: Evaluation | None) -> dict[str, Any]:
@@ -215,6 +236,8 @@ def _confirm(
     at = 0
     for at in range(0, min(len(tries), AT_ONCE * ROUNDS), AT_ONCE):
         part = tries[at : at + AT_ONCE]
+        if isinstance(options.progress, Meter):
+            options.progress.begin(f"{overall_progress.SETTINGS} {at}", ROUND)
         settings = [setting for item in part for setting in item.settings]
         asked = options.replace(
             live=at == 0,

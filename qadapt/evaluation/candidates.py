@@ -12,6 +12,7 @@ from qadapt.evaluation import measurement
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.measurement import Searcher, Workload
 from qadapt.evaluation.options import EvaluationOptions
+from qadapt.evaluation.overall_progress import SETTINGS, Meter, Steps
 from qadapt.evaluation.partial import SavedResults
 from qadapt.evaluation.results import Result
 from qadapt.evaluation.scratch_copies import scratch_copy
@@ -51,6 +52,12 @@ class EvaluationContext:
     asked: Workload
     options: EvaluationOptions
     saved: SavedResults
+    meter: Meter
+    steps: Steps
+
+    def begin_settings(self) -> None:
+        """Report the progress of settings from here on."""
+        self.meter.begin(SETTINGS)
 
     def searcher(self, collection: str, setting: Setting, vector: Vector) -> Searcher:
         return Searcher(
@@ -82,6 +89,7 @@ class CandidateRunner:
         with contextlib.ExitStack() as stack:
             builder = _Builder(self._work, self._sample, stack)
             for quantization, asked in groups.items():
+                self._work.steps.begin(settings[asked[0]].text)
                 members = [at for at in asked if not self._reused(at, settings[at])]
                 if not members:
                     continue
@@ -98,6 +106,8 @@ class CandidateRunner:
                         found[at] = start.replace(state=state, notes=_reported(error))
                     continue
                 for at, start in zip(members, starts, strict=True):
+                    if at != asked[0]:
+                        self._work.steps.begin(settings[at].text)
                     start = start.replace(notes=note)
                     found[at] = self._measured(settings[at], copy, start)
                     self._work.saved.add(found[at])
@@ -125,7 +135,7 @@ class CandidateRunner:
         searcher = work.searcher(copy, setting, info.vector)
         try:
             return measurement.measure(
-                searcher, info, self._known, start, work.options.progress, client=self._client
+                searcher, info, self._known, start, work.steps, client=self._client
             )
         except UnsupportedError as error:  # such as an unsupported rescoring source
             return start.replace(state="unsupported", notes=(*start.notes, *_reported(error)))
@@ -199,7 +209,7 @@ class _Builder:
         if self._plain is None:
             self._plain = self._copied({})
         client_codes.build_and_register(
-            work.store, self._plain, work.name, quantization, work.options.progress
+            work.store, self._plain, work.name, quantization, work.steps
         )
         return self._plain
 
@@ -207,7 +217,7 @@ class _Builder:
         work = self._work
         return self._stack.enter_context(
             scratch_copy(
-                work.store, {work.name: work.vector.vector}, [self._sample], work.options.progress,
+                work.store, {work.name: work.vector.vector}, [self._sample], work.steps,
                 quantization=quantization, of=work.collection,
             )
         )  # fmt: skip
@@ -232,7 +242,7 @@ class _Builder:
         if quantization.kind is not Kind.FLOAT16:
             request = ChangeRequest(work.store.inspect(copy), work.name, quantization)
             steps = work.store.plan_change(request).steps
-            apply_steps(work.store, copy, steps, work.options.progress, work.options.timeout)
+            apply_steps(work.store, copy, steps, work.steps, work.options.timeout)
         self._settle(copy, quantization)
 
     def _settle(self, copy: str, quantization: Quantization) -> None:
@@ -241,7 +251,7 @@ class _Builder:
         plain = quantization.kind in (Kind.NONE, Kind.FLOAT16)
         ends = (State.ABSENT, State.ACTIVE) if plain else ()
         goal = Goal(quantization, ends, (State.IGNORED, State.ABSENT))
-        wait = Wait(work.options.progress, Deadline(work.options.timeout))
+        wait = Wait(work.steps, Deadline(work.options.timeout))
         try:
             wait_for(work.store, copy, work.name, goal, wait)
         except StoreTimeoutError as error:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from qadapt.errors import InputError, QadaptError
-from qadapt.evaluation import latency, measurement
+from qadapt.evaluation import latency, measurement, overall_progress
 from qadapt.evaluation.candidates import CandidateRunner, Client, EvaluationContext
 from qadapt.evaluation.documents import Evaluation, now
 from qadapt.evaluation.exact_neighbors import GroundTruth, over_rows
@@ -16,6 +16,7 @@ from qadapt.evaluation.labels import read_labels
 from qadapt.evaluation.measurement import RelevanceLabels, Workload
 from qadapt.evaluation.measurement import query_ids as names_of
 from qadapt.evaluation.options import EvaluationOptions
+from qadapt.evaluation.overall_progress import Meter, Steps
 from qadapt.evaluation.partial import INTERRUPTED, Interrupted, SavedResults
 from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.results import Result, Truth
@@ -76,25 +77,36 @@ def evaluate(
     notes = _swept(store)
     info = collection_info.info(store, collection)
     vector = info.vectors[name]
+    every = wanted if Setting(None) in wanted or not options.live else [Setting(None), *wanted]
+    seconds = {
+        **overall_progress.of_reading(vector, options),
+        **overall_progress.of_evaluation(vector, every, options),
+    }
+    meter = Meter(options.progress, seconds).start(overall_progress.QUERIES)
+    options = options.replace(progress=meter)
     workload = _workload(store, collection, name, vector, options)
     qrels = None if workload.labels is None else workload.labels.qrels
     saved = SavedResults.of(store, info, name, workload.queries, options, verb="eval", qrels=qrels)
-    work = EvaluationContext(store, collection, name, vector, workload, options, saved)
+    steps = Steps(meter, overall_progress.of_settings(vector, every, options))
+    work = EvaluationContext(
+        store, collection, name, vector, workload, options, saved, meter, steps
+    )
+    meter.begin(overall_progress.TRUTH)
     known = exact_truth(
         store, collection, name, vector.vector, workload.queries, options.k, rows=options.rows,
         memory=options.memory, cached=not options.fresh, seed=options.seed,
         progress=options.progress,
     )  # fmt: skip
+    meter.begin(overall_progress.SAMPLE)
     measured = _Measured(vector.count, notes=notes)
     partial = False
     try:
-        _measure(work, info, wanted, known, measured)
+        _measure(work, info, every, known, measured)
     except KeyboardInterrupt:
         if not measured.results:
             raise
         partial = True
-        number = len(wanted) + (options.live and Setting(None) not in wanted)
-        measured.notes.append(INTERRUPTED.format(len(measured.results), number, "measured"))
+        measured.notes.append(INTERRUPTED.format(len(measured.results), len(every), "measured"))
     document = Evaluation(
         store=str(store.address),
         server=info.server,
@@ -148,10 +160,9 @@ def _measure(
 ) -> None:
     """Measure the live settings, then the candidates."""
     live = [item for item in settings if item.quantization is None]
-    if work.options.live and Setting(None) not in live:
-        live.insert(0, Setting(None))
     candidates = [item for item in settings if item.quantization is not None]
     if not candidates:
+        work.begin_settings()
         for item in live:
             into.results.append(_live(work, item, known, None))
         return
@@ -169,6 +180,7 @@ def _measure(
         if exact.about.proof.level != known.about.proof.level:
             into.notes.append(f"on the copy {exact.about.proof.reason}")
         into.copy_truth = exact.about
+    work.begin_settings()
     with contextlib.ExitStack() as stack:
         client = _client(work, sample, stack) if work.asked.concurrency else None
         for item in live:
@@ -221,6 +233,7 @@ def _few(names: Sequence[str]) -> str:
 def _live(
     work: EvaluationContext, setting: Setting, known: GroundTruth, client: Client | None
 ) -> Result:
+    work.steps.begin(setting.text)
     found = work.saved.find(setting.text, "live")
     if found is not None:
         return found
@@ -228,7 +241,7 @@ def _live(
     searcher = work.searcher(work.collection, setting, info.vector)
     start = live_result(info, setting)
     return work.saved.add(
-        measurement.measure(searcher, info, known, start, work.options.progress, client=client)
+        measurement.measure(searcher, info, known, start, work.steps, client=client)
     )
 
 

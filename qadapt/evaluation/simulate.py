@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from qadapt.engines.nearest import reaching
 from qadapt.errors import InputError, UnsupportedError
-from qadapt.evaluation import metrics
+from qadapt.evaluation import metrics, overall_progress
 from qadapt.evaluation.documents import Simulation, now
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.ground_truth import Queries
 from qadapt.evaluation.options import EvaluationOptions
+from qadapt.evaluation.overall_progress import Meter
 from qadapt.evaluation.partial import INTERRUPTED, Interrupted, SavedResults
 from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.recall import least_score
@@ -215,18 +216,27 @@ def simulate(
     options.check_segments(store.name)
     info = store.info(collection)
     vector = info.vectors[name].vector
+    wanted = [Setting.of(item) for item in settings]
+    seconds = {
+        **overall_progress.of_reading(info.vectors[name], options),
+        **overall_progress.of_simulation(info.vectors[name], wanted, options),
+    }
+    meter = Meter(options.progress, seconds).start(overall_progress.QUERIES)
+    options = options.replace(progress=meter)
     queries = resolve_queries(
         store, collection, name, vector, options.queries,
         encoder=options.encoder, seed=options.seed,
     )  # fmt: skip
+    meter.begin(overall_progress.TRUTH)
     known = exact_truth(
         store, collection, name, vector, queries, options.k, memory=options.memory,
         cached=not options.fresh, seed=options.seed, progress=options.progress,
     )  # fmt: skip
+    meter.begin(overall_progress.SAMPLE)
     represented, sampled = _population(store, collection, name, queries, known, options)
     engine = SimulatedEngine(store.name, vector, lambda wanted: store.map(wanted, vector))
     saved = SavedResults.of(store, info, name, queries, options, verb="simulate")
-    wanted = [Setting.of(item) for item in settings]
+    meter.begin(overall_progress.SIMULATION)
     results: list[Result] = []
     partial = False
     try:

@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterator, Sequence
 
 from qadapt.errors import over_limit
-from qadapt.evaluation import measurement
+from qadapt.evaluation import measurement, overall_progress
 from qadapt.evaluation.documents import Verification, now
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.ground_truth import Queries, exact_neighbors
 from qadapt.evaluation.measurement import Searcher, Workload
 from qadapt.evaluation.options import EvaluationOptions
+from qadapt.evaluation.overall_progress import Meter, Steps
 from qadapt.evaluation.partial import Interrupted
 from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.reachability import Reachability, measure_reachability
@@ -41,20 +42,28 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
     info = collection_info.info(store, collection)
     k, limited = _limit_k(store, collection, options.k)
     vector = info.vectors[name]
+    settings = _settings(store, collection, vector)
+    seconds = {
+        **overall_progress.of_reading(vector, options),
+        overall_progress.SETTINGS: overall_progress.SEARCHED * len(settings),
+        overall_progress.REACHED: 2 * overall_progress.SEARCHED,
+    }
+    meter = Meter(options.progress, seconds).start(overall_progress.QUERIES)
     queries = resolve_queries(
         store, collection, name, vector.vector, options.queries,
         encoder=options.encoder, seed=options.seed,
     )  # fmt: skip
-    truth = exact_neighbors(
-        store, collection, name, vector.vector, queries, k, options.progress, cached=True
-    )
-    settings = _settings(store, collection, vector)
+    meter.begin(overall_progress.TRUTH)
+    truth = exact_neighbors(store, collection, name, vector.vector, queries, k, meter, cached=True)
+    meter.begin(overall_progress.SETTINGS)
+    steps = Steps(meter, overall_progress.of_searches(settings))
     results: list[Result] = []
     reached, stopped = Reachability(0), []
     try:
-        for result in measure_live(store, info, name, settings, queries, truth, options.progress):
+        for result in measure_live(store, info, name, settings, queries, truth, steps):
             results.append(result)
-        reached = measure_reachability(store, info, name, options.progress, seed=options.seed)
+        meter.begin(overall_progress.REACHED)
+        reached = measure_reachability(store, info, name, meter, seed=options.seed)
     except KeyboardInterrupt:
         if not results:
             raise
@@ -122,6 +131,8 @@ def measure_live(
     vector = info.vectors[name]
     known: Figure | None = None  # parameters have no effect on a client that sends none
     for setting in settings:
+        if isinstance(progress, Steps):
+            progress.begin(setting.text)
         searcher = Searcher(
             store, info.name, name, vector.vector, workload, setting.rescore, setting.options
         )
