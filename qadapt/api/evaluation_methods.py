@@ -51,6 +51,7 @@ class EvaluationMethods:
 
         Raises:
             InputError, NotFoundError, StoreError
+            KeyboardInterrupt: its attribute ``document``, if it has one, is what was measured.
         """
         from qadapt.evaluation.options import EvaluationOptions
         from qadapt.evaluation.verify import verify
@@ -81,6 +82,7 @@ class EvaluationMethods:
         accept: Accept = "differs",
         seed: int = 0,
         fresh: bool = False,
+        resume: bool = False,
         progress: OnProgress | None = None,
         command: str = "",
     ) -> Evaluation:
@@ -113,11 +115,13 @@ class EvaluationMethods:
                 no equivalent).
             seed: random seed of samples and drawn queries.
             fresh: ignore cached ground truth.
+            resume: reuse the results of an interrupted call with the same options.
             progress: called with progress events.
             command: the command line, recorded in the document.
 
         Raises:
             InputError, UnsupportedError, NotFoundError, StoreError
+            KeyboardInterrupt: see ``verify``.
         """
         from qadapt.evaluation.evaluate import evaluate
         from qadapt.evaluation.options import EvaluationOptions
@@ -126,7 +130,8 @@ class EvaluationMethods:
             k=k, queries=queries, encoder=encoder, query_ids=query_ids, labels=labels,
             label_field=label_field, live=live, rows=rows, copy_rows=copy_rows,
             concurrency=concurrency, seconds=seconds, memory=memory, timeout=timeout,
-            accept=accept, seed=seed, fresh=fresh, progress=progress or silent, command=command,
+            accept=accept, seed=seed, fresh=fresh, resume=resume, progress=progress or silent,
+            command=command,
         )  # fmt: skip
         return evaluate(self._store, self.name, self._vector(vector)[0], settings, options)
 
@@ -142,6 +147,7 @@ class EvaluationMethods:
         memory: int = 512 * 2**20,
         seed: int = 0,
         fresh: bool = False,
+        resume: bool = False,
         progress: OnProgress | None = None,
         command: str = "",
     ) -> Simulation:
@@ -153,7 +159,7 @@ class EvaluationMethods:
             settings, vector, k, queries, encoder: see ``evaluate``.
             sample_rows: number of rows that represent the collection.
             segments: number of segments of a Qdrant collection.
-            memory, seed, fresh, progress, command: see ``evaluate``.
+            memory, seed, fresh, resume, progress, command: see ``evaluate``.
 
         Raises:
             InputError, NotFoundError, StoreError
@@ -163,7 +169,8 @@ class EvaluationMethods:
 
         options = EvaluationOptions(
             k=k, queries=queries, encoder=encoder, sample_rows=sample_rows, segments=segments,
-            memory=memory, seed=seed, fresh=fresh, progress=progress or silent, command=command,
+            memory=memory, seed=seed, fresh=fresh, resume=resume, progress=progress or silent,
+            command=command,
         )  # fmt: skip
         return simulate(self._store, self.name, self._vector(vector)[0], settings, options)
 
@@ -183,6 +190,7 @@ class EvaluationMethods:
         accept: Accept = "differs",
         seed: int = 0,
         fresh: bool = False,
+        resume: bool = False,
         progress: OnProgress | None = None,
         command: str = "",
     ) -> Advice:
@@ -196,7 +204,8 @@ class EvaluationMethods:
             confirm: measure the cheapest settings on a copy of a sample, which is always removed
                 afterwards.
             sample_rows: number of rows that represent the collection in the simulation.
-            copy_rows, memory, timeout, accept, seed, fresh, progress, command: see ``evaluate``.
+            copy_rows, memory, timeout, accept, seed, fresh, resume, progress, command: see
+                ``evaluate``.
 
         Returns:
             Advice: ``best``, ``runner_up``, ``ruled_out`` with reasons, and ``spec``, a file for
@@ -213,7 +222,7 @@ class EvaluationMethods:
         options = EvaluationOptions(
             queries=queries, encoder=encoder, confirm=confirm, sample_rows=sample_rows,
             copy_rows=copy_rows, memory=memory, timeout=timeout, accept=accept, seed=seed,
-            fresh=fresh, progress=progress or silent, command=command,
+            fresh=fresh, resume=resume, progress=progress or silent, command=command,
         )  # fmt: skip
         wanted = target if isinstance(target, Target) else Target(target)
         name = self._vector(vector)[0]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from qadapt.errors import InputError, SpecError, refuse_pairs
 from qadapt.model.address import Address
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qadapt.cli.progress import Reporter
     from qadapt.model import Accept, Guard
 
+T = TypeVar("T")
 ACCEPTS = ("exact", "differs", "client")
 _UNITS = {"": 1, "b": 1}
 for _power, _letter in enumerate("kmgt", 1):
@@ -255,3 +256,33 @@ def write_text(path: Path, text: str, what: str) -> None:
             f"cannot write the {what} {str(path)!r}: {error.strerror}",
             hint="choose another path",
         ) from None
+
+
+# -- interrupted measurements --------------------------------------------------------------------
+
+
+def until_interrupted(measure: Callable[[], T]) -> T:
+    """The document of a measurement, or on Ctrl-C of what was measured so far.
+
+    Raises:
+        KeyboardInterrupt: nothing was measured yet.
+    """
+    from qadapt.evaluation.partial import Interrupted
+
+    try:
+        return measure()
+    except Interrupted as stopped:
+        return cast("T", stopped.document)
+
+
+def partial_results(out: Output, *, resume: bool = True) -> int:
+    """Report that the printed results are partial; returns the exit code.
+
+    Args:
+        resume: whether the command has ``--resume``.
+    """
+    from qadapt.cli.output import INTERRUPTED
+
+    again = out.to_continue() if resume else out.again()
+    out.warn(f"interrupted: these results are partial; to continue: {again}")
+    return INTERRUPTED

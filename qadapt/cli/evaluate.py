@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +15,11 @@ from qadapt.cli.arguments import (
     load_encoder,
     milliseconds,
     open_collection,
+    partial_results,
     read_gate,
     read_queries,
     size,
+    until_interrupted,
     write_text,
 )
 from qadapt.cli.command import command
@@ -60,6 +63,10 @@ Gate = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Random seed.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Ignore cached ground truth.")]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Reuse the results of an interrupted run of this command."),
+]
 Memory = Annotated[
     str, typer.Option("--memory", metavar="SIZE", help="Memory limit for computing ground truth.")
 ]
@@ -147,6 +154,7 @@ def evaluate(
     accept: AcceptWord = "differs",
     seed: Seed = 0,
     fresh: Fresh = False,
+    resume: Resume = False,
     gate: Gate = None,
     output: Saved = None,
     disable: Disable = None,
@@ -161,13 +169,14 @@ def evaluate(
     known = load_encoder(encoder, queries)
     names = None if query_ids is None else _lines(query_ids)
     with open_collection(out, url, disable) as (db, on):
-        found = db[collection].evaluate(
-            *(settings or ()), vector=vector, k=at, queries=read_queries(queries), encoder=known,
-            query_ids=names, labels=labels, label_field=label_field, live=live, rows=rows,
-            copy_rows=copy_rows, concurrency=_numbers(concurrency), seconds=seconds,
-            memory=size(memory), timeout=build_timeout, accept=allowed, seed=seed, fresh=fresh,
+        found = until_interrupted(partial(
+            db[collection].evaluate, *(settings or ()), vector=vector, k=at,
+            queries=read_queries(queries), encoder=known, query_ids=names, labels=labels,
+            label_field=label_field, live=live, rows=rows, copy_rows=copy_rows,
+            concurrency=_numbers(concurrency), seconds=seconds, memory=size(memory),
+            timeout=build_timeout, accept=allowed, seed=seed, fresh=fresh, resume=resume,
             progress=on, command=out.again(),
-        )  # fmt: skip
+        ))  # fmt: skip
     asked = set(settings or ())
     judged = [item for item in found.results if item.where != "live" or not asked]
     return _finish(out, found, bar, judged, output, show_evaluation)
@@ -189,6 +198,7 @@ def simulate(
     memory: Memory = "512MiB",
     seed: Seed = 0,
     fresh: Fresh = False,
+    resume: Resume = False,
     gate: Gate = None,
     output: Saved = None,
     disable: Disable = None,
@@ -203,11 +213,12 @@ def simulate(
     bar, at = read_gate(gate, k)
     known = load_encoder(encoder, queries)
     with open_collection(out, url, disable) as (db, on):
-        found = db[collection].simulate(
-            *(settings or CODES), vector=vector, k=at, queries=read_queries(queries),
-            encoder=known, sample_rows=sample_rows, segments=segments, memory=size(memory),
-            seed=seed, fresh=fresh, progress=on, command=out.again(),
-        )  # fmt: skip
+        found = until_interrupted(partial(
+            db[collection].simulate, *(settings or CODES), vector=vector, k=at,
+            queries=read_queries(queries), encoder=known, sample_rows=sample_rows,
+            segments=segments, memory=size(memory), seed=seed, fresh=fresh, resume=resume,
+            progress=on, command=out.again(),
+        ))  # fmt: skip
     return _finish(out, found, bar, found.results, output, show_simulation)
 
 
@@ -243,6 +254,7 @@ def advise(
     accept: AcceptWord = "differs",
     seed: Seed = 0,
     fresh: Fresh = False,
+    resume: Resume = False,
     output: Annotated[
         Path | None,
         optional("--output", "-o", metavar="SPEC.yaml",
@@ -264,17 +276,20 @@ def advise(
     allowed = check_accept(accept)
     known = load_encoder(encoder, queries)
     with open_collection(out, url, disable) as (db, on):
-        found = db[collection].advise(
-            target, vector=vector, queries=read_queries(queries), encoder=known, confirm=confirm,
-            codes=code or None, sample_rows=sample_rows, copy_rows=copy_rows, seed=seed,
-            fresh=fresh, timeout=build_timeout, accept=allowed, progress=on, command=out.again(),
-        )  # fmt: skip
+        found = until_interrupted(partial(
+            db[collection].advise, target, vector=vector, queries=read_queries(queries),
+            encoder=known, confirm=confirm, codes=code or None, sample_rows=sample_rows,
+            copy_rows=copy_rows, seed=seed, fresh=fresh, resume=resume, timeout=build_timeout,
+            accept=allowed, progress=on, command=out.again(),
+        ))  # fmt: skip
     out.document(found.to_dict())
     if output is not None and found.best is not None:
         write_text(output, found.spec, "spec")
     show_advice(out, found)
     if output is not None and found.best is not None:
         out.note(f"saved to {output}; to plan the change: qadapt plan -f {output}")
+    if found.partial:
+        return partial_results(out)
     return 0 if found.best is not None else MISSED
 
 
@@ -308,6 +323,8 @@ def _finish(
     show: Callable[[Output, Any], None],
 ) -> int:
     """Print and save results; the exit code reports whether a gate was met."""
+    if found.partial:
+        bar = None  # a gate judges all settings
     reported, met = _judge(bar, judged, found.proof)
     out.document({**found.to_dict(), "gate": reported})
     if output is not None:
@@ -315,6 +332,8 @@ def _finish(
         out.note(f"saved to {output}")
     show(out, found)
     show_gate(out, bar, reported)
+    if found.partial:
+        return partial_results(out)
     return 0 if met else MISSED
 
 

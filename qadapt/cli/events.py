@@ -44,5 +44,9 @@ class Events(Reporter):
                 "eta": round(left / progress.rate, 1) if progress.rate > 0 else None,
                 "lag": progress.lag,
             }
+        if progress.share is not None:
+            event["share"] = round(progress.share, 4)
+        if progress.left is not None:
+            event["left"] = round(progress.left, 1)
         sys.stderr.write(json.dumps(event) + "\n")
         sys.stderr.flush()

@@ -202,9 +202,15 @@ class Output:
             words[0] = command
         return repeated_command([self.mask(word) for word in words], more)
 
+    def to_continue(self) -> str:
+        """The interrupted command with ``--resume``."""
+        return self.again(*(() if "--resume" in self.words else ("--resume",)))
+
     def _interrupted(self) -> int:
         again = self.again()
         hint = f"run the command again: {again}"
+        if self.words and self.words[0] in ("eval", "simulate", "advise"):
+            hint = f"to continue, run again: {self.to_continue()}"
         if self.words and self.words[0] == "apply":
             hint = f"to finish the change, run again: {again}\nto roll it back: qadapt undo"
         self._tell("Interrupted", "interrupted", hint)

@@ -1,4 +1,4 @@
-"""Progress on standard error: a live bar on a terminal, one line for each stage elsewhere."""
+"""Progress on standard error: live bars on a terminal, lines with percentages elsewhere."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from qadapt.stores.base import Progress
 
 BAR = 20
+EVERY = 5.0  # seconds between two lines of a stage without a terminal
 STAGE = 30  # width of a stage's name, which aligns the bars
 
 
@@ -40,7 +41,8 @@ class Reporter:
     """A progress callback; use it as a context manager.
 
     Bars are drawn only if standard error is a terminal. Each stage keeps its line with its
-    duration.
+    duration. Elsewhere, each stage gets a line when it begins, and a line every 5 seconds with the
+    percentage and the remaining time.
     """
 
     def __init__(self, out: ProgressOutput) -> None:
@@ -48,7 +50,7 @@ class Reporter:
         self._live: Live | None = None
         self._task: TaskID | None = None
         self._stage: str | None = None
-        self._since = 0.0
+        self._since = self._printed = 0.0
 
     def __enter__(self) -> Reporter:
         return self
@@ -79,7 +81,19 @@ class Reporter:
                 completed=progress.done,
                 total=progress.total,
                 count=_count(progress),
+                whole=_whole(progress),
             )
+        elif not self._out.live:
+            self._line(progress)
+
+    def _line(self, progress: Progress) -> None:
+        """Print a line about a stage, at most every 5 seconds."""
+        now = time.monotonic()
+        if now - self._printed < EVERY:
+            return
+        self._printed = now
+        parts = [_count(progress), _whole(progress) or _rest(progress, now - self._since)]
+        self._out.note(f"  {progress.stage}: {', '.join(filter(None, parts)) or 'running'}")
 
     def _heading(self, progress: Progress) -> None:
         """Print a line for a step of a plan, above the stages of the step."""
@@ -90,14 +104,17 @@ class Reporter:
     def _begin(self, progress: Progress) -> None:
         self._stage, self._since = progress.stage, time.monotonic()
         if not self._out.live:
-            self._out.note(progress.stage)
+            self._printed = self._since
+            whole = _whole(progress)
+            self._out.note(f"{progress.stage} ({whole})" if whole else progress.stage)
             return
         if self._live is None:
             self._live = _bars(self._out)
             self._live.start()
         self._task = self._live.add_task(
-            self._out.mask(progress.stage), total=progress.total, count=_count(progress)
-        )
+            self._out.mask(progress.stage), total=progress.total, count=_count(progress),
+            whole=_whole(progress),
+        )  # fmt: skip
 
     def _end_stage(self, *, finished: bool) -> None:
         if self._live is not None and self._task is not None:
@@ -128,6 +145,22 @@ def _count(progress: Progress) -> str:
     return f"{tell(progress.done)}/{tell(progress.total)}{unit}"
 
 
+def _whole(progress: Progress) -> str:
+    """``34 % of all, 40 s left``; empty if it is unknown how much of the whole call is done."""
+    if progress.share is None:
+        return ""
+    left = "" if progress.left is None else f", {rendering.seconds(progress.left)} left"
+    return f"{100 * progress.share:.0f} % of all{left}"
+
+
+def _rest(progress: Progress, elapsed: float) -> str:
+    """The percentage of a stage and its remaining time, extrapolated."""
+    if not progress.total or not progress.done:
+        return ""
+    share = min(1.0, progress.done / progress.total)
+    return f"{100 * share:.0f} %, {rendering.seconds(elapsed * (1 - share) / share)} left"
+
+
 def _bars(out: ProgressOutput) -> Live:
     from rich.progress import (
         BarColumn,
@@ -146,6 +179,8 @@ def _bars(out: ProgressOutput) -> Live:
         def render(self, task: Task) -> Text:
             elapsed = task.finished_time if task.finished else task.elapsed
             text = rendering.seconds(max(elapsed or 0.0, 0.0))
+            if task.fields["whole"] and not task.finished:
+                return Text(f"{text}; {task.fields['whole']}", style="dim")
             left = None if task.finished else task.time_remaining
             return Text(f"{text}, {rendering.seconds(left)} left" if left else text, style="dim")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,8 +13,10 @@ from qadapt.cli.arguments import (
     load_encoder,
     open_collection,
     open_database,
+    partial_results,
     read_gate,
     read_queries,
+    until_interrupted,
 )
 from qadapt.cli.client_params import params_facts
 from qadapt.cli.command import command
@@ -80,10 +83,10 @@ def verify(
     bar, at = read_gate(gate, k)
     known = load_encoder(encoder, queries)
     with open_collection(out, url) as (db, on):
-        found = db[collection].verify(
-            k=at, queries=read_queries(queries), encoder=known, vector=vector, progress=on,
-            command=out.again(),
-        )  # fmt: skip
+        found = until_interrupted(partial(
+            db[collection].verify, k=at, queries=read_queries(queries), encoder=known,
+            vector=vector, progress=on, command=out.again(),
+        ))  # fmt: skip
     current = found.recall.value
     met = None if bar is None else found.proof.level != "none" and current >= bar.recall
     reported = None if bar is None else {
@@ -94,6 +97,8 @@ def verify(
     _show_verification(out, found)
     if bar is not None:
         _show_gate(out, bar, found, met is True)
+    if found.partial:
+        return partial_results(out, resume=False)
     return 0 if found.matches_configuration and met is not False else MISSED
 
 

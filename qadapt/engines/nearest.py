@@ -33,6 +33,8 @@ BLOCK = 256  # queries scored at once
 DENSE_BLOCK = 64  # the same in float64
 DENSE = 16  # from 1 / DENSE of a page, a float64 matrix product is faster than single pairs
 LARGE = 1e36  # float32 products above this may overflow
+# Norms whose squares, and products with unit vectors, float32 represents without loss of precision.
+SHORTEST, LONGEST = 1e-15, 1e15
 _LOWEST = np.finfo(np.float32).min
 
 
@@ -180,6 +182,7 @@ class _Page:
         centre: float32 ``(d,)``, subtracted from rows and queries under L2.
         squares: float32 ``(m,)``, squared norms of ``matrix`` under L2.
         longest: largest norm of the rows of ``matrix``.
+        scale: float32 ``(m,)``, factors of the scores of each row, 1 / norm; None for 1.
     """
 
     rows: Floats
@@ -190,9 +193,14 @@ class _Page:
     centre: Floats
     squares: Floats
     longest: float
+    scale: Floats | None = None
 
     @classmethod
     def of(cls, rows: Floats, names: Objects, absent: Mask | None, metric: Metric) -> _Page:
+        if metric is not Metric.EUCLIDEAN:
+            page = cls._unscaled(rows, names, absent, metric)
+            if page is not None:
+                return page
         away = ~np.isfinite(lengths(rows))
         if absent is not None:
             away |= absent
@@ -214,6 +222,25 @@ class _Page:
             with np.errstate(over="ignore"):
                 squares = (wide * wide).astype(np.float32)
         return cls(rows, names, away, metric, matrix, centre, squares, longest)
+
+    @classmethod
+    def _unscaled(
+        cls, rows: Floats, names: Objects, absent: Mask | None, metric: Metric
+    ) -> _Page | None:
+        """A page whose matrix is ``rows`` itself, with norms in float32; None if the norms of some
+        rows require float64.
+        """
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        away = np.zeros(len(rows), dtype=np.bool_) if absent is None else absent
+        if not (away | ((norms > SHORTEST) & (norms < LONGEST))).all():
+            return None
+        norms[away] = 1
+        none = np.zeros(0, dtype=np.float32)
+        # The norms have a relative error of at most ROUNDING * sqrt(d), which `screened` adds.
+        scale = 1 / norms if metric is Metric.COSINE else None
+        longest = 1.0 if metric is Metric.COSINE else float(norms.max())
+        return cls(rows, names, away, metric, rows, none, none, longest, scale)
 
     def screened(self, queries: Floats, long: Doubles) -> tuple[Floats, Doubles]:
         """Scores float32 ``(nq, m)`` and their maximum error per query; infinite if float32
@@ -239,7 +266,9 @@ class _Page:
             else:
                 scores = queries @ self.matrix.T
                 most = long * self.longest if self.metric is Metric.DOT else np.ones(len(queries))
-        off: Doubles = ROUNDING * size * most
+            if self.scale is not None:
+                scores *= self.scale
+        off: Doubles = (2 if self.scale is not None else 1.01) * ROUNDING * size * most
         off[most > LARGE] = np.inf
         if self.absent.any():
             scores[:, self.absent] = -np.inf

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from qadapt.evaluation import overall_progress
 from qadapt.evaluation.advice_spec import spec_of
 from qadapt.evaluation.advise_client import measure_client_codes, unmodelled_codes
 from qadapt.evaluation.documents import (
@@ -26,21 +27,27 @@ from qadapt.evaluation.documents import (
 from qadapt.evaluation.evaluate import evaluate
 from qadapt.evaluation.option_cost import monthly, p95
 from qadapt.evaluation.options import EvaluationOptions
+from qadapt.evaluation.overall_progress import Meter
+from qadapt.evaluation.partial import Interrupted
 from qadapt.evaluation.results import Figure, Prediction, Result
+from qadapt.evaluation.scratch_copies import check_disk
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.shortlist import CODES, Candidate, candidate_grid, shortlist
 from qadapt.evaluation.simulate import simulate
-from qadapt.model import CollectionInfo, Quantization
-from qadapt.stores.base import Store
+from qadapt.model import CollectionInfo, Quantization, VectorInfo
+from qadapt.stores.base import Progress, Store
 
 AT_ONCE = 3  # candidates measured by one evaluation
 ROUNDS = 3
+ROUND = 20.0  # expected seconds of a further evaluation
 
 SLOW = "original vectors are on disk: rescoring reads them, so latency depends on the disk"
 COPIED = (
     "measured on {:,} of {:,} rows, where it met the target; recall is the prediction for all rows"
 )
 OURS = "the best setting uses client-side codes: qadapt plan -f SPEC --accept client"
+STOPPED = "interrupted: the answer is based on what was measured; --resume (resume=True) continues"
+FIRST = "predicted: {} has recall {:.3f} and needs {:,} bytes of RAM; measuring it on the engine"
 UNMET = "no setting meets the target; the ruled-out settings show by how much each one misses it"
 
 
@@ -76,24 +83,36 @@ def advise(
 
     Raises:
         InputError, SpecError, NotFoundError, StoreError
+        Interrupted: Ctrl-C after at least one setting was simulated.
     """
     begun = time.monotonic()
     options.check_target(target)
     options = options.replace(k=target.k)
     info = store.info(collection)
     vector = info.vectors[name]
+    if options.confirm:
+        check_disk(store, min(info.count, options.copy_rows), vector.dim)
     grid = candidate_grid(codes, target.k, store, vector.vector)
-    simulation = simulate(store, collection, name, grid, options)
+    meter = Meter(options.progress, _expected(vector, grid, options))
+    options = options.replace(progress=meter)
+    meter.begin(overall_progress.SIMULATION)
+    stopped = False
+    try:
+        simulation = simulate(store, collection, name, grid, options)
+    except Interrupted as error:
+        stopped, simulation = True, error.document
     tries, out = shortlist(store, info, vector, simulation, target, options.accept)
     found = _Findings(out=out)
-    if options.confirm and tries:
-        _confirm(store, info, name, target, options, tries, found)
-    else:
+    by_us = unmodelled_codes(codes, store, vector) if options.accept == "client" else []
+    if not stopped:
+        try:
+            _measure(store, info, name, target, options, tries, by_us, found)
+        except KeyboardInterrupt:
+            stopped = True
+    measured = bool(found.options)
+    if not measured and (stopped or not options.confirm):
         found.options = [_predicted(item, target) for item in tries[:2]]
         found.out += [_dearer(item) for item in tries[2:]]
-    by_us = unmodelled_codes(codes, store, vector) if options.accept == "client" else []
-    if by_us:
-        _measure_client_codes(store, info, name, target, options, by_us, found)
     found.out += [
         RuledOut(item.setting, "it meets the target, but needs more RAM", item.recall, item.ram)
         for item in found.options[2:]
@@ -108,14 +127,34 @@ def advise(
         ruled_out=tuple(found.out),
         spec=spec_of(store, collection, name, ranked[0], target, options.queries) if ranked else "",
     )
-    own = _notes(advice, by_us)
-    return advice.replace(
-        confirmed=options.confirm and advice.best is not None and advice.proof.level != "none",
+    own = [STOPPED] if stopped else []
+    own += _notes(advice, by_us, partial=stopped)
+    advice = advice.replace(
+        confirmed=measured and advice.best is not None and advice.proof.level != "none",
         notes=tuple(dict.fromkeys((*advice.notes, *own))),
+        partial=stopped,
         created=now(),
         command=options.command,
         seconds=time.monotonic() - begun,
     )
+    if stopped:
+        raise Interrupted(advice)
+    return advice
+
+
+def _expected(
+    vector: VectorInfo, grid: Sequence[Setting], options: EvaluationOptions
+) -> dict[str, float]:
+    """Expected seconds of the simulation, and of the evaluation of the first candidates."""
+    reading = overall_progress.of_reading(vector, options)
+    seconds = {**reading, **overall_progress.of_simulation(vector, grid, options)}
+    found = {overall_progress.SIMULATION: sum(seconds.values())}
+    if options.confirm:
+        some = [Setting(None), *(Setting(each.quantization) for each in grid[:AT_ONCE])]
+        timed = options.replace(concurrency=(1,))
+        rest = overall_progress.of_evaluation(vector, some, timed)
+        found[f"{overall_progress.SETTINGS} 0"] = sum(rest.values())
+    return found
 
 
 def _joint(simulation: Simulation, evaluation: Evaluation | None) -> dict[str, Any]:
@@ -132,10 +171,10 @@ def _joint(simulation: Simulation, evaluation: Evaluation | None) -> dict[str, A
     return shared
 
 
-def _notes(advice: Advice, by_us: Sequence[Quantization]) -> list[str]:
+def _notes(advice: Advice, by_us: Sequence[Quantization], *, partial: bool) -> list[str]:
     notes = []
     if advice.best is None:
-        notes.append(UNMET)
+        notes += [] if partial else [UNMET]
     elif advice.best.quantization.originals == "disk":
         notes.append(SLOW)
     if advice.best is not None and advice.best.quantization in by_us:
@@ -164,6 +203,26 @@ def _dearer(item: Candidate) -> RuledOut:
 # -- on the engine -------------------------------------------------------------------------------
 
 
+def _measure(
+    store: Store,
+    info: CollectionInfo,
+    name: str,
+    target: Target,
+    options: EvaluationOptions,
+    tries: Sequence[Candidate],
+    by_us: Sequence[Quantization],
+    found: _Findings,
+) -> None:
+    """Report the prediction as a first answer, then measure candidates."""
+    if options.confirm and tries:
+        first = tries[0]
+        answer = FIRST.format(first.setting.text, first.recall.value, first.footprint.ram)
+        options.progress(Progress(answer, unit="steps"))
+        _confirm(store, info, name, target, options, tries, found)
+    if by_us:
+        _measure_client_codes(store, info, name, target, options, by_us, found)
+
+
 def _confirm(
     store: Store,
     info: CollectionInfo,
@@ -177,14 +236,21 @@ def _confirm(
     at = 0
     for at in range(0, min(len(tries), AT_ONCE * ROUNDS), AT_ONCE):
         part = tries[at : at + AT_ONCE]
+        if isinstance(options.progress, Meter):
+            options.progress.begin(f"{overall_progress.SETTINGS} {at}", ROUND)
         settings = [setting for item in part for setting in item.settings]
         asked = options.replace(
             live=at == 0,
             fresh=False,  # the simulation has just computed the ground truth
             accept="differs" if options.accept == "client" else options.accept,
             concurrency=(1,) if target.max_latency_ms is None else (1, 4),
+            resume=options.resume or at > 0,  # the results of one call share a file
         )
-        measured = evaluate(store, info.name, name, settings, asked)
+        try:
+            measured = evaluate(store, info.name, name, settings, asked)
+        except Interrupted as error:
+            found.add(*_confirmed(part, error.document, target), error.document)
+            raise
         found.add(*_confirmed(part, measured, target), measured)
         if len(found.options) >= 2:
             break
@@ -203,20 +269,34 @@ def _measure_client_codes(
     """Measure codes that only qadapt has. Their measurement replaces the refusal by the store."""
     named = {str(each) for each in codes}
     found.out = [item for item in found.out if item.setting not in named]
-    found.add(*measure_client_codes(store, info, name, codes, target, options.replace(fresh=False)))
+    try:
+        outcome = measure_client_codes(
+            store, info, name, codes, target, options.replace(fresh=False)
+        )
+    except Interrupted as error:
+        found.add([], [], error.document)
+        raise
+    found.add(*outcome)
     found.options.sort(key=lambda item: item.ram)
 
 
 def _confirmed(
     part: Sequence[Candidate], measured: Evaluation, target: Target
 ) -> tuple[list[Option], list[RuledOut]]:
-    """The first setting of each candidate that meets the target, cheapest first."""
+    """The first setting of each candidate that meets the target, cheapest first.
+
+    Candidates that an interrupted evaluation did not reach are in neither list.
+    """
+    reached = {result.setting for result in measured.results}
     found: list[Option] = []
     out: list[RuledOut] = []
     whole = measured.copy_rows is None or measured.copy_rows >= measured.count
     for item in part:
         why: RuledOut | None = None
         for setting in item.settings:
+            if setting.text not in reached:
+                why = None
+                break
             result = measured.result(setting.text)
             why = _missed(result, item, target)
             if why is None:

@@ -12,6 +12,8 @@ from qadapt.evaluation import measurement
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.measurement import Searcher, Workload
 from qadapt.evaluation.options import EvaluationOptions
+from qadapt.evaluation.overall_progress import SETTINGS, Meter, Steps
+from qadapt.evaluation.partial import SavedResults
 from qadapt.evaluation.results import Result
 from qadapt.evaluation.scratch_copies import scratch_copy
 from qadapt.evaluation.settings import Setting
@@ -41,7 +43,7 @@ OFFER = "accept='client' (--accept client): measure it with client-side codes"
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """The vector that one evaluation is about, its queries, and the options."""
+    """The vector that one evaluation is about, its queries, the options and saved results."""
 
     store: Store
     collection: str
@@ -49,6 +51,13 @@ class EvaluationContext:
     vector: VectorInfo
     asked: Workload
     options: EvaluationOptions
+    saved: SavedResults
+    meter: Meter
+    steps: Steps
+
+    def begin_settings(self) -> None:
+        """Report the progress of settings from here on."""
+        self.meter.begin(SETTINGS)
 
     def searcher(self, collection: str, setting: Setting, vector: Vector) -> Searcher:
         return Searcher(
@@ -63,17 +72,27 @@ class CandidateRunner:
         self, work: EvaluationContext, sample: Batch, known: GroundTruth, client: Client | None
     ) -> None:
         self._work, self._sample, self._known, self._client = work, sample, known, client
+        self._found: dict[int, Result] = {}
 
-    def run(self, settings: Sequence[Setting]) -> list[Result]:
-        """Results in the order of ``settings``; codes shared by several settings are built once."""
+    @property
+    def results(self) -> list[Result]:
+        """The results so far, in the order of the settings."""
+        return [self._found[at] for at in sorted(self._found)]
+
+    def run(self, settings: Sequence[Setting]) -> None:
+        """Measure settings; codes shared by several settings are built once."""
         groups: dict[Quantization, list[int]] = {}
         for at, setting in enumerate(settings):
             assert setting.quantization is not None
             groups.setdefault(setting.quantization, []).append(at)
-        found: dict[int, Result] = {}
+        found = self._found
         with contextlib.ExitStack() as stack:
             builder = _Builder(self._work, self._sample, stack)
-            for quantization, members in groups.items():
+            for quantization, asked in groups.items():
+                self._work.steps.begin(settings[asked[0]].text)
+                members = [at for at in asked if not self._reused(at, settings[at])]
+                if not members:
+                    continue
                 who = _decide_backend(self._work, quantization)
                 starts = [_begin(settings[at], who) for at in members]
                 if who.refused:
@@ -87,9 +106,18 @@ class CandidateRunner:
                         found[at] = start.replace(state=state, notes=_reported(error))
                     continue
                 for at, start in zip(members, starts, strict=True):
+                    if at != asked[0]:
+                        self._work.steps.begin(settings[at].text)
                     start = start.replace(notes=note)
                     found[at] = self._measured(settings[at], copy, start)
-        return [found[at] for at in range(len(settings))]
+                    self._work.saved.add(found[at])
+
+    def _reused(self, at: int, setting: Setting) -> bool:
+        """Whether an interrupted call measured the setting; its result is then used."""
+        known = self._work.saved.find(setting.text, "copy")
+        if known is not None:
+            self._found[at] = known
+        return known is not None
 
     def _measured(self, setting: Setting, copy: str, start: Result) -> Result:
         work = self._work
@@ -107,7 +135,7 @@ class CandidateRunner:
         searcher = work.searcher(copy, setting, info.vector)
         try:
             return measurement.measure(
-                searcher, info, self._known, start, work.options.progress, client=self._client
+                searcher, info, self._known, start, work.steps, client=self._client
             )
         except UnsupportedError as error:  # such as an unsupported rescoring source
             return start.replace(state="unsupported", notes=(*start.notes, *_reported(error)))
@@ -181,7 +209,7 @@ class _Builder:
         if self._plain is None:
             self._plain = self._copied({})
         client_codes.build_and_register(
-            work.store, self._plain, work.name, quantization, work.options.progress
+            work.store, self._plain, work.name, quantization, work.steps
         )
         return self._plain
 
@@ -189,7 +217,7 @@ class _Builder:
         work = self._work
         return self._stack.enter_context(
             scratch_copy(
-                work.store, {work.name: work.vector.vector}, [self._sample], work.options.progress,
+                work.store, {work.name: work.vector.vector}, [self._sample], work.steps,
                 quantization=quantization, of=work.collection,
             )
         )  # fmt: skip
@@ -214,7 +242,7 @@ class _Builder:
         if quantization.kind is not Kind.FLOAT16:
             request = ChangeRequest(work.store.inspect(copy), work.name, quantization)
             steps = work.store.plan_change(request).steps
-            apply_steps(work.store, copy, steps, work.options.progress, work.options.timeout)
+            apply_steps(work.store, copy, steps, work.steps, work.options.timeout)
         self._settle(copy, quantization)
 
     def _settle(self, copy: str, quantization: Quantization) -> None:
@@ -223,7 +251,7 @@ class _Builder:
         plain = quantization.kind in (Kind.NONE, Kind.FLOAT16)
         ends = (State.ABSENT, State.ACTIVE) if plain else ()
         goal = Goal(quantization, ends, (State.IGNORED, State.ABSENT))
-        wait = Wait(work.options.progress, Deadline(work.options.timeout))
+        wait = Wait(work.steps, Deadline(work.options.timeout))
         try:
             wait_for(work.store, copy, work.name, goal, wait)
         except StoreTimeoutError as error:

@@ -35,6 +35,7 @@ class EvaluationDocument(Tabular, Serializable):
         copy_rows: rows in the copy on which candidates were measured; None without a copy.
         copy_truth: ground truth over that copy, if it does not hold all rows.
         notes: limitations of the results.
+        partial: whether the call was interrupted before all settings were measured.
         created: ISO 8601 UTC.
         command: the command line.
         seconds: duration.
@@ -58,6 +59,7 @@ class EvaluationDocument(Tabular, Serializable):
     copy_rows: int | None = None
     copy_truth: Truth | None = None
     notes: tuple[str, ...] = ()
+    partial: bool = False
     created: str = ""
     command: str = ""
     seconds: float = 0.0

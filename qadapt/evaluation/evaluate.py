@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qadapt.errors import InputError, QadaptError
-from qadapt.evaluation import latency, measurement
+from qadapt.evaluation import latency, measurement, overall_progress
 from qadapt.evaluation.candidates import CandidateRunner, Client, EvaluationContext
 from qadapt.evaluation.documents import Evaluation, now
 from qadapt.evaluation.exact_neighbors import GroundTruth, over_rows
@@ -16,10 +16,12 @@ from qadapt.evaluation.labels import read_labels
 from qadapt.evaluation.measurement import RelevanceLabels, Workload
 from qadapt.evaluation.measurement import query_ids as names_of
 from qadapt.evaluation.options import EvaluationOptions
+from qadapt.evaluation.overall_progress import Meter, Steps
+from qadapt.evaluation.partial import INTERRUPTED, Interrupted, SavedResults
 from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.results import Result, Truth
 from qadapt.evaluation.sampling import present, whole_of
-from qadapt.evaluation.scratch_copies import scratch_copy
+from qadapt.evaluation.scratch_copies import check_disk, scratch_copy
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.streamed_ground_truth import exact_truth
 from qadapt.evaluation.verify import live_result
@@ -34,20 +36,20 @@ SAMPLED = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Measured:
-    """Results of one call, and the copy that candidates were measured on.
+    """What one call has measured so far, and the copy that candidates were measured on.
 
     Attributes:
         count: rows that have the vector.
         copy_rows, copy_truth: see ``EvaluationDocument``.
     """
 
-    results: list[Result]
     count: int
+    results: list[Result] = field(default_factory=list)
     copy_rows: int | None = None
     copy_truth: Truth | None = None
-    notes: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
 
 
 def evaluate(
@@ -66,6 +68,7 @@ def evaluate(
 
     Raises:
         InputError, UnsupportedError, NotFoundError, StoreError
+        Interrupted: Ctrl-C after at least one setting was measured.
     """
     begun = time.monotonic()
     options.check_store(store)
@@ -74,15 +77,37 @@ def evaluate(
     notes = _swept(store)
     info = collection_info.info(store, collection)
     vector = info.vectors[name]
+    every = wanted if Setting(None) in wanted or not options.live else [Setting(None), *wanted]
+    seconds = {
+        **overall_progress.of_reading(vector, options),
+        **overall_progress.of_evaluation(vector, every, options),
+    }
+    meter = Meter(options.progress, seconds).start(overall_progress.QUERIES)
+    options = options.replace(progress=meter)
     workload = _workload(store, collection, name, vector, options)
-    work = EvaluationContext(store, collection, name, vector, workload, options)
+    qrels = None if workload.labels is None else workload.labels.qrels
+    saved = SavedResults.of(store, info, name, workload.queries, options, verb="eval", qrels=qrels)
+    steps = Steps(meter, overall_progress.of_settings(vector, every, options))
+    work = EvaluationContext(
+        store, collection, name, vector, workload, options, saved, meter, steps
+    )
+    meter.begin(overall_progress.TRUTH)
     known = exact_truth(
         store, collection, name, vector.vector, workload.queries, options.k, rows=options.rows,
         memory=options.memory, cached=not options.fresh, seed=options.seed,
         progress=options.progress,
     )  # fmt: skip
-    measured = _measure(work, info, wanted, known)
-    return Evaluation(
+    meter.begin(overall_progress.SAMPLE)
+    measured = _Measured(vector.count, notes=notes)
+    partial = False
+    try:
+        _measure(work, info, every, known, measured)
+    except KeyboardInterrupt:
+        if not measured.results:
+            raise
+        partial = True
+        measured.notes.append(INTERRUPTED.format(len(measured.results), len(every), "measured"))
+    document = Evaluation(
         store=str(store.address),
         server=info.server,
         collection=collection,
@@ -98,11 +123,15 @@ def evaluate(
         results=tuple(measured.results),
         copy_rows=measured.copy_rows,
         copy_truth=measured.copy_truth,
-        notes=(*notes, *measured.notes),
+        notes=tuple(measured.notes),
+        partial=partial,
         created=now(),
         command=options.command,
         seconds=time.monotonic() - begun,
     )
+    if partial:
+        raise Interrupted(document)
+    return document
 
 
 def _workload(
@@ -123,34 +152,44 @@ def _workload(
 
 
 def _measure(
-    work: EvaluationContext, info: CollectionInfo, settings: Sequence[Setting], known: GroundTruth
-) -> _Measured:
+    work: EvaluationContext,
+    info: CollectionInfo,
+    settings: Sequence[Setting],
+    known: GroundTruth,
+    into: _Measured,
+) -> None:
     """Measure the live settings, then the candidates."""
     live = [item for item in settings if item.quantization is None]
-    if work.options.live and Setting(None) not in live:
-        live.insert(0, Setting(None))
     candidates = [item for item in settings if item.quantization is not None]
     if not candidates:
-        return _Measured([_live(work, item, known, None) for item in live], work.vector.count)
+        work.begin_settings()
+        for item in live:
+            into.results.append(_live(work, item, known, None))
+        return
+    check_disk(work.store, min(info.count, work.options.copy_rows), work.vector.dim)
     sample = _sample(work, info)
     complete = info.count <= work.options.copy_rows
-    notes = [] if complete else [SAMPLED.format(len(sample), info.count)]
+    if complete:
+        into.count = len(sample)  # rows without the vector do not count
+    else:
+        into.notes.append(SAMPLED.format(len(sample), info.count))
+    into.copy_rows = len(sample)
     exact = known
     if not complete or known.sample is not None:
         exact = over_rows(sample, work.name, work.vector.vector, work.asked.queries, work.asked.k)
         if exact.about.proof.level != known.about.proof.level:
-            notes.append(f"on the copy {exact.about.proof.reason}")
+            into.notes.append(f"on the copy {exact.about.proof.reason}")
+        into.copy_truth = exact.about
+    work.begin_settings()
     with contextlib.ExitStack() as stack:
         client = _client(work, sample, stack) if work.asked.concurrency else None
-        results = [_live(work, item, known, client) for item in live]
-        results += CandidateRunner(work, sample, exact, client).run(candidates)
-    return _Measured(
-        results,
-        len(sample) if complete else work.vector.count,  # rows without the vector do not count
-        len(sample),
-        None if exact is known else exact.about,
-        tuple(notes),
-    )
+        for item in live:
+            into.results.append(_live(work, item, known, client))
+        runner = CandidateRunner(work, sample, exact, client)
+        try:
+            runner.run(candidates)
+        finally:
+            into.results += runner.results
 
 
 def _swept(store: Store) -> list[str]:
@@ -194,10 +233,16 @@ def _few(names: Sequence[str]) -> str:
 def _live(
     work: EvaluationContext, setting: Setting, known: GroundTruth, client: Client | None
 ) -> Result:
+    work.steps.begin(setting.text)
+    found = work.saved.find(setting.text, "live")
+    if found is not None:
+        return found
     info = collection_info.info(work.store, work.collection).vectors[work.name]
     searcher = work.searcher(work.collection, setting, info.vector)
     start = live_result(info, setting)
-    return measurement.measure(searcher, info, known, start, work.options.progress, client=client)
+    return work.saved.add(
+        measurement.measure(searcher, info, known, start, work.steps, client=client)
+    )
 
 
 def _sample(work: EvaluationContext, info: CollectionInfo) -> Batch:

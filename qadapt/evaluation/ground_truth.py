@@ -90,6 +90,14 @@ def exact_neighbors(
     queries: Queries,
     k: int,
     progress: OnProgress,
+    *,
+    cached: bool = False,
 ) -> GroundTruth:
-    """Compute the ``k`` nearest rows of each query from all stored vectors, without the cache."""
-    return exact_truth(store, collection, name, vector, queries, k, cached=False, progress=progress)
+    """Compute the ``k`` nearest rows of each query from all stored vectors.
+
+    Args:
+        cached: use and update the cache if the engine counts changes of the collection.
+    """
+    return exact_truth(
+        store, collection, name, vector, queries, k, cached=cached, counted=True, progress=progress
+    )

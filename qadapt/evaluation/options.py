@@ -55,6 +55,7 @@ class EvaluationOptions:
         confirm: measure the predicted settings on the engine.
         seed: random seed of samples and drawn queries.
         fresh: ignore cached ground truth.
+        resume: reuse the results of an interrupted call with the same options.
         progress: called with progress events.
         command: the command line, recorded in the document.
 
@@ -82,6 +83,7 @@ class EvaluationOptions:
     confirm: bool = True
     seed: int = 0
     fresh: bool = False
+    resume: bool = False
     progress: OnProgress = silent
     command: str = ""
 

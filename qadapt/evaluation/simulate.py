@@ -9,7 +9,7 @@ collection.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,11 +17,13 @@ import numpy.typing as npt
 
 from qadapt.engines.nearest import reaching
 from qadapt.errors import InputError, UnsupportedError
-from qadapt.evaluation import metrics
+from qadapt.evaluation import metrics, overall_progress
 from qadapt.evaluation.documents import Simulation, now
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.ground_truth import Queries
 from qadapt.evaluation.options import EvaluationOptions
+from qadapt.evaluation.overall_progress import Meter
+from qadapt.evaluation.partial import INTERRUPTED, Interrupted, SavedResults
 from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.recall import least_score
 from qadapt.evaluation.results import Figure, Prediction, Result
@@ -98,14 +100,17 @@ def predict(
     represented: Population,
     settings: Sequence[Setting],
     options: EvaluationOptions,
-) -> tuple[Result, ...]:
+    saved: SavedResults | None = None,
+) -> Iterator[Result]:
     """Predict a result for each setting. Codes that several settings share are modeled once.
+
+    Args:
+        saved: results of an interrupted call; None for none.
 
     Raises:
         InputError: a setting without a quantization.
     """
     known: dict[Quantization, tuple[ModelMatch, Ranks]] = {}
-    results = []
     for at, setting in enumerate(settings):
         options.progress(Progress("simulating", at, len(settings), "settings"))
         quantization = setting.quantization
@@ -113,6 +118,10 @@ def predict(
             raise InputError(
                 "cannot simulate the live setting", hint="pass a quantization, such as binary"
             )
+        earlier = None if saved is None else saved.find(setting.text, "simulated")
+        if earlier is not None:
+            yield earlier
+            continue
         mapped = engine.map(quantization)
         start = Result(
             setting.text, quantization, setting.rescore, dict(setting.options),
@@ -120,13 +129,13 @@ def predict(
         )  # fmt: skip
         if mapped.match.level is MatchLevel.UNSUPPORTED:
             notes = (*mapped.match.differences, *mapped.match.support)
-            results.append(start.replace(notes=notes))
+            yield start.replace(notes=notes)
             continue
         try:
             if quantization not in known:
                 known[quantization] = _ranked(engine, mapped, represented, options.segments)
         except UnsupportedError as error:
-            results.append(start.replace(notes=(error.message, error.hint or "")))
+            yield start.replace(notes=(error.message, error.hint or ""))
             continue
         modelled, found = known[quantization]
         count, rescore = registry.candidates(engine.name, mapped, options.k, setting.rescore)
@@ -139,9 +148,9 @@ def predict(
             ),
         )
         figure = metrics.figure(found.recall(count, options.k))
-        results.append(_predicted(start, modelled, figure, represented))
+        result = _predicted(start, modelled, figure, represented)
+        yield result if saved is None else saved.add(result)
     options.progress(Progress("simulating", len(settings), len(settings), "settings"))
-    return tuple(results)
 
 
 def _ranked(
@@ -200,24 +209,45 @@ def simulate(
 
     Raises:
         InputError, NotFoundError
+        Interrupted: Ctrl-C after at least one setting was simulated.
     """
     begun = time.monotonic()
     options.check_store(store)
     options.check_segments(store.name)
     info = store.info(collection)
     vector = info.vectors[name].vector
+    wanted = [Setting.of(item) for item in settings]
+    seconds = {
+        **overall_progress.of_reading(info.vectors[name], options),
+        **overall_progress.of_simulation(info.vectors[name], wanted, options),
+    }
+    meter = Meter(options.progress, seconds).start(overall_progress.QUERIES)
+    options = options.replace(progress=meter)
     queries = resolve_queries(
         store, collection, name, vector, options.queries,
         encoder=options.encoder, seed=options.seed,
     )  # fmt: skip
+    meter.begin(overall_progress.TRUTH)
     known = exact_truth(
         store, collection, name, vector, queries, options.k, memory=options.memory,
         cached=not options.fresh, seed=options.seed, progress=options.progress,
     )  # fmt: skip
+    meter.begin(overall_progress.SAMPLE)
     represented, sampled = _population(store, collection, name, queries, known, options)
     engine = SimulatedEngine(store.name, vector, lambda wanted: store.map(wanted, vector))
-    results = predict(engine, represented, [Setting.of(item) for item in settings], options)
-    return Simulation(
+    saved = SavedResults.of(store, info, name, queries, options, verb="simulate")
+    meter.begin(overall_progress.SIMULATION)
+    results: list[Result] = []
+    partial = False
+    try:
+        for result in predict(engine, represented, wanted, options, saved):
+            results.append(result)
+    except KeyboardInterrupt:
+        if not results:
+            raise
+        partial = True
+    interrupted = [INTERRUPTED.format(len(results), len(wanted), "simulated")] if partial else []
+    document = Simulation(
         store=str(store.address),
         server=info.server,
         collection=collection,
@@ -230,13 +260,17 @@ def simulate(
         queries=len(queries),
         source=queries.source,
         truth=known.about,
-        results=results,
+        results=tuple(results),
         sample_rows=sampled,
-        notes=(NO_GRAPH,),
+        notes=(NO_GRAPH, *interrupted),
+        partial=partial,
         created=now(),
         command=options.command,
         seconds=time.monotonic() - begun,
     )
+    if partial:
+        raise Interrupted(document)
+    return document
 
 
 def _population(

@@ -69,7 +69,7 @@ def simulate(
         store, vector, lambda wanted: registry.mapped_to(store, wanted, vector)
     )
     wanted = [Setting.of(item) for item in settings]
-    results = predict(engine, population(batch, "", asked, known), wanted, options)
+    results = tuple(predict(engine, population(batch, "", asked, known), wanted, options))
     return Simulation(
         store="",
         server=Server(store, deployment=""),

@@ -8,7 +8,6 @@ reused until the collection changes.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -17,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from qadapt.engines.exact import exact_row_scores
-from qadapt.engines.nearest import BLOCK, Nearest, objects
+from qadapt.engines.exact import Doubles, exact_row_scores
+from qadapt.engines.nearest import BLOCK, Nearest, Objects, objects
 from qadapt.errors import InputError, UnsupportedError
+from qadapt.evaluation.cache_keys import PROBES, cache_key, change_count
 from qadapt.evaluation.exact_neighbors import (
     LARGEST_PAGE,
     SPARE,
@@ -37,7 +37,6 @@ from qadapt.stores.base import OnProgress, Progress, ReadRequest, Store
 
 SMALLEST_PAGE = 64
 SAVED_EVERY = 30.0  # seconds
-PROBES = 64  # rows that are compared to detect a changed collection
 FORMAT = "qadapt.truth/3"
 
 
@@ -52,6 +51,7 @@ def exact_truth(
     rows: int | None = None,
     memory: int = MEMORY,
     cached: bool = True,
+    counted: bool = False,
     seed: int = 0,
     progress: OnProgress,
 ) -> GroundTruth:
@@ -62,6 +62,7 @@ def exact_truth(
         rows: read a uniform sample of this many rows instead of all.
         memory: bytes for one page and its scores; more is slightly faster.
         cached: use and update the cache.
+        counted: use the cache only if the engine counted no change since.
 
     Raises:
         InputError: ``memory`` is too small for a page.
@@ -70,15 +71,20 @@ def exact_truth(
     if rows is not None and rows < count:
         return _over_sample(store, collection, name, vector, queries, k, rows, count, seed)
     page = _page(vector.dim, len(queries), memory)
-    place = _place(store, collection, name, vector, queries, k, count) if cached else None
-    if place is not None:
-        known = _cached(place, store, collection, name, vector, queries)
+    changes = change_count(store, collection)
+    place = None
+    if cached and (changes is not None or not counted):
+        key = cache_key(store, collection, name, vector, queries, count, k)
+        place = cache_dir() / "truth" / key
+        same = changes if counted else ""
+        known = _cached(place, store, collection, name, vector, queries, same)
         if known is not None:
             return known
     begun = time.monotonic()
     best, done, before = _stream(
-        store, collection, name, vector, queries, k, page, place, count, progress
-    )
+        store, collection, name, vector, queries, k, page,
+        None if counted else place, count, progress,
+    )  # fmt: skip
     seconds = before + time.monotonic() - begun
     fetch = stored_vectors(store, collection, name)
     known = ground_truth_of(
@@ -87,6 +93,7 @@ def exact_truth(
     if place is not None:
         document = {
             "format": FORMAT,
+            "changes": changes,
             "about": known.about.to_dict(),
             "ids": known.ids,
             "scores": known.scores,
@@ -127,13 +134,21 @@ def _stream(
         best, done, before = Nearest(queries.vectors, vector.metric, k + SPARE), 0, 0.0
         pages = store.read(collection, ReadRequest(vectors=[name], payload=False, page=page))
     begun = saved = time.monotonic()
-    for batch in pages:
-        best.add(batch.vectors[name], objects(batch.ids), batch.missing.get(name))
-        done += len(batch)
-        progress(Progress("computing ground truth", done, count))
-        if place is not None and time.monotonic() - saved > SAVED_EVERY:
-            saved = time.monotonic()
-            _save(place, best, done, batch.ids[-1], before + saved - begun)
+    last = after
+    state = (best.names.copy(), best.scores.copy())  # an interrupted `add` leaves a mixture
+    try:
+        for batch in pages:
+            best.add(batch.vectors[name], objects(batch.ids), batch.missing.get(name))
+            state = (best.names.copy(), best.scores.copy())
+            done, last = done + len(batch), batch.ids[-1]
+            progress(Progress("computing ground truth", done, count))
+            if place is not None and time.monotonic() - saved > SAVED_EVERY:
+                saved = time.monotonic()
+                _save(place, state, done, last, before + saved - begun)
+    except KeyboardInterrupt:
+        if place is not None and last is not None:
+            _save(place, state, done, last, before + time.monotonic() - begun)
+        raise
     return best, done, before
 
 
@@ -161,29 +176,19 @@ def _pages(
 # -- cache ---------------------------------------------------------------------------------------
 
 
-def _place(
-    store: Store, collection: str, name: str, vector: Vector, queries: Any, k: int, count: int
-) -> Path:
-    """The cache folder of a ground truth; its name is a digest of all inputs."""
-    digest = hashlib.sha256()
-    about = [store.address.identity, collection, name, vector.to_dict(), count, k]
-    digest.update(json.dumps([*about, list(queries.own)], default=str).encode())
-    digest.update(np.ascontiguousarray(queries.vectors).tobytes())
-    head = next(
-        store.read(collection, ReadRequest(vectors=[name], payload=False, page=PROBES)), None
-    )
-    if head is not None:
-        digest.update(json.dumps(list(head.ids)).encode())
-        digest.update(np.ascontiguousarray(head.vectors[name]).tobytes())
-    return cache_dir() / "truth" / digest.hexdigest()[:32]
-
-
 def _cached(
-    place: Path, store: Store, collection: str, name: str, vector: Vector, queries: Any
-) -> GroundTruth | None:
-    """A cached ground truth, if its neighbors still exist and have the same scores."""
+    place: Path, store: Store, collection: str, name: str, vector: Vector, queries: Any,
+    changes: str | None,
+) -> GroundTruth | None:  # fmt: skip
+    """A cached ground truth, if its neighbors still exist and have the same scores.
+
+    Args:
+        changes: the engine's count of changes, which must be the same; empty for any.
+    """
     document = _read(place / "truth.json")
     if document is None or len(document["ids"]) != len(queries):
+        return None
+    if changes and document.get("changes") != changes:
         return None
     ids, scores = document["ids"], document["scores"]
     beyond = np.asarray([-np.inf if each is None else each for each in document["beyond"]])
@@ -209,14 +214,15 @@ def _finite(scores: list[float]) -> list[float | None]:
     return [score if np.isfinite(score) else None for score in scores]
 
 
-def _save(place: Path, best: Nearest, done: int, last: Id, seconds: float) -> None:
+def _save(place: Path, state: tuple[Objects, Doubles], done: int, last: Id, seconds: float) -> None:
+    names, scores = state
     document = {
         "format": FORMAT,
         "done": done,
         "after": last,
         "seconds": seconds,
-        "ids": best.names.tolist(),
-        "scores": [_finite(row) for row in best.scores.tolist()],
+        "ids": names.tolist(),
+        "scores": [_finite(row) for row in scores.tolist()],
     }
     write_state_file(place / "partial.json", json.dumps(document))
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from qadapt.errors import over_limit
-from qadapt.evaluation import measurement
+from qadapt.evaluation import measurement, overall_progress
 from qadapt.evaluation.documents import Verification, now
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.ground_truth import Queries, exact_neighbors
 from qadapt.evaluation.measurement import Searcher, Workload
 from qadapt.evaluation.options import EvaluationOptions
+from qadapt.evaluation.overall_progress import Meter, Steps
+from qadapt.evaluation.partial import Interrupted
 from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.reachability import Reachability, measure_reachability
-from qadapt.evaluation.results import Result
+from qadapt.evaluation.results import Figure, Result
 from qadapt.evaluation.settings import Setting
 from qadapt.local import collection_info
 from qadapt.local.client_params import client_params
@@ -22,6 +24,7 @@ from qadapt.model import CollectionInfo, Kind, Rescore, State, VectorInfo
 from qadapt.stores.base import OnProgress, Store
 
 CURRENT = Setting(None)
+INTERRUPTED = "interrupted: {} of {} settings were measured, and unreachable rows were not counted"
 
 
 def verify(store: Store, collection: str, name: str, options: EvaluationOptions) -> Verification:
@@ -32,21 +35,40 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
 
     Raises:
         InputError, NotFoundError, StoreError
+        Interrupted: Ctrl-C after the current setting was measured.
     """
     begun = time.monotonic()
     options.check_store(store)
     info = collection_info.info(store, collection)
     k, limited = _limit_k(store, collection, options.k)
     vector = info.vectors[name]
+    settings = _settings(store, collection, vector)
+    seconds = {
+        **overall_progress.of_reading(vector, options),
+        overall_progress.SETTINGS: overall_progress.SEARCHED * len(settings),
+        overall_progress.REACHED: 2 * overall_progress.SEARCHED,
+    }
+    meter = Meter(options.progress, seconds).start(overall_progress.QUERIES)
     queries = resolve_queries(
         store, collection, name, vector.vector, options.queries,
         encoder=options.encoder, seed=options.seed,
     )  # fmt: skip
-    truth = exact_neighbors(store, collection, name, vector.vector, queries, k, options.progress)
-    settings = _settings(store, collection, vector)
-    results = measure_live(store, info, name, settings, queries, truth, options.progress)
-    reached = measure_reachability(store, info, name, options.progress, seed=options.seed)
-    return Verification(
+    meter.begin(overall_progress.TRUTH)
+    truth = exact_neighbors(store, collection, name, vector.vector, queries, k, meter, cached=True)
+    meter.begin(overall_progress.SETTINGS)
+    steps = Steps(meter, overall_progress.of_searches(settings))
+    results: list[Result] = []
+    reached, stopped = Reachability(0), []
+    try:
+        for result in measure_live(store, info, name, settings, queries, truth, steps):
+            results.append(result)
+        meter.begin(overall_progress.REACHED)
+        reached = measure_reachability(store, info, name, meter, seed=options.seed)
+    except KeyboardInterrupt:
+        if not results:
+            raise
+        stopped = [INTERRUPTED.format(len(results), len(settings))]
+    document = Verification(
         store=str(store.address),
         server=info.server,
         collection=collection,
@@ -59,8 +81,9 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
         queries=len(queries),
         source=queries.source,
         truth=truth.about,
-        results=results,
-        notes=(*limited, *_notes(vector, reached, truth)),
+        results=tuple(results),
+        notes=(*stopped, *limited, *_notes(vector, reached, truth)),
+        partial=bool(stopped),
         created=now(),
         command=options.command,
         seconds=time.monotonic() - begun,
@@ -70,6 +93,9 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
         reachability=reached,
         client_params=client_params(store, collection, vector, k),
     )
+    if stopped:
+        raise Interrupted(document)
+    return document
 
 
 def matches_configuration(vector: VectorInfo) -> bool:
@@ -99,21 +125,21 @@ def measure_live(
     queries: Queries,
     truth: GroundTruth,
     progress: OnProgress,
-) -> tuple[Result, ...]:
+) -> Iterator[Result]:
     """Recall@k of the live collection, with the latency of batches, for each setting."""
     workload = Workload(queries, truth.about.k, concurrency=(), batches=True)
     vector = info.vectors[name]
-    results: list[Result] = []
+    known: Figure | None = None  # parameters have no effect on a client that sends none
     for setting in settings:
+        if isinstance(progress, Steps):
+            progress.begin(setting.text)
         searcher = Searcher(
             store, info.name, name, vector.vector, workload, setting.rescore, setting.options
         )
         start = live_result(vector, setting)
-        known = results[0].recall_no_params if results else None
-        results.append(
-            measurement.measure(searcher, vector, truth, start, progress, no_params=known)
-        )
-    return tuple(results)
+        found = measurement.measure(searcher, vector, truth, start, progress, no_params=known)
+        known = known or found.recall_no_params
+        yield found
 
 
 def _limit_k(store: Store, collection: str, k: int) -> tuple[int, tuple[str, ...]]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from qadapt.codecs import Calibration
 from qadapt.engines import Engine
-from qadapt.errors import BusyError, InputError, IntegrityError
+from qadapt.errors import BusyError, InputError
 from qadapt.index import persist
 from qadapt.index.contents import Contents, Settings
 from qadapt.index.hits import CodeHits
@@ -25,8 +25,6 @@ from qadapt.index.vector_blocks import check, prepared
 from qadapt.model.arrays import as_matrix
 from qadapt.model.query_checks import check_norms
 
-_OPEN_TRIES = 5
-
 
 class CodeIndex:
     """Sign bits in memory, int8 codes on disk, float32 queries.
@@ -37,10 +35,10 @@ class CodeIndex:
     2106.00882). The int8 steps are multiplied into the query, so that scores approximate those
     of the metric.
 
-    Use :meth:`create` or :meth:`open`. Changes are in memory (int8 codes in an unnamed file)
-    until :meth:`save`; a ``with`` block saves at the end unless an error is raised. There is one
-    writer at a time; a ``read_only`` reader has the state that was saved when it opened. Not
-    thread-safe while one thread makes changes.
+    Use :meth:`create` or :meth:`open`. Changes are in memory (int8 codes in an unnamed file) until
+    :meth:`save`; a ``with`` block saves at the end unless an error is raised. There is one writer
+    at a time; a ``read_only`` reader has the state that was saved when it opened. Not thread-safe
+    while one thread makes changes.
 
     Under cosine, vectors are normalized before encoding. Under dot and euclidean the first stage
     ignores vector lengths, because sign bits contain only directions: if lengths vary a lot, use
@@ -124,8 +122,7 @@ class CodeIndex:
         Args:
             folder: folder of the index.
             read_only: take no lock and reject changes.
-            verify: ``full`` verifies all checksums (about 1 second per GB), ``size`` only the
-                sizes of the files.
+            verify: ``full``: all checksums (about 1 second per GB); ``size``: sizes of files.
             wait: seconds to wait for another writer before BusyError is raised.
 
         Raises:
@@ -135,19 +132,10 @@ class CodeIndex:
         if verify not in ("full", "size"):
             raise InputError(f"verify is {verify!r}, expected 'full' or 'size'")
         place = Path(folder)
-        header = read_header(place)
+        read_header(place)  # before a lock is created in a folder that has no index
         lock = None if read_only else FolderLock(place, wait=wait)
         try:
-            for attempt in range(_OPEN_TRIES):
-                header = read_header(place)
-                try:
-                    loaded = persist.load(place, header, content=verify == "full")
-                    break
-                except (IntegrityError, FileNotFoundError):
-                    # a writer may have replaced the files in the meantime
-                    newer = read_header(place).generation != header.generation
-                    if not newer or attempt == _OPEN_TRIES - 1:
-                        raise
+            header, loaded = persist.load_newest(place, content=verify == "full")
         except BaseException:
             if lock is not None:
                 lock.release()
@@ -342,9 +330,8 @@ class CodeIndex:
     def save(self) -> None:
         """Save all changes atomically; deleted rows are removed from the files.
 
-        The changes are durable when it returns. If the process ends before, the folder is
-        unchanged. Only added rows are written; if rows were deleted (or after 16 saves), all rows
-        are rewritten.
+        The changes are durable when it returns; until then, the folder is unchanged. Only added
+        rows are written; if rows were deleted (or after 16 saves), all rows are rewritten.
 
         Raises:
             OSError: the disk is full or unavailable. The folder is unchanged, and the changes are

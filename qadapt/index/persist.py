@@ -22,6 +22,7 @@ from qadapt.index.storage import (
     Segment,
     check_files,
     file_name,
+    read_header,
     remove_unlisted,
     write_file,
     write_header,
@@ -30,6 +31,7 @@ from qadapt.index.vector_blocks import BLOCK_BYTES
 
 MAX_SEGMENTS = 16
 """Number of segments after which a save writes all rows to one segment."""
+_OPEN_TRIES = 5
 
 
 def begin(folder: Path, inside: Contents) -> Header:
@@ -147,6 +149,27 @@ def _raw(blocks: Iterator[npt.NDArray[Any]]) -> Iterator[memoryview]:
     for block in blocks:
         if block.size:
             yield np.ascontiguousarray(block).data.cast("B")
+
+
+def load_newest(folder: Path, *, content: bool) -> tuple[Header, Contents]:
+    """Load an index that a writer may be saving, with its header.
+
+    Args:
+        content: verify checksums first.
+
+    Raises:
+        IntegrityError: not an index, or a file is missing or damaged.
+    """
+    for attempt in range(_OPEN_TRIES):
+        header = read_header(folder)
+        try:
+            return header, load(folder, header, content=content)
+        except (IntegrityError, FileNotFoundError):
+            # A writer may have replaced the files in the meantime.
+            newer = read_header(folder).generation != header.generation
+            if not newer or attempt == _OPEN_TRIES - 1:
+                raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def load(folder: Path, header: Header, *, content: bool) -> Contents:

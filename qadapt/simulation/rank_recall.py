@@ -89,15 +89,19 @@ def ranks(
         if own is not None:
             at = np.flatnonzero(own[block] >= 0)
             scores[at, own[block][at]] = -np.inf
-        for column in range(truth.shape[1]):
-            row = truth[block, column]
-            there = row >= 0
-            mine = scores[np.arange(len(row)), row][:, None]
-            same_group = part[None, :] == part[row][:, None] if segments > 1 else True
-            over = _total((scores > mine) & same_group, weight)
-            same = _total((scores == mine) & same_group, weight)
-            ahead[block, column] = np.where(there, over, np.nan)
-            level[block, column] = np.maximum(same, 1)
+        there = truth[block] >= 0
+        mine = np.take_along_axis(scores, np.maximum(truth[block], 0), axis=1)
+        mine = np.where(there, mine, np.inf)
+        for line, row in enumerate(scores):
+            # Only rows that reach the lowest neighbor can be ahead of a neighbor or equal to it.
+            near = np.flatnonzero(row >= mine[line].min())
+            values, each = row[near], None if weight is None else weight[near]
+            over, same = values > mine[line][:, None], values == mine[line][:, None]
+            if segments > 1:
+                group = part[near] == part[truth[start + line]][:, None]
+                over, same = over & group, same & group
+            ahead[start + line] = np.where(there[line], _total(over, each), np.nan)
+            level[start + line] = np.maximum(_total(same, each), 1)
         for query in range(start, min(start + BLOCK, len(queries))):
             if query in ties:
                 groups[query] = _groups(scores[query - start], ties[query], part, weight)

@@ -51,6 +51,7 @@ from qadapt.stores.base import (
 )
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy, no_recreation
 from qadapt.stores.operations import Operations, table
+from qadapt.stores.row_batches import in_order, with_payloads
 from qadapt.stores.row_codes import SetCodes
 
 # Ids per request when the bounds of scan ranges are computed.
@@ -380,18 +381,9 @@ class RowStore(Store):
             "approximate" if codes else "exact",
         )  # fmt: skip
         hits = brute_force.best(pages, search.vector, about.vector, queries, search.k, how)
-        return self._with_payloads(collection, hits) if search.with_payload else hits
-
-    def _with_payloads(self, collection: str, hits: Hits) -> Hits:
-        """The hits, with the payload of each row."""
-        unique = [key for key in dict.fromkeys(hits.ids.ravel().tolist()) if key is not None]
-        batch = self.rows(collection, unique, (), payload=True)
-        known = dict(zip(batch.ids, batch.payloads or ({},) * len(batch), strict=True))
-        payloads = [
-            [None if key is None else dict(known.get(key, {})) for key in row]
-            for row in hits.ids.tolist()
-        ]
-        return Hits(hits.ids, hits.scores, hits.how, payloads)
+        if not search.with_payload:
+            return hits
+        return with_payloads(hits, lambda ids: self.rows(collection, ids, (), payload=True))
 
     def _names(self, collection: str, vectors: Sequence[str] | None) -> list[str]:
         """The names of the vectors to return.
@@ -403,18 +395,3 @@ class RowStore(Store):
         if vectors is None:
             return list(known)
         return [checks.vector(name, known, {}).name for name in vectors]
-
-
-def in_order(batch: Batch, ids: Sequence[Id]) -> Batch:
-    """The rows of a batch in the order of ``ids``; ids that it does not contain are omitted."""
-    at = {key: row for row, key in enumerate(batch.ids)}
-    rows = [at[key] for key in ids if key in at]
-    if rows == list(range(len(batch))):
-        return batch
-    chosen = np.asarray(rows, dtype=np.intp)
-    return Batch(
-        [batch.ids[row] for row in rows],
-        {name: array[chosen] for name, array in batch.vectors.items()},
-        None if batch.payloads is None else [batch.payloads[row] for row in rows],
-        {name: mask[chosen] for name, mask in batch.missing.items()},
-    )

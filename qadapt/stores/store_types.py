@@ -26,6 +26,8 @@ class Progress:
         unit: rows, segments, queries, ...
         rate: units per second; None if not measured.
         lag: rows of a source that a copy does not have yet.
+        share: share of the whole call that is done, 0 to 1; None if unknown.
+        left: estimated seconds until the whole call is done; None if unknown.
     """
 
     stage: str
@@ -34,6 +36,8 @@ class Progress:
     unit: str = "rows"
     rate: float | None = None
     lag: int | None = None
+    share: float | None = None
+    left: float | None = None
 
 
 ScanRange = Mapping[str, Any]

@@ -161,9 +161,15 @@ def test_an_interrupted_eval_removes_its_copies(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module.CandidateRunner, "_measured", broken)
-    ran = cli("eval", articles, "articles", "binary", "--queries", "10", "--concurrency", "0")
+    words = ("eval", articles, "articles", "binary", "--queries", "10", "--concurrency", "0")
+    ran = cli(*words)
     assert ran.code == 130
-    assert "run the command again" in ran.err
+    assert "live" in ran.out  # what was measured before
+    assert "1 of 2 settings were measured" in ran.out
+    assert "these results are partial" in ran.err
+    assert ran.err.rstrip().endswith("--concurrency 0 --resume")
+    again = cli(*words, "--json", "--resume")
+    assert (again.code, again.json["partial"]) == (130, True)
     with qa.open(articles) as db:
         assert list(db.collections()) == ["articles"]
 

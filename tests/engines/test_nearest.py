@@ -38,12 +38,14 @@ def data(kind: str) -> tuple[np.ndarray, np.ndarray]:
         queries = rows[:30] + 1e-4 * queries
     elif kind == "huge":
         rows *= 1e25
+    elif kind == "tiny":
+        rows *= 1e-25
     elif kind == "ascending":
         rows = rows[np.argsort(rows @ queries[0])]
     return queries.astype(np.float32), rows.astype(np.float32)
 
 
-KINDS = ["random", "repeated", "equal", "clusters far apart", "huge", "ascending"]
+KINDS = ["random", "repeated", "equal", "clusters far apart", "huge", "tiny", "ascending"]
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -66,6 +68,22 @@ def test_scores_are_those_of_the_definition(metric: Metric, kind: str, k: int) -
         np.testing.assert_allclose(
             all_scores[query, there], found[query], rtol=1e-9, atol=1e-9
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", [Metric.COSINE, Metric.DOT])
+@pytest.mark.parametrize("widest", [3, 9, 30])  # 30: norms that float32 cannot square
+def test_norms_of_any_size_change_nothing(metric: Metric, widest: int) -> None:
+    random = np.random.default_rng(1)
+    queries, rows = data("repeated")
+    rows = (rows * 10.0 ** random.integers(-widest, widest + 1, (ROWS, 1))).astype(np.float32)
+    absent = random.random(ROWS) < 0.1
+    rows[absent] = 0
+    best = Nearest(queries, metric, 10)
+    for start in range(0, ROWS, PAGE):
+        part = slice(start, start + PAGE)
+        best.add(rows[part], objects(range(ROWS))[part], absent[part])
+    expected = -np.sort(-slow(queries, rows[~absent], metric), axis=1)[:, :10]
+    np.testing.assert_allclose(best.scores, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_equal_rows_are_in_the_order_of_addition() -> None:

@@ -182,6 +182,27 @@ def test_an_interrupted_computation_is_resumed(
     assert not partial.exists()
 
 
+def test_an_interruption_saves_what_was_read(
+    articles: Collection, sample: Sample, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in the middle of a page, whose rows are not added twice."""
+    add, calls = Nearest.add, []
+
+    def cut(self: Nearest, *page: Any) -> None:
+        add(self, *page)
+        calls.append(page)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Nearest, "add", cut)
+    with pytest.raises(KeyboardInterrupt):
+        truth(articles, sample.queries, memory=250_000)
+    (partial,) = cache.rglob("partial.json")
+    assert json.loads(partial.read_text())["done"] == 2 * len(calls[0][0])
+    monkeypatch.setattr(Nearest, "add", add)
+    assert truth(articles, sample.queries).ids == right(sample.queries, sample.rows)
+
+
 def test_self_matches_are_excluded_after_a_resume(
     articles: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ import qadapt as qa
 from qadapt.api import Collection
 from qadapt.errors import StoreError
 from qadapt.evaluation import candidates as module
-from qadapt.evaluation.scratch_copies import PREFIX, scratch_copy
+from qadapt.evaluation import scratch_copies
+from qadapt.evaluation.scratch_copies import DISK_FACTOR, DISK_SPARE, PREFIX, scratch_copy
 from qadapt.local.scratch import remove_leftovers, unowned_collections
 from qadapt.stores.base import silent
 from qadapt.testing import clustered
@@ -188,3 +190,29 @@ def test_copies_of_a_killed_process_are_removed_by_the_next_call(
             time.sleep(0.5)
     assert [name in " ".join(found.notes) for name in left] == [True] * len(left)
     assert notes_of_owners(state_folder) == []
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "advise"])
+def test_low_disk_space_is_reported_before_anything_is_copied_or_computed(
+    articles: Collection, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    folder = articles._store.address.path
+    free = DISK_SPARE + 100 * DISK_FACTOR * 4 * DIM + 7  # the space of 100 rows
+    usage = shutil.disk_usage(folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
+    stages: list[str] = []
+    arguments = ("binary",) if verb == "evaluate" else (0.9,)
+    with pytest.raises(StoreError, match="not enough disk space for a copy of 400 rows") as caught:
+        getattr(articles, verb)(*arguments, progress=lambda event: stages.append(event.stage))
+    assert str(folder) in caught.value.message
+    assert caught.value.hint is not None
+    assert caught.value.hint.endswith("--copy-rows 100 (copy_rows=100)")
+    assert not any(stage.startswith(("copying", "simulating")) for stage in stages)
+    assert names(articles) == ["articles"]
+    if verb == "evaluate":
+        articles.evaluate("binary", copy_rows=100, queries=20, concurrency=())
+
+
+def test_the_disk_of_a_server_or_of_memory_is_not_checked() -> None:
+    with qa.open("qdrant::memory:") as database:
+        scratch_copies.check_disk(database._store, 10**12, DIM)

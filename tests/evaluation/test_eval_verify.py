@@ -317,3 +317,25 @@ def test_texts_are_encoded_as_queries(
         articles.verify(queries=path)
     with pytest.raises(DimensionError):
         articles.verify(queries=path, encoder=lambda texts: np.ones((len(texts), 3)))
+
+
+def test_the_ground_truth_is_read_once_until_a_row_changes(
+    articles: Collection, sample: Sample, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("QADAPT_CACHE_DIR", str(tmp_path / "cache"))
+    assert not articles.verify().truth.cached
+    assert articles.verify().truth.cached
+    # Row 500 is not among the rows that are compared if an engine has no change counter.
+    articles.write(qa.Batch([500], {"": -sample.rows[500:501]}))
+    found = articles.verify()
+    assert not found.truth.cached
+    assert found.recall.value == 1.0
+
+
+def test_the_ground_truth_is_computed_again_without_a_change_counter(
+    articles: Collection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("QADAPT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(type(articles._store), "change_counter", lambda *_: None)
+    articles.verify()
+    assert not articles.verify().truth.cached

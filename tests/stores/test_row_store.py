@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qadapt.model import Batch
-from qadapt.stores.row_store import in_order
+from qadapt.stores.row_batches import in_order
 
 
 def batch(*, payloads: bool = True) -> Batch:

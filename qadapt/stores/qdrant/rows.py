@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from qadapt.model import Batch, ExtraVector, Id, RaggedArray, Vector
 from qadapt.model.ragged_arrays import from_multivectors, from_sparse
@@ -33,36 +33,41 @@ def to_batch(
 ) -> Batch:
     """Convert the engine's records to a batch.
 
+    Vectors are packed one row at a time: a page of Python floats takes 8 times the memory of the
+    array, and three times as long to convert.
+
     Args:
         records: as returned by ``scroll`` and ``retrieve``.
         wanted: the requested vectors.
         payload: whether payloads were requested.
     """
-    found = [record.vector for record in records] if wanted else []
     vectors = {name: each for name, each in wanted.items() if isinstance(each, Vector)}
-    extras = {
-        name: _ragged([_vector_of(item, name) for item in found], each)
-        for name, each in wanted.items()
-        if isinstance(each, ExtraVector)
-    }
-    arrays: dict[str, npt.NDArray[np.float32]] = {}
-    missing: dict[str, npt.NDArray[np.bool_]] = {}
-    for name, vector in vectors.items():
-        rows = [_vector_of(item, name) for item in found]
-        absent = np.fromiter((row is None for row in rows), dtype=np.bool_, count=len(rows))
-        array = np.zeros((len(rows), vector.dim), dtype=np.float32)
-        there = [row for row in rows if row is not None]
-        if there:
-            array[~absent] = np.asarray(there, dtype=np.float32)
-        arrays[name] = array
-        if absent.any():
-            missing[name] = absent
+    extras = {name: each for name, each in wanted.items() if isinstance(each, ExtraVector)}
+    count = len(records)
+    arrays = {name: np.zeros((count, each.dim), dtype=np.float32) for name, each in vectors.items()}
+    absent = {name: np.zeros(count, dtype=np.bool_) for name in vectors}
+    ragged: dict[str, list[Any]] = {name: [] for name in extras}
+    packers = [
+        (name, struct.Struct(f"{each.dim}f"), arrays[name].data.cast("B"))
+        for name, each in vectors.items()
+        if count
+    ]
+    for at, record in enumerate(records if wanted else ()):
+        found = record.vector  # the binding converts all numbers at each access
+        for name, packer, view in packers:
+            row = _vector_of(found, name)
+            if row is None:
+                absent[name][at] = True
+            else:
+                packer.pack_into(view, at * packer.size, *row)
+        for name, rows in ragged.items():
+            rows.append(_vector_of(found, name))
     return Batch(
         [plain(record.id) for record in records],
         arrays,
         [record.payload or {} for record in records] if payload else None,
-        missing,
-        extras,
+        {name: mask for name, mask in absent.items() if mask.any()},
+        {name: _ragged(rows, extras[name]) for name, rows in ragged.items()},
     )
 
 
