@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,6 +33,48 @@ def check_queries(x: Floats, vector: Vector, *, what: str = "queries") -> None:
         return
     check_vectors(x, vector, what=what)
     check_norms(x, vector.metric, what=what)
+
+
+# Squared norms of queries that every store sends unchanged, for all datatypes.
+_LEAST, _MOST = 0.02**2, 1e8
+
+
+def plain_queries(queries: Any, vector: Vector) -> Floats | None:
+    """Queries that need no check and no scaling, as C-ordered float32 ``(nq, d)``.
+
+    This takes microseconds. None if the general checks are required; they may accept the queries.
+
+    Args:
+        queries: as given by the caller.
+    """
+    if vector.datatype != "float32":
+        return None
+    kind = type(queries)
+    if kind is not np.ndarray:
+        if kind is not list or not queries or type(queries[0]) is not float:
+            return None
+        try:
+            queries = np.array(queries)
+        except ValueError:
+            return None
+    if queries.dtype != np.float32:
+        if queries.dtype != np.float64 or not queries.size or abs(queries).max() > _FLOAT.max:
+            return None
+        queries = queries.astype(np.float32)
+    if queries.ndim == 1:
+        queries = queries[None]
+    if queries.ndim != 2 or queries.shape[1] != vector.dim or not len(queries):
+        return None
+    if not queries.flags.c_contiguous:
+        queries = np.ascontiguousarray(queries)
+    if len(queries) == 1:
+        row = queries[0]
+        with np.errstate(over="ignore", invalid="ignore"):
+            good = _LEAST <= row.dot(row) <= _MOST  # False for NaN
+    else:
+        squares = _squares(queries)
+        good = squares.min() >= _LEAST and squares.max() <= _MOST
+    return queries if good else None
 
 
 def check_norms(x: Floats, metric: Metric, *, what: str = "queries") -> None:
