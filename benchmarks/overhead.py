@@ -10,8 +10,8 @@ of each result, and the results of 20 queries are compared first. Calls alternat
 qadapt, raw, ...); figures are the medians of several runs. The limit is the larger of 1.05 times
 the p50 of the raw client and 50 microseconds more.
 
-CPU is the time of the calling thread. ``qdrant-rest`` and ``qdrant-grpc`` send requests to a process
-that answers at once with fixed bodies, so that only the work of the client is measured.
+CPU is the time of the calling thread. ``qdrant-rest`` and ``qdrant-grpc`` send requests to a
+process that answers at once with fixed bodies, so that only the work of the client is measured.
 """
 
 from __future__ import annotations

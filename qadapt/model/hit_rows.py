@@ -66,9 +66,9 @@ class HitRows(Tabular):
         lists = self._lists()
         ids, scores = lists or (self.ids.tolist(), self.scores.tolist())
         payloads: Iterable[Iterable[Any]] = self.payloads or repeat(repeat(None))
-        columns = zip(ids, scores, payloads, count())  # noqa: B905 - some are endless
+        columns = zip(ids, scores, payloads, count())
         rows: Iterable[tuple[Any, ...]] = chain.from_iterable(
-            zip(keys, values, row, repeat(query))  # noqa: B905
+            zip(keys, values, row, repeat(query))
             for keys, values, row, query in columns
         )
         if lists is None:  # padded

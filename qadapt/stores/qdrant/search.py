@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from qadapt.errors import SpecError
-from qadapt.model import Kind, Quantization, SearchProvenance
+from qadapt.model import Id, Kind, Quantization, SearchProvenance
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant.mapping import default_rescore
 
 UNINDEXED = "indexed_only: rows that are not indexed yet were skipped"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Results of one query, best first.
+
+    Attributes:
+        scores: as the engine reports them.
+        ids, payloads: read them; called when they are needed.
+    """
+
+    scores: list[float]
+    ids: Callable[[], list[Id]]
+    payloads: Callable[[], list[dict[str, Any] | None]]
 
 
 @dataclass(frozen=True)
