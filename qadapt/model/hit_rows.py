@@ -68,8 +68,7 @@ class HitRows(Tabular):
         payloads: Iterable[Iterable[Any]] = self.payloads or repeat(repeat(None))
         columns = zip(ids, scores, payloads, count())
         rows: Iterable[tuple[Any, ...]] = chain.from_iterable(
-            zip(keys, values, row, repeat(query))
-            for keys, values, row, query in columns
+            zip(keys, values, row, repeat(query)) for keys, values, row, query in columns
         )
         if lists is None:  # padded
             rows = (row for row in rows if row[0] is not None)

@@ -67,12 +67,11 @@ def plain_queries(queries: Any, vector: Vector) -> Floats | None:
         return None
     if not queries.flags.c_contiguous:
         queries = np.ascontiguousarray(queries)
-    if len(queries) == 1:
-        row = queries[0]
-        with np.errstate(over="ignore", invalid="ignore"):
-            good = _LEAST <= row.dot(row) <= _MOST  # False for NaN
+    # Without a warning for NaN or an overflow, as opposed to ``dot``.
+    squares = np.einsum("ij,ij->i", queries, queries)
+    if len(squares) == 1:
+        good = _LEAST <= squares[0] <= _MOST  # False for NaN
     else:
-        squares = _squares(queries)
         good = squares.min() >= _LEAST and squares.max() <= _MOST
     return queries if good else None
 
