@@ -38,7 +38,7 @@ import qadapt as qa
 
 NAME = "Overhead"
 DIM, ROWS, QUERIES = 384, 10_000, 64
-SLOW_ROWS = 1_000  # of embedded stores in Python
+MOST_SLOW = 1_000  # rows of embedded stores in Python
 FACTOR, MICROSECONDS = 1.05, 50.0
 THREADS, THROUGHPUT = 8, 0.95
 SETTINGS = {"edge": "binary", "weaviate": "scalar"}
@@ -155,14 +155,15 @@ def pairs_of(
 # -- stores --------------------------------------------------------------------------------------
 
 
-def filled(db: qa.Database, setting: str | None) -> qa.Collection:
+def filled(db: qa.Database, setting: str | None, rows: int) -> qa.Collection:
     """A new collection with random rows and payloads."""
     random = np.random.default_rng(0)
     if NAME in db:
         db.drop(NAME)
     db.create(NAME, dim=DIM, metric="cosine")
     collection = db[NAME]
-    rows = ROWS if db.server().deployment != "local" else SLOW_ROWS
+    if db.server().deployment in ("local", "lite"):
+        rows = min(rows, MOST_SLOW)
     ids: Sequence[Any] = range(rows)
     if db.server().store == "weaviate":
         ids = [f"{at:032x}"[:8] + f"-0000-4000-8000-{at:012x}" for at in range(rows)]
@@ -204,6 +205,7 @@ def qdrant_raw(client: Any) -> RawOf:
 
 def milvus_raw(collection: Any) -> RawOf:
     client = collection._store.connection.client
+    level = collection._store.reader.layout(NAME).consistency
 
     def of(k: int, payload: bool) -> Search:
         params = collection.client_params(k=k).params
@@ -217,7 +219,7 @@ def milvus_raw(collection: Any) -> RawOf:
                 limit=k,
                 output_fields=wanted,
                 search_params={"metric_type": "COSINE", "params": params},
-                consistency_level="Session",
+                consistency_level=level,
             )
             return [
                 (
@@ -258,10 +260,10 @@ def weaviate_raw(collection: Any) -> RawOf:
 
 
 @contextmanager
-def opened(target: str, folder: Path) -> Iterator[tuple[Any, RawOf]]:
+def opened(target: str, folder: Path, rows: int) -> Iterator[tuple[Any, RawOf]]:
     """A collection of a store, and the raw searches of its client."""
     if target in ("qdrant-rest", "qdrant-grpc"):
-        with replayed(NAME, DIM, ROWS) as (rest, grpc):
+        with replayed(NAME, DIM, rows) as (rest, grpc):
             more = f"?grpc={grpc}" if target == "qdrant-grpc" else ""
             with qa.open(f"qdrant+http://127.0.0.1:{rest}{more}") as db:
                 yield db[NAME], qdrant_raw(db._store.connection.client)
@@ -273,7 +275,7 @@ def opened(target: str, folder: Path) -> Iterator[tuple[Any, RawOf]]:
     }
     with qa.open(addresses.get(target, target)) as db:
         kind = db.server().store
-        collection = filled(db, SETTINGS.get(kind))
+        collection = filled(db, SETTINGS.get(kind), rows)
         raws: dict[str, Callable[[Any], RawOf]] = {
             "edge": edge_raw,
             "qdrant": lambda _: qdrant_raw(db._store.connection.client),
@@ -306,6 +308,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("targets", nargs="*", default=STORES, help="stores or addresses")
+    parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=200, help="pairs of calls of each run")
     parser.add_argument("--k", type=int, nargs="*", default=[10, 100])
@@ -317,7 +320,7 @@ def main() -> int:
         os.environ.setdefault("QADAPT_STATE_DIR", f"{folder}/state")
         for target in given.targets:
             given.replay = target in ("qdrant-rest", "qdrant-grpc")
-            with opened(target, Path(folder)) as (collection, raw_of):
+            with opened(target, Path(folder), given.rows) as (collection, raw_of):
                 for each in pairs_of(target.split("+")[0], collection, raw_of, given):
                     found.append(each)
                     if not given.json:

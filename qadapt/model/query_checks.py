@@ -50,28 +50,29 @@ def plain_queries(queries: Any, vector: Vector) -> Floats | None:
     if vector.datatype != "float32":
         return None
     kind = type(queries)
-    if kind is not np.ndarray:
-        if kind is not list or not queries or type(queries[0]) is not float:
-            return None
+    if kind is list and queries and type(queries[0]) is float:
         try:
             queries = np.array(queries)
         except ValueError:
             return None
-    if queries.dtype != np.float32:
-        if queries.dtype != np.float64 or not queries.size or abs(queries).max() > _FLOAT.max:
+    elif kind is not np.ndarray:
+        return None
+    datatype = queries.dtype.char
+    if datatype != "f":
+        if datatype != "d" or not queries.size or abs(queries).max() > _FLOAT.max:
             return None
         queries = queries.astype(np.float32)
-    if queries.ndim == 1:
+    shape = queries.shape
+    if shape == (vector.dim,):
         queries = queries[None]
-    if queries.ndim != 2 or queries.shape[1] != vector.dim or not len(queries):
+    elif len(shape) != 2 or shape[1] != vector.dim or not shape[0]:
         return None
-    if not queries.flags.c_contiguous:
-        queries = np.ascontiguousarray(queries)
+    queries = np.ascontiguousarray(queries)
     # Without a warning for NaN or an overflow, as opposed to ``dot``.
-    squares = np.einsum("ij,ij->i", queries, queries)
-    if len(squares) == 1:
-        good = _LEAST <= squares[0] <= _MOST  # False for NaN
+    if len(queries) == 1:
+        good = _LEAST <= np.vdot(queries, queries) <= _MOST  # False for NaN
     else:
+        squares = np.einsum("ij,ij->i", queries, queries)
         good = squares.min() >= _LEAST and squares.max() <= _MOST
     return queries if good else None
 

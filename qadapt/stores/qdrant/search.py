@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from qadapt.errors import SpecError
 from qadapt.model import Id, Kind, Quantization, SearchProvenance
@@ -14,8 +14,7 @@ from qadapt.stores.qdrant.mapping import default_rescore
 UNINDEXED = "indexed_only: rows that are not indexed yet were skipped"
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """Results of one query, best first.
 
     Attributes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from qadapt.errors import UnsupportedError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # Maximum number of queries in one request of the engine.
 QUERIES = 1_000
 
+_ID, _SCORE, _PAYLOAD = map(attrgetter, ("id", "score", "payload"))
 RAW_COUNTS = (
     "scores are raw bit counts of the engine, not values of the metric; only the order is "
     "meaningful"
@@ -183,13 +185,13 @@ def _columns(
     found: Sequence[Sequence[qdrant_edge.ScoredPoint]], sign: float | None
 ) -> tuple[list[list[Id]], list[list[float]]]:
     """Ids and scores; with a sign, scores are signed squares."""
-    ids = [plain_ids([point.id for point in row]) for row in found]
+    ids = [plain_ids(list(map(_ID, row))) for row in found]
     if sign is None:
-        return ids, [[point.score for point in row] for row in found]
+        return ids, [list(map(_SCORE, row)) for row in found]
     return ids, [float32_values([sign * point.score**2 for point in row]) for row in found]
 
 
 def _payloads(
     found: Sequence[Sequence[qdrant_edge.ScoredPoint]],
 ) -> list[list[dict[str, Any] | None]]:
-    return [[point.payload or {} for point in row] for row in found]
+    return [[payload or {} for payload in map(_PAYLOAD, row)] for row in found]

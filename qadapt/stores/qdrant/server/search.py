@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,6 +68,7 @@ MAY_HOLD_CODES = "it is unknown whether the segments held codes during the searc
 LOCAL = "the client's local mode compares the original vectors of all rows"
 
 
+_ID, _SCORE, _PAYLOAD = map(attrgetter, ("id", "score", "payload"))
 NO_CODES = Codes(Quantization(Kind.NONE), None)
 
 
@@ -178,9 +180,9 @@ def of_json(answer: Mapping[str, Any], doing: str) -> Answer:
 def of_models(points: Sequence[Any]) -> Answer:
     """The results of one query from the client's typed calls."""
     return Answer(
-        [point.score for point in points],
-        lambda: shared_rows.plain_ids([point.id for point in points]),
-        lambda: [point.payload for point in points],
+        list(map(_SCORE, points)),
+        lambda: shared_rows.plain_ids(list(map(_ID, points))),
+        lambda: list(map(_PAYLOAD, points)),
     )
 
 
