@@ -140,7 +140,7 @@ class Prepared:
         last = self._last
         if last is None or last[0] is not hits.how:
             last = self._last = (hits.how, *self._described(hits.how))
-        return hits.described(last[1], clip=last[2], typed_ids=True)
+        return hits.finish(last[1], clip=last[2])
 
 
 def _annotated(hits: Hits, vector: Vector) -> Hits:

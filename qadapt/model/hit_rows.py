@@ -66,6 +66,8 @@ class HitRows(Tabular):
         lists = self._lists()
         ids, scores = lists or (self.ids.tolist(), self.scores.tolist())
         payloads: Iterable[Iterable[Any]] = self.payloads or repeat(repeat(None))
+        if lists is not None and len(ids) == 1:  # the usual case, without the overhead of chaining
+            return map(_hit, zip(ids[0], scores[0], next(iter(payloads)), repeat(0)))
         columns = zip(ids, scores, payloads, count())
         rows: Iterable[tuple[Any, ...]] = chain.from_iterable(
             zip(keys, values, row, repeat(query)) for keys, values, row, query in columns

@@ -86,7 +86,8 @@ class Hits(HitRows):
         """Create hits that convert what the client returned when it is first read."""
         made = object.__new__(cls)
         # An entry of the instance hides the class attribute.
-        made.__dict__.update(how=how, _rows=rows)
+        fields = made.__dict__
+        fields["how"], fields["_rows"] = how, rows
         return made
 
     if not TYPE_CHECKING:
@@ -121,6 +122,16 @@ class Hits(HitRows):
             return Hits.of_rows(rows.changed(clip=clip, typed_ids=typed_ids), how)
         scores = np.clip(self.scores, -1, 1) if clip else self.scores
         return Hits(id_column(self.ids) if typed_ids else self.ids, scores, how, self.payloads)
+
+    def finish(self, how: SearchProvenance, *, clip: bool) -> Hits:
+        """Set the provenance and conversions of hits that nothing has read yet, in place."""
+        rows = self._rows
+        if rows is None:
+            return self.described(how, clip=clip, typed_ids=True)
+        rows.clip = rows.clip or clip
+        rows.typed_ids = True
+        self.__dict__["how"] = how
+        return self
 
     def _lists(self) -> Columns | None:
         rows = self._rows

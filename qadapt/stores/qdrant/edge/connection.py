@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import qdrant_edge
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 PACKAGE = "qdrant_edge"
 DISTRIBUTION = "qdrant-edge-py"
@@ -245,15 +246,17 @@ class Shard:
             finally:
                 self._using -= 1
 
-    def search(self, observed: Any, run: Callable[[qdrant_edge.EdgeShard], T]) -> T | None:
-        """Run a search that was prepared for a snapshot; None if it is not the last one."""
+    def search(
+        self, observed: Any, run: Callable[[qdrant_edge.EdgeShard, R], T], requests: R
+    ) -> T | None:
+        """Run searches that were prepared for a snapshot; None if it is not the last one."""
         with self.lock:
             opened = self._open
             if opened is None or self.observation is not observed:
                 return None
             self._used()
             try:
-                return run(opened)
+                return run(opened, requests)
             except BaseException:
                 with translated(f"search {self.name!r}"):
                     raise

@@ -95,8 +95,7 @@ def prepare(
     def prepared(queries: Floats) -> Hits | None:
         found: list[Any] = []
         for start in range(0, len(queries), QUERIES):
-            asked = made(queries[start : start + QUERIES])
-            part = shard.search(snapshot, partial(run, requests=asked))
+            part = shard.search(snapshot, run, made(queries[start : start + QUERIES]))
             if part is None:
                 return None
             found += part
