@@ -8,6 +8,8 @@ client-side codes, original vectors from the database if the codes are client-si
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from qadapt.local.client_search import ClientSearch, OutdatedError, payloads_of
 from qadapt.local.state import VectorSettings
 from qadapt.model import Hits, Id, Metric, Rescore, SearchProvenance, Vector
 from qadapt.model.query_checks import scaled_queries
-from qadapt.stores.base import SearchRequest, Store
+from qadapt.stores.base import PreparedSearch, SearchRequest, Store
 
 Floats = npt.NDArray[np.float32]
 
@@ -69,17 +71,91 @@ def search_without_params(
     return store.search(collection, scaled_queries(queries, vector), request)
 
 
+def prepare(
+    store: Store,
+    collection: str,
+    wanted: SearchRequest,
+    vector: Vector,
+    settings: VectorSettings,
+) -> Prepared | None:
+    """Resolve a search once, for many queries.
+
+    Args:
+        wanted, vector, settings: see ``search``.
+
+    Returns:
+        None if each search must be resolved: qadapt rescores or searches client-side codes, or the
+        store cannot prepare searches.
+    """
+    if settings.client is not None:
+        return None
+    remembered = None if wanted.rescore is not None else settings.rescore
+    plain = wanted.exact or wanted.ignore_quantization
+    allowed = None
+    if plain:
+        rescore = wanted.rescore if wanted.exact else None
+        native: _Native | None = _Native(_changed(wanted, rescore=rescore), None)
+    else:
+        if remembered is not None:
+            allowed = store.limit_rescore(collection, remembered)
+        native = _native_search(store, collection, wanted, allowed)
+    if native is None:
+        return None
+    run = store.prepare_search(collection, native.request)
+    if run is None:
+        return None
+
+    def described(how: SearchProvenance) -> tuple[SearchProvenance, bool]:
+        if not plain:
+            how = native.described(how)
+            how = how if allowed is None else _with_default(how, remembered, allowed)
+        return _annotated_how(how, vector)
+
+    return Prepared(run, described)
+
+
+class Prepared:
+    """A search by the store alone that was resolved for one state of the collection.
+
+    Args:
+        run: searches float32 ``(nq, d)`` with ordinary norms; None if the state has changed.
+        described: converts the provenance that the store reports; also whether to clip scores.
+    """
+
+    def __init__(
+        self,
+        run: PreparedSearch,
+        described: Callable[[SearchProvenance], tuple[SearchProvenance, bool]],
+    ) -> None:
+        self._run = run
+        self._described = described
+        # The last provenance of the store and what it became, replaced together.
+        self._last: tuple[SearchProvenance, SearchProvenance, bool] | None = None
+
+    def __call__(self, queries: Floats) -> Hits | None:
+        """Search; None if the search must be resolved again."""
+        hits = self._run(queries)
+        if hits is None:
+            return None
+        last = self._last
+        if last is None or last[0] is not hits.how:
+            last = self._last = (hits.how, *self._described(hits.how))
+        return hits.finish(last[1], clip=last[2])
+
+
 def _annotated(hits: Hits, vector: Vector) -> Hits:
-    """Clip or mark scores according to the stored precision."""
-    how, scores = hits.how, hits.scores
+    how, clip = _annotated_how(hits.how, vector)
+    return hits if how is hits.how and not clip else hits.described(how, clip=clip)
+
+
+def _annotated_how(how: SearchProvenance, vector: Vector) -> tuple[SearchProvenance, bool]:
+    """Mark scores according to the stored precision; also whether cosines must be clipped."""
     if how.scores != "exact":
-        return hits
-    if vector.metric is Metric.COSINE:
-        scores = np.clip(scores, -1, 1)
+        return how, False
     if vector.datatype != "float32":
         note = f"scores are computed from the stored vectors ({vector.datatype}), not from float32"
         how = how.replace(scores="approximate", notes=(*how.notes, note))
-    return Hits(hits.ids, scores, how, hits.payloads)
+    return how, vector.metric is Metric.COSINE
 
 
 def _dispatch(
@@ -128,16 +204,75 @@ def _default_rescore(
     allowed = store.limit_rescore(collection, remembered)
     try:
         hits = _by_store(store, collection, queries, wanted, vector, allowed)
-        hits = _limited(hits, remembered, allowed)
     except UnsupportedError as error:
         # The index was built differently; a setting of the call itself fails again here.
         hits = _by_store(store, collection, queries, wanted, vector, None)
         why = f"the default search parameter rescore={remembered} is ignored: {error.message}"
         return _with_how(hits, notes=(*hits.how.notes, why))
-    if remembered.on and hits.how.rescorer == "none" and hits.how.scores == "exact":
+    return hits.described(_with_default(hits.how, remembered, allowed))
+
+
+def _with_default(
+    how: SearchProvenance, remembered: Rescore | None, allowed: Rescore
+) -> SearchProvenance:
+    """Add notes if the saved rescoring was reduced or has no effect."""
+    if remembered is None:
+        return how
+    notes = how.notes
+    if allowed != remembered:
+        notes += (
+            f"the default rescore={remembered} of this collection exceeds its limits, which "
+            f"allow rescore={allowed}",
+        )
+    if remembered.on and how.rescorer == "none" and how.scores == "exact":
         note = WITHOUT_CODES.format(remembered)
-        return _with_how(hits, rescore_from="store default", notes=(*hits.how.notes, note))
-    return hits
+        return how.replace(rescore_from="store default", notes=(*notes, note))
+    return how if notes is how.notes else how.replace(notes=notes)
+
+
+@dataclass(frozen=True)
+class _Native:
+    """A search that the store executes alone.
+
+    Attributes:
+        request: the request to the store.
+        rescore_from: origin of the rescoring; None if the store reports it.
+    """
+
+    request: SearchRequest
+    rescore_from: str | None
+
+    def described(self, how: SearchProvenance) -> SearchProvenance:
+        """The provenance that the store reports, with the origin of the rescoring."""
+        same = self.rescore_from in (None, how.rescore_from)
+        return how if same else how.replace(rescore_from=self.rescore_from)
+
+
+def _native_search(
+    store: Store, collection: str, wanted: SearchRequest, remembered: Rescore | None
+) -> _Native | None:
+    """The search by the store alone; None if qadapt must rescore."""
+    rescore, chosen_by = _rescore_of(store, collection, wanted, remembered)
+    can = store.capabilities()
+    if not can.native("native-quantization"):
+        return _Native(_changed(wanted, rescore=None, ignore_quantization=True), None)
+    if rescore is None or not rescore.on or _native(store, collection, wanted, rescore):
+        return _Native(_changed(wanted, rescore=rescore), chosen_by)
+    return None
+
+
+def _rescore_of(
+    store: Store, collection: str, wanted: SearchRequest, remembered: Rescore | None
+) -> tuple[Rescore | None, str]:
+    """The rescoring of a search and its origin; None lets the database decide."""
+    if wanted.rescore is not None:
+        return wanted.rescore, "call"
+    if remembered is not None:
+        return remembered, "collection"
+    can = store.capabilities()
+    if can.native("native-quantization") and not can.native("native-rescore"):
+        return store.default_rescore(collection, wanted.vector), "store default"
+    return None, "store default"
 
 
 def _by_store(
@@ -148,32 +283,15 @@ def _by_store(
     vector: Vector,
     remembered: Rescore | None,
 ) -> Hits:
-    rescore = wanted.rescore if wanted.rescore is not None else remembered
-    chosen_by = "call" if wanted.rescore is not None else "collection"
-    can = store.capabilities()
-    if not can.native("native-quantization"):
-        floats = _changed(wanted, rescore=None, ignore_quantization=True)
-        return store.search(collection, queries, floats)
-    if rescore is None and not can.native("native-rescore"):
-        chosen_by = "store default"
-        rescore = store.default_rescore(collection, wanted.vector)
-    if rescore is None or not rescore.on or _native(store, collection, wanted, rescore):
-        hits = store.search(collection, queries, _changed(wanted, rescore=rescore))
-        return _with_how(hits, rescore_from="store default" if rescore is None else chosen_by)
+    native = _native_search(store, collection, wanted, remembered)
+    if native is not None:
+        hits = store.search(collection, queries, native.request)
+        return hits.described(native.described(hits.how))
+    rescore, chosen_by = _rescore_of(store, collection, wanted, remembered)
+    assert rescore is not None
     asked = wanted.rescore is not None
     hits = _rescored_by_us(store, collection, queries, wanted, rescore, vector, asked=asked)
     return _with_how(hits, rescore_from=chosen_by)
-
-
-def _limited(hits: Hits, remembered: Rescore, used: Rescore) -> Hits:
-    """Add a note if limits of the collection reduced the saved rescoring."""
-    if used == remembered:
-        return hits
-    note = (
-        f"the default rescore={remembered} of this collection exceeds its limits, which "
-        f"allow rescore={used}"
-    )
-    return _with_how(hits, notes=(*hits.how.notes, note))
 
 
 def _chosen_by(wanted: SearchRequest, settings: VectorSettings) -> str:
@@ -192,7 +310,7 @@ def _changed(search: SearchRequest, **changes: Any) -> SearchRequest:
 
 
 def _with_how(hits: Hits, **changes: Any) -> Hits:
-    return Hits(hits.ids, hits.scores, hits.how.replace(**changes), hits.payloads)
+    return hits.described(hits.how.replace(**changes))
 
 
 def _rescored_by_us(

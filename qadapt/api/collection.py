@@ -10,6 +10,7 @@ from typing import Any
 from qadapt.api.change import Plan
 from qadapt.api.error_fields import error_fields
 from qadapt.api.evaluation_methods import EvaluationMethods
+from qadapt.api.prepared_searches import PreparedSearches
 from qadapt.costing import Cost, Prices, compare
 from qadapt.diagnosis import Diagnosis, diagnose
 from qadapt.errors import InputError, refuse_pairs
@@ -49,6 +50,8 @@ from qadapt.stores.base import (
     silent,
 )
 
+# Types of ``rescore`` with equal values that mean the same.
+_HASHED = (type(None), int, float, str, Rescore)
 FRESH = 10.0  # seconds for which the definitions of vectors are cached
 
 
@@ -63,6 +66,7 @@ class Collection(EvaluationMethods):
         # alias that is switched, so the cache expires.
         self._vectors: dict[str, Vector] = {}
         self._asked = -math.inf
+        self._prepared = PreparedSearches(store, name)
 
     def __repr__(self) -> str:
         return f"<Collection {self.name!r} of {self._store.address}>"
@@ -198,6 +202,12 @@ class Collection(EvaluationMethods):
         Raises:
             DimensionError, NonFiniteError, ZeroVectorError, InputError, UnsupportedError
         """
+        key = None
+        if filter is None and not options and type(k) is int and type(rescore) in _HASHED:
+            key = (k, vector, type(rescore), rescore, exact, ignore_quantization, with_payload)
+            found = self._prepared.search(key, queries)
+            if found is not None:
+                return found
         name, about = self._vector(vector)
         array = as_vectors(queries, what="queries")
         check_queries(array, about)
@@ -217,9 +227,11 @@ class Collection(EvaluationMethods):
             (ignore_quantization and wanted.rescore is not None and wanted.rescore.on, "rescore=",
              "with ignore_quantization=True", "scores are those of the original vectors"),
         )  # fmt: skip
-        settings = read_settings(self._store, self.name).of(name)
-        found = search(self._store, self.name, array, wanted, about, settings)
-        return found.with_id_dtype()
+        settings = read_settings(self._store, self.name)
+        found = search(self._store, self.name, array, wanted, about, settings.of(name))
+        if key is not None:
+            self._prepared.add(key, wanted, about, settings, self._asked + FRESH)
+        return found.described(found.how, typed_ids=True)
 
     # -- quantization ------------------------------------------------------------------------
 

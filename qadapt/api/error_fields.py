@@ -42,10 +42,12 @@ def _decorated(method: _Method) -> _Method:
 
         return generator  # type: ignore[return-value]
 
+    closes = method.__name__ == "close"
+
     @functools.wraps(method)
     def call(self: Any, *args: Any, **options: Any) -> Any:
         try:
-            if method.__name__ != "close":
+            if not closes:
                 _check_open(self)
             return method(self, *args, **options)
         except QadaptError as error:

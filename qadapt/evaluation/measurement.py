@@ -22,7 +22,9 @@ from qadapt.evaluation.results import Bytes, Figure, Labels, Latency, Result
 from qadapt.local.client_params import client_params
 from qadapt.local.settings import read_settings
 from qadapt.model import Hits, Id, Kind, Rescore, SearchProvenance, Vector, VectorInfo
-from qadapt.search import search, search_without_params
+from qadapt.model.arrays import Floats
+from qadapt.model.query_checks import plain_queries
+from qadapt.search import Prepared, prepare, search, search_without_params
 from qadapt.stores.base import OnProgress, Progress, SearchRequest, Store
 
 PROBES = 64  # queries per batch
@@ -107,6 +109,8 @@ class Searcher:
             options=options,
         )
         self._settings = read_settings(store, collection).of(name)
+        self._prepared: Prepared | None = None
+        self._preparable = True
 
     def without_params(self) -> Searcher:
         """The same searches by a client that sends no search parameters."""
@@ -133,8 +137,28 @@ class Searcher:
         )
 
     def one(self, at: int) -> Hits:
-        """Search for one query."""
-        return self.block(slice(at, at + 1))
+        """Search for one query as ``Collection.search`` does, and read the results."""
+        block = slice(at, at + 1)
+        hits = self._repeated(self.asked.queries.vectors[block])
+        hits = self.block(block) if hits is None else hits
+        hits.ids  # noqa: B018  # converted when it is first read
+        return hits
+
+    def _repeated(self, query: Floats) -> Hits | None:
+        """Search with the search that was resolved before; None if there is none."""
+        array = plain_queries(query, self.vector)
+        if array is None or self._wanted.no_params or not self._preparable:
+            return None
+        prepared = self._prepared
+        if prepared is None:
+            prepared = self._prepared = prepare(
+                self.store, self.collection, self._wanted, self.vector, self._settings
+            )
+            self._preparable = prepared is not None
+        hits = None if prepared is None else prepared(array)
+        if hits is None:
+            self._prepared = None  # outdated
+        return hits
 
 
 @dataclass(frozen=True)
@@ -166,8 +190,8 @@ def search_all(searcher: Searcher, label: str, progress: OnProgress) -> SearchRe
         block = slice(start, start + PROBES)
         begun = time.perf_counter()
         hits = searcher.block(block)
+        sizes.append(len(hits.ids))  # the results are converted when they are first read
         seconds.append(time.perf_counter() - begun)
-        sizes.append(len(hits.ids))
         how = hits.how
         for row, own in enumerate(queries.own[block]):
             names = hits.ids[row].tolist()

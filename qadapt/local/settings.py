@@ -7,6 +7,9 @@ codes, and all settings for other databases, are stored in the local state folde
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from qadapt.errors import IntegrityError, SpecError
 from qadapt.local import state
 from qadapt.local.state import Settings, VectorSettings
@@ -20,19 +23,48 @@ def read_settings(store: Store, collection: str) -> Settings:
     For a partition or tenant, these are the settings of the whole collection without client-side
     codes, which cannot search a single partition.
 
+    Returns:
+        The same object until the settings change.
+
     Raises:
         IntegrityError: the settings are damaged.
     """
     whole = store.collection_of(collection)
     if whole != collection:
         settings = read_settings(store, whole)
-        for name, each in settings.vectors.items():
-            settings = settings.with_vector(name, each.replace(client=None))
-        return settings
+        if not settings.vectors:
+            return settings
+        return _known(store, collection, settings, None, lambda: _without_codes(settings))
     here = state.read_settings(store.address, collection)
     kept = store.load_settings(collection)
     if not kept or "vectors" not in kept:
         return here
+    return _known(store, collection, here, kept, lambda: _merged(store, collection, here, kept))
+
+
+def _known(
+    store: Store,
+    collection: str,
+    here: Settings,
+    kept: Mapping[str, Any] | None,
+    make: Callable[[], Settings],
+) -> Settings:
+    """The settings made before from the same sources, or new ones."""
+    known = store.merged_settings.get(collection)
+    if known is None or known[0] is not here or known[1] != kept:
+        known = store.merged_settings[collection] = (here, kept, make())
+    settings: Settings = known[2]
+    return settings
+
+
+def _without_codes(settings: Settings) -> Settings:
+    for name, each in settings.vectors.items():
+        settings = settings.with_vector(name, each.replace(client=None))
+    return settings
+
+
+def _merged(store: Store, collection: str, here: Settings, kept: Mapping[str, Any]) -> Settings:
+    """The local settings, with the default search parameters of the database."""
     try:
         shared = Settings.from_dict({"vectors": kept["vectors"]})
     except SpecError as error:

@@ -100,6 +100,9 @@ class Settings(Serializable):
         return Settings(rest)
 
 
+_NONE = Settings()
+
+
 def collection_key(address: Address, collection: str) -> str:
     """File name for a collection, the same for all spellings of the address."""
     return key_of(address.identity, collection)
@@ -146,9 +149,9 @@ def read_settings(address: Address, collection: str) -> Settings:
     """
     path = _settings_path(address, collection)
     try:
-        found = os.stat(path)
+        found = os.stat(str(path))  # faster than the path
     except FileNotFoundError:
-        return Settings()
+        return _NONE
     except OSError:
         state_dir()  # raises an error that names the folder
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -147,6 +148,7 @@ def _apply(rule: Rule, version: str | None, deployment: str) -> Capability:
     return Capability(rule.support, rule.reason, rule.checked)
 
 
+@functools.lru_cache(maxsize=1024)
 def older(version: str, than: str) -> bool:
     """Whether ``version`` is older than ``than``; letters and build tags are ignored."""
     left, right = _numbers(version), _numbers(than)

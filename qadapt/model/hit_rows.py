@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, count, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -39,6 +41,9 @@ class Hit(NamedTuple):
     query: int
 
 
+_hit: Callable[[Iterable[Any]], Hit] = partial(tuple.__new__, Hit)
+
+
 class HitRows(Tabular):
     """Mixin of ``Hits``: one ``Hit`` per result, query by query, without padding."""
 
@@ -48,19 +53,32 @@ class HitRows(Tabular):
     payloads: list[list[dict[str, Any] | None]] | None
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        lists = self._lists()
+        if lists is None:
+            return sum(1 for key in self.ids.ravel().tolist() if key is not None)
+        return sum(map(len, lists[0]))
 
     def __bool__(self) -> bool:
         # Otherwise a search without results would be false, as None is.
         return True
 
     def __iter__(self) -> Iterator[Hit]:
-        ids, scores = self.ids.tolist(), self.scores.tolist()
-        for query, keys in enumerate(ids):
-            payloads = [None] * len(keys) if self.payloads is None else self.payloads[query]
-            for key, score, payload in zip(keys, scores[query], payloads, strict=True):
-                if key is not None:
-                    yield Hit(key, score, payload, query)
+        lists = self._lists()
+        ids, scores = lists or (self.ids.tolist(), self.scores.tolist())
+        payloads: Iterable[Iterable[Any]] = self.payloads or repeat(repeat(None))
+        if lists is not None and len(ids) == 1:  # the usual case, without the overhead of chaining
+            return map(_hit, zip(ids[0], scores[0], next(iter(payloads)), repeat(0)))
+        columns = zip(ids, scores, payloads, count())
+        rows: Iterable[tuple[Any, ...]] = chain.from_iterable(
+            zip(keys, values, row, repeat(query)) for keys, values, row, query in columns
+        )
+        if lists is None:  # padded
+            rows = (row for row in rows if row[0] is not None)
+        return map(_hit, rows)
+
+    def _lists(self) -> tuple[list[list[Id]], list[list[float]]] | None:
+        """Ids and scores of each query without padding; None if only the arrays exist."""
+        raise NotImplementedError
 
     def to_arrow(self) -> Any:
         """Convert to a ``pyarrow.Table``, one row per result.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from qadapt.model.arrays import Floats
+from qadapt.model.found_rows import Columns, FoundRows
 from qadapt.model.hit_rows import HitRows, id_column
 from qadapt.model.ids import Id
 from qadapt.model.serializable import Serializable
@@ -72,11 +74,68 @@ class Hits(HitRows):
     ids: npt.NDArray[Any]
     scores: Floats
     how: SearchProvenance
-    payloads: list[list[dict[str, Any] | None]] | None = None
+    # Not a default: a class attribute would hide that the payloads are not decoded yet.
+    payloads: list[list[dict[str, Any] | None]] | None = dataclasses.field(
+        default_factory=lambda: None
+    )
 
-    def with_id_dtype(self) -> Hits:
-        """Copy with integer ids as an array of integers, if no result is missing."""
-        return Hits(id_column(self.ids), self.scores, self.how, self.payloads)
+    _rows: ClassVar[FoundRows | None] = None
+
+    @classmethod
+    def of_rows(cls, rows: FoundRows, how: SearchProvenance) -> Hits:
+        """Create hits that convert what the client returned when it is first read."""
+        made = object.__new__(cls)
+        # An entry of the instance hides the class attribute.
+        fields = made.__dict__
+        fields["how"], fields["_rows"] = how, rows
+        return made
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            rows = self.__dict__.get("_rows")
+            if rows is None or name not in ("ids", "scores", "payloads"):
+                raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+            if name == "payloads":
+                self.__dict__["payloads"] = rows.payloads()
+            else:
+                ids, scores = rows.arrays()
+                ids = id_column(ids) if rows.typed_ids else ids
+                self.__dict__.update(ids=ids, scores=scores)
+            return self.__dict__[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = ("ids", "scores", "how", "payloads")
+        return {name: getattr(self, name) for name in names}
+
+    def described(
+        self, how: SearchProvenance, *, clip: bool = False, typed_ids: bool = False
+    ) -> Hits:
+        """Copy with another provenance.
+
+        Args:
+            clip: limit scores to the range of a cosine, -1 to 1.
+            typed_ids: integer ids become an array of integers, if no result is missing.
+        """
+        rows = self._rows
+        if rows is not None:
+            return Hits.of_rows(rows.changed(clip=clip, typed_ids=typed_ids), how)
+        scores = np.clip(self.scores, -1, 1) if clip else self.scores
+        return Hits(id_column(self.ids) if typed_ids else self.ids, scores, how, self.payloads)
+
+    def finish(self, how: SearchProvenance, *, clip: bool) -> Hits:
+        """Set the provenance and conversions of hits that nothing has read yet, in place."""
+        rows = self._rows
+        if rows is None:
+            return self.described(how, clip=clip, typed_ids=True)
+        rows.clip = rows.clip or clip
+        rows.typed_ids = True
+        self.__dict__["how"] = how
+        return self
+
+    def _lists(self) -> Columns | None:
+        rows = self._rows
+        return None if rows is None or "ids" in self.__dict__ else rows.lists()
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to JSON types; padding and non-finite scores become null."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,6 +33,48 @@ def check_queries(x: Floats, vector: Vector, *, what: str = "queries") -> None:
         return
     check_vectors(x, vector, what=what)
     check_norms(x, vector.metric, what=what)
+
+
+# Squared norms of queries that every store sends unchanged, for all datatypes.
+_LEAST, _MOST = 0.02**2, 1e8
+
+
+def plain_queries(queries: Any, vector: Vector) -> Floats | None:
+    """Queries that need no check and no scaling, as C-ordered float32 ``(nq, d)``.
+
+    This takes microseconds. None if the general checks are required; they may accept the queries.
+
+    Args:
+        queries: as given by the caller.
+    """
+    if vector.datatype != "float32":
+        return None
+    kind = type(queries)
+    if kind is list and queries and type(queries[0]) is float:
+        try:
+            queries = np.array(queries)
+        except ValueError:
+            return None
+    elif kind is not np.ndarray:
+        return None
+    datatype = queries.dtype.char
+    if datatype != "f":
+        if datatype != "d" or not queries.size or abs(queries).max() > _FLOAT.max:
+            return None
+        queries = queries.astype(np.float32)
+    shape = queries.shape
+    if shape == (vector.dim,):
+        queries = queries[None]
+    elif len(shape) != 2 or shape[1] != vector.dim or not shape[0]:
+        return None
+    queries = np.ascontiguousarray(queries)
+    # Without a warning for NaN or an overflow, as opposed to ``dot``.
+    if len(queries) == 1:
+        good = _LEAST <= np.vdot(queries, queries) <= _MOST  # False for NaN
+    else:
+        squares = np.einsum("ij,ij->i", queries, queries)
+        good = squares.min() >= _LEAST and squares.max() <= _MOST
+    return queries if good else None
 
 
 def check_norms(x: Floats, metric: Metric, *, what: str = "queries") -> None:

@@ -41,6 +41,7 @@ from qadapt.stores.store_types import (
     MappedQuantization,
     OnProgress,
     PayloadFidelity,
+    PreparedSearch,
     Progress,
     ReadRequest,
     RowConstraints,
@@ -64,6 +65,7 @@ __all__ = [
     "MappedQuantization",
     "OnProgress",
     "PayloadFidelity",
+    "PreparedSearch",
     "Progress",
     "ReadRequest",
     "RowConstraints",
@@ -96,6 +98,8 @@ class Store(BulkCopy, Changeable, Counted):
         self.address = address
         self.disabled = tuple(disabled)
         self.snapshots: SnapshotCache[Any] = SnapshotCache()
+        # Settings of each collection with the local and the stored ones that they were made from.
+        self.merged_settings: dict[str, tuple[Any, Any, Any]] = {}
 
     # -- opening and closing -----------------------------------------------------------------
 
@@ -267,6 +271,15 @@ class Store(BulkCopy, Changeable, Counted):
         Raises:
             UnsupportedError: ``request`` uses a feature that the store does not have.
         """
+
+    def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
+        """A search with everything resolved but the queries; None if the store has none.
+
+        It is called with float32 queries ``(nq, d)`` of the right dimension, with norms from 0.02
+        to 10,000, and returns what ``search`` returns; None after a change of anything that it, or
+        another method with an answer that searches depend on, was derived from.
+        """
+        return None
 
     def default_rescore(self, collection: str, vector: str) -> Rescore | None:
         """The rescoring of a search that does not specify any; as in ``info``, but may be

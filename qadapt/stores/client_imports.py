@@ -32,9 +32,12 @@ def load(name: str) -> Any:
     Raises:
         ImportError
     """
-    if sys.modules.get(name) is None:
+    found = sys.modules.get(name)
+    if found is None:
         with quiet():
             return importlib.import_module(name)
+    if not getattr(found.__spec__, "_initializing", False):
+        return found
     return importlib.import_module(name)  # waits for another thread that is importing it
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from qadapt.errors import InputError, UnsupportedError
-from qadapt.model import Id, Match, MatchLevel, Quantization, Rescore
+from qadapt.model import Hits, Id, Match, MatchLevel, Quantization, Rescore
 from qadapt.model.numbers import is_whole
 
 MAX_K = 10_000
@@ -42,6 +42,8 @@ class Progress:
 
 ScanRange = Mapping[str, Any]
 PayloadFidelity = Literal["exact", "lossy", "dropped"]
+# Searches float32 queries; see ``Store.prepare_search``.
+PreparedSearch = Callable[[Any], Hits | None]
 OnProgress = Callable[[Progress], None]
 
 

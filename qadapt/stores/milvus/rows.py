@@ -248,7 +248,7 @@ def fetch(
 ) -> Batch:
     """Rows by id, in the order of the ids."""
     asked = layout.keys.possible(ids)
-    fields = _output(layout, wanted, payload)
+    fields = output_fields(layout, wanted, payload)
     found: dict[Any, dict[str, Any]] = {}
     step = min(IDS, _page(wanted, IDS))
     for start in range(0, len(asked), step):
@@ -272,7 +272,7 @@ def read(
         request: its filter is a Milvus expression or None.
         consistency: the level of the first page; later pages are at least as recent.
     """
-    fields = _output(layout, wanted, request.payload)
+    fields = output_fields(layout, wanted, request.payload)
     size = _page(wanted, request.page)
     for rows in pages(connection, layout, fields, request.filter or "", size, consistency):
         yield to_batch(layout, rows, wanted, request.payload)
@@ -354,7 +354,7 @@ def page_rows(layout: Layout) -> int:
     return _page(layout.wanted, WINDOW)
 
 
-def _output(layout: Layout, wanted: Wanted, payload: bool) -> list[str]:
+def output_fields(layout: Layout, wanted: Wanted, payload: bool) -> list[str]:
     fields = [layout.keys.field, *map(layout.place, wanted)]
     if payload:
         fields += [name for name in layout.fields.types if name != layout.keys.field]
@@ -393,12 +393,12 @@ def to_batch(
         vectors[name] = array
         if absent.any():
             missing[name] = absent
-    payloads = [_payload(layout, row) for row in rows] if payload else None
+    payloads = [payload_of(layout, row) for row in rows] if payload else None
     ids = [layout.keys.from_native(row[layout.keys.field]) for row in rows]
     return Batch(ids, vectors, payloads, missing, extras)
 
 
-def _payload(layout: Layout, row: Mapping[str, Any]) -> dict[str, Any]:
+def payload_of(layout: Layout, row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key not in layout.reserved}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,10 +24,12 @@ from qadapt.model import (
     Vector,
     vector_norms,
 )
+from qadapt.model.found_rows import FoundRows, float32_values
 from qadapt.stores import brute_force
 from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.milvus import binary_sidecar, mapping, rows, vector_layout
 from qadapt.stores.milvus.connection import CONSISTENCY_LEVELS, Connection
+from qadapt.stores.milvus.errors import TooLargeError
 from qadapt.stores.milvus.filters import to_expression
 from qadapt.stores.milvus.index_params import Index
 from qadapt.stores.milvus.mapping import IVF
@@ -206,15 +210,6 @@ def blocks(queries: npt.NDArray[np.float32], k: int) -> Iterator[npt.NDArray[np.
         yield queries[start : start + size]
 
 
-def rows_of(answer: Any, key: str, metric: Metric) -> list[list[tuple[Any, float]]]:
-    """(key, score) of the hits of each query; a higher score is better."""
-    sign = -1.0 if metric is Metric.EUCLIDEAN else 1.0
-    return [
-        [(hit[key] if key in hit else hit["id"], sign * float(hit["distance"])) for hit in row]
-        for row in answer
-    ]
-
-
 def exact(
     pages: Iterator[Batch], name: str, vector: Vector, queries: npt.NDArray[np.float32], k: int
 ) -> Hits:
@@ -240,14 +235,16 @@ def run(
     queries: Any,
     search: SearchRequest,
     row_count: Callable[[], int],
+    with_payloads: Callable[[Hits], Hits],
 ) -> Hits:
-    """Search with the index, with the sign bits, or by reading all rows; without payloads.
+    """Search with the index, with the sign bits, or by reading all rows.
 
     Sign bits in a second collection cannot be filtered, so a search of them with a filter or in
     one partition reads all rows that match.
 
     Args:
         row_count: the approximate number of rows, called only if the search parameters need it.
+        with_payloads: fetches payloads that the response of the search does not contain.
 
     Raises:
         UnsupportedError: the index cannot rescore from the requested source.
@@ -256,66 +253,113 @@ def run(
     expression = to_expression(search.filter, layout.fields)
     array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
     has_sidecar = layout.bits.get(field.field) == binary_sidecar.ON
-    if search.no_params and field.form != vector_layout.ARRAY:  # only qadapt knows the sign bits
-        return _search_index(connection, layout, field, array, search, expression, row_count)
+    only_qadapt_knows_bits = search.no_params and field.form != vector_layout.ARRAY
     limited = bool(expression or layout.partition or "partition_names" in search.options)
-    if search.exact or search.ignore_quantization or (has_sidecar and limited):
-        request = ReadRequest(payload=False, filter=expression)
-        vectors = {search.vector: field.vector}
-        pages = rows.read(connection, layout, vectors, request, level(search, layout))
-        return exact(pages, search.vector, field.vector, array, search.k)
-    if has_sidecar or field.coded:
-        check_rescore(search.rescore, None)
-        return _search_bits(connection, layout, field, array, search, expression)
-    return _search_index(connection, layout, field, array, search, expression, row_count)
+    if not only_qadapt_knows_bits:
+        found = None
+        if search.exact or search.ignore_quantization or (has_sidecar and limited):
+            request = ReadRequest(payload=False, filter=expression)
+            vectors = {search.vector: field.vector}
+            pages = rows.read(connection, layout, vectors, request, level(search, layout))
+            found = exact(pages, search.vector, field.vector, array, search.k)
+        elif has_sidecar or field.coded:
+            check_rescore(search.rescore, None)
+            found = _search_bits(connection, layout, field, array, search, expression)
+        if found is not None:
+            return with_payloads(found) if search.with_payload else found
+    datatype, cosine = field.vector.datatype, field.vector.metric is Metric.COSINE
+    array = vector_norms.prepared_queries(array, datatype, cosine=cosine, normalizes_cosine=False)
+    made = partial(IndexSearch, connection, layout, field, expression=expression)
+    try:
+        return made(search, row_count=row_count)(array)
+    except TooLargeError:  # large payloads, which are fetched in several requests
+        if not search.with_payload:
+            raise
+        without = dataclasses.replace(search, with_payload=False)
+        return with_payloads(made(without, row_count=row_count)(array))
 
 
-def _search_index(
-    connection: Connection,
-    layout: Layout,
-    field: Field,
-    queries: npt.NDArray[np.float32],
-    search: SearchRequest,
-    expression: str,
-    row_count: Callable[[], int],
-) -> Hits:
-    index = field.index
-    check_rescore(search.rescore, index)
-    native = index.native if index else None
-    quantization = mapping.from_native(
-        native, field.vector, ServerVersion(connection.version, connection.deployment)
-    )
-    metric = field.vector.metric
-    search_params = {
-        "metric_type": METRICS[metric],
-        "params": {} if search.no_params else params(index, search, row_count()),
-    }
-    extra: dict[str, Any] = dict(layout.where)
-    if "partition_names" in search.options:
-        extra["partition_names"] = list(search.options["partition_names"])
-    found = []
-    datatype, cosine = field.vector.datatype, metric is Metric.COSINE
-    queries = vector_norms.prepared_queries(
-        queries, datatype, cosine=cosine, normalizes_cosine=False
-    )
-    for block in blocks(queries, search.k):
-        answer = connection.call(
-            f"search {layout.name!r}",
-            connection.client.search,
-            layout.base,
-            data=list(vector_layout.stored(block, field.vector)),
-            anns_field=field.field,
-            filter=expression,
-            limit=search.k,
-            output_fields=[layout.keys.field],
-            search_params=search_params,
-            consistency_level=level(search, layout),
-            **extra,
-        )
-        found += rows_of(answer, layout.keys.field, metric)
-    reported = how(search, layout, index, quantization)
-    ids = [[(layout.keys.from_native(key), score) for key, score in row] for row in found]
-    return Hits.from_rows(ids, search.k, reported)
+def prepare(
+    connection: Connection, layout: Layout, search: SearchRequest, row_count: Callable[[], int]
+) -> IndexSearch | None:
+    """A search with the index; None if the search reads rows, sign bits, or has a filter."""
+    field = layout.field(search.vector)
+    bits = field.coded or layout.bits.get(field.field) == binary_sidecar.ON
+    if bits or search.exact or search.ignore_quantization or search.filter is not None:
+        return None
+    return IndexSearch(connection, layout, field, search, expression="", row_count=row_count)
+
+
+class IndexSearch:
+    """A search of one vector with its index; requests differ in the queries only.
+
+    Raises:
+        UnsupportedError: the index cannot rescore from the requested source.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        layout: Layout,
+        field: Field,
+        search: SearchRequest,
+        *,
+        expression: str,
+        row_count: Callable[[], int],
+    ) -> None:
+        index = field.index
+        check_rescore(search.rescore, index)
+        version = ServerVersion(connection.version, connection.deployment)
+        native = index.native if index else None
+        quantization = mapping.from_native(native, field.vector, version)
+        self._connection = connection
+        self._layout = layout
+        self._field = field
+        self._search = search
+        self._how = how(search, layout, index, quantization)
+        given = {} if search.no_params else params(index, search, row_count())
+        output = rows.output_fields(layout, {}, search.with_payload)
+        self._request: dict[str, Any] = {
+            "anns_field": field.field,
+            "filter": expression,
+            "limit": search.k,
+            "output_fields": output,
+            "search_params": {"metric_type": METRICS[field.vector.metric], "params": given},
+            "consistency_level": level(search, layout),
+            **layout.where,
+        }
+        if "partition_names" in search.options:
+            self._request["partition_names"] = list(search.options["partition_names"])
+
+    def __call__(self, queries: npt.NDArray[np.float32]) -> Hits:
+        """Search float32 ``(nq, d)``."""
+        layout, found = self._layout, []
+        for block in blocks(queries, self._search.k):
+            found += self._connection.call(
+                f"search {layout.name!r}",
+                self._connection.client.search,
+                layout.base,
+                data=list(vector_layout.stored(block, self._field.vector)),
+                **self._request,
+            )
+        read = partial(_columns, found, layout, self._field.vector.metric)
+        payloads = partial(_payloads, found, layout) if self._search.with_payload else None
+        return Hits.of_rows(FoundRows(read, self._search.k, payloads), self._how)
+
+
+def _columns(
+    found: Sequence[Any], layout: Layout, metric: Metric
+) -> tuple[list[list[Id]], list[list[float]]]:
+    """Ids and scores; a higher score is better."""
+    key, sign = layout.keys.field, -1.0 if metric is Metric.EUCLIDEAN else 1.0
+    read = layout.keys.from_native
+    ids = [[read(hit[key] if key in hit else hit["id"]) for hit in row] for row in found]
+    scores = [[sign * float(hit["distance"]) for hit in row] for row in found]
+    return ids, [float32_values(row) for row in scores]
+
+
+def _payloads(found: Sequence[Any], layout: Layout) -> list[list[dict[str, Any] | None]]:
+    return [[rows.payload_of(layout, hit["entity"]) for hit in row] for row in found]
 
 
 def _search_bits(

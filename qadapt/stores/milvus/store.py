@@ -24,6 +24,7 @@ from qadapt.stores.base import (
     ALL_ROWS,
     MappedQuantization,
     PayloadFidelity,
+    PreparedSearch,
     ReadRequest,
     RowConstraints,
     ScanRange,
@@ -54,6 +55,7 @@ from qadapt.stores.milvus import payload as milvus_payload
 from qadapt.stores.milvus import search as milvus_search
 from qadapt.stores.milvus import snapshot as milvus_snapshot
 from qadapt.stores.milvus.connection import Connection, connect, wrapped
+from qadapt.stores.milvus.errors import TooLargeError
 from qadapt.stores.milvus.filters import joined, to_expression
 from qadapt.stores.milvus.loading import wait_while_loading
 from qadapt.stores.milvus.profile import PROFILE
@@ -321,14 +323,39 @@ class MilvusStore(ClientStore[Connection]):
 
     def _search(self, collection: str, queries: Any, search: SearchRequest) -> Hits:
         layout = self.reader.layout(collection)
-        hits = milvus_search.run(
-            self.connection, layout, queries, search, lambda: self.reader.row_count(layout)
+        return milvus_search.run(
+            self.connection,
+            layout,
+            queries,
+            search,
+            lambda: self.reader.row_count(layout),
+            lambda hits: self._with_payloads(collection, hits),
         )
-        if not search.with_payload:
-            return hits
+
+    def _with_payloads(self, collection: str, hits: Hits) -> Hits:
+        """The hits, with payloads that are fetched by id."""
         found = list(dict.fromkeys(key for key in hits.ids.ravel().tolist() if key is not None))
         batch = self.fetch(collection, found, vectors=(), payload=True)
         return Hits(hits.ids, hits.scores, hits.how, milvus_search.payloads(hits.ids, batch))
+
+    def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
+        milvus_search.check(request)
+        layout = self.reader.layout(collection)
+        run = milvus_search.prepare(
+            self.connection, layout, request, lambda: self.reader.row_count(layout)
+        )
+        if run is None:
+            return None
+
+        def prepared(queries: Any) -> Hits | None:
+            if self._forked or self.reader.layouts.get(collection) is not layout:
+                return None
+            try:
+                return self.reader.loaded(collection, lambda: run(queries))
+            except TooLargeError:
+                return None
+
+        return prepared
 
     def default_rescore(self, collection: str, vector: str) -> Rescore | None:
         """The default of ``info``, from the cached layout because each search reads it."""

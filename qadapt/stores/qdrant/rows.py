@@ -90,3 +90,8 @@ def _vector_of(found: Any, name: str) -> Any:
 def plain(key: Any) -> Id:
     """An id of the engine: an int unchanged, a UUID in canonical form."""
     return key if isinstance(key, int) else str(key)
+
+
+def plain_ids(keys: list[Any]) -> list[Id]:
+    """Ids of the engine, as ``plain`` converts them."""
+    return keys if set(map(type, keys)) <= {int} else [plain(key) for key in keys]

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from qadapt.errors import SpecError
-from qadapt.model import Kind, Quantization, SearchProvenance
+from qadapt.model import Id, Kind, Quantization, SearchProvenance
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant.mapping import default_rescore
 
 UNINDEXED = "indexed_only: rows that are not indexed yet were skipped"
+
+
+class Answer(NamedTuple):
+    """Results of one query, best first.
+
+    Attributes:
+        scores: as the engine reports them.
+        ids, payloads: read them; called when they are needed.
+    """
+
+    scores: list[float]
+    ids: Callable[[], list[Id]]
+    payloads: Callable[[], list[dict[str, Any] | None]]
 
 
 @dataclass(frozen=True)

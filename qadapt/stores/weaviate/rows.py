@@ -308,7 +308,7 @@ def search_request(selection: Selection, limit: int, **more: Any) -> Any:
         tenant=selection.tenant,
         limit=limit,
         metadata=messages.MetadataRequest(uuid=True, vector=unnamed, vectors=named),
-        properties=_properties(selection.layout, selection.payload),
+        properties=properties(selection.layout, selection.payload),
         uses_123_api=True,
         uses_125_api=True,
         uses_127_api=True,
@@ -316,7 +316,7 @@ def search_request(selection: Selection, limit: int, **more: Any) -> Any:
     )
 
 
-def _properties(layout: Layout, payload: bool) -> Any:
+def properties(layout: Layout, payload: bool) -> Any:
     """All properties; by name if one is a blob, which "all" omits (run on 1.39)."""
     request = proto().search_get_pb2.PropertiesRequest
     if not payload or "blob" not in layout.properties.values():

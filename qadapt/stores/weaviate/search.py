@@ -9,7 +9,8 @@ profile (before 1.36.9) the configuration is assumed to apply, with a note.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,11 @@ import numpy.typing as npt
 from qadapt.errors import DimensionError, SpecError, StoreError, UnsupportedError
 from qadapt.model import Batch, Hits, Id, Metric, SearchProvenance, Vector
 from qadapt.model.capabilities import older
+from qadapt.model.found_rows import FoundRows, float32_values
 from qadapt.stores import brute_force
 from qadapt.stores.base import SearchRequest
-from qadapt.stores.weaviate import native_rescore, vector_index_config
+from qadapt.stores.weaviate import native_rescore, rows, vector_index_config
+from qadapt.stores.weaviate import payload as weaviate_payload
 from qadapt.stores.weaviate.connection import Connection, proto
 from qadapt.stores.weaviate.schema import Field, Layout
 from qadapt.stores.weaviate.version import SINCE_VECTORS, ServerVersion
@@ -93,32 +96,110 @@ def limit(search: SearchRequest, field: Field) -> tuple[int, tuple[str, ...]]:
     )
 
 
-def run(
-    connection: Connection,
-    layout: Layout,
-    tenant: str,
-    field: Field,
-    queries: npt.NDArray[np.float32],
-    search: SearchRequest,
-    filter: Any,
-) -> Hits:
-    """Run all queries, several at a time."""
-    count, notes = limit(search, field)
-    profiled = not older(connection.version, PROFILE_SINCE)
-    requests = (
-        _request(
-            *(connection, layout, tenant, field, query, count, filter),
-            profile=profiled and at == 0,
-        )
-        for at, query in enumerate(np.ascontiguousarray(queries, dtype="<f4"))
-    )
-    rows: list[list[tuple[Id, float]]] = []
-    seen: bool | None = None
-    for answer in connection.ask_many("Search", requests, doing=f"search {layout.name!r}"):
-        if profiled and not rows:
-            seen = _rescored(answer)
-        rows.append(_row(answer, field.metric, layout, search.k))
-    return Hits.from_rows(rows, search.k, how(search, field, count, seen, notes))
+class NativeSearch:
+    """A search of one vector; requests differ in the query only.
+
+    The server's profile of a search that rescored is not requested again.
+
+    Args:
+        layout: the schema, possibly a few seconds old.
+        tenant: empty if the collection has no tenants.
+        filter: message of the server, or None.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        layout: Layout,
+        tenant: str,
+        field: Field,
+        search: SearchRequest,
+        filter: Any,
+    ) -> None:
+        self._connection = connection
+        self._layout = layout
+        self._field = field
+        self._search = search
+        self._count, self._notes = limit(search, field)
+        self._target = (connection, layout, tenant, field)
+        self._rest = (self._count, filter)
+        quantized = vector_index_config.quantizer(field.native) is not None
+        self._profiled = quantized and not older(connection.version, PROFILE_SINCE)
+        self._verified: SearchProvenance | None = None
+
+    def __call__(self, queries: npt.NDArray[np.float32]) -> Hits:
+        """Run all queries, several at a time.
+
+        Raises:
+            TooLargeError: a response with payloads exceeds the limit of a message.
+        """
+        connection, doing = self._connection, f"search {self._layout.name!r}"
+        requests = self._requests(queries)
+        if len(queries) == 1:
+            answers = [connection.ask("Search", next(requests), doing=doing)]
+        else:
+            answers = list(connection.ask_many("Search", requests, doing=doing))
+        found = [self._rows(answer) for answer in answers]
+        reported = self._how(answers[0] if answers else None)
+        read = partial(_columns, found, self._field.metric)
+        payloads = partial(_payloads, found, self._layout) if self._search.with_payload else None
+        return Hits.of_rows(FoundRows(read, self._search.k, payloads), reported)
+
+    def _requests(self, queries: npt.NDArray[np.float32]) -> Iterator[Any]:
+        ask_profile = self._profiled and self._verified is None
+        for at, query in enumerate(np.ascontiguousarray(queries, dtype="<f4")):
+            yield _request(
+                *self._target,
+                query,
+                *self._rest,
+                profile=ask_profile and at == 0,
+                payload=self._search.with_payload,
+            )
+
+    def _rows(self, answer: Any) -> list[Any]:
+        """The results to keep.
+
+        Raises:
+            StoreError: a distance is NaN.
+        """
+        rows = list(answer.results[: self._search.k])
+        for row in rows:
+            if row.metadata.distance != row.metadata.distance:
+                raise StoreError(
+                    f"could not search {self._layout.name!r}: the server returned NaN as the "
+                    f"distance of {row.metadata.id}",
+                    hint="its vector contains NaN, which ranks first in every search: delete or "
+                    "fix it",
+                )
+        return rows
+
+    def _how(self, answer: Any) -> SearchProvenance:
+        if self._verified is not None:
+            return self._verified
+        seen = _rescored(answer) if self._profiled and answer is not None else None
+        found = how(self._search, self._field, self._count, seen, self._notes)
+        if seen or not self._profiled:
+            self._verified = found
+        return found
+
+
+def _columns(
+    found: Sequence[list[Any]], metric: Metric
+) -> tuple[list[list[Id]], list[list[float]]]:
+    """Ids and scores; higher is better, in the unit of the metric."""
+    data = [[row.metadata for row in rows] for rows in found]
+    ids: list[list[Id]] = [[each.id for each in row] for row in data]
+    scores = [[-each.distance for each in row] for row in data]
+    if metric is Metric.COSINE:
+        scores = [[1.0 + score for score in row] for row in scores]
+    return ids, [float32_values(row) for row in scores]
+
+
+def _payloads(found: Sequence[list[Any]], layout: Layout) -> list[list[dict[str, Any] | None]]:
+    return [
+        [weaviate_payload.decode(layout, row.properties.non_ref_props.fields) for row in rows]
+        for rows in found
+    ]
 
 
 def _request(
@@ -131,6 +212,7 @@ def _request(
     filter: Any,
     *,
     profile: bool,
+    payload: bool = False,
 ) -> Any:
     search = proto().search_get_pb2
     asked = {"query_profile": True} if profile and hasattr(search, "QueryProfile") else {}
@@ -141,7 +223,7 @@ def _request(
         near_vector=query_message(connection, field, query),
         filters=filter,
         metadata=search.MetadataRequest(uuid=True, distance=True, **asked),
-        properties=search.PropertiesRequest(),
+        properties=rows.properties(layout, payload),
         uses_123_api=True,
         uses_125_api=True,
         uses_127_api=True,
@@ -153,22 +235,6 @@ def _rescored(answer: Any) -> bool | None:
     shards = getattr(getattr(answer, "query_profile", None), "shards", ())
     details = [dict(each.details) for shard in shards for each in shard.searches.values()]
     return any(_RESCORED in each for each in details) if details else None
-
-
-def _row(answer: Any, metric: Metric, layout: Layout, k: int) -> list[tuple[Id, float]]:
-    """(id, score) of one query's hits; higher is better, in the unit of the metric."""
-    found: list[tuple[Id, float]] = []
-    for row in answer.results[:k]:
-        distance = row.metadata.distance
-        if distance != distance:
-            raise StoreError(
-                f"could not search {layout.name!r}: the server returned NaN as the distance "
-                f"of {row.metadata.id}",
-                hint="its vector contains NaN, which ranks first in every search: delete or fix it",
-            )
-        score = 1.0 - distance if metric is Metric.COSINE else -distance
-        found.append((row.metadata.id, score))
-    return found
 
 
 def how(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+import numpy.typing as npt
 
 from qadapt.errors import AlreadyExistsError, InputError, NotFoundError, UnsupportedError
 from qadapt.model import (
@@ -31,6 +33,7 @@ from qadapt.stores.base import (
     MappedQuantization,
     OnProgress,
     PayloadFidelity,
+    PreparedSearch,
     ReadRequest,
     RowConstraints,
     ScanRange,
@@ -69,6 +72,7 @@ from qadapt.stores.weaviate import search as weaviate_search
 from qadapt.stores.weaviate import snapshot as weaviate_snapshot
 from qadapt.stores.weaviate.connection import Connection, connect, wrapped
 from qadapt.stores.weaviate.dimensions import Dimensions
+from qadapt.stores.weaviate.errors import TooLargeError
 from qadapt.stores.weaviate.filters import to_message
 from qadapt.stores.weaviate.profile import PROFILE
 from qadapt.stores.weaviate.schema import Field, Layout
@@ -419,14 +423,42 @@ class WeaviateStore(ClientStore[Connection]):
             vector = Vector(array.shape[1], field.metric)
             hits = weaviate_search.exact(pages, search.vector, vector, array, search.k)
         else:
-            hits = weaviate_search.run(
-                self.connection, layout, tenant, field, array, search, message
-            )
+            made = partial(weaviate_search.NativeSearch, self.connection, layout, tenant, field)
+            try:
+                return made(search, message)(array)
+            except TooLargeError:  # large payloads, which are fetched for the results only
+                if not search.with_payload:
+                    raise
+                hits = made(dataclasses.replace(search, with_payload=False), message)(array)
         if not search.with_payload:
             return hits
         found = list(dict.fromkeys(key for key in hits.ids.ravel().tolist() if key is not None))
         batch = self.fetch(collection, found, vectors=(), payload=True)
         return Hits(hits.ids, hits.scores, hits.how, weaviate_search.payloads(hits.ids, batch))
+
+    def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
+        layout = self._layout(collection, fresh=False, vectors=[request.vector])
+        read = self.snapshots.get(collection, FRESH)
+        field = layout.field(request.vector)
+        whole = request.exact or request.ignore_quantization or request.filter is not None
+        if whole or field.dim is None or read is None:
+            return None
+        tenant = partitions.to_change(layout, partitions.split(collection)[1], "search")
+        queries = np.empty((0, field.dim), np.float32)
+        weaviate_search.check(request, field, queries, self.connection.version)
+        made = weaviate_search.NativeSearch(
+            self.connection, layout, tenant, field, request, filter=None
+        )
+
+        def prepared(queries: npt.NDArray[np.float32]) -> Hits | None:
+            if self._forked or self.snapshots.get(collection, FRESH) is not read:
+                return None
+            try:
+                return made(queries)
+            except TooLargeError:
+                return None
+
+        return prepared
 
     def default_rescore(self, collection: str, vector: str) -> Rescore | None:
         return native_rescore.default_rescore(

@@ -84,7 +84,7 @@ def own_params(request: SearchRequest) -> dict[str, Any]:
     """The parameters of qadapt's own request."""
     codes = Codes(Quantization(Kind.BINARY), 1)
     common = search.template(request, codes, strict_mode.limits({"config": {}}), local=False)
-    body = search.as_json(QUERY[None, :], common)["searches"][0]
+    body = search.as_json(common)
     found: dict[str, Any] = body.get("params", {})
     return found
 

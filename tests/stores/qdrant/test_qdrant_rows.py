@@ -83,7 +83,8 @@ def test_named_vectors_payload_filter_and_options_are_passed_on() -> None:
     hits = server.store().search("articles", ROWS[:1], search)
     (sent,) = server.bodies("POST", QUERY)[0]["searches"]
     assert (sent["using"], sent["with_payload"]) == ("a", True)
-    assert sent["params"] == {"hnsw_ef": 99, "indexed_only": True}
+    quantization = {"rescore": True}
+    assert sent["params"] == {"hnsw_ef": 99, "indexed_only": True, "quantization": quantization}
     assert sent["filter"] == {"must": [{"key": "x", "match": {"value": "b"}}]}
     assert hits.payloads == [[{"x": [1, "é"]}, None]]
     assert any("indexed_only" in note for note in hits.how.notes)

@@ -97,23 +97,27 @@ def test_scores_reported_as_exact_were_requested_as_exact(codes: Any) -> None:
     assert sent(server) == {"rescore": True}, "nothing happens where there are no codes"
 
 
-def test_a_default_that_stops_rescoring_is_reported_as_approximate() -> None:
+def test_a_default_that_rescores_is_requested_so_that_no_change_makes_it_approximate() -> None:
     server = collection(BINARY)
     store = server.store()
-    assert store.search("articles", ONE, SearchRequest(k=1)).how.scores == "exact"
-    assert sent(server) is None, "the store's default is left to the store"
-    changed(server, SCALAR)
-    assert store.search("articles", ONE, SearchRequest(k=1)).how.scores == "approximate"
+    for codes in (BINARY, SCALAR):
+        changed(server, codes)
+        asked = len(server.sent)
+        hits = store.search("articles", ONE, SearchRequest(k=1))
+        assert (hits.how.scores, sent(server)) == ("exact", {"rescore": True})
+    assert len(server.sent) == asked + 1, "a search is one request"
 
 
-def test_segments_in_a_rebuild_are_read_again() -> None:
+def test_a_client_without_parameters_reads_the_codes_again() -> None:
     """The configuration changed before the snapshot, the codes after it."""
     server = collection(SCALAR)
     store = server.store()
+    none = SearchRequest(k=1, no_params=True)
     changed(server, SCALAR, held=BINARY)
-    assert store.search("articles", ONE, SearchRequest(k=1)).how.scores == "exact"
+    assert store.search("articles", ONE, none).how.scores == "exact"
+    assert sent(server) is None
     changed(server, SCALAR)
-    assert store.search("articles", ONE, SearchRequest(k=1)).how.scores == "approximate"
+    assert store.search("articles", ONE, none).how.scores == "approximate"
 
 
 def test_mixed_codes_in_segments_are_reported_as_approximate() -> None:

@@ -9,10 +9,10 @@ import os
 import re
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from qadapt.errors import (
     BusyError,
@@ -30,6 +30,9 @@ from qadapt.stores.qdrant.edge import disk_space, segment_files
 
 if TYPE_CHECKING:
     import qdrant_edge
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 PACKAGE = "qdrant_edge"
 DISTRIBUTION = "qdrant-edge-py"
@@ -242,6 +245,21 @@ class Shard:
                     yield self._open
             finally:
                 self._using -= 1
+
+    def search(
+        self, observed: Any, run: Callable[[qdrant_edge.EdgeShard, R], T], requests: R
+    ) -> T | None:
+        """Run searches that were prepared for a snapshot; None if it is not the last one."""
+        with self.lock:
+            opened = self._open
+            if opened is None or self.observation is not observed:
+                return None
+            self._used()
+            try:
+                return run(opened, requests)
+            except BaseException:
+                with translated(f"search {self.name!r}"):
+                    raise
 
     def _load(self, doing: str) -> qdrant_edge.EdgeShard:
         """The engine's shard; the folder belongs to this process until ``close``."""

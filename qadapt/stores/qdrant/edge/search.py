@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from qadapt.errors import UnsupportedError
-from qadapt.model import Hits, Kind, Metric, Rescore, SearchProvenance, Vector
-from qadapt.stores.base import SearchRequest
+from qadapt.model import Hits, Id, Kind, Metric, Rescore, SearchProvenance, Vector
+from qadapt.model.found_rows import FoundRows, float32_values
+from qadapt.stores.base import PreparedSearch, SearchRequest
 from qadapt.stores.qdrant import search as shared_search
 from qadapt.stores.qdrant.edge.connection import Shard, client_module
 from qadapt.stores.qdrant.edge.filters import to_engine
-from qadapt.stores.qdrant.rows import plain
+from qadapt.stores.qdrant.rows import plain_ids
 from qadapt.stores.qdrant.search import Codes, check
 
 if TYPE_CHECKING:
     import qdrant_edge
 
     from qadapt.model.arrays import Floats
+    from qadapt.stores.qdrant.edge.snapshot import Snapshot
 
 # Maximum number of queries in one request of the engine.
 QUERIES = 1_000
 
+_ID, _SCORE, _PAYLOAD = map(attrgetter, ("id", "score", "payload"))
 RAW_COUNTS = (
     "scores are raw bit counts of the engine, not values of the metric; only the order is "
     "meaningful"
@@ -47,6 +52,13 @@ def requests(
         UnsupportedError: rescoring with finer codes, which the engine does not store.
         SpecError: an invalid option or filter.
     """
+    return request_maker(search, codes)(queries)
+
+
+def request_maker(
+    search: SearchRequest, codes: Codes
+) -> Callable[[Floats], list[qdrant_edge.QueryRequest]]:
+    """Makes the engine's requests of queries; see ``requests``."""
     edge = client_module()
     params = edge.SearchParams(
         hnsw_ef=search.options.get("hnsw_ef"),
@@ -55,22 +67,49 @@ def requests(
         quantization=_quantization_params(edge, search, codes),
     )
     filter = to_engine(search.filter)
-    return [
-        edge.QueryRequest(
-            limit=search.k,
-            query=edge.Query.Nearest(memoryview(query), using=search.vector or None),
-            params=params,
-            filter=filter,
-            with_payload=search.with_payload,
-        )
-        for query in queries
-    ]
+    nearest, request = edge.Query.Nearest, edge.QueryRequest
+    using, limit, with_payload = search.vector or None, search.k, search.with_payload
+
+    def made(queries: Floats) -> list[qdrant_edge.QueryRequest]:
+        return [
+            request(
+                limit=limit,
+                query=nearest(memoryview(query), using=using),
+                params=params,
+                filter=filter,
+                with_payload=with_payload,
+            )
+            for query in queries
+        ]
+
+    return made
+
+
+def prepare(
+    shard: Shard, snapshot: Snapshot, search: SearchRequest, vector: Vector
+) -> PreparedSearch:
+    """A search for one state of the shard, without a filter."""
+    codes = snapshot.codes(search.vector)
+    made, reported = request_maker(search, codes), how(search, codes)
+
+    def prepared(queries: Floats) -> Hits | None:
+        found: list[Any] = []
+        for start in range(0, len(queries), QUERIES):
+            part = shard.search(snapshot, run, made(queries[start : start + QUERIES]))
+            if part is None:
+                return None
+            found += part
+        return hits(found, search, vector, reported)
+
+    return prepared
 
 
 def run(
     shard: qdrant_edge.EdgeShard, requests: Sequence[qdrant_edge.QueryRequest]
 ) -> Sequence[Sequence[qdrant_edge.ScoredPoint]]:
     """Run requests: in one call, or one by one before version 0.9."""
+    if len(requests) == 1:
+        return [shard.query(requests[0])]
     batch = getattr(client_module(), "QueryBatchRequest", None)
     if batch is None:
         return [shard.query(request) for request in requests]
@@ -134,19 +173,24 @@ def hits(
     Euclidean distances are converted to negative squared distances; bit counts (``RAW_COUNTS``)
     stay unchanged, because the engine already ranks higher counts first.
     """
-    squared = vector.metric is Metric.EUCLIDEAN
-    sign = 1.0 if RAW_COUNTS in how.notes else -1.0
-    rows = [
-        [
-            (
-                plain(point.id),
-                sign * point.score**2 if squared else point.score,
-            )
-            for point in row
-        ]
-        for row in found
-    ]
-    payloads: list[list[dict[str, Any] | None]] | None = None
-    if search.with_payload:
-        payloads = [[point.payload or {} for point in row] for row in found]
-    return Hits.from_rows(rows, search.k, how, payloads)
+    sign = None
+    if vector.metric is Metric.EUCLIDEAN:
+        sign = 1.0 if RAW_COUNTS in how.notes else -1.0
+    payloads = partial(_payloads, found) if search.with_payload else None
+    return Hits.of_rows(FoundRows(partial(_columns, found, sign), search.k, payloads), how)
+
+
+def _columns(
+    found: Sequence[Sequence[qdrant_edge.ScoredPoint]], sign: float | None
+) -> tuple[list[list[Id]], list[list[float]]]:
+    """Ids and scores; with a sign, scores are signed squares."""
+    ids = [plain_ids(list(map(_ID, row))) for row in found]
+    if sign is None:
+        return ids, [list(map(_SCORE, row)) for row in found]
+    return ids, [float32_values([sign * point.score**2 for point in row]) for row in found]
+
+
+def _payloads(
+    found: Sequence[Sequence[qdrant_edge.ScoredPoint]],
+) -> list[list[dict[str, Any] | None]]:
+    return [[payload or {} for payload in map(_PAYLOAD, row)] for row in found]

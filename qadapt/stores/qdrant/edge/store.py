@@ -35,6 +35,7 @@ from qadapt.stores.base import (
     ALL_ROWS,
     MappedQuantization,
     PayloadFidelity,
+    PreparedSearch,
     ReadRequest,
     ScanRange,
     SearchRequest,
@@ -363,6 +364,17 @@ class EdgeStore(Store):
             )
             found = edge_search.run_all(shard, array, search, codes)
         return edge_search.hits(found, search, vector, edge_search.how(search, codes))
+
+    def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
+        edge_search.check_options(request.options)
+        edge_search.check_rescore(request.rescore)
+        shard = self.shard(collection)
+        with shard.lock:
+            snapshot = self._snapshot(shard)
+        known = snapshot.vectors.get(request.vector)
+        if known is None or request.filter is not None:
+            return None
+        return edge_search.prepare(shard, snapshot, request, known.vector)
 
     client_search = client_code.client_search
 

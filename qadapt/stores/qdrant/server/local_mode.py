@@ -49,6 +49,17 @@ def info(connection: Connection, name: str) -> dict[str, Any]:
     return result
 
 
+def state(connection: Connection, name: str) -> Any:
+    """The client's object of a collection, which is replaced if it is created again; None if there
+    is none.
+
+    An object that clients of other versions do not have is not an error.
+    """
+    inner = connection.client._client
+    known = getattr(inner, "collections", {})
+    return known.get(getattr(inner, "aliases", {}).get(name, name))
+
+
 def names(connection: Connection) -> list[str]:
     """The names of collections and aliases."""
     client = connection.client

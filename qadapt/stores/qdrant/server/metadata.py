@@ -54,5 +54,6 @@ def save_settings(store: QdrantStore, collection: str, settings: Mapping[str, An
 
 
 def _has_metadata(store: QdrantStore) -> bool:
-    local, version = store.connection.local, store.connection.version
-    return not local and not qdrant_version.is_older(version, qdrant_version.METADATA_SINCE)
+    if store.connection.local:
+        return False
+    return not qdrant_version.is_older(store.connection.version, qdrant_version.METADATA_SINCE)

@@ -12,8 +12,9 @@ without codes ignores ``rescore`` (docs/engines/qdrant.md#search-parameters).
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,11 +31,12 @@ from qadapt.model import (
     vector_norms,
 )
 from qadapt.model.capabilities import older
+from qadapt.model.found_rows import FoundRows, float32_values
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant import rows as shared_rows
 from qadapt.stores.qdrant import search as shared_search
-from qadapt.stores.qdrant.search import Codes
-from qadapt.stores.qdrant.server import collections, schema, strict_mode
+from qadapt.stores.qdrant.search import Answer, Codes
+from qadapt.stores.qdrant.server import collections, grpc_search, schema, strict_mode
 from qadapt.stores.qdrant.server.connection import Connection, module
 from qadapt.stores.qdrant.server.errors import not_a_number
 from qadapt.stores.qdrant.server.filters import to_models
@@ -66,6 +68,7 @@ MAY_HOLD_CODES = "it is unknown whether the segments held codes during the searc
 LOCAL = "the client's local mode compares the original vectors of all rows"
 
 
+_ID, _SCORE, _PAYLOAD = map(attrgetter, ("id", "score", "payload"))
 NO_CODES = Codes(Quantization(Kind.NONE), None)
 
 
@@ -118,15 +121,16 @@ def _quantization(
     models: Any, search: SearchRequest, codes: Codes, limits: strict_mode.Limits
 ) -> Any:
     rescore = search.rescore
+    if search.no_params:
+        return None
     if search.ignore_quantization:
         return models.QuantizationSearchParams(ignore=True)
     if search.exact:
         return None
     if rescore is None:
-        # The store's default, which returns exact scores; sent because codes may have been built
-        # since.
-        message_text = codes.exact_by_default and not (codes.there and codes.segments is not None)
-        return models.QuantizationSearchParams(rescore=True) if message_text else None
+        # The store's default, which returns exact scores; sent because other codes may have been
+        # built since, with another default.
+        return models.QuantizationSearchParams(rescore=True) if codes.exact_by_default else None
     if not rescore.on:
         return models.QuantizationSearchParams(rescore=False)
     candidates = rescore.candidates(search.k)
@@ -146,30 +150,40 @@ def requests(queries: Floats, common: Mapping[str, Any]) -> list[Any]:
     return [query(query=row, **common) for row in queries.tolist()]
 
 
-def as_json(queries: Floats, common: Mapping[str, Any]) -> dict[str, Any]:
-    """The REST body for the same batch."""
-    message_text = {
+def as_json(common: Mapping[str, Any]) -> dict[str, Any]:
+    """A search of a REST body, without the query."""
+    return {
         key: value.model_dump(mode="json", exclude_unset=True, exclude_none=True)
         if hasattr(value, "model_dump")
         else value
         for key, value in common.items()
     }
-    return {"searches": [{**message_text, "query": row} for row in queries.tolist()]}
 
 
-Found = tuple[Id, float, Any]  # id, score, payload
-
-
-def found_in(answer: Mapping[str, Any], doing: str) -> list[Found]:
+def of_json(answer: Mapping[str, Any], doing: str) -> Answer:
     """The results of one query of a REST response.
 
     Raises:
         StoreError: a score is null: a stored vector contains NaN and ranks first.
     """
-    rows = [(each["id"], each["score"], each.get("payload")) for each in answer["points"]]
-    if any(score is None for _, score, _ in rows):
-        raise not_a_number(doing, [key for key, score, _ in rows if score is None])
-    return rows
+    points = answer["points"]
+    scores = [point["score"] for point in points]
+    if None in scores:
+        raise not_a_number(doing, [each["id"] for each in points if each["score"] is None])
+    return Answer(
+        scores,
+        lambda: [point["id"] for point in points],
+        lambda: [point.get("payload") for point in points],
+    )
+
+
+def of_models(points: Sequence[Any]) -> Answer:
+    """The results of one query from the client's typed calls."""
+    return Answer(
+        list(map(_SCORE, points)),
+        lambda: shared_rows.plain_ids(list(map(_ID, points))),
+        lambda: list(map(_PAYLOAD, points)),
+    )
 
 
 def depends_on_snapshot(search: SearchRequest, codes: Codes) -> bool:
@@ -177,7 +191,7 @@ def depends_on_snapshot(search: SearchRequest, codes: Codes) -> bool:
     if search.exact or search.ignore_quantization or codes.segments is None:
         return False
     if search.rescore is None:
-        return codes.there and codes.exact_by_default
+        return search.no_params and codes.there and codes.exact_by_default
     return not search.rescore.on and not codes.there
 
 
@@ -209,75 +223,132 @@ def _wrong_scores(kind: Kind, metric: Metric, version: str | None) -> list[str]:
 
 
 def hits(
-    found: Sequence[Sequence[Found]], search: SearchRequest, vector: Vector, how: SearchProvenance
+    found: Sequence[Answer], search: SearchRequest, vector: Vector, how: SearchProvenance
 ) -> Hits:
     """Convert the response to ``Hits``: best first, higher is better.
 
     Euclidean distances are converted to negative squared distances; bit counts (``RAW_COUNTS``)
     stay unchanged, because the server ranks higher counts first.
     """
-    if vector.metric is Metric.EUCLIDEAN and RAW_COUNTS not in how.notes:
-        rows = [[(key, -(score**2)) for key, score, _ in row] for row in found]
-    else:
-        rows = [[(key, score) for key, score, _ in row] for row in found]
-    payloads: list[list[dict[str, Any] | None]] | None = None
-    if search.with_payload:
-        payloads = [[payload or {} for _, _, payload in row] for row in found]
-    return Hits.from_rows(rows, search.k, how, payloads)
+    negated = vector.metric is Metric.EUCLIDEAN and RAW_COUNTS not in how.notes
+    payloads = partial(_payloads, found) if search.with_payload else None
+    return Hits.of_rows(FoundRows(partial(_columns, found, negated), search.k, payloads), how)
+
+
+def _columns(found: Sequence[Answer], negated: bool) -> tuple[list[list[Id]], list[list[float]]]:
+    """Ids and scores; distances become negative squares."""
+    scores = [row.scores for row in found]
+    if negated:
+        scores = [[-(score**2) for score in row] for row in scores]
+    return [row.ids() for row in found], [float32_values(row) for row in scores]
+
+
+def _payloads(found: Sequence[Answer]) -> list[list[dict[str, Any] | None]]:
+    return [[payload or {} for payload in row.payloads()] for row in found]
 
 
 def query(
     connection: Connection, name: str, queries: Floats, common: Mapping[str, Any]
-) -> list[list[Found]]:
+) -> list[Answer]:
     """The results of each query of a batch."""
+    return asker(connection, name, common)(queries)
+
+
+def asker(
+    connection: Connection, name: str, common: Mapping[str, Any]
+) -> Callable[[Floats], list[Answer]]:
+    """Sends batches of queries; everything else of the requests is made once."""
+    if connection.grpc and not connection.local and grpc_search.available():
+        return grpc_search.asker(connection, name, common)
     doing = f"search {name!r}"
-    found = _grpc_query(connection, name, queries, common) if connection.grpc else None
-    if found is not None:
-        return found
-    if not connection.local and not connection.grpc:
+
+    def as_raw_json(queries: Floats) -> list[Answer]:
         path = "/collections/{collection_name}/points/query/batch"
-        body = as_json(queries, common)
+        body = {"searches": [{**message, "query": row} for row in queries.tolist()]}
         names = {"collection_name": name}
         answers = connection.ask("POST", path, body, doing=doing, names=names, repeatable=True)
-        return [found_in(answer, doing) for answer in answers]
-    ask = connection.client.query_batch_points
-    answers = connection.call(doing, ask, name, requests(queries, common))
-    return [
-        [(shared_rows.plain(point.id), point.score, point.payload) for point in answer.points]
-        for answer in answers
-    ]
+        return [of_json(answer, doing) for answer in answers]
+
+    def typed(queries: Floats) -> list[Answer]:
+        ask = connection.client.query_batch_points
+        answers = connection.call(doing, ask, name, requests(queries, common))
+        return [of_models(answer.points) for answer in answers]
+
+    def one_by_one(queries: Floats) -> list[Answer]:
+        # Local mode searches in Python anyway, and QueryRequest would validate each number.
+        ask = connection.client.query_points
+        answers = [connection.call(doing, ask, name, row, **sent) for row in queries]
+        return [of_models(answer.points) for answer in answers]
+
+    if connection.local:
+        sent = {"query_filter" if key == "filter" else key: each for key, each in common.items()}
+        return one_by_one
+    if connection.grpc:
+        return typed
+    message = as_json(common)
+    return as_raw_json
 
 
-def _grpc_query(
-    connection: Connection, name: str, queries: Floats, common: Mapping[str, Any]
-) -> list[list[Found]] | None:
-    """The same with vectors copied as bytes; None if the client does not support it (before
-    1.20)."""
-    try:
-        from qdrant_client.uploader.grpc_uploader import convert_vector_struct
-    except ImportError:
+def prepare(
+    store: QdrantStore, collection: str, search: SearchRequest
+) -> Callable[[Floats], Hits | None] | None:
+    """A search for one snapshot of the collection, without a filter; see ``run``."""
+    local = store.connection.local
+    raw = store.configuration(collection)
+    state = store.search_state(collection)
+    resolved = _Resolved.of(store, raw, None if local else store.snapshot(collection), search)
+    if state is None or search.filter is not None or resolved.must_verify:
         return None
-    from qdrant_client import grpc
-    from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
+    ask = asker(store.connection, collection, resolved.common)
+    reported = resolved.how(store, resolved.codes)
 
-    one = module().models.QueryRequest(query=[0.0], **common)
-    pattern = RestToGrpc.convert_query_request(one, name)
-    batch = grpc.QueryBatchPoints(collection_name=name)
-    for row in queries:
-        request = batch.query_points.add()
-        request.CopyFrom(pattern)
-        request.query.nearest.dense.CopyFrom(convert_vector_struct(row).vector.dense)
-    ask = connection.client.grpc_points.QueryBatch
-    doing = f"search {name!r}"
-    answers = connection.call(doing, ask, batch, timeout=connection.timeout)
-    found = []
-    for answer in answers.result:
-        points = [GrpcToRest.convert_scored_point(hit) for hit in answer.result]
-        lost = [shared_rows.plain(point.id) for point in points if math.isnan(point.score)]
-        if lost:
-            raise not_a_number(doing, lost)
-        found.append([(shared_rows.plain(each.id), each.score, each.payload) for each in points])
-    return found
+    def prepared(queries: Floats) -> Hits | None:
+        if store.search_state(collection) is not state:
+            return None
+        found = []
+        for start in range(0, len(queries), resolved.size):
+            found += ask(queries[start : start + resolved.size])
+        return hits(found, search, resolved.vector, reported)
+
+    return prepared
+
+
+@dataclasses.dataclass(frozen=True)
+class _Resolved:
+    """What a search derives from the state of the collection.
+
+    Attributes:
+        common: see ``template``.
+        size: most queries of one request.
+        must_verify: the state of the codes is read again after the search.
+    """
+
+    search: SearchRequest
+    vector: Vector
+    codes: Codes
+    common: Mapping[str, Any]
+    size: int
+    local: bool
+    must_verify: bool
+
+    @classmethod
+    def of(
+        cls, store: QdrantStore, raw: schema.Info, snapshot: Snapshot | None, search: SearchRequest
+    ) -> _Resolved:
+        check(search)
+        local = store.connection.local
+        vector = schema.vector(raw, search.vector, moved=True)
+        limits = strict_mode.limits(raw)
+        strict_mode.check_search(limits, search)
+        codes = NO_CODES if snapshot is None else snapshot.codes(search.vector)
+        common = template(search, codes, limits, local=local)
+        size = strict_mode.cap(limits, "search_max_batchsize", QUERIES)
+        must_verify = snapshot is not None and depends_on_snapshot(search, codes)
+        return cls(search, vector, codes, common, size, local, must_verify)
+
+    def how(self, store: QdrantStore, codes: Codes) -> SearchProvenance:
+        version = store.connection.version
+        return how(self.search, codes, version, self.vector.metric, local=self.local)
 
 
 def run(store: QdrantStore, collection: str, queries: Any, search: SearchRequest) -> Hits:
@@ -287,33 +358,26 @@ def run(store: QdrantStore, collection: str, queries: Any, search: SearchRequest
         SpecError, UnsupportedError
         InputError: the search exceeds a limit of strict mode.
     """
-    check(search)
-    local = store.connection.local
     raw = store.configuration(collection)
-    vector = schema.vector(raw, search.vector, moved=True)
-    limits = strict_mode.limits(raw)
-    strict_mode.check_search(limits, search)
-    snapshot = None if local else store.snapshot(collection)
-    codes = NO_CODES if snapshot is None else snapshot.codes(search.vector)
+    snapshot = None if store.connection.local else store.snapshot(collection)
+    check(search)
     search = dataclasses.replace(
         search, filter=store.with_unread_dates(collection, raw, search.filter)
     )
-    common = template(search, codes, limits, local=local)
+    resolved = _Resolved.of(store, raw, snapshot, search)
     array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
-    cosine = vector.metric is Metric.COSINE
+    cosine = resolved.vector.metric is Metric.COSINE
     array = vector_norms.prepared_queries(
-        array, vector.datatype, cosine=cosine, normalizes_cosine=True
+        array, resolved.vector.datatype, cosine=cosine, normalizes_cosine=True
     )
-    size = strict_mode.cap(limits, "search_max_batchsize", QUERIES)
     found = []
-    for start in range(0, len(array), size):
-        scan_range = array[start : start + size]
-        found += query(store.connection, collection, scan_range, common)
-    if snapshot is not None and depends_on_snapshot(search, codes):
+    for start in range(0, len(array), resolved.size):
+        part = array[start : start + resolved.size]
+        found += query(store.connection, collection, part, resolved.common)
+    codes = resolved.codes
+    if snapshot is not None and resolved.must_verify:
         codes = _codes_now(store, collection, search.vector, snapshot)
-    version = store.connection.version
-    reported = how(search, codes, version, vector.metric, local=local)
-    return hits(found, search, vector, reported)
+    return hits(found, search, resolved.vector, resolved.how(store, codes))
 
 
 def _codes_now(store: QdrantStore, collection: str, vector: str, snapshot: Snapshot) -> Codes:

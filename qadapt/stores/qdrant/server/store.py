@@ -28,6 +28,7 @@ from qadapt.stores.base import (
     MappedQuantization,
     OnProgress,
     PayloadFidelity,
+    PreparedSearch,
     ReadRequest,
     ScanRange,
     SearchRequest,
@@ -315,6 +316,15 @@ class QdrantStore(ClientStore[Connection]):
 
     def search(self, collection: str, queries: Any, search: SearchRequest) -> Hits:
         return qdrant_search.run(self, collection, queries, search)
+
+    def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
+        return qdrant_search.prepare(self, collection, request)
+
+    def search_state(self, collection: str) -> Any:
+        """What searches are derived from, the same object until it changes; None if not cached."""
+        if self.connection.local:
+            return local_mode.state(self.connection, collection)
+        return self.snapshots.get(collection, SNAPSHOT_SECONDS)
 
     def limit_rescore(self, collection: str, rescore: Rescore) -> Rescore:
         return strict_mode.allowed(strict_mode.limits(self.configuration(collection)), rescore)

@@ -1,0 +1,85 @@
+"""Searches of a collection that were resolved once and are repeated with other queries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+from qadapt.errors import UnsupportedError
+from qadapt.local.settings import read_settings
+from qadapt.local.state import Settings
+from qadapt.model import Hits, Vector
+from qadapt.model.query_checks import plain_queries
+from qadapt.search import Prepared, prepare
+from qadapt.stores.base import SearchRequest, Store
+
+MOST = 64  # searches kept per collection
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A resolved search.
+
+    Attributes:
+        search: None if this search cannot be prepared.
+        settings: saved settings of the collection that it was resolved with.
+        until: monotonic time at which the definition of the vector expires.
+    """
+
+    search: Prepared | None
+    vector: Vector
+    settings: Settings
+    until: float
+
+
+class PreparedSearches:
+    """Searches of one collection by their parameters.
+
+    One is used while the saved settings, the definition of the vector and the state that the store
+    derived it from are unchanged, and for queries that need neither checks nor scaling.
+    """
+
+    def __init__(self, store: Store, collection: str) -> None:
+        self._store = store
+        self._collection = collection
+        self._known: dict[Hashable, _Entry] = {}
+
+    def search(self, key: Hashable, queries: Any) -> Hits | None:
+        """Search with a known search; None if it must be resolved.
+
+        Raises:
+            IntegrityError: the saved settings are damaged.
+            QadaptError: errors of the database.
+        """
+        known = self._known.get(key)
+        if known is None or known.search is None or time.monotonic() > known.until:
+            return None
+        if read_settings(self._store, self._collection) is not known.settings:
+            return None
+        array = plain_queries(queries, known.vector)
+        if array is None:
+            return None
+        try:
+            return known.search(array)
+        except UnsupportedError:
+            return None  # the general search ignores a default that is no longer supported
+
+    def add(
+        self,
+        key: Hashable,
+        wanted: SearchRequest,
+        vector: Vector,
+        settings: Settings,
+        until: float,
+    ) -> None:
+        """Resolve a search that just succeeded, for later queries."""
+        known = self._known.get(key)
+        if known is not None and known.search is None and time.monotonic() <= known.until:
+            return
+        store, name = self._store, self._collection
+        made = prepare(store, name, wanted, vector, settings.of(wanted.vector))
+        if len(self._known) >= MOST:
+            self._known.clear()
+        self._known[key] = _Entry(made, vector, settings, until)
