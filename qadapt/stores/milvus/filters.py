@@ -122,6 +122,12 @@ def _expression(node: filters.Filter, fields: Fields) -> str:
                 hint="store the time as a number, or pass a Milvus expression",
             )
         return _leaf(node.field, fields, lambda name, _, __: _range(name, node.bounds))
+    if isinstance(node, (filters.Exists, filters.IsNull)):
+        raise UnsupportedError(
+            f"Milvus has no expression that distinguishes absent, null, empty and nested values of "
+            f"{node.field!r}",
+            hint="filter by a value, or pass a Milvus expression, such as 'exists $meta[\"topic\"]'",
+        )
     values = (node.value,) if isinstance(node, filters.Equals) else node.values
     return _leaf(
         node.field,

@@ -40,6 +40,10 @@ class FilterBuilder(ABC):
         """Rows without a value in a field."""
 
     @abstractmethod
+    def is_null(self, key: str) -> Any:
+        """Rows with null in a field, or in an element of a list."""
+
+    @abstractmethod
     def match_value(self, value: bool | str) -> Any:
         """A match of one value."""
 
@@ -70,6 +74,10 @@ class FilterBuilder(ABC):
             return group(should=[self.condition(child) for child in node.children])
         if isinstance(node, filters.Not):
             return group(must_not=[self.condition(node.child)])
+        if isinstance(node, filters.Exists):
+            return group(must_not=[self.is_empty(field_path(node.field))])
+        if isinstance(node, filters.IsNull):
+            return self.is_null(field_path(node.field))
         if isinstance(node, filters.Range):
             return self._range(node)
         if isinstance(node, filters.Equals):
