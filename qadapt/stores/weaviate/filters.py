@@ -164,7 +164,7 @@ class _Writer:
 
     def exists(self, field: str) -> Any:
         """Rows with a value of a property, by the null index of the collection."""
-        self.kind(field)
+        kind = self.kind(field)
         if payload.has_own_properties(self.layout):
             raise UnsupportedError(
                 f"Weaviate cannot tell whether {field!r} exists: values of another type than the "
@@ -179,7 +179,12 @@ class _Writer:
                 hint="create the collection with indexNullState: true in invertedIndexConfig, and "
                 "copy the rows",
             )
-        return _value(field, "IS_NULL", value_boolean=False)
+        there = _value(field, "IS_NULL", value_boolean=False)
+        if kind != "text":
+            return there
+        # The null index holds empty text too (run on 1.39.0).
+        self._check_text(field, "")
+        return _join("OR", [there, _value(field, "EQUAL", value_text="")])
 
     def equals(self, field: str, value: filters.Scalar) -> Any:
         kind = self.kind(field)
