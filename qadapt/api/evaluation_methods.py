@@ -33,6 +33,9 @@ class EvaluationMethods:
         k: int = 10,
         queries: Any = 200,
         encoder: Encoder | None = None,
+        filter: Any = None,
+        by: str | None = None,
+        by_limit: int = 10,
         seed: int = 0,
         progress: OnProgress | None = None,
         command: str = "",
@@ -45,6 +48,11 @@ class EvaluationMethods:
             queries: float ``(nq, d)``; a number of the collection's own vectors; texts (with
                 ``encoder``); or the path of a ``.npy``, ``.txt``, ``.tsv`` or ``.jsonl`` file.
             encoder: encodes a list of texts as float ``(n, d)``, such as ``qa.Encoder(model)``.
+            filter: measure searches with this filter, against the rows that match, as
+                ``search`` takes it; a list of filters measures each, the lowest recall first.
+            by: measure each value of this payload field, such as ``"tenant"``; ``"@"``: each
+                partition or tenant of the database. A ``filter`` then applies to all values.
+            by_limit: maximum number of values, the most frequent first.
             seed: random seed of drawn queries and sampled rows.
             progress: called with progress events.
             command: the command line, recorded in the document.
@@ -56,8 +64,8 @@ class EvaluationMethods:
         from qadapt.evaluation.verify import verify
 
         options = EvaluationOptions(
-            k=k, queries=queries, encoder=encoder, seed=seed, progress=progress or silent,
-            command=command,
+            k=k, queries=queries, encoder=encoder, filter=filter, by=by, by_limit=by_limit,
+            seed=seed, progress=progress or silent, command=command,
         )  # fmt: skip
         return verify(self._store, self.name, self._vector(vector)[0], options)
 
@@ -71,6 +79,9 @@ class EvaluationMethods:
         query_ids: Sequence[str] | None = None,
         labels: Any = None,
         label_field: str | None = None,
+        filter: Any = None,
+        by: str | None = None,
+        by_limit: int = 10,
         live: bool = True,
         rows: int | None = None,
         copy_rows: int = 20_000,
@@ -100,6 +111,8 @@ class EvaluationMethods:
                 TREC qrels, JSON).
             query_ids: ids of the queries in ``labels``.
             label_field: payload field with the document id of the labels; default: the row id.
+            filter, by, by_limit: see ``verify``. Other settings than the live one need a filter in
+                the common form.
             live: also measure the live collection.
             rows: number of rows from which the ground truth of the live collection is computed;
                 its recall is then a lower bound. Default: all rows.
@@ -124,9 +137,10 @@ class EvaluationMethods:
 
         options = EvaluationOptions(
             k=k, queries=queries, encoder=encoder, query_ids=query_ids, labels=labels,
-            label_field=label_field, live=live, rows=rows, copy_rows=copy_rows,
-            concurrency=concurrency, seconds=seconds, memory=memory, timeout=timeout,
-            accept=accept, seed=seed, fresh=fresh, progress=progress or silent, command=command,
+            label_field=label_field, filter=filter, by=by, by_limit=by_limit, live=live,
+            rows=rows, copy_rows=copy_rows, concurrency=concurrency, seconds=seconds,
+            memory=memory, timeout=timeout, accept=accept, seed=seed, fresh=fresh,
+            progress=progress or silent, command=command,
         )  # fmt: skip
         return evaluate(self._store, self.name, self._vector(vector)[0], settings, options)
 

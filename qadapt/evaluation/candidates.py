@@ -60,39 +60,66 @@ class CandidateRunner:
     """Measures settings one after another on a copy, which is converted from one to the next."""
 
     def __init__(
-        self, work: EvaluationContext, sample: Batch, known: GroundTruth, client: Client | None
+        self,
+        work: EvaluationContext,
+        sample: Batch,
+        asked: Sequence[tuple[EvaluationContext, GroundTruth]],
+        client: Client | None,
     ) -> None:
-        self._work, self._sample, self._known, self._client = work, sample, known, client
+        """
+        Args:
+            asked: for each filter, its queries and the ground truth over the copy.
+        """
+        self._work, self._sample, self._asked, self._client = work, sample, asked, client
 
     def run(self, settings: Sequence[Setting]) -> list[Result]:
-        """Results in the order of ``settings``; codes shared by several settings are built once."""
+        """Results in the order of the filters, then of ``settings``.
+
+        Codes that several settings share are built once.
+        """
         groups: dict[Quantization, list[int]] = {}
         for at, setting in enumerate(settings):
             assert setting.quantization is not None
             groups.setdefault(setting.quantization, []).append(at)
-        found: dict[int, Result] = {}
+        found: dict[int, list[Result]] = {}
         with contextlib.ExitStack() as stack:
             builder = _Builder(self._work, self._sample, stack)
             for quantization, members in groups.items():
                 who = _decide_backend(self._work, quantization)
                 starts = [_begin(settings[at], who) for at in members]
                 if who.refused:
-                    found.update(zip(members, starts, strict=True))
+                    found.update(
+                        (at, self._each(start)) for at, start in zip(members, starts, strict=True)
+                    )
                     continue
                 try:
                     copy, note = builder.built(quantization, by_us=who.by_us)
                 except (UnsupportedError, StoreTimeoutError, ApplyError) as error:
                     state: Any = "unsupported" if isinstance(error, UnsupportedError) else "failed"
                     for at, start in zip(members, starts, strict=True):
-                        found[at] = start.replace(state=state, notes=_reported(error))
+                        found[at] = self._each(start.replace(state=state, notes=_reported(error)))
                     continue
                 for at, start in zip(members, starts, strict=True):
-                    start = start.replace(notes=note)
-                    found[at] = self._measured(settings[at], copy, start)
-        return [found[at] for at in range(len(settings))]
+                    found[at] = [
+                        self._measured(work, known, settings[at], copy, each)
+                        for (work, known), each in zip(
+                            self._asked, self._each(start.replace(notes=note)), strict=True
+                        )
+                    ]
+        return [found[at][part] for part in range(len(self._asked)) for at in range(len(settings))]
 
-    def _measured(self, setting: Setting, copy: str, start: Result) -> Result:
-        work = self._work
+    def _each(self, start: Result) -> list[Result]:
+        """One result for each filter."""
+        return [start.replace(filter=work.asked.label) for work, _ in self._asked]
+
+    def _measured(
+        self,
+        work: EvaluationContext,
+        known: GroundTruth,
+        setting: Setting,
+        copy: str,
+        start: Result,
+    ) -> Result:
         info = collection_info.info(work.store, copy).vectors[work.name]
         start = start.replace(
             target=str(info.quantization.replace(rescore=None)),
@@ -107,7 +134,7 @@ class CandidateRunner:
         searcher = work.searcher(copy, setting, info.vector)
         try:
             return measurement.measure(
-                searcher, info, self._known, start, work.options.progress, client=self._client
+                searcher, info, known, start, work.options.progress, client=self._client
             )
         except UnsupportedError as error:  # such as an unsupported rescoring source
             return start.replace(state="unsupported", notes=(*start.notes, *_reported(error)))

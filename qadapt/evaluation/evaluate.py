@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qadapt.errors import InputError, QadaptError
 from qadapt.evaluation import latency, measurement
@@ -22,10 +23,12 @@ from qadapt.evaluation.sampling import present, whole_of
 from qadapt.evaluation.scratch_copies import scratch_copy
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.streamed_ground_truth import exact_truth
+from qadapt.evaluation.subsets import Subset, sample_rows
 from qadapt.evaluation.verify import live_result
 from qadapt.local import collection_info
 from qadapt.local.scratch import remove_leftovers, unowned_collections
 from qadapt.model import Batch, CollectionInfo, VectorInfo
+from qadapt.model.filters import is_common, matches, parse_filter, top_fields
 from qadapt.stores.base import Progress, Store, silent
 
 SAMPLED = (
@@ -40,13 +43,14 @@ class _Measured:
 
     Attributes:
         count: rows that have the vector.
-        copy_rows, copy_truth: see ``EvaluationDocument``.
+        copy_rows: see ``EvaluationDocument``.
+        copy_truths: ground truth over the copy for each part; empty if it is that of all rows.
     """
 
     results: list[Result]
     count: int
     copy_rows: int | None = None
-    copy_truth: Truth | None = None
+    copy_truths: tuple[Truth, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -74,14 +78,14 @@ def evaluate(
     notes = _swept(store)
     info = collection_info.info(store, collection)
     vector = info.vectors[name]
-    workload = _workload(store, collection, name, vector, options)
-    work = EvaluationContext(store, collection, name, vector, workload, options)
-    known = exact_truth(
-        store, collection, name, vector.vector, workload.queries, options.k, rows=options.rows,
-        memory=options.memory, cached=not options.fresh, seed=options.seed,
-        progress=options.progress,
-    )  # fmt: skip
-    measured = _measure(work, info, wanted, known)
+    chosen = options.subsets(store, collection)
+    parts = [_part(store, name, vector, subset, options) for subset in chosen.parts]
+    measured = _measure(parts, info, wanted)
+    order, results = _ordered(parts, measured)
+    parts = [parts[at] for at in order]
+    truths = tuple(part.known.about for part in parts)
+    copied = tuple(measured.copy_truths[at] for at in order if measured.copy_truths)
+    separate = options.filter is not None or options.by is not None
     return Evaluation(
         store=str(store.address),
         server=info.server,
@@ -92,65 +96,127 @@ def evaluate(
         datatype=vector.datatype,
         count=measured.count,
         k=options.k,
-        queries=len(workload.queries),
-        source=workload.queries.source,
-        truth=known.about,
-        results=tuple(measured.results),
+        queries=len(parts[0].work.asked.queries),
+        source=parts[0].work.asked.queries.source,
+        truth=truths[0],
+        results=tuple(results),
         copy_rows=measured.copy_rows,
-        copy_truth=measured.copy_truth,
-        notes=(*notes, *measured.notes),
+        copy_truth=copied[0] if copied else None,
+        notes=(*notes, *measured.notes, *chosen.notes),
+        truths=truths if separate else (),
+        copy_truths=copied if separate else (),
+        by=options.by or "",
+        by_limit=options.by_limit if options.by else None,
         created=now(),
         command=options.command,
         seconds=time.monotonic() - begun,
     )
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Rows that are measured together: the context of their searches, and the ground truth."""
+
+    work: EvaluationContext
+    known: GroundTruth
+
+
+def _part(
+    store: Store, name: str, vector: VectorInfo, subset: Subset, options: EvaluationOptions
+) -> _Part:
+    workload = _workload(store, name, vector, subset, options)
+    known = exact_truth(
+        store, subset.collection, name, vector.vector, workload.queries, options.k,
+        rows=options.rows, memory=options.memory, cached=not options.fresh, seed=options.seed,
+        filter=subset.filter, progress=options.progress,
+    ).labelled(subset.label)  # fmt: skip
+    return _Part(
+        EvaluationContext(store, subset.collection, name, vector, workload, options), known
+    )
+
+
+def _ordered(parts: Sequence[_Part], measured: _Measured) -> tuple[list[int], list[Result]]:
+    """The order of the parts and their results: the lowest recall first.
+
+    Parts that prove nothing come last. With candidates, only these are compared.
+    """
+    lowest: dict[str, float] = {}
+    for each in measured.results:
+        if each.where == "copy" or measured.copy_rows is None:
+            lowest[each.filter] = min(lowest.get(each.filter, math.inf), each.lowest)
+    truths = measured.copy_truths or tuple(part.known.about for part in parts)
+
+    def key(at: int) -> tuple[bool, float]:
+        return truths[at].proof.level == "none", lowest.get(truths[at].filter, math.inf)
+
+    order = sorted(range(len(parts)), key=key)
+    place = {truths[at].filter: rank for rank, at in enumerate(order)}
+    return order, sorted(measured.results, key=lambda each: place[each.filter])
+
+
 def _workload(
-    store: Store, collection: str, name: str, vector: VectorInfo, options: EvaluationOptions
+    store: Store, name: str, vector: VectorInfo, subset: Subset, options: EvaluationOptions
 ) -> Workload:
     """The queries and what is measured with them."""
-    queries = resolve_queries(
-        store, collection, name, vector.vector, options.queries, encoder=options.encoder,
-        ids=options.query_ids, seed=options.seed,
-    )  # fmt: skip
+    collection = subset.collection
+    queries = resolve_queries(store, collection, name, vector.vector, options, subset.filter)
     labels = None
     if options.labels is not None:
         qrels = read_labels(options.labels)
         labels = RelevanceLabels(qrels, options.label_field, store, collection)
-    workload = Workload(queries, options.k, labels, tuple(options.concurrency), options.seconds)
+    workload = Workload(
+        queries, options.k, labels, tuple(options.concurrency), options.seconds, subset=subset
+    )
     _check_labels(workload)
     return workload
 
 
 def _measure(
-    work: EvaluationContext, info: CollectionInfo, settings: Sequence[Setting], known: GroundTruth
+    parts: Sequence[_Part], info: CollectionInfo, settings: Sequence[Setting]
 ) -> _Measured:
     """Measure the live settings, then the candidates."""
+    work = replace(parts[0].work, collection=info.name)
     live = [item for item in settings if item.quantization is None]
     if work.options.live and Setting(None) not in live:
         live.insert(0, Setting(None))
     candidates = [item for item in settings if item.quantization is not None]
     if not candidates:
-        return _Measured([_live(work, item, known, None) for item in live], work.vector.count)
-    sample = _sample(work, info)
+        found = [_live(part, item, None) for part in parts for item in live]
+        return _Measured(found, work.vector.count)
+    sample = _sample(work, info, parts)
     complete = info.count <= work.options.copy_rows
     notes = [] if complete else [SAMPLED.format(len(sample), info.count)]
-    exact = known
-    if not complete or known.sample is not None:
-        exact = over_rows(sample, work.name, work.vector.vector, work.asked.queries, work.asked.k)
-        if exact.about.proof.level != known.about.proof.level:
-            notes.append(f"on the copy {exact.about.proof.reason}")
+    copied = not complete or parts[0].known.sample is not None
+    exact = [_over_copy(part, sample) if copied else part.known for part in parts]
+    for part, known in zip(parts, exact, strict=True):
+        if known.about.proof.level != part.known.about.proof.level:
+            where = f"{known.about.filter}: " if known.about.filter else ""
+            notes.append(f"{where}on the copy {known.about.proof.reason}")
     with contextlib.ExitStack() as stack:
         client = _client(work, sample, stack) if work.asked.concurrency else None
-        results = [_live(work, item, known, client) for item in live]
-        results += CandidateRunner(work, sample, exact, client).run(candidates)
+        results = [_live(part, item, client) for part in parts for item in live]
+        asked = [(part.work, known) for part, known in zip(parts, exact, strict=True)]
+        results += CandidateRunner(work, sample, asked, client).run(candidates)
     return _Measured(
         results,
         len(sample) if complete else work.vector.count,  # rows without the vector do not count
         len(sample),
-        None if exact is known else exact.about,
+        tuple(each.about for each in exact) if copied else (),
         tuple(notes),
     )
+
+
+def _over_copy(part: _Part, sample: Batch) -> GroundTruth:
+    """Ground truth among the rows of the copy that match."""
+    work, node = part.work, part.work.asked.filter
+    if node is not None:
+        tree = parse_filter(node)
+        payloads = sample.payloads or ({},) * len(sample)
+        sample = sample.take([at for at, each in enumerate(payloads) if matches(tree, each)])
+    return over_rows(
+        sample, work.name, work.vector.vector, work.asked.queries, work.asked.k,
+        filter=work.asked.label,
+    )  # fmt: skip
 
 
 def _swept(store: Store) -> list[str]:
@@ -191,26 +257,49 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
 
 
-def _live(
-    work: EvaluationContext, setting: Setting, known: GroundTruth, client: Client | None
-) -> Result:
+def _live(part: _Part, setting: Setting, client: Client | None) -> Result:
+    work, known = part.work, part.known
     info = collection_info.info(work.store, work.collection).vectors[work.name]
     searcher = work.searcher(work.collection, setting, info.vector)
     start = live_result(info, setting)
     return measurement.measure(searcher, info, known, start, work.options.progress, client=client)
 
 
-def _sample(work: EvaluationContext, info: CollectionInfo) -> Batch:
-    """The rows with the vector: all of them, or those of a sample."""
-    options = work.options
+def _sample(work: EvaluationContext, info: CollectionInfo, parts: Sequence[_Part]) -> Batch:
+    """The rows with the vector: all of them, or those of a sample.
+
+    With filters, each row has the payload fields that the filters use.
+
+    Raises:
+        InputError: a native filter, or a partition: a copy has neither.
+    """
+    options, fields = work.options, _copied_fields(work.collection, parts)
     options.progress(Progress("reading a sample"))
     if info.count <= options.copy_rows:
-        batch = whole_of(work.store, work.collection, work.name)
+        batch = whole_of(work.store, work.collection, work.name, payload=bool(fields))
     else:
-        batch = work.store.sample(
-            work.collection, options.copy_rows, seed=options.seed, vectors=[work.name]
-        )
-    return present(batch, work.name, work.collection)
+        batch = sample_rows(
+            work.store, Subset(work.collection), options.copy_rows, seed=options.seed,
+            vectors=[work.name], payload=bool(fields),
+        )  # fmt: skip
+    return present(batch, work.name, work.collection, fields)
+
+
+def _copied_fields(collection: str, parts: Sequence[_Part]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for part in parts:
+        asked = part.work.asked.filter
+        native = asked is not None and not is_common(asked)
+        if native or part.work.collection != collection:
+            what = "a native filter" if native else "a partition"
+            raise InputError(
+                f"other settings are measured on a copy, which cannot be searched with {what}",
+                hint="omit the settings to measure the live collection, or filter by a payload "
+                'field: filter={"topic": "art"}, --by FIELD',
+            )
+        if asked is not None:
+            found.update(dict.fromkeys(top_fields(parse_filter(asked))))
+    return tuple(found)
 
 
 def _client(work: EvaluationContext, sample: Batch, stack: contextlib.ExitStack) -> Client:

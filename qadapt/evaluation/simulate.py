@@ -206,10 +206,7 @@ def simulate(
     options.check_segments(store.name)
     info = store.info(collection)
     vector = info.vectors[name].vector
-    queries = resolve_queries(
-        store, collection, name, vector, options.queries,
-        encoder=options.encoder, seed=options.seed,
-    )  # fmt: skip
+    queries = resolve_queries(store, collection, name, vector, options)
     known = exact_truth(
         store, collection, name, vector, queries, options.k, memory=options.memory,
         cached=not options.fresh, seed=options.seed, progress=options.progress,

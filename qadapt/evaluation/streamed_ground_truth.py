@@ -30,9 +30,11 @@ from qadapt.evaluation.exact_neighbors import (
 )
 from qadapt.evaluation.options import MEMORY
 from qadapt.evaluation.results import Truth
+from qadapt.evaluation.subsets import Subset, sample_rows
 from qadapt.local.cache import cache_dir
 from qadapt.local.state import write_state_file
 from qadapt.model import Batch, Id, Vector
+from qadapt.model.filters import is_common
 from qadapt.stores.base import OnProgress, Progress, ReadRequest, Store
 
 SMALLEST_PAGE = 64
@@ -53,6 +55,7 @@ def exact_truth(
     memory: int = MEMORY,
     cached: bool = True,
     seed: int = 0,
+    filter: Any = None,
     progress: OnProgress,
 ) -> GroundTruth:
     """Compute the ``k`` nearest rows of each query by exact scores.
@@ -62,27 +65,41 @@ def exact_truth(
         rows: read a uniform sample of this many rows instead of all.
         memory: bytes for one page and its scores; more is slightly faster.
         cached: use and update the cache.
+        filter: compute neighbors among the rows that match only.
 
     Raises:
         InputError: ``memory`` is too small for a page.
     """
-    count = store.count(collection)
+    subset = Subset.of(collection, filter)
+    count = store.count(collection, filter)
     if rows is not None and rows < count:
-        return _over_sample(store, collection, name, vector, queries, k, rows, count, seed)
+        return _over_sample(store, subset, name, vector, queries, k, rows, count, seed)
+    # An object of a database client has no stable text.
+    cached = cached and (filter is None or isinstance(filter, str) or is_common(filter))
     page = _page(vector.dim, len(queries), memory)
-    place = _place(store, collection, name, vector, queries, k, count) if cached else None
+    place = _place(store, subset, name, vector, queries, k, count) if cached else None
     if place is not None:
         known = _cached(place, store, collection, name, vector, queries)
         if known is not None:
             return known
     begun = time.monotonic()
     best, done, before = _stream(
-        store, collection, name, vector, queries, k, page, place, count, progress
+        store, subset, name, vector, queries, k, page, place, count, progress
     )
     seconds = before + time.monotonic() - begun
     fetch = stored_vectors(store, collection, name)
     known = ground_truth_of(
-        best, queries.vectors, queries.own, queries.source, k, vector, fetch, done, count, seconds
+        best,
+        queries.vectors,
+        queries.own,
+        queries.source,
+        k,
+        vector,
+        fetch,
+        done,
+        count,
+        seconds,
+        filter=subset.label,
     )
     if place is not None:
         document = {
@@ -110,7 +127,7 @@ def _page(dim: int, queries: int, memory: int) -> int:
 
 def _stream(
     store: Store,
-    collection: str,
+    subset: Subset,
     name: str,
     vector: Vector,
     queries: Any,
@@ -122,10 +139,10 @@ def _stream(
 ) -> tuple[Nearest, int, float]:
     """Read all rows; returns the best ones, the number read, and seconds of an earlier attempt."""
     best, done, after, before = _resume(place, queries, vector, k)
-    pages = _pages(store, collection, name, page, after)
+    pages = _pages(store, subset, name, page, after)
     if pages is None:  # the store cannot read from an id
         best, done, before = Nearest(queries.vectors, vector.metric, k + SPARE), 0, 0.0
-        pages = store.read(collection, ReadRequest(vectors=[name], payload=False, page=page))
+        pages = store.read(subset.collection, _request(subset, name, page))
     begun = saved = time.monotonic()
     for batch in pages:
         best.add(batch.vectors[name], objects(batch.ids), batch.missing.get(name))
@@ -137,15 +154,18 @@ def _stream(
     return best, done, before
 
 
+def _request(subset: Subset, name: str, page: int, after: Id | None = None) -> ReadRequest:
+    """A read of the rows of a subset: the only place where ground truth is restricted to rows."""
+    return ReadRequest(vectors=[name], payload=False, page=page, after=after, filter=subset.filter)
+
+
 def _pages(
-    store: Store, collection: str, name: str, page: int, after: Id | None
+    store: Store, subset: Subset, name: str, page: int, after: Id | None
 ) -> Iterator[Batch] | None:
     if after is None:
-        return store.read(collection, ReadRequest(vectors=[name], payload=False, page=page))
+        return store.read(subset.collection, _request(subset, name, page))
     try:
-        rest = store.read(
-            collection, ReadRequest(vectors=[name], payload=False, page=page, after=after)
-        )
+        rest = store.read(subset.collection, _request(subset, name, page, after))
         first = next(rest, None)
     except UnsupportedError:
         return None
@@ -162,16 +182,15 @@ def _pages(
 
 
 def _place(
-    store: Store, collection: str, name: str, vector: Vector, queries: Any, k: int, count: int
+    store: Store, subset: Subset, name: str, vector: Vector, queries: Any, k: int, count: int
 ) -> Path:
     """The cache folder of a ground truth; its name is a digest of all inputs."""
     digest = hashlib.sha256()
-    about = [store.address.identity, collection, name, vector.to_dict(), count, k]
+    about = [store.address.identity, subset.collection, name, vector.to_dict(), count, k]
+    about += [subset.label] if subset.label else []
     digest.update(json.dumps([*about, list(queries.own)], default=str).encode())
     digest.update(np.ascontiguousarray(queries.vectors).tobytes())
-    head = next(
-        store.read(collection, ReadRequest(vectors=[name], payload=False, page=PROBES)), None
-    )
+    head = next(store.read(subset.collection, _request(subset, name, PROBES)), None)
     if head is not None:
         digest.update(json.dumps(list(head.ids)).encode())
         digest.update(np.ascontiguousarray(head.vectors[name]).tobytes())
@@ -248,7 +267,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _over_sample(
     store: Store,
-    collection: str,
+    subset: Subset,
     name: str,
     vector: Vector,
     queries: Any,
@@ -258,7 +277,7 @@ def _over_sample(
     seed: int,
 ) -> GroundTruth:
     begun = time.monotonic()
-    batch = store.sample(collection, rows, seed=seed, vectors=[name])
+    batch = sample_rows(store, subset, rows, seed=seed, vectors=[name])
     best = nearest_in(batch, name, vector, queries.vectors, k)
     bound = (
         f"{len(batch):,} of {count:,} rows were read: recall is a lower bound, extrapolated from "
@@ -266,6 +285,6 @@ def _over_sample(
     )
     return ground_truth_of(
         best, queries.vectors, queries.own, queries.source, k, vector,
-        stored_vectors(store, collection, name), len(batch), count, time.monotonic() - begun,
-        bound=bound, sample=batch,
+        stored_vectors(store, subset.collection, name), len(batch), count,
+        time.monotonic() - begun, bound=bound, sample=batch, filter=subset.label,
     )  # fmt: skip

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from qadapt.errors import over_limit
 from qadapt.evaluation import measurement
@@ -16,6 +19,7 @@ from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.reachability import Reachability, measure_reachability
 from qadapt.evaluation.results import Result
 from qadapt.evaluation.settings import Setting
+from qadapt.evaluation.subsets import Subset
 from qadapt.local import collection_info
 from qadapt.local.client_params import client_params
 from qadapt.model import CollectionInfo, Kind, Rescore, State, VectorInfo
@@ -38,13 +42,13 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
     info = collection_info.info(store, collection)
     k, limited = _limit_k(store, collection, options.k)
     vector = info.vectors[name]
-    queries = resolve_queries(
-        store, collection, name, vector.vector, options.queries,
-        encoder=options.encoder, seed=options.seed,
-    )  # fmt: skip
-    truth = exact_neighbors(store, collection, name, vector.vector, queries, k, options.progress)
     settings = _settings(store, collection, vector)
-    results = measure_live(store, info, name, settings, queries, truth, options.progress)
+    chosen = options.subsets(store, collection)
+    options = options.replace(k=k)
+    parts = worst_first(
+        [measure_subset(store, info, name, settings, part, options) for part in chosen.parts]
+    )
+    queries, truth = parts[0].queries, parts[0].truth
     reached = measure_reachability(store, info, name, options.progress, seed=options.seed)
     return Verification(
         store=str(store.address),
@@ -59,8 +63,9 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
         queries=len(queries),
         source=queries.source,
         truth=truth.about,
-        results=results,
-        notes=(*limited, *_notes(vector, reached, truth)),
+        results=tuple(result for part in parts for result in part.results),
+        **filtered(parts, options),
+        notes=(*limited, *_notes(vector, reached, parts), *chosen.notes),
         created=now(),
         command=options.command,
         seconds=time.monotonic() - begun,
@@ -91,6 +96,62 @@ def live_result(info: VectorInfo, setting: Setting) -> Result:
     )
 
 
+@dataclass(frozen=True)
+class MeasuredSubset:
+    """Rows that were measured together: queries, ground truth and results."""
+
+    subset: Subset
+    queries: Queries
+    truth: GroundTruth
+    results: tuple[Result, ...]
+
+    @property
+    def proves(self) -> bool:
+        """Whether the recall proves anything."""
+        return self.truth.about.proof.level != "none"
+
+    @property
+    def lowest(self) -> float:
+        """The lowest recall of all results, with and without search parameters."""
+        return min((each.lowest for each in self.results), default=math.inf)
+
+
+def worst_first(parts: Sequence[MeasuredSubset]) -> list[MeasuredSubset]:
+    """Order by the lowest recall; parts that prove nothing come last."""
+    return sorted(parts, key=lambda part: (not part.proves, part.lowest))
+
+
+def filtered(parts: Sequence[MeasuredSubset], options: EvaluationOptions) -> dict[str, Any]:
+    """The fields of a document about filters."""
+    if options.filter is None and options.by is None:
+        return {}
+    return {
+        "truths": tuple(part.truth.about for part in parts),
+        "by": options.by or "",
+        "by_limit": options.by_limit if options.by else None,
+    }
+
+
+def measure_subset(
+    store: Store,
+    info: CollectionInfo,
+    name: str,
+    settings: Sequence[Setting],
+    subset: Subset,
+    options: EvaluationOptions,
+) -> MeasuredSubset:
+    """Measure the live collection with searches of some rows, as ``measure_live`` does."""
+    vector = info.vectors[name].vector
+    queries = resolve_queries(store, subset.collection, name, vector, options, subset.filter)
+    truth = exact_neighbors(
+        store, subset.collection, name, vector, queries, options.k, options.progress,
+        filter=subset.filter,
+    )  # fmt: skip
+    truth = truth.labelled(subset.label)
+    results = measure_live(store, info, name, settings, queries, truth, options.progress, subset)
+    return MeasuredSubset(subset, queries, truth, results)
+
+
 def measure_live(
     store: Store,
     info: CollectionInfo,
@@ -99,14 +160,20 @@ def measure_live(
     queries: Queries,
     truth: GroundTruth,
     progress: OnProgress,
+    subset: Subset | None = None,
 ) -> tuple[Result, ...]:
-    """Recall@k of the live collection, with the latency of batches, for each setting."""
-    workload = Workload(queries, truth.about.k, concurrency=(), batches=True)
+    """Recall@k of the live collection, with the latency of batches, for each setting.
+
+    Args:
+        subset: restrict searches to these rows.
+    """
+    workload = Workload(queries, truth.about.k, concurrency=(), batches=True, subset=subset)
+    place = info.name if subset is None else subset.collection
     vector = info.vectors[name]
     results: list[Result] = []
     for setting in settings:
         searcher = Searcher(
-            store, info.name, name, vector.vector, workload, setting.rescore, setting.options
+            store, place, name, vector.vector, workload, setting.rescore, setting.options
         )
         start = live_result(vector, setting)
         known = results[0].recall_no_params if results else None
@@ -140,13 +207,23 @@ def _settings(store: Store, collection: str, vector: VectorInfo) -> list[Setting
     return [CURRENT, Setting(None, Rescore(source="off")), Setting(None, more)]
 
 
-def _notes(vector: VectorInfo, reached: Reachability, truth: GroundTruth) -> tuple[str, ...]:
+def _notes(
+    vector: VectorInfo, reached: Reachability, parts: Sequence[MeasuredSubset]
+) -> tuple[str, ...]:
     notes = []
     if not matches_configuration(vector):
         status = f"configured {vector.quantization}, verified {vector.status.state}"
         notes.append(f"{status}: recall was measured with the verified status")
     if reached.words:
         notes.append(reached.words)
-    if truth.about.proof.reason:
-        notes.append(truth.about.proof.reason)
+    return (*notes, *proof_notes(parts))
+
+
+def proof_notes(parts: Sequence[MeasuredSubset]) -> tuple[str, ...]:
+    """Why the recall of some rows proves little or nothing."""
+    notes = []
+    for part in parts:
+        reason = part.truth.about.proof.reason
+        if reason:
+            notes.append(f"{part.subset.label}: {reason}" if part.subset.label else reason)
     return tuple(notes)

@@ -326,16 +326,25 @@ def matches(filter: Filter, payload: Mapping[str, Any] | None) -> bool:
         return any(matches(child, payload) for child in filter.children)
     if isinstance(filter, AllOf):
         return all(matches(child, payload) for child in filter.children)
-    elements = _elements(payload or {}, filter.field)
+    held = elements(payload or {}, filter.field)
     if isinstance(filter, IsNull):
-        return any(element is None for element in elements)
+        return any(element is None for element in held)
     if isinstance(filter, Exists):
         value = _value(payload or {}, filter.field)
         return value is not None and not (isinstance(value, (list, tuple)) and not value)
     if isinstance(filter, Range):
-        return any(inside(filter, element) for element in elements)
+        return any(inside(filter, element) for element in held)
     wanted = filter.values if isinstance(filter, OneOf) else (filter.value,)
-    return any(_same(element, value) for element in elements for value in wanted)
+    return any(_same(element, value) for element in held for value in wanted)
+
+
+def top_fields(filter: Filter) -> tuple[str, ...]:
+    """The payload keys that a filter reads, without duplicates."""
+    if isinstance(filter, Not):
+        return top_fields(filter.child)
+    if isinstance(filter, (AnyOf, AllOf)):
+        return tuple(dict.fromkeys(key for child in filter.children for key in top_fields(child)))
+    return (filter.field.split(".")[0],)
 
 
 def _value(payload: Mapping[str, Any], name: str, absent: Any = None) -> Any:
@@ -347,7 +356,8 @@ def _value(payload: Mapping[str, Any], name: str, absent: Any = None) -> Any:
     return value
 
 
-def _elements(payload: Mapping[str, Any], name: str) -> list[Any]:
+def elements(payload: Mapping[str, Any], name: str) -> list[Any]:
+    """The values of a field: the elements of a list, one value, or none if it is absent."""
     value = _value(payload, name, absent=())
     return list(value) if isinstance(value, (list, tuple)) else [value]
 

@@ -126,7 +126,7 @@ def _expression(node: filters.Filter, fields: Fields) -> str:
         raise UnsupportedError(
             f"Milvus has no expression that distinguishes absent, null, empty and nested values of "
             f"{node.field!r}",
-            hint="filter by a value, or pass a Milvus expression, such as 'exists $meta[\"topic\"]'",
+            hint="filter by a value, or pass an expression such as 'exists $meta[\"topic\"]'",
         )
     values = (node.value,) if isinstance(node, filters.Equals) else node.values
     return _leaf(
