@@ -14,6 +14,7 @@ from qadapt.cli.arguments import (
     load_encoder,
     milliseconds,
     open_collection,
+    read_filters,
     read_gate,
     read_queries,
     size,
@@ -22,9 +23,12 @@ from qadapt.cli.arguments import (
 from qadapt.cli.command import command
 from qadapt.cli.options import (
     AcceptWord,
+    By,
+    ByLimit,
     Collection,
     Disable,
     EncoderName,
+    Filters,
     QueriesAsked,
     RamPrice,
     Url,
@@ -128,6 +132,9 @@ def evaluate(
         optional("--query-ids", metavar="FILE",
                  help="Query ids of the labels, one per line, for queries in a .npy file."),
     ] = None,
+    filter_texts: Filters = None,
+    by: By = None,
+    by_limit: ByLimit = 10,
     live: Annotated[
         bool, typer.Option("--live/--no-live", help="Also measure the live collection.")
     ] = True,
@@ -160,13 +167,15 @@ def evaluate(
     allowed = check_accept(accept)
     known = load_encoder(encoder, queries)
     names = None if query_ids is None else _lines(query_ids)
+    chosen = read_filters(filter_texts)
     with open_collection(out, url, disable) as (db, on):
         found = db[collection].evaluate(
             *(settings or ()), vector=vector, k=at, queries=read_queries(queries), encoder=known,
-            query_ids=names, labels=labels, label_field=label_field, live=live, rows=rows,
-            copy_rows=copy_rows, concurrency=_numbers(concurrency), seconds=seconds,
-            memory=size(memory), timeout=build_timeout, accept=allowed, seed=seed, fresh=fresh,
-            progress=on, command=out.again(),
+            query_ids=names, labels=labels, label_field=label_field, filter=chosen, by=by,
+            by_limit=by_limit, live=live, rows=rows, copy_rows=copy_rows,
+            concurrency=_numbers(concurrency), seconds=seconds, memory=size(memory),
+            timeout=build_timeout, accept=allowed, seed=seed, fresh=fresh, progress=on,
+            command=out.again(),
         )  # fmt: skip
     asked = set(settings or ())
     judged = [item for item in found.results if item.where != "live" or not asked]
@@ -308,7 +317,7 @@ def _finish(
     show: Callable[[Output, Any], None],
 ) -> int:
     """Print and save results; the exit code reports whether a gate was met."""
-    reported, met = _judge(bar, judged, found.proof)
+    reported, met = _judge(bar, found.proven(judged), found.proof)
     out.document({**found.to_dict(), "gate": reported})
     if output is not None:
         write_text(output, found.to_json() + "\n", "result")

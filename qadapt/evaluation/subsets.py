@@ -14,6 +14,7 @@ from typing import Any
 
 from qadapt.errors import InputError, SpecError
 from qadapt.model import Batch, Id, filters
+from qadapt.model.filter_checks import Scalar
 from qadapt.model.filter_documents import filter_text
 from qadapt.stores.base import ReadRequest, Store
 from qadapt.stores.sampling import sample_ids
@@ -99,7 +100,7 @@ def _partitions(store: Store, collection: str, filter: Any, limit: int) -> Subse
 
 def _values(store: Store, collection: str, filter: Any, by: str, limit: int, seed: int) -> Subsets:
     node = None if filter is None else filters.parse_filter(filter)
-    counts: Counter[tuple[str, filters.Scalar]] = Counter()
+    counts: Counter[tuple[str, Scalar]] = Counter()
     rows = without = 0
     payloads, complete = _payloads(store, collection, seed)
     for payload in payloads:
@@ -130,7 +131,7 @@ def _values(store: Store, collection: str, filter: Any, by: str, limit: int, see
     return Subsets(tuple(parts), (*notes, *lost))
 
 
-def _scalars(payload: Mapping[str, Any], field: str) -> Iterator[filters.Scalar]:
+def _scalars(payload: Mapping[str, Any], field: str) -> Iterator[Scalar]:
     for value in filters.elements(payload, field):
         if isinstance(value, (str, bool, int, float)):
             yield value

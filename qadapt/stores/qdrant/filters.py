@@ -15,6 +15,7 @@ from typing import Any
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import Id, filters
+from qadapt.model.filter_checks import Scalar
 from qadapt.stores.qdrant import integer_ranges
 from qadapt.stores.qdrant.date_ranges import FIRST, ById
 
@@ -108,7 +109,7 @@ class FilterBuilder(ABC):
             parts.append(self._field(field_path(node.field), match=self.match_any(texts)))
         return self.library.Filter(should=parts)
 
-    def _equals(self, field: str, value: filters.Scalar) -> Any:
+    def _equals(self, field: str, value: Scalar) -> Any:
         if isinstance(value, (bool, str)):
             return self._field(field_path(field), match=self.match_value(value))
         return self._numbers(filters.Range(field, gte=value, lte=value))

@@ -17,6 +17,7 @@ from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import filters
 from qadapt.model.capabilities import older
 from qadapt.model.dates import moment
+from qadapt.model.filter_checks import Scalar
 from qadapt.stores.weaviate import payload
 from qadapt.stores.weaviate.connection import module, proto
 from qadapt.stores.weaviate.schema import Layout
@@ -186,7 +187,7 @@ class _Writer:
         self._check_text(field, "")
         return _join("OR", [there, _value(field, "EQUAL", value_text="")])
 
-    def equals(self, field: str, value: filters.Scalar) -> Any:
+    def equals(self, field: str, value: Scalar) -> Any:
         kind = self.kind(field)
         base = payload.base(kind)
         if base == "text" and isinstance(value, str):
