@@ -151,6 +151,9 @@ class EvaluationMethods:
         k: int = 10,
         queries: Any = 200,
         encoder: Encoder | None = None,
+        filter: Any = None,
+        by: str | None = None,
+        by_limit: int = 10,
         sample_rows: int = 10_000,
         segments: int = 1,
         memory: int = 512 * 2**20,
@@ -165,6 +168,7 @@ class EvaluationMethods:
 
         Args:
             settings, vector, k, queries, encoder: see ``evaluate``.
+            filter, by, by_limit: predict searches of these rows, see ``verify``.
             sample_rows: number of rows that represent the collection.
             segments: number of segments of a Qdrant collection.
             memory, seed, fresh, progress, command: see ``evaluate``.
@@ -176,8 +180,9 @@ class EvaluationMethods:
         from qadapt.evaluation.simulate import simulate
 
         options = EvaluationOptions(
-            k=k, queries=queries, encoder=encoder, sample_rows=sample_rows, segments=segments,
-            memory=memory, seed=seed, fresh=fresh, progress=progress or silent, command=command,
+            k=k, queries=queries, encoder=encoder, filter=filter, by=by, by_limit=by_limit,
+            sample_rows=sample_rows, segments=segments, memory=memory, seed=seed, fresh=fresh,
+            progress=progress or silent, command=command,
         )  # fmt: skip
         return simulate(self._store, self.name, self._vector(vector)[0], settings, options)
 
@@ -188,6 +193,9 @@ class EvaluationMethods:
         vector: str | None = None,
         queries: Any = 200,
         encoder: Encoder | None = None,
+        filter: Any = None,
+        by: str | None = None,
+        by_limit: int = 10,
         codes: Sequence[str] | None = None,
         confirm: bool = True,
         sample_rows: int = 10_000,
@@ -206,6 +214,8 @@ class EvaluationMethods:
             target: ``qa.Target(0.98, max_ram=..., max_latency_ms=..., price=...)``, or the recall
                 alone.
             vector, queries, encoder: see ``evaluate``.
+            filter, by, by_limit: see ``verify``; the lowest recall must meet the target, and the
+                guard of ``spec`` has the same filters.
             codes: quantizations to choose from; default: one of each kind and width.
             confirm: measure the cheapest settings on a copy of a sample, which is always removed
                 afterwards.
@@ -225,8 +235,9 @@ class EvaluationMethods:
         from qadapt.evaluation.shortlist import CODES
 
         options = EvaluationOptions(
-            queries=queries, encoder=encoder, confirm=confirm, sample_rows=sample_rows,
-            copy_rows=copy_rows, memory=memory, timeout=timeout, accept=accept, seed=seed,
+            queries=queries, encoder=encoder, filter=filter, by=by, by_limit=by_limit,
+            confirm=confirm, sample_rows=sample_rows, copy_rows=copy_rows, memory=memory,
+            timeout=timeout, accept=accept, seed=seed,
             fresh=fresh, progress=progress or silent, command=command,
         )  # fmt: skip
         wanted = target if isinstance(target, Target) else Target(target)

@@ -191,6 +191,9 @@ def simulate(
     k: K = None,
     queries: QueriesAsked = "200",
     encoder: EncoderName = None,
+    filter_texts: Filters = None,
+    by: By = None,
+    by_limit: ByLimit = 10,
     sample_rows: SampleRows = 10_000,
     segments: Annotated[
         int, typer.Option("--segments", help="Segments that each contribute candidates.")
@@ -214,7 +217,8 @@ def simulate(
     with open_collection(out, url, disable) as (db, on):
         found = db[collection].simulate(
             *(settings or CODES), vector=vector, k=at, queries=read_queries(queries),
-            encoder=known, sample_rows=sample_rows, segments=segments, memory=size(memory),
+            encoder=known, filter=read_filters(filter_texts), by=by, by_limit=by_limit,
+            sample_rows=sample_rows, segments=segments, memory=size(memory),
             seed=seed, fresh=fresh, progress=on, command=out.again(),
         )  # fmt: skip
     return _finish(out, found, bar, found.results, output, show_simulation)
@@ -243,6 +247,9 @@ def advise(
     ] = None,
     queries: QueriesAsked = "200",
     encoder: EncoderName = None,
+    filter_texts: Filters = None,
+    by: By = None,
+    by_limit: ByLimit = 10,
     confirm: Annotated[
         bool, typer.Option("--confirm/--no-confirm", help="Confirm on the engine, on a sample.")
     ] = True,
@@ -274,7 +281,8 @@ def advise(
     known = load_encoder(encoder, queries)
     with open_collection(out, url, disable) as (db, on):
         found = db[collection].advise(
-            target, vector=vector, queries=read_queries(queries), encoder=known, confirm=confirm,
+            target, vector=vector, queries=read_queries(queries), encoder=known,
+            filter=read_filters(filter_texts), by=by, by_limit=by_limit, confirm=confirm,
             codes=code or None, sample_rows=sample_rows, copy_rows=copy_rows, seed=seed,
             fresh=fresh, timeout=build_timeout, accept=allowed, progress=on, command=out.again(),
         )  # fmt: skip

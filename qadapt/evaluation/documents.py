@@ -94,13 +94,13 @@ class EvaluationDocument(Tabular, Serializable):
 
     def proven(self, results: Sequence[Result]) -> Sequence[Result]:
         """The results whose recall proves something; all of them if none does."""
-        nothing = {
-            (where, each.filter)
-            for where, truths in (("live", self.truths), ("copy", self.copy_truths or self.truths))
-            for each in truths
-            if each.proof.level == "none"
-        }
-        return [each for each in results if (each.where, each.filter) not in nothing] or results
+        on_copy = _unproven(self.copy_truths or self.truths)
+        elsewhere = _unproven(self.truths)
+        return [
+            each
+            for each in results
+            if each.filter not in (on_copy if each.where == "copy" else elsewhere)
+        ] or results
 
     def matching(self, result: Result) -> int:
         """Rows that match the filter of a result."""
@@ -297,7 +297,7 @@ class Advice(EvaluationDocument):
     def simulation(self) -> Simulation:
         """The predictions alone."""
         results = tuple(each for each in self.results if each.where == "simulated")
-        shared = {**self.shared(), "copy_rows": None, "copy_truth": None}
+        shared = {**self.shared(), "copy_rows": None, "copy_truth": None, "copy_truths": ()}
         return Simulation(**{**shared, "results": results})
 
     @property
@@ -307,6 +307,11 @@ class Advice(EvaluationDocument):
         if not results:
             return None
         return Evaluation(**{**self.shared(), "sample_rows": None, "results": results})
+
+
+def _unproven(truths: Sequence[Truth]) -> set[str]:
+    """The filters whose recall proves nothing."""
+    return {each.filter for each in truths if each.proof.level == "none"}
 
 
 def _value(result: Result) -> float:

@@ -8,6 +8,7 @@ collection.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,10 +25,11 @@ from qadapt.evaluation.ground_truth import Queries
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.recall import least_score
-from qadapt.evaluation.results import Figure, Prediction, Result
+from qadapt.evaluation.results import Figure, Prediction, Result, Truth
 from qadapt.evaluation.sampling import present, whole_of
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.streamed_ground_truth import exact_truth
+from qadapt.evaluation.subsets import Subset, sample_rows
 from qadapt.model import Batch, MatchLevel, Quantization, Vector
 from qadapt.quantizers.models import ModelMatch
 from qadapt.simulation import registry
@@ -40,6 +42,7 @@ Floats = npt.NDArray[np.float32]
 FETCHED = 1_000  # rows per fetch request
 
 NO_GRAPH = "predictions assume that all codes are scanned; a graph or lists may miss more rows"
+ONLY_MATCHING = "ranges and centroids are learned from the rows that match, not from all rows"
 NO_OPTIONS = "search options do not affect predictions: {}"
 INACCURATE = "the model was off by up to {:.3f} ({}); the interval is widened by that"
 VALIDATED = "compared with {}: off by {:.3f} at most; the interval is widened by that"
@@ -206,14 +209,12 @@ def simulate(
     options.check_segments(store.name)
     info = store.info(collection)
     vector = info.vectors[name].vector
-    queries = resolve_queries(store, collection, name, vector, options)
-    known = exact_truth(
-        store, collection, name, vector, queries, options.k, memory=options.memory,
-        cached=not options.fresh, seed=options.seed, progress=options.progress,
-    )  # fmt: skip
-    represented, sampled = _population(store, collection, name, queries, known, options)
     engine = SimulatedEngine(store.name, vector, lambda wanted: store.map(wanted, vector))
-    results = predict(engine, represented, [Setting.of(item) for item in settings], options)
+    wanted = [Setting.of(item) for item in settings]
+    chosen = options.subsets(store, collection)
+    parts = [_simulated(store, name, engine, subset, wanted, options) for subset in chosen.parts]
+    parts.sort(key=lambda part: part.rank)
+    separate = options.filter is not None or options.by is not None
     return Simulation(
         store=str(store.address),
         server=info.server,
@@ -224,29 +225,71 @@ def simulate(
         datatype=vector.datatype,
         count=info.count,
         k=options.k,
-        queries=len(queries),
-        source=queries.source,
-        truth=known.about,
-        results=results,
-        sample_rows=sampled,
-        notes=(NO_GRAPH,),
+        queries=len(parts[0].queries),
+        source=parts[0].queries.source,
+        truth=parts[0].truth,
+        results=tuple(result for part in parts for result in part.results),
+        sample_rows=parts[0].sampled,
+        notes=(NO_GRAPH, *((ONLY_MATCHING,) if separate else ()), *chosen.notes),
+        truths=tuple(part.truth for part in parts) if separate else (),
+        by=options.by or "",
+        by_limit=options.by_limit if options.by else None,
         created=now(),
         command=options.command,
         seconds=time.monotonic() - begun,
     )
 
 
+@dataclass(frozen=True)
+class _Simulated:
+    """The predictions for some rows; ``sampled`` is the number of rows that represent them."""
+
+    queries: Queries
+    truth: Truth
+    results: tuple[Result, ...]
+    sampled: int
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """The lowest recall first; rows that prove nothing last."""
+        lowest = min((each.lowest for each in self.results), default=math.inf)
+        return self.truth.proof.level == "none", lowest
+
+
+def _simulated(
+    store: Store,
+    name: str,
+    engine: SimulatedEngine,
+    subset: Subset,
+    settings: Sequence[Setting],
+    options: EvaluationOptions,
+) -> _Simulated:
+    collection, vector = subset.collection, engine.vector
+    queries = resolve_queries(store, collection, name, vector, options, subset.filter)
+    known = exact_truth(
+        store, collection, name, vector, queries, options.k, memory=options.memory,
+        cached=not options.fresh, seed=options.seed, filter=subset.filter,
+        progress=options.progress,
+    ).labelled(subset.label)  # fmt: skip
+    represented, sampled = _population(store, subset, name, queries, known, options)
+    results = predict(engine, represented, settings, options)
+    labelled = tuple(each.replace(filter=subset.label) for each in results)
+    return _Simulated(queries, known.about, labelled, sampled)
+
+
 def _population(
     store: Store,
-    collection: str,
+    subset: Subset,
     name: str,
     queries: Queries,
     known: GroundTruth,
     options: EvaluationOptions,
 ) -> tuple[Population, int]:
     """The true neighbors, and a sample that represents all other rows; the size of the sample."""
+    collection = subset.collection
     if known.about.total_rows <= options.sample_rows:
-        batch = present(whole_of(store, collection, name), name, collection)
+        rows = whole_of(store, collection, name, filter=subset.filter)
+        batch = present(rows, name, collection)
         return population(batch, name, queries, known), len(batch)
     near = list(dict.fromkeys(key for row in known.ids for key in row))
     parts = []
@@ -254,7 +297,7 @@ def _population(
         part = store.fetch(collection, near[start : start + FETCHED], vectors=[name], payload=False)
         parts.append(part)
         options.progress(Progress("reading true neighbors", start + len(part), len(near)))
-    drawn = store.sample(collection, options.sample_rows, seed=options.seed, vectors=[name])
+    drawn = sample_rows(store, subset, options.sample_rows, seed=options.seed, vectors=[name])
     sample = present(drawn, name, collection)
     # Rows without the vector do not count.
     count = round(known.about.total_rows * len(sample) / len(drawn))

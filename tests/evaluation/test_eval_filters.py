@@ -239,3 +239,35 @@ def test_a_native_filter_is_measured_on_the_live_collection(docs: Collection) ->
     assert found.truth.total_rows == 200
     with pytest.raises(InputError, match="cannot be searched with a native filter"):
         docs.evaluate("scalar", k=K, queries=20, filter=own, concurrency=())
+
+
+def test_predictions_under_a_filter_are_near_the_engine(docs: Collection) -> None:
+    settings = ("binary:rescore=off", "scalar:rescore=off")
+    said = docs.simulate(*settings, k=K, queries=60, by="tenant", by_limit=2)
+    seen = docs.evaluate(
+        *settings, k=K, queries=60, by="tenant", by_limit=2, concurrency=(), live=False
+    )
+    measured = {(each.setting, each.filter): each.recall for each in seen.results}
+    assert len(said.results) == len(measured) == 4
+    for each in said.results:
+        found = measured[each.setting, each.filter]
+        assert each.recall is not None and found is not None
+        assert abs(each.recall.value - found.value) < 0.05, each.setting
+    assert said.result("binary:rescore=off") == said.results[0]
+    assert any("learned from the rows that match" in note for note in said.notes)
+
+
+def test_advice_meets_the_target_for_each_tenant(docs: Collection) -> None:
+    target = qa.Target(0.9, k=K)
+    found = docs.advise(
+        target, queries=60, by="tenant", by_limit=2, codes=["binary", "scalar"], timeout=60
+    )
+    assert found.best is not None and found.confirmed
+    rows = [each for each in found.results if each.setting == found.best.setting]
+    both = {each.filter for each in rows if each.where == "copy"}
+    assert both == {'{"tenant": "a"}', '{"tenant": "b"}'}
+    assert min(each.recall.value for each in rows if each.recall) >= 0.9
+    from qadapt.model.spec import parse_spec
+
+    guard = parse_spec(found.spec).stores[0].collections["docs"].guard
+    assert guard is not None and (guard.by, guard.by_limit, guard.recall) == ("tenant", 2, 0.9)
