@@ -33,6 +33,9 @@ class EvaluationMethods:
         k: int = 10,
         queries: Any = 200,
         encoder: Encoder | None = None,
+        filter: Any = None,
+        by: str | None = None,
+        by_limit: int = 10,
         seed: int = 0,
         progress: OnProgress | None = None,
         command: str = "",
@@ -45,6 +48,11 @@ class EvaluationMethods:
             queries: float ``(nq, d)``; a number of the collection's own vectors; texts (with
                 ``encoder``); or the path of a ``.npy``, ``.txt``, ``.tsv`` or ``.jsonl`` file.
             encoder: encodes a list of texts as float ``(n, d)``, such as ``qa.Encoder(model)``.
+            filter: measure searches with this filter, against the rows that match, as
+                ``search`` takes it; a list of filters measures each, the lowest recall first.
+            by: measure each value of this payload field, such as ``"tenant"``; ``"@"``: each
+                partition or tenant of the database. A ``filter`` then applies to all values.
+            by_limit: maximum number of values, the most frequent first.
             seed: random seed of drawn queries and sampled rows.
             progress: called with progress events.
             command: the command line, recorded in the document.
@@ -57,8 +65,8 @@ class EvaluationMethods:
         from qadapt.evaluation.verify import verify
 
         options = EvaluationOptions(
-            k=k, queries=queries, encoder=encoder, seed=seed, progress=progress or silent,
-            command=command,
+            k=k, queries=queries, encoder=encoder, filter=filter, by=by, by_limit=by_limit,
+            seed=seed, progress=progress or silent, command=command,
         )  # fmt: skip
         return verify(self._store, self.name, self._vector(vector)[0], options)
 
@@ -72,6 +80,9 @@ class EvaluationMethods:
         query_ids: Sequence[str] | None = None,
         labels: Any = None,
         label_field: str | None = None,
+        filter: Any = None,
+        by: str | None = None,
+        by_limit: int = 10,
         live: bool = True,
         rows: int | None = None,
         copy_rows: int = 20_000,
@@ -102,6 +113,8 @@ class EvaluationMethods:
                 TREC qrels, JSON).
             query_ids: ids of the queries in ``labels``.
             label_field: payload field with the document id of the labels; default: the row id.
+            filter, by, by_limit: see ``verify``. Other settings than the live one need a filter in
+                the common form.
             live: also measure the live collection.
             rows: number of rows from which the ground truth of the live collection is computed;
                 its recall is then a lower bound. Default: all rows.
@@ -128,10 +141,10 @@ class EvaluationMethods:
 
         options = EvaluationOptions(
             k=k, queries=queries, encoder=encoder, query_ids=query_ids, labels=labels,
-            label_field=label_field, live=live, rows=rows, copy_rows=copy_rows,
-            concurrency=concurrency, seconds=seconds, memory=memory, timeout=timeout,
-            accept=accept, seed=seed, fresh=fresh, resume=resume, progress=progress or silent,
-            command=command,
+            label_field=label_field, filter=filter, by=by, by_limit=by_limit, live=live,
+            rows=rows, copy_rows=copy_rows, concurrency=concurrency, seconds=seconds,
+            memory=memory, timeout=timeout, accept=accept, seed=seed, fresh=fresh,
+            resume=resume, progress=progress or silent, command=command,
         )  # fmt: skip
         return evaluate(self._store, self.name, self._vector(vector)[0], settings, options)
 
@@ -142,6 +155,9 @@ class EvaluationMethods:
         k: int = 10,
         queries: Any = 200,
         encoder: Encoder | None = None,
+        filter: Any = None,
+        by: str | None = None,
+        by_limit: int = 10,
         sample_rows: int = 10_000,
         segments: int = 1,
         memory: int = 512 * 2**20,
@@ -157,6 +173,7 @@ class EvaluationMethods:
 
         Args:
             settings, vector, k, queries, encoder: see ``evaluate``.
+            filter, by, by_limit: predict searches of these rows, see ``verify``.
             sample_rows: number of rows that represent the collection.
             segments: number of segments of a Qdrant collection.
             memory, seed, fresh, resume, progress, command: see ``evaluate``.
@@ -168,9 +185,9 @@ class EvaluationMethods:
         from qadapt.evaluation.simulate import simulate
 
         options = EvaluationOptions(
-            k=k, queries=queries, encoder=encoder, sample_rows=sample_rows, segments=segments,
-            memory=memory, seed=seed, fresh=fresh, resume=resume, progress=progress or silent,
-            command=command,
+            k=k, queries=queries, encoder=encoder, filter=filter, by=by, by_limit=by_limit,
+            sample_rows=sample_rows, segments=segments, memory=memory, seed=seed, fresh=fresh,
+            resume=resume, progress=progress or silent, command=command,
         )  # fmt: skip
         return simulate(self._store, self.name, self._vector(vector)[0], settings, options)
 
@@ -181,6 +198,9 @@ class EvaluationMethods:
         vector: str | None = None,
         queries: Any = 200,
         encoder: Encoder | None = None,
+        filter: Any = None,
+        by: str | None = None,
+        by_limit: int = 10,
         codes: Sequence[str] | None = None,
         confirm: bool = True,
         sample_rows: int = 10_000,
@@ -200,6 +220,8 @@ class EvaluationMethods:
             target: ``qa.Target(0.98, max_ram=..., max_latency_ms=..., price=...)``, or the recall
                 alone.
             vector, queries, encoder: see ``evaluate``.
+            filter, by, by_limit: see ``verify``; the lowest recall must meet the target, and the
+                guard of ``spec`` has the same filters.
             codes: quantizations to choose from; default: one of each kind and width.
             confirm: measure the cheapest settings on a copy of a sample, which is always removed
                 afterwards.
@@ -220,9 +242,10 @@ class EvaluationMethods:
         from qadapt.evaluation.shortlist import CODES
 
         options = EvaluationOptions(
-            queries=queries, encoder=encoder, confirm=confirm, sample_rows=sample_rows,
-            copy_rows=copy_rows, memory=memory, timeout=timeout, accept=accept, seed=seed,
-            fresh=fresh, resume=resume, progress=progress or silent, command=command,
+            queries=queries, encoder=encoder, filter=filter, by=by, by_limit=by_limit,
+            confirm=confirm, sample_rows=sample_rows, copy_rows=copy_rows, memory=memory,
+            timeout=timeout, accept=accept, seed=seed, fresh=fresh, resume=resume,
+            progress=progress or silent, command=command,
         )  # fmt: skip
         wanted = target if isinstance(target, Target) else Target(target)
         name = self._vector(vector)[0]

@@ -43,19 +43,29 @@ def open_collection(
         out.err.print("")
 
 
-def read_guard(text: str | None, clients: str | None = None) -> Guard | None:
-    """Parse the guard, if given, and the clients that it judges."""
+def read_guard(
+    text: str | None,
+    clients: str | None = None,
+    filter_texts: Iterable[str] | None = None,
+    by: str | None = None,
+) -> Guard | None:
+    """Parse the guard, if given, and the clients and rows that it judges."""
     from qadapt.model import Guard
 
+    given = {"--guard-clients": clients, "--guard-filter": filter_texts, "--guard-by": by}
     if text is None:
-        if clients is not None:
-            raise InputError(
-                "--guard-clients has no effect without --guard",
-                hint=f"--guard 'recall@10>=0.95' --guard-clients {clients}",
-            )
+        for option, value in given.items():
+            if value:
+                shown = value if isinstance(value, str) else "..."
+                raise InputError(
+                    f"{option} has no effect without --guard",
+                    hint=f"--guard 'recall@10>=0.95' {option} {shown}",
+                )
         return None
     guard = Guard.parse(text)
-    return guard if clients is None else guard.replace(clients=clients)
+    if clients is not None:
+        guard = guard.replace(clients=clients)
+    return guard.replace(filter=read_filters(filter_texts), by=by)
 
 
 def read_gate(text: str | None, k: int | None) -> tuple[Guard | None, int]:
@@ -75,6 +85,30 @@ def read_gate(text: str | None, k: int | None) -> tuple[Guard | None, int]:
 def read_queries(text: str) -> Any:
     """Number of stored vectors to use as queries, or path of a query file."""
     return int(text) if text.isdecimal() else text
+
+
+def read_filter(text: str) -> Any:
+    """Parse a filter: a JSON object.
+
+    Raises:
+        SpecError, InputError
+    """
+    import json
+
+    hint = """for example --filter '{"topic": "art"}'"""
+    try:
+        condition = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"--filter is not JSON: {error}", hint=hint) from None
+    if not isinstance(condition, dict):
+        raise InputError(f"--filter must be a JSON object, got {text}", hint=hint)
+    return condition
+
+
+def read_filters(texts: Iterable[str] | None) -> Any:
+    """None without ``--filter``, one filter, or a list if it is repeated."""
+    found = [read_filter(text) for text in texts or ()]
+    return found if len(found) > 1 else found[0] if found else None
 
 
 def load_encoder(name: str | None, queries: str) -> Any:
@@ -155,12 +189,11 @@ def make_plans(
     vector: str | None,
     target_vector: tuple[str | None, str | None],
     accept: str,
-    guard: str | None,
+    guard: Guard | None,
     disable: list[str] | None,
     command: str,
     strategy: str | None = None,
     allow_key_env: list[str] | None = None,
-    guard_clients: str | None = None,
 ) -> Iterator[list[Plan]]:
     """Plan from arguments, or all plans of a spec file; connections are open within the block.
 
@@ -170,11 +203,9 @@ def make_plans(
     import qadapt as qa
 
     metric, datatype = target_vector
-
     allowed = check_accept(accept)
     if spec is not None:
         wrong = [url, collection, quantization, vector, metric, datatype, guard, disable, strategy]
-        wrong.append(guard_clients)
         if any(wrong):
             raise InputError(
                 "with -f, address, vectors, quantization and guard are read from the spec file",
@@ -212,7 +243,6 @@ def make_plans(
     if quantization is not None:  # before the connection is opened
         Quantization.parse(quantization)
     measure = None if metric is None else Metric.of(metric)
-    bar = read_guard(guard, guard_clients)
     with open_database(url, disable) as db:
         made = db[collection].plan(
             quantization,
@@ -220,7 +250,7 @@ def make_plans(
             metric=measure,
             datatype=cast("Any", datatype),
             accept=allowed,
-            guard=bar,
+            guard=guard,
             strategy=cast("Any", strategy),
         )
         yield [made]

@@ -24,7 +24,9 @@ from qadapt.cli.options import (
     AllowKeyEnv,
     DatatypeWord,
     Disable,
+    GuardBy,
     GuardClients,
+    GuardFilters,
     GuardText,
     MaybeCollection,
     MaybeQuantization,
@@ -101,6 +103,8 @@ def plan(
     strategy: StrategyWord = None,
     guard: GuardText = None,
     guard_clients: GuardClients = None,
+    guard_filters: GuardFilters = None,
+    guard_by: GuardBy = None,
     disable: Disable = None,
     allow_key_env: AllowKeyEnv = None,
 ) -> None:
@@ -108,9 +112,10 @@ def plan(
 
     Each step shows its reason, its cost, the native request and the request that reverses it.
     """
+    bar = read_guard(guard, guard_clients, guard_filters, guard_by)
     with make_plans(
-        out, url, collection, quantization, spec, vector, (metric, datatype), accept, guard,
-        disable, "plan", strategy, allow_key_env, guard_clients,
+        out, url, collection, quantization, spec, vector, (metric, datatype), accept, bar,
+        disable, "plan", strategy, allow_key_env,
     ) as plans:  # fmt: skip
         document = _document(plans, "plans", single=spec is None)
         _show(out, plans)
@@ -159,6 +164,8 @@ def apply(
     strategy: StrategyWord = None,
     guard: GuardText = None,
     guard_clients: GuardClients = None,
+    guard_filters: GuardFilters = None,
+    guard_by: GuardBy = None,
     disable: Disable = None,
     allow_key_env: AllowKeyEnv = None,
 ) -> None:
@@ -169,7 +176,7 @@ def apply(
     """
     import qadapt as qa
 
-    wanted = read_guard(guard, guard_clients) if spec is None else None
+    wanted = read_guard(guard, guard_clients, guard_filters, guard_by)
     saved = spec is None and target is not None and collection is None
     if saved:
         farther = accept if accept != ACCEPTED else None
@@ -182,7 +189,7 @@ def apply(
         variables = ()
         opened = make_plans(
             out, target, collection, quantization, spec, vector, (metric, datatype), accept,
-            guard, disable, "apply", strategy, allow_key_env, guard_clients,
+            wanted, disable, "apply", strategy, allow_key_env,
         )  # fmt: skip
     with opened as plans:
         changing = [item for item in plans if item.changes]

@@ -16,6 +16,7 @@ from qadapt.cli.arguments import (
     milliseconds,
     open_collection,
     partial_results,
+    read_filters,
     read_gate,
     read_queries,
     size,
@@ -25,9 +26,12 @@ from qadapt.cli.arguments import (
 from qadapt.cli.command import command
 from qadapt.cli.options import (
     AcceptWord,
+    By,
+    ByLimit,
     Collection,
     Disable,
     EncoderName,
+    Filters,
     QueriesAsked,
     RamPrice,
     Url,
@@ -135,6 +139,9 @@ def evaluate(
         optional("--query-ids", metavar="FILE",
                  help="Query ids of the labels, one per line, for queries in a .npy file."),
     ] = None,
+    filter_texts: Filters = None,
+    by: By = None,
+    by_limit: ByLimit = 10,
     live: Annotated[
         bool, typer.Option("--live/--no-live", help="Also measure the live collection.")
     ] = True,
@@ -168,14 +175,15 @@ def evaluate(
     allowed = check_accept(accept)
     known = load_encoder(encoder, queries)
     names = None if query_ids is None else _lines(query_ids)
+    chosen = read_filters(filter_texts)
     with open_collection(out, url, disable) as (db, on):
         found = until_interrupted(partial(
             db[collection].evaluate, *(settings or ()), vector=vector, k=at,
             queries=read_queries(queries), encoder=known, query_ids=names, labels=labels,
-            label_field=label_field, live=live, rows=rows, copy_rows=copy_rows,
-            concurrency=_numbers(concurrency), seconds=seconds, memory=size(memory),
-            timeout=build_timeout, accept=allowed, seed=seed, fresh=fresh, resume=resume,
-            progress=on, command=out.again(),
+            label_field=label_field, filter=chosen, by=by, by_limit=by_limit, live=live,
+            rows=rows, copy_rows=copy_rows, concurrency=_numbers(concurrency), seconds=seconds,
+            memory=size(memory), timeout=build_timeout, accept=allowed, seed=seed, fresh=fresh,
+            resume=resume, progress=on, command=out.again(),
         ))  # fmt: skip
     asked = set(settings or ())
     judged = [item for item in found.results if item.where != "live" or not asked]
@@ -191,6 +199,9 @@ def simulate(
     k: K = None,
     queries: QueriesAsked = "200",
     encoder: EncoderName = None,
+    filter_texts: Filters = None,
+    by: By = None,
+    by_limit: ByLimit = 10,
     sample_rows: SampleRows = 10_000,
     segments: Annotated[
         int, typer.Option("--segments", help="Segments that each contribute candidates.")
@@ -215,9 +226,9 @@ def simulate(
     with open_collection(out, url, disable) as (db, on):
         found = until_interrupted(partial(
             db[collection].simulate, *(settings or CODES), vector=vector, k=at,
-            queries=read_queries(queries), encoder=known, sample_rows=sample_rows,
-            segments=segments, memory=size(memory), seed=seed, fresh=fresh, resume=resume,
-            progress=on, command=out.again(),
+            queries=read_queries(queries), encoder=known, filter=read_filters(filter_texts), by=by,
+            by_limit=by_limit, sample_rows=sample_rows, segments=segments, memory=size(memory),
+            seed=seed, fresh=fresh, resume=resume, progress=on, command=out.again(),
         ))  # fmt: skip
     return _finish(out, found, bar, found.results, output, show_simulation)
 
@@ -245,6 +256,9 @@ def advise(
     ] = None,
     queries: QueriesAsked = "200",
     encoder: EncoderName = None,
+    filter_texts: Filters = None,
+    by: By = None,
+    by_limit: ByLimit = 10,
     confirm: Annotated[
         bool, typer.Option("--confirm/--no-confirm", help="Confirm on the engine, on a sample.")
     ] = True,
@@ -278,9 +292,10 @@ def advise(
     with open_collection(out, url, disable) as (db, on):
         found = until_interrupted(partial(
             db[collection].advise, target, vector=vector, queries=read_queries(queries),
-            encoder=known, confirm=confirm, codes=code or None, sample_rows=sample_rows,
-            copy_rows=copy_rows, seed=seed, fresh=fresh, resume=resume, timeout=build_timeout,
-            accept=allowed, progress=on, command=out.again(),
+            encoder=known, filter=read_filters(filter_texts), by=by, by_limit=by_limit,
+            confirm=confirm, codes=code or None, sample_rows=sample_rows, copy_rows=copy_rows,
+            seed=seed, fresh=fresh, resume=resume, timeout=build_timeout, accept=allowed,
+            progress=on, command=out.again(),
         ))  # fmt: skip
     out.document(found.to_dict())
     if output is not None and found.best is not None:
@@ -325,7 +340,7 @@ def _finish(
     """Print and save results; the exit code reports whether a gate was met."""
     if found.partial:
         bar = None  # a gate judges all settings
-    reported, met = _judge(bar, judged, found.proof)
+    reported, met = _judge(bar, found.proven(judged), found.proof)
     out.document({**found.to_dict(), "gate": reported})
     if output is not None:
         write_text(output, found.to_json() + "\n", "result")

@@ -137,6 +137,24 @@ GuardClients = Annotated[
     ),
 ]
 
+GuardFilters = Annotated[
+    list[str] | None,
+    optional(
+        "--guard-filter",
+        metavar="JSON",
+        help="--guard judges searches with this filter. Can be repeated: the lowest recall counts.",
+    ),
+]
+GuardBy = Annotated[
+    str | None,
+    optional(
+        "--guard-by",
+        metavar="FIELD",
+        help="--guard judges the lowest recall of the values of a payload field, such as tenant; "
+        "@: of the partitions or tenants.",
+    ),
+]
+
 # -- a measurement -------------------------------------------------------------------------------
 
 QueriesAsked = Annotated[
@@ -155,6 +173,26 @@ EncoderName = Annotated[
         metavar="NAME[,dim=256]",
         help="Embedding model for text queries: a model name or a folder.",
     ),
+]
+Filters = Annotated[
+    list[str] | None,
+    optional(
+        "--filter",
+        metavar="JSON",
+        help='Measure searches with this filter, such as \'{"topic": "art"}\', against the rows '
+        "that match. Can be repeated: one figure each.",
+    ),
+]
+By = Annotated[
+    str | None,
+    optional(
+        "--by",
+        metavar="FIELD",
+        help="Measure each value of a payload field, such as tenant; @: each partition or tenant.",
+    ),
+]
+ByLimit = Annotated[
+    int, typer.Option("--by-limit", help="Maximum number of values with --by, most frequent first.")
 ]
 RamPrice = Annotated[
     float | None,

@@ -30,6 +30,8 @@ def show_evaluation(out: Output, found: Evaluation) -> None:
     truth = found.truth
     kept = ", cached" if truth.cached else ""
     read = "all rows" if truth.exact else f"{truth.rows:,} of {truth.total_rows:,} rows"
+    if truth.filter:
+        read = f"{truth.rows:,} rows that match {truth.filter}"
     made = f"ground truth: {truth.ground_truth}, {read}{kept}"
     out.print("", styled(f"{found.source}; {made}", "dim"))
     if found.copy_rows is not None:
@@ -43,8 +45,9 @@ def show_evaluation(out: Output, found: Evaluation) -> None:
         out.print(styled(out.mask(note), "yellow"))
     for result in found.results:
         _labels(out, result, found.k)
+        under = f" {result.filter}" if result.filter else ""
         for note in result.notes:
-            out.print(styled(f"{result.setting}: {out.mask(note)}", "yellow"))
+            out.print(styled(f"{result.setting}{under}: {out.mask(note)}", "yellow"))
         if out.verbose:
             _times(out, result)
 
@@ -74,6 +77,7 @@ def show_simulation(out: Output, found: Simulation) -> None:
 
 def _table(out: Output, results: list[Result], k: int) -> None:
     rows: list[list[Text | str]] = []
+    filtered = any(item.filter for item in results)
     for item in results:
         recall, warm = item.recall, _warm_latency(item)
         if recall is None:
@@ -86,6 +90,7 @@ def _table(out: Output, results: list[Result], k: int) -> None:
             [
                 f"  {item.setting}",
                 item.where,
+                item.filter,
                 value,
                 interval,
                 rendering.no_params(item),
@@ -100,12 +105,14 @@ def _table(out: Output, results: list[Result], k: int) -> None:
                 rendering.DASH if item.rescore is None else rendering.rescore(item.rescore),
             ]
         )
-    columns: list[Any] = ["  Setting", "Where", (f"Recall@{k}", "right"), "95 % interval"]
+    columns: list[Any] = ["  Setting", "Where", "Filter", (f"Recall@{k}", "right"), "95 % interval"]
     columns += [("No params", "right")]
     columns += [("nDCG", "right"), ("Overlap", "right"), ("Codes", "right"), ("p50 ms", "right")]
     columns += [("p95 ms", "right"), ("Queries/s", "right"), "Rescore"]
     if not any(item.recall_no_params for item in results):  # simulated
-        columns, rows = columns[:4] + columns[5:], [row[:4] + row[5:] for row in rows]
+        columns, rows = columns[:5] + columns[6:], [row[:5] + row[6:] for row in rows]
+    if not filtered:
+        columns, rows = columns[:2] + columns[3:], [row[:2] + row[3:] for row in rows]
     if not any(item.latency for item in results):
         drop = {"p50 ms", "p95 ms", "Queries/s", "nDCG", "Overlap"}
         if any(item.ndcg for item in results):

@@ -14,6 +14,8 @@ from qadapt.cli.arguments import (
     open_collection,
     open_database,
     partial_results,
+    read_filter,
+    read_filters,
     read_gate,
     read_queries,
     until_interrupted,
@@ -21,9 +23,12 @@ from qadapt.cli.arguments import (
 from qadapt.cli.client_params import params_facts
 from qadapt.cli.command import command
 from qadapt.cli.options import (
+    By,
+    ByLimit,
     Collection,
     Disable,
     EncoderName,
+    Filters,
     QueriesAsked,
     Url,
     VectorName,
@@ -31,12 +36,13 @@ from qadapt.cli.options import (
     optional,
 )
 from qadapt.cli.output import MISSED, Output, facts, styled, table
-from qadapt.errors import InputError, SpecError
+from qadapt.errors import InputError
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from qadapt.evaluation.documents import Verification
+    from qadapt.evaluation.results import Result
     from qadapt.model import Guard, Hits, SearchProvenance
 
 SHOWN = 5  # number of queries shown without -v
@@ -72,6 +78,9 @@ def verify(
     ] = None,
     queries: QueriesAsked = "200",
     encoder: EncoderName = None,
+    filter_texts: Filters = None,
+    by: By = None,
+    by_limit: ByLimit = 10,
     gate: Annotated[
         str | None, gate_option("Exit with code 3 if current recall is below this value.")
     ] = None,
@@ -81,11 +90,13 @@ def verify(
     Exits with code 3 if the configuration is not active on the engine or the gate is missed.
     """
     bar, at = read_gate(gate, k)
+    chosen = read_filters(filter_texts)
     known = load_encoder(encoder, queries)
     with open_collection(out, url) as (db, on):
         found = until_interrupted(partial(
             db[collection].verify, k=at, queries=read_queries(queries), encoder=known,
-            vector=vector, progress=on, command=out.again(),
+            vector=vector, filter=chosen, by=by, by_limit=by_limit, progress=on,
+            command=out.again(),
         ))  # fmt: skip
     current = found.recall.value
     met = None if bar is None else found.proof.level != "none" and current >= bar.recall
@@ -132,6 +143,7 @@ def _show_verification(out: Output, found: Verification) -> None:
             rows.append(
                 [
                     f"  {searched.search_label}",
+                    *([item.filter, f"{found.matching(item):,}"] if found.truths else []),
                     rendering.recall(recall.value),
                     f"{rendering.recall(recall.low)} to {rendering.recall(recall.high)}",
                     rendering.no_params(item),
@@ -139,7 +151,10 @@ def _show_verification(out: Output, found: Verification) -> None:
                     _rescore(searched.rescore),
                 ]
             )
-    columns: list[Any] = ["  Search", (f"Recall@{found.k}", "right"), "95 % interval"]
+    columns: list[Any] = ["  Search"]
+    if found.truths:
+        columns += ["Filter", ("Rows", "right")]
+    columns += [(f"Recall@{found.k}", "right"), "95 % interval"]
     columns += [("No params", "right")]
     columns += [("ms/query", "right"), "Rescore"]
     out.print(table(columns, rows))
@@ -147,10 +162,16 @@ def _show_verification(out: Output, found: Verification) -> None:
     if found.client_params is not None and found.client_params.needed:
         out.print(facts(params_facts(found.client_params, out)))
     out.print("")
-    made = f"ground truth: {found.truth.ground_truth}, all rows"
+    matching = "the rows that match" if found.truths else "all rows"
+    made = f"ground truth: {found.truth.ground_truth}, {matching}"
     out.print(styled(f"{found.source}; {made}", "dim"), indent=2)
     for note in found.notes:
         out.print(styled(out.mask(note), "yellow"), indent=2)
+
+
+def under(result: Result) -> str:
+    """The filter of a result, for a sentence; empty for all rows."""
+    return f" with {result.filter}" if result.filter else ""
 
 
 NO_PARAMS = "No params: recall of a client that sends no search parameters"
@@ -164,7 +185,11 @@ def _show_gate(out: Output, gate: Guard, found: Verification, met: bool) -> None
     verdict = styled("✓ gate met", "green") if met else styled("✗ gate missed", "bold red")
     but = f"; {found.proof.reason}" if found.proof.reason else ""
     out.print(
-        "", verdict.append(f"  {gate}, measured {found.recall.value:.4f}{but}", style="default")
+        "",
+        verdict.append(
+            f"  {gate}, measured {found.recall.value:.4f}{under(found.result('live'))}{but}",
+            style="default",
+        ),
     )
 
 
@@ -204,7 +229,7 @@ def search(
     from qadapt.model import Rescore
 
     wanted = Rescore.of(rescore)
-    condition = _filter(filter_text)
+    condition = None if filter_text is None else read_filter(filter_text)
     vectors = _queries(queries, text, encoder)
     with open_database(url, disable) as db:
         hits = db[collection].search(
@@ -227,23 +252,6 @@ def _queries(path: str | None, texts: list[str] | None, encoder: str | None) -> 
         "pass either --queries, or --text with --encoder",
         hint="qadapt search URL COLLECTION --text 'how fast is light' --encoder NAME",
     )
-
-
-def _filter(text: str | None) -> Any:
-    if text is None:
-        return None
-    try:
-        condition = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise SpecError(
-            f"--filter is not JSON: {error}", hint="""for example --filter '{"topic": "art"}'"""
-        ) from None
-    if not isinstance(condition, dict):
-        raise InputError(
-            f"--filter must be a JSON object, got {text}",
-            hint="""for example --filter '{"topic": "art"}'""",
-        )
-    return condition
 
 
 def _show_hits(out: Output, hits: Hits) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qadapt.evaluation import overall_progress
-from qadapt.evaluation.advice_spec import spec_of
+from qadapt.evaluation.advice_spec import guard_of, spec_of
 from qadapt.evaluation.advise_client import measure_client_codes, unmodelled_codes
 from qadapt.evaluation.documents import (
     Advice,
@@ -88,6 +88,7 @@ def advise(
     begun = time.monotonic()
     options.check_target(target)
     options = options.replace(k=target.k)
+    guard = guard_of(target, options)
     info = store.info(collection)
     vector = info.vectors[name]
     if options.confirm:
@@ -125,7 +126,7 @@ def advise(
         best=ranked[0] if ranked else None,
         runner_up=ranked[1] if len(ranked) > 1 else None,
         ruled_out=tuple(found.out),
-        spec=spec_of(store, collection, name, ranked[0], target, options.queries) if ranked else "",
+        spec=spec_of(store, collection, name, ranked[0], target, guard) if ranked else "",
     )
     own = [STOPPED] if stopped else []
     own += _notes(advice, by_us, partial=stopped)
@@ -166,6 +167,7 @@ def _joint(simulation: Simulation, evaluation: Evaluation | None) -> dict[str, A
             results=(*evaluation.results, *simulation.results),
             copy_rows=evaluation.copy_rows,
             copy_truth=evaluation.copy_truth,
+            copy_truths=evaluation.copy_truths,
             notes=(*simulation.notes, *evaluation.notes),
         )
     return shared
@@ -373,6 +375,7 @@ def _joined(first: Evaluation | None, second: Evaluation) -> Evaluation:
         results=(*first.results, *second.results),
         seconds=first.seconds + second.seconds,
         copy_truth=first.copy_truth or second.copy_truth,
+        copy_truths=first.copy_truths or second.copy_truths,
         notes=tuple(dict.fromkeys((*first.notes, *second.notes))),
     )
 

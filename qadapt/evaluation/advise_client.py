@@ -55,7 +55,8 @@ def measure_client_codes(
     out: list[RuledOut] = []
     least: list[Setting] = []  # the least rescoring of each of the codes
     for each in codes:
-        mine = [item for item in found.results if item.quantization == each]
+        # Of several filters, the lowest recall.
+        mine = [found.result(item.text) for item in settings if item.quantization == each]
         good = next((item for item in mine if _recall(item) >= target.recall), None)
         if good is None:
             out.append(_missed(max(mine, key=_recall), target))
@@ -67,7 +68,7 @@ def measure_client_codes(
     chosen: list[Option] = []
     if least:
         found = evaluate(store, info.name, name, least, untimed.replace(concurrency=(1,)))
-        for item in found.results:
+        for item in [found.result(setting.text) for setting in least]:
             if _meets(item, target):
                 chosen.append(_option(store, info, info.vectors[name], item, target))
             else:

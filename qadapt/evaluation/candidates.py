@@ -12,7 +12,7 @@ from qadapt.evaluation import measurement
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.measurement import Searcher, Workload
 from qadapt.evaluation.options import EvaluationOptions
-from qadapt.evaluation.overall_progress import SETTINGS, Meter, Steps
+from qadapt.evaluation.overall_progress import Steps
 from qadapt.evaluation.partial import SavedResults
 from qadapt.evaluation.results import Result
 from qadapt.evaluation.scratch_copies import scratch_copy
@@ -52,12 +52,7 @@ class EvaluationContext:
     asked: Workload
     options: EvaluationOptions
     saved: SavedResults
-    meter: Meter
     steps: Steps
-
-    def begin_settings(self) -> None:
-        """Report the progress of settings from here on."""
-        self.meter.begin(SETTINGS)
 
     def searcher(self, collection: str, setting: Setting, vector: Vector) -> Searcher:
         return Searcher(
@@ -69,15 +64,24 @@ class CandidateRunner:
     """Measures settings one after another on a copy, which is converted from one to the next."""
 
     def __init__(
-        self, work: EvaluationContext, sample: Batch, known: GroundTruth, client: Client | None
+        self,
+        work: EvaluationContext,
+        sample: Batch,
+        asked: Sequence[tuple[EvaluationContext, GroundTruth]],
+        client: Client | None,
     ) -> None:
-        self._work, self._sample, self._known, self._client = work, sample, known, client
-        self._found: dict[int, Result] = {}
+        """
+        Args:
+            asked: for each filter, its queries and the ground truth over the copy.
+        """
+        self._work, self._sample, self._asked, self._client = work, sample, asked, client
+        self._found: dict[int, list[Result]] = {}
 
     @property
     def results(self) -> list[Result]:
-        """The results so far, in the order of the settings."""
-        return [self._found[at] for at in sorted(self._found)]
+        """The results so far, in the order of the filters, then of the settings."""
+        done = sorted(self._found)
+        return [self._found[at][part] for part in range(len(self._asked)) for at in done]
 
     def run(self, settings: Sequence[Setting]) -> None:
         """Measure settings; codes shared by several settings are built once."""
@@ -85,42 +89,69 @@ class CandidateRunner:
         for at, setting in enumerate(settings):
             assert setting.quantization is not None
             groups.setdefault(setting.quantization, []).append(at)
-        found = self._found
         with contextlib.ExitStack() as stack:
             builder = _Builder(self._work, self._sample, stack)
             for quantization, asked in groups.items():
                 self._work.steps.begin(settings[asked[0]].text)
                 members = [at for at in asked if not self._reused(at, settings[at])]
-                if not members:
-                    continue
-                who = _decide_backend(self._work, quantization)
-                starts = [_begin(settings[at], who) for at in members]
-                if who.refused:
-                    found.update(zip(members, starts, strict=True))
-                    continue
-                try:
-                    copy, note = builder.built(quantization, by_us=who.by_us)
-                except (UnsupportedError, StoreTimeoutError, ApplyError) as error:
-                    state: Any = "unsupported" if isinstance(error, UnsupportedError) else "failed"
-                    for at, start in zip(members, starts, strict=True):
-                        found[at] = start.replace(state=state, notes=_reported(error))
-                    continue
-                for at, start in zip(members, starts, strict=True):
-                    if at != asked[0]:
-                        self._work.steps.begin(settings[at].text)
-                    start = start.replace(notes=note)
-                    found[at] = self._measured(settings[at], copy, start)
-                    self._work.saved.add(found[at])
+                if members:
+                    self._run_group(builder, quantization, members, settings)
+
+    def _run_group(
+        self,
+        builder: _Builder,
+        quantization: Quantization,
+        members: Sequence[int],
+        settings: Sequence[Setting],
+    ) -> None:
+        """Measure the settings that have the same codes."""
+        found = self._found
+        who = _decide_backend(self._work, quantization)
+        starts = [_begin(settings[at], who) for at in members]
+        if who.refused:
+            found.update((at, self._each(each)) for at, each in zip(members, starts, strict=True))
+            return
+        try:
+            copy, note = builder.built(quantization, by_us=who.by_us)
+        except (UnsupportedError, StoreTimeoutError, ApplyError) as error:
+            state: Any = "unsupported" if isinstance(error, UnsupportedError) else "failed"
+            for at, start in zip(members, starts, strict=True):
+                found[at] = self._each(start.replace(state=state, notes=_reported(error)))
+            return
+        for at, start in zip(members, starts, strict=True):
+            if at != members[0]:
+                self._work.steps.begin(settings[at].text)
+            measured = [
+                self._measured(work, known, settings[at], copy, each)
+                for (work, known), each in zip(
+                    self._asked, self._each(start.replace(notes=note)), strict=True
+                )
+            ]
+            found[at] = measured
+            for (work, _), each in zip(self._asked, measured, strict=True):
+                work.saved.add(each)
 
     def _reused(self, at: int, setting: Setting) -> bool:
-        """Whether an interrupted call measured the setting; its result is then used."""
-        known = self._work.saved.find(setting.text, "copy")
-        if known is not None:
-            self._found[at] = known
-        return known is not None
+        """Whether an interrupted call measured the setting; its results are then used."""
+        known = [work.saved.find(setting.text, "copy") for work, _ in self._asked]
+        kept = [each for each in known if each is not None]
+        if len(kept) < len(known):
+            return False
+        self._found[at] = kept
+        return True
 
-    def _measured(self, setting: Setting, copy: str, start: Result) -> Result:
-        work = self._work
+    def _each(self, start: Result) -> list[Result]:
+        """One result for each filter."""
+        return [start.replace(filter=work.asked.label) for work, _ in self._asked]
+
+    def _measured(
+        self,
+        work: EvaluationContext,
+        known: GroundTruth,
+        setting: Setting,
+        copy: str,
+        start: Result,
+    ) -> Result:
         info = collection_info.info(work.store, copy).vectors[work.name]
         start = start.replace(
             target=str(info.quantization.replace(rescore=None)),
@@ -135,7 +166,7 @@ class CandidateRunner:
         searcher = work.searcher(copy, setting, info.vector)
         try:
             return measurement.measure(
-                searcher, info, self._known, start, work.steps, client=self._client
+                searcher, info, known, start, work.steps, client=self._client
             )
         except UnsupportedError as error:  # such as an unsupported rescoring source
             return start.replace(state="unsupported", notes=(*start.notes, *_reported(error)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Literal
@@ -29,13 +30,17 @@ class EvaluationDocument(Tabular, Serializable):
         k: number of results.
         queries: number of queries.
         source: origin of the queries.
-        truth: ground truth over the collection.
-        results: one for each setting.
+        truth: ground truth over the collection; with filters, over the rows of the filter with
+            the lowest recall.
+        results: one for each setting; with filters, one for each filter and setting, those of
+            the filter with the lowest recall first.
         sample_rows: rows that a simulation encoded; None without a simulation.
         copy_rows: rows in the copy on which candidates were measured; None without a copy.
         copy_truth: ground truth over that copy, if it does not hold all rows.
         notes: limitations of the results.
         partial: whether the call was interrupted before all settings were measured.
+        truths, copy_truths: those of each filter, in the order of the results; empty without.
+        by, by_limit: the payload field whose values are measured, and the maximum number of values.
         created: ISO 8601 UTC.
         command: the command line.
         seconds: duration.
@@ -60,6 +65,10 @@ class EvaluationDocument(Tabular, Serializable):
     copy_truth: Truth | None = None
     notes: tuple[str, ...] = ()
     partial: bool = False
+    truths: tuple[Truth, ...] = ()
+    copy_truths: tuple[Truth, ...] = ()
+    by: str = ""
+    by_limit: int | None = None
     created: str = ""
     command: str = ""
     seconds: float = 0.0
@@ -72,19 +81,38 @@ class EvaluationDocument(Tabular, Serializable):
         return weakest_proof(each.proof for each in truths if each is not None)
 
     def result(self, setting: str) -> Result:
-        """The first result of a setting.
+        """The result of a setting; with filters, the one with the lowest recall.
+
+        Filters whose recall proves nothing count only if there are no others.
 
         Raises:
             KeyError: no result has this setting.
         """
-        for result in self.results:
-            if result.setting == setting:
-                return result
+        found = [each for each in self.results if each.setting == setting]
+        if found:
+            return min(self.proven(found), key=_value)
         known = ", ".join(item.setting for item in self.results)
         raise KeyError(f"no result for {setting!r}; results exist for: {known}")
 
+    def proven(self, results: Sequence[Result]) -> Sequence[Result]:
+        """The results whose recall proves something; all of them if none does."""
+        on_copy = _unproven(self.copy_truths or self.truths)
+        elsewhere = _unproven(self.truths)
+        return [
+            each
+            for each in results
+            if each.filter not in (on_copy if each.where == "copy" else elsewhere)
+        ] or results
+
+    def matching(self, result: Result) -> int:
+        """Rows that match the filter of a result."""
+        rows = {each.filter: each.total_rows for each in self.truths}
+        return rows.get(result.filter, self.count)
+
     def table(self) -> Table:
-        """One row per setting."""
+        """One row per setting, and per filter."""
+        if self.truths:
+            return self._by_filter()
         columns = ("Setting", "Where", f"#Recall@{self.k}", "95 % interval", "#nDCG",
                    "#Bytes/vector", "#p50 ms", "#p99 ms")  # fmt: skip
         name = f", vector {self.vector}" if self.vector else ""
@@ -95,6 +123,19 @@ class EvaluationDocument(Tabular, Serializable):
         truth = [f"ground truth: {self.truth.ground_truth}"] if self.truth.ground_truth else []
         notes = (*truth, *filter(None, [self.proof.reason]), *self.notes)
         return Table(columns, tuple(_cells(each) for each in self.results), title, notes)
+
+    def _by_filter(self) -> Table:
+        columns = ("Filter", "#Rows", "Setting", "Where", f"#Recall@{self.k}", "95 % interval",
+                   "#No params", "#nDCG", "#p50 ms", "#p99 ms")  # fmt: skip
+        rows = []
+        for each in self.results:
+            setting, where, recall, span, ndcg, _, p50, p99 = _cells(each)
+            bare = share_text(each.recall_no_params.value if each.recall_no_params else None)
+            head = (each.filter or "all rows", f"{self.matching(each):,}", setting, where)
+            rows.append((*head, recall, span, bare, ndcg, p50, p99))
+        name = f", vector {self.vector}" if self.vector else ""
+        title = f"{self.collection}{name}: {self.count:,} rows, lowest recall first"
+        return Table(columns, tuple(rows), title, self.notes)
 
     def shared(self) -> dict[str, Any]:
         """The fields that all documents have, except ``format``."""
@@ -258,7 +299,7 @@ class Advice(EvaluationDocument):
     def simulation(self) -> Simulation:
         """The predictions alone."""
         results = tuple(each for each in self.results if each.where == "simulated")
-        shared = {**self.shared(), "copy_rows": None, "copy_truth": None}
+        shared = {**self.shared(), "copy_rows": None, "copy_truth": None, "copy_truths": ()}
         return Simulation(**{**shared, "results": results})
 
     @property
@@ -268,6 +309,16 @@ class Advice(EvaluationDocument):
         if not results:
             return None
         return Evaluation(**{**self.shared(), "sample_rows": None, "results": results})
+
+
+def _unproven(truths: Sequence[Truth]) -> set[str]:
+    """The filters whose recall proves nothing."""
+    return {each.filter for each in truths if each.proof.level == "none"}
+
+
+def _value(result: Result) -> float:
+    """The recall, for comparisons; a result that was not measured counts as the lowest."""
+    return -1.0 if result.recall is None else result.recall.value
 
 
 def _cells(result: Result) -> tuple[str, ...]:

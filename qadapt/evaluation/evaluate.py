@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from qadapt.errors import InputError, QadaptError
 from qadapt.evaluation import latency, measurement, overall_progress
@@ -24,10 +25,12 @@ from qadapt.evaluation.sampling import present, whole_of
 from qadapt.evaluation.scratch_copies import check_disk, scratch_copy
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.streamed_ground_truth import exact_truth
+from qadapt.evaluation.subsets import Subset, sample_rows
 from qadapt.evaluation.verify import live_result
 from qadapt.local import collection_info
 from qadapt.local.scratch import remove_leftovers, unowned_collections
 from qadapt.model import Batch, CollectionInfo, VectorInfo
+from qadapt.model.filters import is_common, matches, parse_filter, top_fields
 from qadapt.stores.base import Progress, Store, silent
 
 SAMPLED = (
@@ -42,13 +45,14 @@ class _Measured:
 
     Attributes:
         count: rows that have the vector.
-        copy_rows, copy_truth: see ``EvaluationDocument``.
+        copy_rows: see ``EvaluationDocument``.
+        copy_truths: ground truth over the copy for each part; empty if it is that of all rows.
     """
 
     count: int
     results: list[Result] = field(default_factory=list)
     copy_rows: int | None = None
-    copy_truth: Truth | None = None
+    copy_truths: tuple[Truth, ...] = ()
     notes: list[str] = field(default_factory=list)
 
 
@@ -78,35 +82,33 @@ def evaluate(
     info = collection_info.info(store, collection)
     vector = info.vectors[name]
     every = wanted if Setting(None) in wanted or not options.live else [Setting(None), *wanted]
+    chosen = options.subsets(store, collection)
     seconds = {
         **overall_progress.of_reading(vector, options),
         **overall_progress.of_evaluation(vector, every, options),
     }
     meter = Meter(options.progress, seconds).start(overall_progress.QUERIES)
     options = options.replace(progress=meter)
-    workload = _workload(store, collection, name, vector, options)
-    qrels = None if workload.labels is None else workload.labels.qrels
-    saved = SavedResults.of(store, info, name, workload.queries, options, verb="eval", qrels=qrels)
     steps = Steps(meter, overall_progress.of_settings(vector, every, options))
-    work = EvaluationContext(
-        store, collection, name, vector, workload, options, saved, meter, steps
-    )
+    works = [_context(store, info, name, subset, options, steps) for subset in chosen.parts]
     meter.begin(overall_progress.TRUTH)
-    known = exact_truth(
-        store, collection, name, vector.vector, workload.queries, options.k, rows=options.rows,
-        memory=options.memory, cached=not options.fresh, seed=options.seed,
-        progress=options.progress,
-    )  # fmt: skip
+    parts = [_Part(work, _truth(work)) for work in works]
     meter.begin(overall_progress.SAMPLE)
     measured = _Measured(vector.count, notes=notes)
     partial = False
     try:
-        _measure(work, info, every, known, measured)
+        _measure(parts, info, every, measured, meter)
     except KeyboardInterrupt:
         if not measured.results:
             raise
         partial = True
-        measured.notes.append(INTERRUPTED.format(len(measured.results), len(every), "measured"))
+        total = len(every) * len(parts)
+        measured.notes.append(INTERRUPTED.format(len(measured.results), total, "measured"))
+    order, results = _ordered(parts, measured)
+    parts = [parts[at] for at in order]
+    truths = tuple(part.known.about for part in parts)
+    copied = tuple(measured.copy_truths[at] for at in order if measured.copy_truths)
+    separate = options.filter is not None or options.by is not None
     document = Evaluation(
         store=str(store.address),
         server=info.server,
@@ -117,14 +119,18 @@ def evaluate(
         datatype=vector.datatype,
         count=measured.count,
         k=options.k,
-        queries=len(workload.queries),
-        source=workload.queries.source,
-        truth=known.about,
-        results=tuple(measured.results),
+        queries=len(parts[0].work.asked.queries),
+        source=parts[0].work.asked.queries.source,
+        truth=truths[0],
+        results=tuple(results),
         copy_rows=measured.copy_rows,
-        copy_truth=measured.copy_truth,
-        notes=tuple(measured.notes),
+        copy_truth=copied[0] if copied else None,
+        notes=(*measured.notes, *chosen.notes),
         partial=partial,
+        truths=truths if separate else (),
+        copy_truths=copied if separate else (),
+        by=options.by or "",
+        by_limit=options.by_limit if options.by else None,
         created=now(),
         command=options.command,
         seconds=time.monotonic() - begun,
@@ -134,62 +140,141 @@ def evaluate(
     return document
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Rows that are measured together: the context of their searches, and the ground truth."""
+
+    work: EvaluationContext
+    known: GroundTruth
+
+
+def _context(
+    store: Store,
+    info: CollectionInfo,
+    name: str,
+    subset: Subset,
+    options: EvaluationOptions,
+    steps: Steps,
+) -> EvaluationContext:
+    vector = info.vectors[name]
+    workload = _workload(store, name, vector, subset, options)
+    qrels = None if workload.labels is None else workload.labels.qrels
+    saved = SavedResults.of(
+        store, info, name, workload.queries, options, verb="eval", qrels=qrels, rows=subset.label
+    )
+    return EvaluationContext(
+        store, subset.collection, name, vector, workload, options, saved, steps
+    )
+
+
+def _truth(work: EvaluationContext) -> GroundTruth:
+    options = work.options
+    return exact_truth(
+        work.store, work.collection, work.name, work.vector.vector, work.asked.queries, options.k,
+        rows=options.rows, memory=options.memory, cached=not options.fresh, seed=options.seed,
+        filter=work.asked.filter, progress=options.progress,
+    ).labelled(work.asked.label)  # fmt: skip
+
+
+def _ordered(parts: Sequence[_Part], measured: _Measured) -> tuple[list[int], list[Result]]:
+    """The order of the parts and their results: the lowest recall first.
+
+    Parts that prove nothing come last. With candidates, only these are compared.
+    """
+    lowest: dict[str, float] = {}
+    for each in measured.results:
+        if each.where == "copy" or measured.copy_rows is None:
+            lowest[each.filter] = min(lowest.get(each.filter, math.inf), each.lowest)
+    truths = measured.copy_truths or tuple(part.known.about for part in parts)
+
+    def key(at: int) -> tuple[bool, float]:
+        return truths[at].proof.level == "none", lowest.get(truths[at].filter, math.inf)
+
+    order = sorted(range(len(parts)), key=key)
+    place = {truths[at].filter: rank for rank, at in enumerate(order)}
+    return order, sorted(measured.results, key=lambda each: place[each.filter])
+
+
 def _workload(
-    store: Store, collection: str, name: str, vector: VectorInfo, options: EvaluationOptions
+    store: Store, name: str, vector: VectorInfo, subset: Subset, options: EvaluationOptions
 ) -> Workload:
     """The queries and what is measured with them."""
-    queries = resolve_queries(
-        store, collection, name, vector.vector, options.queries, encoder=options.encoder,
-        ids=options.query_ids, seed=options.seed,
-    )  # fmt: skip
+    collection = subset.collection
+    queries = resolve_queries(store, collection, name, vector.vector, options, subset.filter)
     labels = None
     if options.labels is not None:
         qrels = read_labels(options.labels)
         labels = RelevanceLabels(qrels, options.label_field, store, collection)
-    workload = Workload(queries, options.k, labels, tuple(options.concurrency), options.seconds)
+    workload = Workload(
+        queries, options.k, labels, tuple(options.concurrency), options.seconds, subset=subset
+    )
     _check_labels(workload)
     return workload
 
 
 def _measure(
-    work: EvaluationContext,
+    parts: Sequence[_Part],
     info: CollectionInfo,
     settings: Sequence[Setting],
-    known: GroundTruth,
     into: _Measured,
+    meter: Meter,
 ) -> None:
     """Measure the live settings, then the candidates."""
+    work = replace(parts[0].work, collection=info.name)
     live = [item for item in settings if item.quantization is None]
     candidates = [item for item in settings if item.quantization is not None]
     if not candidates:
-        work.begin_settings()
-        for item in live:
-            into.results.append(_live(work, item, known, None))
+        meter.begin(overall_progress.SETTINGS)
+        _measure_live(parts, live, None, into)
         return
     check_disk(work.store, min(info.count, work.options.copy_rows), work.vector.dim)
-    sample = _sample(work, info)
+    sample = _sample(work, info, parts)
     complete = info.count <= work.options.copy_rows
     if complete:
         into.count = len(sample)  # rows without the vector do not count
     else:
         into.notes.append(SAMPLED.format(len(sample), info.count))
     into.copy_rows = len(sample)
-    exact = known
-    if not complete or known.sample is not None:
-        exact = over_rows(sample, work.name, work.vector.vector, work.asked.queries, work.asked.k)
-        if exact.about.proof.level != known.about.proof.level:
-            into.notes.append(f"on the copy {exact.about.proof.reason}")
-        into.copy_truth = exact.about
-    work.begin_settings()
+    copied = not complete or parts[0].known.sample is not None
+    exact = [_over_copy(part, sample) if copied else part.known for part in parts]
+    for part, known in zip(parts, exact, strict=True):
+        if known.about.proof.level != part.known.about.proof.level:
+            where = f"{known.about.filter}: " if known.about.filter else ""
+            into.notes.append(f"{where}on the copy {known.about.proof.reason}")
+    into.copy_truths = tuple(each.about for each in exact) if copied else ()
+    meter.begin(overall_progress.SETTINGS)
     with contextlib.ExitStack() as stack:
         client = _client(work, sample, stack) if work.asked.concurrency else None
-        for item in live:
-            into.results.append(_live(work, item, known, client))
-        runner = CandidateRunner(work, sample, exact, client)
+        _measure_live(parts, live, client, into)
+        asked = [(part.work, known) for part, known in zip(parts, exact, strict=True)]
+        runner = CandidateRunner(work, sample, asked, client)
         try:
             runner.run(candidates)
         finally:
             into.results += runner.results
+
+
+def _measure_live(
+    parts: Sequence[_Part], settings: Sequence[Setting], client: Client | None, into: _Measured
+) -> None:
+    for number, part in enumerate(parts):
+        for item in settings:
+            if not number:
+                part.work.steps.begin(item.text)
+            into.results.append(_live(part, item, client))
+
+
+def _over_copy(part: _Part, sample: Batch) -> GroundTruth:
+    """Ground truth among the rows of the copy that match."""
+    work, node = part.work, part.work.asked.filter
+    if node is not None:
+        tree = parse_filter(node)
+        payloads = sample.payloads or ({},) * len(sample)
+        sample = sample.take([at for at, each in enumerate(payloads) if matches(tree, each)])
+    return over_rows(
+        sample, work.name, work.vector.vector, work.asked.queries, work.asked.k,
+        filter=work.asked.label,
+    )  # fmt: skip
 
 
 def _swept(store: Store) -> list[str]:
@@ -230,10 +315,8 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
 
 
-def _live(
-    work: EvaluationContext, setting: Setting, known: GroundTruth, client: Client | None
-) -> Result:
-    work.steps.begin(setting.text)
+def _live(part: _Part, setting: Setting, client: Client | None) -> Result:
+    work, known = part.work, part.known
     found = work.saved.find(setting.text, "live")
     if found is not None:
         return found
@@ -245,17 +328,41 @@ def _live(
     )
 
 
-def _sample(work: EvaluationContext, info: CollectionInfo) -> Batch:
-    """The rows with the vector: all of them, or those of a sample."""
-    options = work.options
+def _sample(work: EvaluationContext, info: CollectionInfo, parts: Sequence[_Part]) -> Batch:
+    """The rows with the vector: all of them, or those of a sample.
+
+    With filters, each row has the payload fields that the filters use.
+
+    Raises:
+        InputError: a native filter, or a partition: a copy has neither.
+    """
+    options, fields = work.options, _copied_fields(work.collection, parts)
     options.progress(Progress("reading a sample"))
     if info.count <= options.copy_rows:
-        batch = whole_of(work.store, work.collection, work.name)
+        batch = whole_of(work.store, work.collection, work.name, payload=bool(fields))
     else:
-        batch = work.store.sample(
-            work.collection, options.copy_rows, seed=options.seed, vectors=[work.name]
-        )
-    return present(batch, work.name, work.collection)
+        batch = sample_rows(
+            work.store, Subset(work.collection), options.copy_rows, seed=options.seed,
+            vectors=[work.name], payload=bool(fields),
+        )  # fmt: skip
+    return present(batch, work.name, work.collection, fields)
+
+
+def _copied_fields(collection: str, parts: Sequence[_Part]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for part in parts:
+        asked = part.work.asked.filter
+        native = asked is not None and not is_common(asked)
+        if native or part.work.collection != collection:
+            what = "a native filter" if native else "a partition"
+            raise InputError(
+                f"other settings are measured on a copy, which cannot be searched with {what}",
+                hint="omit the settings to measure the live collection, or filter by a payload "
+                'field: filter={"topic": "art"}, --by FIELD',
+            )
+        if asked is not None:
+            found.update(dict.fromkeys(top_fields(parse_filter(asked))))
+    return tuple(found)
 
 
 def _client(work: EvaluationContext, sample: Batch, stack: contextlib.ExitStack) -> Client:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,10 @@ class GroundTruth:
     vector: Vector
     fetch: Fetch
     sample: Batch | None = None
+
+    def labelled(self, filter: str) -> GroundTruth:
+        """The same ground truth, described as that of a filter or partition."""
+        return replace(self, about=self.about.replace(filter=filter))
 
     @property
     def wanted(self) -> npt.NDArray[np.intp]:
@@ -157,12 +161,14 @@ def ground_truth_of(
     *,
     bound: str = "",
     sample: Batch | None = None,
+    filter: str = "",
 ) -> GroundTruth:
     """Ground truth from the best rows, without own rows.
 
     Args:
         rows, of: rows that were read, and rows of the collection.
         bound: meaning of a recall against a sample.
+        filter: the filter of the rows, as text.
     """
     ids, scores, beyond = sorted_neighbors(best, own, k)
     unread = sample is not None and rows < of
@@ -170,6 +176,7 @@ def ground_truth_of(
     about = Truth(
         rows, of, k, len(queries), source, seconds, exact=not unread, bound=bound,
         ground_truth=truth_of(vector), proof=proof_of(queries, k, more, of),
+        filter=filter,
     )  # fmt: skip
     return GroundTruth(ids, scores, beyond, about, queries, vector, fetch, sample)
 
@@ -230,8 +237,14 @@ def recall_in(
     return known.recall([list(row[:k]) for row in found])
 
 
-def over_rows(batch: Batch, name: str, vector: Vector, queries: Any, k: int) -> GroundTruth:
-    """Compute exact neighbors among rows in memory."""
+def over_rows(
+    batch: Batch, name: str, vector: Vector, queries: Any, k: int, *, filter: str = ""
+) -> GroundTruth:
+    """Compute exact neighbors among rows in memory.
+
+    Args:
+        filter: the filter that these rows match, as text.
+    """
     begun = time.monotonic()
     best = nearest_in(batch, name, vector, queries.vectors, k)
     seconds, rows = time.monotonic() - begun, len(batch)
@@ -246,4 +259,5 @@ def over_rows(batch: Batch, name: str, vector: Vector, queries: Any, k: int) -> 
         rows,
         rows,
         seconds,
+        filter=filter,
     )

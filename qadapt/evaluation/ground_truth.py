@@ -12,6 +12,7 @@ import numpy.typing as npt
 from qadapt.errors import InputError
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.streamed_ground_truth import exact_truth
+from qadapt.evaluation.subsets import Subset, sample_rows
 from qadapt.model import Id, Vector, as_vectors, check_queries
 from qadapt.model.npy import open_npy
 from qadapt.model.query_checks import usable_queries
@@ -42,26 +43,44 @@ class Queries:
 
 
 def queries_of(
-    store: Store, collection: str, name: str, vector: Vector, given: Any, *, seed: int = 0
+    store: Store,
+    collection: str,
+    name: str,
+    vector: Vector,
+    given: Any,
+    *,
+    seed: int = 0,
+    filter: Any = None,
 ) -> Queries:
     """Load queries from an array, the path of a ``.npy`` file, or a number of rows to draw.
+
+    Args:
+        filter: draw from the rows that match only.
 
     Raises:
         InputError: the file does not exist or holds no array, or the collection is empty.
         DimensionError, NonFiniteError, ZeroVectorError: invalid queries.
     """
     if isinstance(given, int) and not isinstance(given, bool):
-        batch = store.sample(collection, given, seed=seed, vectors=[name])
+        subset = Subset.of(collection, filter)
+        batch = sample_rows(store, subset, given, seed=seed, vectors=[name])
         there = ~batch.missing.get(name, np.zeros(len(batch), dtype=np.bool_))
         there &= usable_queries(batch.vectors[name], vector)
         own = [key for key, present in zip(batch.ids, there, strict=True) if present]
         if not own:
             what = "has no vector that can be used as a query" if len(batch) else "is empty"
+            if subset.filter is not None:
+                raise InputError(
+                    f"no row of {subset.collection!r} that can be used as a query matches "
+                    f"{subset.label}, so nothing can be measured",
+                    hint="check the filter: `qadapt search URL COLLECTION --filter ...`",
+                )
             raise InputError(
-                f"the collection {collection!r} {what}, so nothing can be measured",
+                f"the collection {subset.collection!r} {what}, so nothing can be measured",
                 hint="write vectors first",
             )
-        source = f"{len(own)} of its vectors, self-matches excluded"
+        among = "" if subset.filter is None else " that match the filter"
+        source = f"{len(own)} of its vectors{among}, self-matches excluded"
         return Queries(batch.vectors[name][there], tuple(own), source)
     from_file = isinstance(given, (str, os.PathLike))
     array = load_queries(given) if from_file else as_vectors(given, what="queries")
@@ -92,12 +111,23 @@ def exact_neighbors(
     progress: OnProgress,
     *,
     cached: bool = False,
+    filter: Any = None,
 ) -> GroundTruth:
-    """Compute the ``k`` nearest rows of each query from all stored vectors.
+    """Compute the ``k`` nearest rows of each query from the stored vectors.
 
     Args:
         cached: use and update the cache if the engine counts changes of the collection.
+        filter: among the rows that match only.
     """
     return exact_truth(
-        store, collection, name, vector, queries, k, cached=cached, counted=True, progress=progress
+        store,
+        collection,
+        name,
+        vector,
+        queries,
+        k,
+        cached=cached,
+        counted=True,
+        filter=filter,
+        progress=progress,
     )

@@ -19,6 +19,7 @@ from qadapt.evaluation.ground_truth import Queries
 from qadapt.evaluation.options import CONCURRENCY, SECONDS
 from qadapt.evaluation.recall import is_correct, least_score, recall_per_query
 from qadapt.evaluation.results import Bytes, Figure, Labels, Latency, Result
+from qadapt.evaluation.subsets import Subset
 from qadapt.local.client_params import client_params
 from qadapt.local.settings import read_settings
 from qadapt.model import Hits, Id, Kind, Rescore, SearchProvenance, Vector, VectorInfo
@@ -69,6 +70,7 @@ class Workload:
 
     Attributes:
         labels: relevance labels; None for none.
+        subset: the rows that searches are restricted to; None for all.
         concurrency: numbers of concurrent queries to time; empty disables timing.
         seconds: duration of each timing.
         batches: also time the batches from which recall is computed.
@@ -80,6 +82,17 @@ class Workload:
     concurrency: tuple[int, ...] = CONCURRENCY
     seconds: float = SECONDS
     batches: bool = False
+    subset: Subset | None = None
+
+    @property
+    def filter(self) -> Any:
+        """The filter of the searches; None for none."""
+        return None if self.subset is None else self.subset.filter
+
+    @property
+    def label(self) -> str:
+        """The filter as text, for results."""
+        return "" if self.subset is None else self.subset.label
 
     @property
     def extra(self) -> int:
@@ -107,6 +120,7 @@ class Searcher:
             vector=name,
             rescore=rescore,
             options=options,
+            filter=asked.filter,
         )
         self._settings = read_settings(store, collection).of(name)
         self._prepared: Prepared | None = None
@@ -250,6 +264,7 @@ def measure(
         bytes=sizes,
         bytes_per_vector=each / info.count if each is not None and info.count else None,
         how=found.how,
+        filter=asked.label,
         labels=_labels(found, known, asked),
         **quality,
     )

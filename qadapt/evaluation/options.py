@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qadapt.errors import InputError, SpecError, refuse_pairs
 from qadapt.evaluation.settings import Setting
+from qadapt.evaluation.subsets import BY_LIMIT, Subsets, check_filters, subsets_of
 from qadapt.model import ACCEPTS, Accept
 from qadapt.model.numbers import is_whole
 from qadapt.stores import registry as stores
@@ -39,6 +40,11 @@ class EvaluationOptions:
         query_ids: ids of the queries in ``labels``; default: from the file, else 0, 1, ...
         labels: relevance labels, ``{query id: {document id: gain}}`` or the path of a file.
         label_field: payload field with the document id of the labels; None for the row id.
+        filter: measure searches with this filter, against the rows that match: the common form or
+            a native filter of the database; a list of filters measures each. None for all rows.
+        by: measure each value of this payload field, the most frequent first; ``"@"``: each
+            partition or tenant. ``filter`` then applies to all of them.
+        by_limit: maximum number of values.
         live: also measure the live collection.
         rows: number of rows from which the ground truth of the live collection is computed; its
             recall is then a lower bound. None for all rows.
@@ -70,6 +76,9 @@ class EvaluationOptions:
     query_ids: Sequence[str] | None = None
     labels: Any = None
     label_field: str | None = None
+    filter: Any = None
+    by: str | None = None
+    by_limit: int = BY_LIMIT
     live: bool = True
     rows: int | None = None
     copy_rows: int = COPY_ROWS
@@ -89,6 +98,7 @@ class EvaluationOptions:
 
     def __post_init__(self) -> None:
         self._check_numbers()
+        check_filters(self.filter, self.by, self.by_limit)
         if self.accept not in ACCEPTS:
             raise SpecError.unknown("accept", self.accept, ACCEPTS)
         refuse_pairs(
@@ -101,6 +111,8 @@ class EvaluationOptions:
              "the collection's own vectors have no labels"),
             (self.rows is not None and self.memory != MEMORY, "memory (--memory)",
              "with rows (--rows)", "a sample is read in one request"),
+            (self.by_limit != BY_LIMIT and self.by is None, "by_limit (--by-limit)",
+             "without by (--by)", "there are no values to limit"),
             (self.seconds != SECONDS and not self.concurrency, "seconds (--seconds)",
              "without concurrency (--concurrency)", "nothing is timed"),
         )  # fmt: skip
@@ -120,6 +132,10 @@ class EvaluationOptions:
     def replace(self, **changes: Any) -> EvaluationOptions:
         """A checked copy with some options changed."""
         return dataclasses.replace(self, **changes)
+
+    def subsets(self, store: Store, collection: str) -> Subsets:
+        """The rows to measure, see ``filter`` and ``by``."""
+        return subsets_of(store, collection, self.filter, self.by, self.by_limit, self.seed)
 
     # -- for one verb ------------------------------------------------------------------------
 

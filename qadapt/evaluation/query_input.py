@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from qadapt.errors import InputError
 from qadapt.evaluation.ground_truth import Queries, queries_of
 from qadapt.model import Vector, as_vectors, check_queries
 from qadapt.stores.base import Store
+
+if TYPE_CHECKING:
+    from qadapt.evaluation.options import EvaluationOptions
 
 Encoder = Callable[[list[str]], Any]
 
@@ -29,31 +32,25 @@ def resolve_queries(
     collection: str,
     name: str,
     vector: Vector,
-    given: Any,
-    *,
-    encoder: Encoder | None = None,
-    ids: Sequence[str] | None = None,
-    limit: int | None = None,
-    seed: int = 0,
+    options: EvaluationOptions,
+    filter: Any = None,
 ) -> Queries:
     """Load queries as ``queries_of`` does, or encode texts.
 
     Args:
-        given: float ``(nq, d)``; a number of the collection's own vectors; a list of texts; the
-            path of a ``.npy``, ``.txt``, ``.tsv`` or ``.jsonl`` file.
-        encoder: encodes a list of texts as float ``(n, d)``.
-        ids: ids of the queries, for relevance labels; default: those in the file.
-        limit: use only the first queries.
+        options: ``queries``, ``encoder``, ``query_ids`` and ``seed`` are used.
+        filter: draw vectors of the collection from the rows that match only.
 
     Raises:
         InputError: texts without an encoder, an encoder without texts, an unreadable file, or
             a wrong number of ids.
     """
+    given, encoder, ids = options.queries, options.encoder, options.query_ids
     texts, named = _texts(given)
     if texts is None:
         if encoder is not None:
             refuse_encoder(given)
-        found = queries_of(store, collection, name, vector, given, seed=seed)
+        found = queries_of(store, collection, name, vector, given, seed=options.seed, filter=filter)
         named = None if ids is None else [str(key) for key in ids]
     else:
         if encoder is None:
@@ -70,10 +67,6 @@ def resolve_queries(
         named = [str(key) for key in ids] if ids is not None else named
     if named is not None and len(named) != len(found):
         raise InputError(f"{len(found)} queries, but {len(named)} query ids")
-    if limit is not None and len(found) > limit:
-        named = None if named is None else named[:limit]
-        source = f"the first {limit} of {found.source}"
-        found = Queries(found.vectors[:limit], found.own[:limit], source)
     return Queries(found.vectors, found.own, found.source, None if named is None else tuple(named))
 
 

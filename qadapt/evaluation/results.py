@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -136,6 +137,7 @@ class Result(Serializable):
         how: what searched and rescored.
         predicted: the prediction for this setting.
         notes: limitations of the result.
+        filter: the filter of the measured rows, or ``@partition``; empty for all rows.
     """
 
     setting: str
@@ -159,6 +161,13 @@ class Result(Serializable):
     predicted: Prediction | None = None
     notes: tuple[str, ...] = ()
     recall_no_params: Figure | None = None
+    filter: str = ""
+
+    @property
+    def lowest(self) -> float:
+        """The lower recall, with and without search parameters; infinite if not measured."""
+        known = [each.value for each in (self.recall, self.recall_no_params) if each is not None]
+        return min(known, default=math.inf)
 
 
 @dataclass(frozen=True)
@@ -166,7 +175,8 @@ class Truth(Serializable):
     """How exact neighbors were computed.
 
     Attributes:
-        rows, total_rows: rows that were read, and rows of the collection.
+        rows, total_rows: rows that were read, and rows of the collection that match ``filter``.
+        filter: the filter of these rows, or ``@partition``; empty for the whole collection.
         k, queries: neighbors per query, and number of queries.
         source: origin of the queries.
         seconds: duration; if cached, that of the original computation.
@@ -188,3 +198,4 @@ class Truth(Serializable):
     bound: str = ""
     ground_truth: str = ""
     proof: Proof = field(default_factory=Proof)
+    filter: str = ""

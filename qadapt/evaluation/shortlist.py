@@ -103,7 +103,8 @@ def shortlist(
 ) -> tuple[list[Candidate], list[RuledOut]]:
     """The settings that may meet the target, cheapest first, and those that cannot."""
     by_codes: dict[Quantization, list[Result]] = {}
-    for result in simulation.results:
+    for setting in dict.fromkeys(each.setting for each in simulation.results):
+        result = simulation.result(setting)  # of several filters, the lowest recall
         by_codes.setdefault(result.quantization, []).append(result)
     tries: list[Candidate] = []
     out: list[RuledOut] = []

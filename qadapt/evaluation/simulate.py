@@ -8,6 +8,7 @@ collection.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,11 +27,12 @@ from qadapt.evaluation.overall_progress import Meter
 from qadapt.evaluation.partial import INTERRUPTED, Interrupted, SavedResults
 from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.recall import least_score
-from qadapt.evaluation.results import Figure, Prediction, Result
+from qadapt.evaluation.results import Figure, Prediction, Result, Truth
 from qadapt.evaluation.sampling import present, whole_of
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.streamed_ground_truth import exact_truth
-from qadapt.model import Batch, MatchLevel, Quantization, Vector
+from qadapt.evaluation.subsets import Subset, sample_rows
+from qadapt.model import Batch, CollectionInfo, MatchLevel, Quantization, Vector
 from qadapt.quantizers.models import ModelMatch
 from qadapt.simulation import registry
 from qadapt.simulation.rank_recall import Ranks, ranks
@@ -42,6 +44,7 @@ Floats = npt.NDArray[np.float32]
 FETCHED = 1_000  # rows per fetch request
 
 NO_GRAPH = "predictions assume that all codes are scanned; a graph or lists may miss more rows"
+ONLY_MATCHING = "ranges and centroids are learned from the rows that match, not from all rows"
 NO_OPTIONS = "search options do not affect predictions: {}"
 INACCURATE = "the model was off by up to {:.3f} ({}); the interval is widened by that"
 VALIDATED = "compared with {}: off by {:.3f} at most; the interval is widened by that"
@@ -216,37 +219,24 @@ def simulate(
     options.check_segments(store.name)
     info = store.info(collection)
     vector = info.vectors[name].vector
+    engine = SimulatedEngine(store.name, vector, lambda wanted: store.map(wanted, vector))
     wanted = [Setting.of(item) for item in settings]
+    chosen = options.subsets(store, collection)
     seconds = {
         **overall_progress.of_reading(info.vectors[name], options),
         **overall_progress.of_simulation(info.vectors[name], wanted, options),
     }
     meter = Meter(options.progress, seconds).start(overall_progress.QUERIES)
     options = options.replace(progress=meter)
-    queries = resolve_queries(
-        store, collection, name, vector, options.queries,
-        encoder=options.encoder, seed=options.seed,
-    )  # fmt: skip
-    meter.begin(overall_progress.TRUTH)
-    known = exact_truth(
-        store, collection, name, vector, queries, options.k, memory=options.memory,
-        cached=not options.fresh, seed=options.seed, progress=options.progress,
-    )  # fmt: skip
-    meter.begin(overall_progress.SAMPLE)
-    represented, sampled = _population(store, collection, name, queries, known, options)
-    engine = SimulatedEngine(store.name, vector, lambda wanted: store.map(wanted, vector))
-    saved = SavedResults.of(store, info, name, queries, options, verb="simulate")
-    meter.begin(overall_progress.SIMULATION)
-    results: list[Result] = []
-    partial = False
-    try:
-        for result in predict(engine, represented, wanted, options, saved):
-            results.append(result)
-    except KeyboardInterrupt:
-        if not results:
-            raise
-        partial = True
-    interrupted = [INTERRUPTED.format(len(results), len(wanted), "simulated")] if partial else []
+    parts, partial = _all_simulated(store, info, name, engine, chosen.parts, wanted, options)
+    parts.sort(key=lambda part: part.rank)
+    results = tuple(result for part in parts for result in part.results)
+    separate = options.filter is not None or options.by is not None
+    interrupted = (
+        (INTERRUPTED.format(len(results), len(wanted) * len(chosen.parts), "simulated"),)
+        if partial
+        else ()
+    )
     document = Simulation(
         store=str(store.address),
         server=info.server,
@@ -257,13 +247,16 @@ def simulate(
         datatype=vector.datatype,
         count=info.count,
         k=options.k,
-        queries=len(queries),
-        source=queries.source,
-        truth=known.about,
-        results=tuple(results),
-        sample_rows=sampled,
-        notes=(NO_GRAPH, *interrupted),
+        queries=len(parts[0].queries),
+        source=parts[0].queries.source,
+        truth=parts[0].truth,
+        results=results,
+        sample_rows=parts[0].sampled,
+        notes=(NO_GRAPH, *((ONLY_MATCHING,) if separate else ()), *interrupted, *chosen.notes),
         partial=partial,
+        truths=tuple(part.truth for part in parts) if separate else (),
+        by=options.by or "",
+        by_limit=options.by_limit if options.by else None,
         created=now(),
         command=options.command,
         seconds=time.monotonic() - begun,
@@ -273,17 +266,111 @@ def simulate(
     return document
 
 
+@dataclass(frozen=True)
+class _Simulated:
+    """The predictions for some rows; ``sampled`` is the number of rows that represent them."""
+
+    queries: Queries
+    truth: Truth
+    results: tuple[Result, ...]
+    sampled: int
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """The lowest recall first; rows that prove nothing last."""
+        lowest = min((each.lowest for each in self.results), default=math.inf)
+        return self.truth.proof.level == "none", lowest
+
+
+def _all_simulated(
+    store: Store,
+    info: CollectionInfo,
+    name: str,
+    engine: SimulatedEngine,
+    subsets: Sequence[Subset],
+    settings: Sequence[Setting],
+    options: EvaluationOptions,
+) -> tuple[list[_Simulated], bool]:
+    """The predictions for each subset, and whether Ctrl-C ended them early."""
+    parts: list[_Simulated] = []
+    for subset in subsets:
+        try:
+            known = _known(store, info, name, engine, subset, options, first=not parts)
+        except KeyboardInterrupt:
+            if not parts:
+                raise
+            return parts, True
+        found: list[Result] = []
+        partial = False
+        try:
+            for result in predict(engine, known.represented, settings, options, known.saved):
+                found.append(result.replace(filter=subset.label))
+        except KeyboardInterrupt:
+            if not parts and not found:
+                raise
+            partial = True
+        if found:
+            parts.append(_Simulated(known.queries, known.truth, tuple(found), known.sampled))
+        if partial:
+            return parts, True
+    return parts, False
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the predictions for some rows need, and the size of the sample that represents them."""
+
+    queries: Queries
+    truth: Truth
+    represented: Population
+    sampled: int
+    saved: SavedResults
+
+
+def _known(
+    store: Store,
+    info: CollectionInfo,
+    name: str,
+    engine: SimulatedEngine,
+    subset: Subset,
+    options: EvaluationOptions,
+    *,
+    first: bool,
+) -> _Known:
+    """Queries, ground truth and a sample of a subset; the first one reports the progress."""
+    begin = options.progress.begin if first and isinstance(options.progress, Meter) else _ignored
+    collection, vector = subset.collection, engine.vector
+    queries = resolve_queries(store, collection, name, vector, options, subset.filter)
+    begin(overall_progress.TRUTH)
+    known = exact_truth(
+        store, collection, name, vector, queries, options.k, memory=options.memory,
+        cached=not options.fresh, seed=options.seed, filter=subset.filter,
+        progress=options.progress,
+    ).labelled(subset.label)  # fmt: skip
+    begin(overall_progress.SAMPLE)
+    represented, sampled = _population(store, subset, name, queries, known, options)
+    saved = SavedResults.of(store, info, name, queries, options, verb="simulate", rows=subset.label)
+    begin(overall_progress.SIMULATION)
+    return _Known(queries, known.about, represented, sampled, saved)
+
+
+def _ignored(part: str) -> None:
+    return
+
+
 def _population(
     store: Store,
-    collection: str,
+    subset: Subset,
     name: str,
     queries: Queries,
     known: GroundTruth,
     options: EvaluationOptions,
 ) -> tuple[Population, int]:
     """The true neighbors, and a sample that represents all other rows; the size of the sample."""
+    collection = subset.collection
     if known.about.total_rows <= options.sample_rows:
-        batch = present(whole_of(store, collection, name), name, collection)
+        rows = whole_of(store, collection, name, filter=subset.filter)
+        batch = present(rows, name, collection)
         return population(batch, name, queries, known), len(batch)
     near = list(dict.fromkeys(key for row in known.ids for key in row))
     parts = []
@@ -291,7 +378,7 @@ def _population(
         part = store.fetch(collection, near[start : start + FETCHED], vectors=[name], payload=False)
         parts.append(part)
         options.progress(Progress("reading true neighbors", start + len(part), len(near)))
-    drawn = store.sample(collection, options.sample_rows, seed=options.seed, vectors=[name])
+    drawn = sample_rows(store, subset, options.sample_rows, seed=options.seed, vectors=[name])
     sample = present(drawn, name, collection)
     # Rows without the vector do not count.
     count = round(known.about.total_rows * len(sample) / len(drawn))

@@ -30,9 +30,11 @@ from qadapt.evaluation.exact_neighbors import (
 )
 from qadapt.evaluation.options import MEMORY
 from qadapt.evaluation.results import Truth
+from qadapt.evaluation.subsets import Subset, sample_rows
 from qadapt.local.cache import cache_dir
 from qadapt.local.state import write_state_file
 from qadapt.model import Batch, Id, Vector
+from qadapt.model.filters import is_common
 from qadapt.stores.base import OnProgress, Progress, ReadRequest, Store
 
 SMALLEST_PAGE = 64
@@ -53,6 +55,7 @@ def exact_truth(
     cached: bool = True,
     counted: bool = False,
     seed: int = 0,
+    filter: Any = None,
     progress: OnProgress,
 ) -> GroundTruth:
     """Compute the ``k`` nearest rows of each query by exact scores.
@@ -63,18 +66,23 @@ def exact_truth(
         memory: bytes for one page and its scores; more is slightly faster.
         cached: use and update the cache.
         counted: use the cache only if the engine counted no change since.
+        filter: compute neighbors among the rows that match only.
 
     Raises:
         InputError: ``memory`` is too small for a page.
     """
-    count = store.count(collection)
+    subset = Subset.of(collection, filter)
+    count = store.count(collection, filter)
     if rows is not None and rows < count:
-        return _over_sample(store, collection, name, vector, queries, k, rows, count, seed)
+        return _over_sample(store, subset, name, vector, queries, k, rows, count, seed)
+    # An object of a database client has no stable text.
+    cached = cached and (filter is None or isinstance(filter, str) or is_common(filter))
     page = _page(vector.dim, len(queries), memory)
     changes = change_count(store, collection)
     place = None
     if cached and (changes is not None or not counted):
-        key = cache_key(store, collection, name, vector, queries, count, k)
+        label = [subset.label] if subset.label else []
+        key = cache_key(store, collection, name, vector, queries, count, k, *label)
         place = cache_dir() / "truth" / key
         same = changes if counted else ""
         known = _cached(place, store, collection, name, vector, queries, same)
@@ -82,13 +90,23 @@ def exact_truth(
             return known
     begun = time.monotonic()
     best, done, before = _stream(
-        store, collection, name, vector, queries, k, page,
+        store, subset, name, vector, queries, k, page,
         None if counted else place, count, progress,
     )  # fmt: skip
     seconds = before + time.monotonic() - begun
     fetch = stored_vectors(store, collection, name)
     known = ground_truth_of(
-        best, queries.vectors, queries.own, queries.source, k, vector, fetch, done, count, seconds
+        best,
+        queries.vectors,
+        queries.own,
+        queries.source,
+        k,
+        vector,
+        fetch,
+        done,
+        count,
+        seconds,
+        filter=subset.label,
     )
     if place is not None:
         document = {
@@ -117,7 +135,7 @@ def _page(dim: int, queries: int, memory: int) -> int:
 
 def _stream(
     store: Store,
-    collection: str,
+    subset: Subset,
     name: str,
     vector: Vector,
     queries: Any,
@@ -129,10 +147,10 @@ def _stream(
 ) -> tuple[Nearest, int, float]:
     """Read all rows; returns the best ones, the number read, and seconds of an earlier attempt."""
     best, done, after, before = _resume(place, queries, vector, k)
-    pages = _pages(store, collection, name, page, after)
+    pages = _pages(store, subset, name, page, after)
     if pages is None:  # the store cannot read from an id
         best, done, before = Nearest(queries.vectors, vector.metric, k + SPARE), 0, 0.0
-        pages = store.read(collection, ReadRequest(vectors=[name], payload=False, page=page))
+        pages = store.read(subset.collection, _request(subset, name, page))
     begun = saved = time.monotonic()
     last = after
     state = (best.names.copy(), best.scores.copy())  # an interrupted `add` leaves a mixture
@@ -152,15 +170,18 @@ def _stream(
     return best, done, before
 
 
+def _request(subset: Subset, name: str, page: int, after: Id | None = None) -> ReadRequest:
+    """A read of the rows of a subset: the only place where ground truth is restricted to rows."""
+    return ReadRequest(vectors=[name], payload=False, page=page, after=after, filter=subset.filter)
+
+
 def _pages(
-    store: Store, collection: str, name: str, page: int, after: Id | None
+    store: Store, subset: Subset, name: str, page: int, after: Id | None
 ) -> Iterator[Batch] | None:
     if after is None:
-        return store.read(collection, ReadRequest(vectors=[name], payload=False, page=page))
+        return store.read(subset.collection, _request(subset, name, page))
     try:
-        rest = store.read(
-            collection, ReadRequest(vectors=[name], payload=False, page=page, after=after)
-        )
+        rest = store.read(subset.collection, _request(subset, name, page, after))
         first = next(rest, None)
     except UnsupportedError:
         return None
@@ -254,7 +275,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _over_sample(
     store: Store,
-    collection: str,
+    subset: Subset,
     name: str,
     vector: Vector,
     queries: Any,
@@ -264,7 +285,7 @@ def _over_sample(
     seed: int,
 ) -> GroundTruth:
     begun = time.monotonic()
-    batch = store.sample(collection, rows, seed=seed, vectors=[name])
+    batch = sample_rows(store, subset, rows, seed=seed, vectors=[name])
     best = nearest_in(batch, name, vector, queries.vectors, k)
     bound = (
         f"{len(batch):,} of {count:,} rows were read: recall is a lower bound, extrapolated from "
@@ -272,6 +293,6 @@ def _over_sample(
     )
     return ground_truth_of(
         best, queries.vectors, queries.own, queries.source, k, vector,
-        stored_vectors(store, collection, name), len(batch), count, time.monotonic() - begun,
-        bound=bound, sample=batch,
+        stored_vectors(store, subset.collection, name), len(batch), count,
+        time.monotonic() - begun, bound=bound, sample=batch, filter=subset.label,
     )  # fmt: skip

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from qadapt.errors import over_limit
 from qadapt.evaluation import measurement, overall_progress
@@ -18,6 +21,7 @@ from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.reachability import Reachability, measure_reachability
 from qadapt.evaluation.results import Figure, Result
 from qadapt.evaluation.settings import Setting
+from qadapt.evaluation.subsets import Subset
 from qadapt.local import collection_info
 from qadapt.local.client_params import client_params
 from qadapt.model import CollectionInfo, Kind, Rescore, State, VectorInfo
@@ -43,31 +47,27 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
     k, limited = _limit_k(store, collection, options.k)
     vector = info.vectors[name]
     settings = _settings(store, collection, vector)
+    chosen = options.subsets(store, collection)
     seconds = {
         **overall_progress.of_reading(vector, options),
         overall_progress.SETTINGS: overall_progress.SEARCHED * len(settings),
         overall_progress.REACHED: 2 * overall_progress.SEARCHED,
     }
     meter = Meter(options.progress, seconds).start(overall_progress.QUERIES)
-    queries = resolve_queries(
-        store, collection, name, vector.vector, options.queries,
-        encoder=options.encoder, seed=options.seed,
-    )  # fmt: skip
-    meter.begin(overall_progress.TRUTH)
-    truth = exact_neighbors(store, collection, name, vector.vector, queries, k, meter, cached=True)
-    meter.begin(overall_progress.SETTINGS)
-    steps = Steps(meter, overall_progress.of_searches(settings))
-    results: list[Result] = []
-    reached, stopped = Reachability(0), []
-    try:
-        for result in measure_live(store, info, name, settings, queries, truth, steps):
-            results.append(result)
+    options = options.replace(k=k, progress=meter)
+    parts, stopped = _measured_parts(store, info, name, settings, chosen.parts, options, meter)
+    reached = Reachability(0)
+    if not stopped:
         meter.begin(overall_progress.REACHED)
-        reached = measure_reachability(store, info, name, meter, seed=options.seed)
-    except KeyboardInterrupt:
-        if not results:
-            raise
-        stopped = [INTERRUPTED.format(len(results), len(settings))]
+        try:
+            reached = measure_reachability(store, info, name, meter, seed=options.seed)
+        except KeyboardInterrupt:
+            stopped = True
+    parts = worst_first(parts)
+    results = tuple(result for part in parts for result in part.results)
+    total = len(settings) * len(chosen.parts)
+    interrupted = (INTERRUPTED.format(len(results), total),) if stopped else ()
+    queries, truth = parts[0].queries, parts[0].truth
     document = Verification(
         store=str(store.address),
         server=info.server,
@@ -81,9 +81,10 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
         queries=len(queries),
         source=queries.source,
         truth=truth.about,
-        results=tuple(results),
-        notes=(*stopped, *limited, *_notes(vector, reached, truth)),
-        partial=bool(stopped),
+        results=results,
+        **filtered(parts, options),
+        notes=(*interrupted, *limited, *_notes(vector, reached, parts), *chosen.notes),
+        partial=stopped,
         created=now(),
         command=options.command,
         seconds=time.monotonic() - begun,
@@ -117,6 +118,103 @@ def live_result(info: VectorInfo, setting: Setting) -> Result:
     )
 
 
+@dataclass(frozen=True)
+class MeasuredSubset:
+    """Rows that were measured together: queries, ground truth and results."""
+
+    subset: Subset
+    queries: Queries
+    truth: GroundTruth
+    results: tuple[Result, ...]
+
+    @property
+    def proves(self) -> bool:
+        """Whether the recall proves anything."""
+        return self.truth.about.proof.level != "none"
+
+    @property
+    def lowest(self) -> float:
+        """The lowest recall of all results, with and without search parameters."""
+        return min((each.lowest for each in self.results), default=math.inf)
+
+
+def worst_first(parts: Sequence[MeasuredSubset]) -> list[MeasuredSubset]:
+    """Order by the lowest recall; parts that prove nothing come last."""
+    return sorted(parts, key=lambda part: (not part.proves, part.lowest))
+
+
+def filtered(parts: Sequence[MeasuredSubset], options: EvaluationOptions) -> dict[str, Any]:
+    """The fields of a document about filters."""
+    if options.filter is None and options.by is None:
+        return {}
+    return {
+        "truths": tuple(part.truth.about for part in parts),
+        "by": options.by or "",
+        "by_limit": options.by_limit if options.by else None,
+    }
+
+
+def _measured_parts(
+    store: Store,
+    info: CollectionInfo,
+    name: str,
+    settings: Sequence[Setting],
+    subsets: Sequence[Subset],
+    options: EvaluationOptions,
+    meter: Meter,
+) -> tuple[list[MeasuredSubset], bool]:
+    """What was measured of each subset, and whether Ctrl-C ended the measurement early.
+
+    The first subset determines the progress.
+    """
+    vector = info.vectors[name].vector
+    parts: list[MeasuredSubset] = []
+    for subset in subsets:
+        found: list[Result] = []
+        try:
+            queries = resolve_queries(
+                store, subset.collection, name, vector, options, subset.filter
+            )
+            if not parts:
+                meter.begin(overall_progress.TRUTH)
+            truth = exact_neighbors(
+                store, subset.collection, name, vector, queries, options.k, meter, cached=True,
+                filter=subset.filter,
+            ).labelled(subset.label)  # fmt: skip
+            if not parts:
+                meter.begin(overall_progress.SETTINGS)
+            steps = Steps(meter, overall_progress.of_searches(settings))
+            for result in measure_live(store, info, name, settings, queries, truth, steps, subset):
+                found.append(result)
+        except KeyboardInterrupt:
+            if not parts and not found:
+                raise
+            if found:
+                parts.append(MeasuredSubset(subset, queries, truth, tuple(found)))
+            return parts, True
+        parts.append(MeasuredSubset(subset, queries, truth, tuple(found)))
+    return parts, False
+
+
+def measure_subset(
+    store: Store,
+    info: CollectionInfo,
+    name: str,
+    settings: Sequence[Setting],
+    subset: Subset,
+    options: EvaluationOptions,
+) -> MeasuredSubset:
+    """Measure the live collection with searches of some rows, as ``measure_live`` does."""
+    vector = info.vectors[name].vector
+    queries = resolve_queries(store, subset.collection, name, vector, options, subset.filter)
+    truth = exact_neighbors(
+        store, subset.collection, name, vector, queries, options.k, options.progress,
+        filter=subset.filter,
+    ).labelled(subset.label)  # fmt: skip
+    results = measure_live(store, info, name, settings, queries, truth, options.progress, subset)
+    return MeasuredSubset(subset, queries, truth, tuple(results))
+
+
 def measure_live(
     store: Store,
     info: CollectionInfo,
@@ -125,16 +223,22 @@ def measure_live(
     queries: Queries,
     truth: GroundTruth,
     progress: OnProgress,
+    subset: Subset | None = None,
 ) -> Iterator[Result]:
-    """Recall@k of the live collection, with the latency of batches, for each setting."""
-    workload = Workload(queries, truth.about.k, concurrency=(), batches=True)
+    """Recall@k of the live collection, with the latency of batches, for each setting.
+
+    Args:
+        subset: restrict searches to these rows.
+    """
+    workload = Workload(queries, truth.about.k, concurrency=(), batches=True, subset=subset)
+    place = info.name if subset is None else subset.collection
     vector = info.vectors[name]
     known: Figure | None = None  # parameters have no effect on a client that sends none
     for setting in settings:
         if isinstance(progress, Steps):
             progress.begin(setting.text)
         searcher = Searcher(
-            store, info.name, name, vector.vector, workload, setting.rescore, setting.options
+            store, place, name, vector.vector, workload, setting.rescore, setting.options
         )
         start = live_result(vector, setting)
         found = measurement.measure(searcher, vector, truth, start, progress, no_params=known)
@@ -166,13 +270,23 @@ def _settings(store: Store, collection: str, vector: VectorInfo) -> list[Setting
     return [CURRENT, Setting(None, Rescore(source="off")), Setting(None, more)]
 
 
-def _notes(vector: VectorInfo, reached: Reachability, truth: GroundTruth) -> tuple[str, ...]:
+def _notes(
+    vector: VectorInfo, reached: Reachability, parts: Sequence[MeasuredSubset]
+) -> tuple[str, ...]:
     notes = []
     if not matches_configuration(vector):
         status = f"configured {vector.quantization}, verified {vector.status.state}"
         notes.append(f"{status}: recall was measured with the verified status")
     if reached.words:
         notes.append(reached.words)
-    if truth.about.proof.reason:
-        notes.append(truth.about.proof.reason)
+    return (*notes, *proof_notes(parts))
+
+
+def proof_notes(parts: Sequence[MeasuredSubset]) -> tuple[str, ...]:
+    """Why the recall of some rows proves little or nothing."""
+    notes = []
+    for part in parts:
+        reason = part.truth.about.proof.reason
+        if reason:
+            notes.append(f"{part.subset.label}: {reason}" if part.subset.label else reason)
     return tuple(notes)

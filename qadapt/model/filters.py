@@ -3,37 +3,45 @@
     {"topic": "art"}                          the field equals
     {"topic": ["art", "music"]}               the field is one of
     {"year": {"gte": 1990, "lt": 2000}}       the field is in a range: gt, gte, lt, lte
+    {"topic": {"exists": true}}               the field has a value
+    {"topic": {"missing": true}}              the field is absent, null or an empty list
+    {"topic": null}                           the field, or one element if it is a list, is null
+    {"topic": {"eq": "art"}}, {"topic": {"in": ["art", "music"]}}   the first two forms, in full
     {"any": [...]}, {"all": [...]}, {"not": {...}}
     {"topic": "art", "year": 1999}            several keys: all of them
 
-``author.name`` is the field ``name`` inside of ``author``. ``matches`` is the reference
-implementation; the filters of each database must return the same rows.
+``author.name`` is the field ``name`` inside of ``author``. The words of operators, such as
+``exists``, are no field names on their own: a field with this name needs an operator,
+``{"exists": {"eq": "art"}}``. ``matches`` is the reference implementation; the filters of each
+database must return the same rows.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
-from typing import Any, NoReturn
+from datetime import date, datetime
+from typing import Any
 
 from qadapt.errors import SpecError
+from qadapt.model.dates import moment
+from qadapt.model.filter_checks import (
+    FORMS,
+    RANGE_WORDS,
+    Bound,
+    Scalar,
+    brief,
+    check_bound,
+    check_field,
+    check_scalar,
+    known_range,
+)
 
-Scalar = str | bool | int | float
-Bound = int | float | str
-
-RANGE_WORDS = ("gt", "gte", "lt", "lte")
+PRESENCE_WORDS = ("exists", "missing")
+VALUE_WORDS = ("eq", "in")
+FIELD_WORDS = (*RANGE_WORDS, *PRESENCE_WORDS, *VALUE_WORDS)
 JOIN_WORDS = ("any", "all", "not")
 MAX_DEPTH = 32
-
-_FORMS = 'forms: {"topic": "art"}, {"topic": ["a", "b"]}, {"year": {"gte": 1990}}, any, all, not'
-_DATE = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
-    r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?"
-    r"([Zz]|[+-][0-9]{2}:?[0-9]{2})?)?"
-)
 
 
 @dataclass(frozen=True)
@@ -44,8 +52,8 @@ class Equals:
     value: Scalar
 
     def __post_init__(self) -> None:
-        _check_field(self.field)
-        object.__setattr__(self, "value", _scalar(self.value, self.field))
+        check_field(self.field)
+        object.__setattr__(self, "value", check_scalar(self.value, self.field))
 
 
 @dataclass(frozen=True)
@@ -56,8 +64,8 @@ class OneOf:
     values: tuple[Scalar, ...]
 
     def __post_init__(self) -> None:
-        _check_field(self.field)
-        values = tuple(_scalar(value, self.field) for value in self.values)
+        check_field(self.field)
+        values = tuple(check_scalar(value, self.field) for value in self.values)
         if not values:
             raise SpecError(f"the filter on {self.field!r} has no values", hint="pass at least one")
         object.__setattr__(self, "values", values)
@@ -78,12 +86,12 @@ class Range:
     lte: Bound | None = None
 
     def __post_init__(self) -> None:
-        _check_field(self.field)
+        check_field(self.field)
         for word in RANGE_WORDS:
             if getattr(self, word) is not None:
-                object.__setattr__(self, word, _bound(getattr(self, word), self.field))
+                object.__setattr__(self, word, check_bound(getattr(self, word), self.field))
         if not self.bounds:
-            raise SpecError(f"the range on {self.field!r} has no bounds", hint=_known_range())
+            raise SpecError(f"the range on {self.field!r} has no bounds", hint=known_range())
         for pair in (("gt", "gte"), ("lt", "lte")):
             if all(word in self.bounds for word in pair):
                 raise SpecError(
@@ -105,6 +113,26 @@ class Range:
     def over_dates(self) -> bool:
         """Whether the bounds are dates."""
         return any(isinstance(bound, str) for bound in self.bounds.values())
+
+
+@dataclass(frozen=True)
+class Exists:
+    """The field has a value: it is not null, and not an empty list."""
+
+    field: str
+
+    def __post_init__(self) -> None:
+        check_field(self.field)
+
+
+@dataclass(frozen=True)
+class IsNull:
+    """The field, or one element if it is a list, is null. An absent field is not null."""
+
+    field: str
+
+    def __post_init__(self) -> None:
+        check_field(self.field)
 
 
 @dataclass(frozen=True)
@@ -134,8 +162,8 @@ class Not:
     child: Filter
 
 
-Filter = Equals | OneOf | Range | AnyOf | AllOf | Not
-_NODES = (Equals, OneOf, Range, AnyOf, AllOf, Not)
+Filter = Equals | OneOf | Range | Exists | IsNull | AnyOf | AllOf | Not
+_NODES = (Equals, OneOf, Range, Exists, IsNull, AnyOf, AllOf, Not)
 
 
 def is_common(obj: Any) -> bool:
@@ -161,7 +189,7 @@ def _parse(obj: Any, depth: int) -> Filter:
     if depth > MAX_DEPTH:
         raise SpecError(f"the filter is nested deeper than {MAX_DEPTH} levels", hint="flatten it")
     if not isinstance(obj, Mapping):
-        raise SpecError(f"a filter must be a mapping; got {_brief(obj)}", hint=_FORMS)
+        raise SpecError(f"a filter must be a mapping; got {brief(obj)}", hint=FORMS)
     if not obj:
         raise SpecError("the filter is empty", hint="omit the filter to match all rows")
     parts = [_parse_key(key, value, depth) for key, value in obj.items()]
@@ -170,46 +198,105 @@ def _parse(obj: Any, depth: int) -> Filter:
 
 def _parse_key(key: Any, value: Any, depth: int) -> Filter:
     if not isinstance(key, str):
-        raise SpecError(f"the name of a field must be a string; got {_brief(key)}", hint="quote it")
+        raise SpecError(f"the name of a field must be a string; got {brief(key)}", hint="quote it")
+    if _is_operators(value, (*VALUE_WORDS,) if key in JOIN_WORDS else FIELD_WORDS):
+        return _operators(key, value)
+    if key in FIELD_WORDS:
+        raise _two_meanings(key, value)
     if key == "not":
         if not is_common(value):
             raise SpecError(
-                f"'not' takes one filter; got {_brief(value)}",
-                hint='for example {"not": {"topic": "art"}}; {"not": {"any": [...]}} for several',
+                f"'not' takes one filter; got {brief(value)}",
+                hint='for example {"not": {"topic": "art"}}; {"not": {"any": [...]}} for several; '
+                f"{_as_field(key)}",
             )
         return Not(_parse(value, depth + 1))
     if key in JOIN_WORDS:
         if not isinstance(value, (list, tuple)):
             raise SpecError(
-                f"{key!r} takes a list of filters; got {_brief(value)}",
-                hint=f'for example {{"{key}": [{{"topic": "art"}}, {{"year": 1999}}]}}',
+                f"{key!r} takes a list of filters; got {brief(value)}",
+                hint=f'for example {{"{key}": [{{"topic": "art"}}, {{"year": 1999}}]}}; '
+                f"{_as_field(key)}",
             )
         children = tuple(_parse(child, depth + 1) for child in value)
         return AnyOf(children) if key == "any" else AllOf(children)
-    return _parse_field(key, value)
+    return _operators(key, value) if isinstance(value, Mapping) else _values(key, value)
 
 
-def _parse_field(name: str, value: Any) -> Filter:
-    if isinstance(value, Mapping):
-        if not value:
-            raise SpecError(f"the range on {name!r} has no bounds", hint=_known_range())
-        for word, bound in value.items():
-            if word in JOIN_WORDS:
-                raise SpecError(
-                    f"{word!r} is nested in the field {name!r}",
-                    hint=f'write it outside of the field: {{"{word}": ... {{"{name}": ...}}}}',
-                )
-            if word not in RANGE_WORDS:
-                error = SpecError.unknown("range operator", str(word), RANGE_WORDS, where=name)
-                error.hint = f"{error.hint}; write a nested field as {f'{name}.{word}'!r}"
-                raise error
-            if bound is None:
-                _refuse_none(f"{name}: {word}")
-        return Range(name, **value)
-    value = value.tolist() if hasattr(value, "tolist") else value
-    if isinstance(value, (list, tuple)):
+def _is_operators(value: Any, words: tuple[str, ...]) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(word in words for word in value)
+
+
+def _operators(name: str, value: Mapping[Any, Any]) -> Filter:
+    """The conjunction of the operators of a field."""
+    if not value:
+        raise SpecError(f"the field {name!r} has no operators", hint=_known_words())
+    found: list[Filter] = []
+    for word, operand in value.items():
+        if word in JOIN_WORDS:
+            raise SpecError(
+                f"{word!r} is nested in the field {name!r}",
+                hint=f'write it outside of the field: {{"{word}": ... {{"{name}": ...}}}}',
+            )
+        if word not in FIELD_WORDS:
+            error = SpecError.unknown("operator", str(word), FIELD_WORDS, where=name)
+            error.hint = f"{error.hint}; write a nested field as {f'{name}.{word}'!r}"
+            raise error
+        if word in RANGE_WORDS:
+            if operand is None:
+                raise SpecError(f"the operator {word!r} of {name!r} has null", hint=known_range())
+        elif word in VALUE_WORDS:
+            listed = isinstance(_as_list(operand), (list, tuple))
+            if listed != (word == "in"):
+                takes = "a list of values" if word == "in" else "one value"
+                raise SpecError(f"{word!r} takes {takes}; got {brief(operand)} for {name!r}")
+            found.append(_values(name, operand))
+        else:
+            found.append(_presence(name, str(word), operand))
+    bounds = {word: bound for word, bound in value.items() if word in RANGE_WORDS}
+    if bounds:
+        found.append(Range(name, **bounds))
+    return found[0] if len(found) == 1 else AllOf(tuple(found))
+
+
+def _presence(name: str, word: str, operand: Any) -> Filter:
+    if not isinstance(operand, bool):
+        raise SpecError(
+            f"{word!r} takes true or false; got {brief(operand)} for the field {name!r}",
+            hint=f'for example {{"{name}": {{"{word}": true}}}}',
+        )
+    there = Exists(name)
+    return there if operand == (word == "exists") else Not(there)
+
+
+def _values(name: str, value: Any) -> Filter:
+    value = _as_list(value)
+    if value is None:
+        return IsNull(name)
+    if not isinstance(value, (list, tuple)):
+        return Equals(name, value)
+    if not any(each is None for each in value):
         return OneOf(name, tuple(value))
-    return Equals(name, value)
+    values = tuple(each for each in value if each is not None)
+    return AnyOf((IsNull(name), OneOf(name, values))) if values else IsNull(name)
+
+
+def _as_list(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _two_meanings(word: str, value: Any) -> SpecError:
+    """A word of an operator that is used as a field, or in front of one."""
+    name = value if isinstance(value, str) and value else "topic"
+    operand = {**dict.fromkeys(PRESENCE_WORDS, "true"), "in": '["art"]', "eq": '"art"'}
+    return SpecError(
+        f"{word!r} is an operator and follows a field",
+        hint=f'write {{"{name}": {{"{word}": {operand.get(word, "1990")}}}}}; {_as_field(word)}',
+    )
+
+
+def _as_field(word: str) -> str:
+    return f'for a field named {word!r}: {{"{word}": {{"eq": ...}}}}'
 
 
 def _children(children: Iterable[Filter], word: str) -> tuple[Filter, ...]:
@@ -219,82 +306,8 @@ def _children(children: Iterable[Filter], word: str) -> tuple[Filter, ...]:
     return listed
 
 
-def _check_field(name: Any) -> None:
-    if not isinstance(name, str) or not all(name.split(".")):
-        raise SpecError(
-            f"a field must be a name such as 'topic' or 'author.name'; got {_brief(name)}"
-        )
-    _check_text(name, "the field of a filter")
-    if "[" in name or "]" in name:
-        raise SpecError(
-            f"the field {_brief(name)} has brackets, which the common syntax does not support",
-            hint="use a native filter of the database",
-        )
-
-
-def _scalar(value: Any, name: str) -> Scalar:
-    if hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0:
-        value = value.item()
-    if value is None:
-        _refuse_none(name)
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, float) and not math.isfinite(value):
-        raise SpecError(
-            f"the filter on {name!r} has the value {value!r}, which is not finite",
-            hint="pass a finite number, or remove the bound",
-        )
-    if isinstance(value, str):
-        _check_text(value, f"the filter on {name!r}")
-        return str(value)
-    if not isinstance(value, (bool, int, float)):
-        raise SpecError(
-            f"the filter on {name!r} has {_brief(value)}; values are strings, numbers or booleans",
-            hint=_FORMS,
-        )
-    return value
-
-
-def _check_text(text: str, where: str) -> None:
-    """Raise an error for text that cannot be encoded as UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise SpecError(
-            f"{where} contains text that is not valid Unicode: {text!r:.80}",
-            hint="it contains an unpaired surrogate; check how the text was decoded",
-        ) from None
-
-
-def _bound(given: Any, name: str) -> Bound:
-    value = _scalar(given, name)
-    if isinstance(value, bool):
-        raise SpecError(f"the range on {name!r} has the bound {value!r}", hint=_known_range())
-    if isinstance(value, str) and moment(value) is None:
-        raise SpecError(
-            f"the range on {name!r} has {_brief(value)}, which is neither a number nor an ISO date",
-            hint="dates look like '2024-05-01' or '2024-05-01T12:00:00Z'",
-        )
-    return value
-
-
-def _refuse_none(name: str) -> NoReturn:
-    raise SpecError(
-        f"the filter on {name!r} has the value null",
-        hint="remove the field; the common syntax cannot filter for rows without a field",
-    )
-
-
-def _known_range() -> str:
-    return f"valid operators: {', '.join(RANGE_WORDS)}, with numbers or ISO dates"
-
-
-def _brief(value: Any) -> str:
-    try:
-        text = repr(value) if isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
-    except ValueError:  # Python does not format integers with thousands of digits
-        return "a very large number"
-    return text if len(text) <= 80 else text[:80] + "..."
+def _known_words() -> str:
+    return f"valid operators: {', '.join(FIELD_WORDS)}"
 
 
 # -- meaning -------------------------------------------------------------------------------------
@@ -304,7 +317,8 @@ def matches(filter: Filter, payload: Mapping[str, Any] | None) -> bool:
     """Whether a row with this payload matches the filter.
 
     A list matches if one of its elements does. ``True`` is not 1. A field that is missing or
-    null matches no ``Equals``, ``OneOf`` or ``Range``, and therefore matches their ``Not``.
+    null matches no ``Equals``, ``OneOf`` or ``Range``, and therefore matches their ``Not``. A
+    list with elements exists, even if all of them are null.
     """
     if isinstance(filter, Not):
         return not matches(filter.child, payload)
@@ -312,19 +326,39 @@ def matches(filter: Filter, payload: Mapping[str, Any] | None) -> bool:
         return any(matches(child, payload) for child in filter.children)
     if isinstance(filter, AllOf):
         return all(matches(child, payload) for child in filter.children)
-    elements = _elements(payload or {}, filter.field)
+    held = elements(payload or {}, filter.field)
+    if isinstance(filter, IsNull):
+        return any(element is None for element in held)
+    if isinstance(filter, Exists):
+        value = _value(payload or {}, filter.field)
+        return value is not None and not (isinstance(value, (list, tuple)) and not value)
     if isinstance(filter, Range):
-        return any(inside(filter, element) for element in elements)
+        return any(inside(filter, element) for element in held)
     wanted = filter.values if isinstance(filter, OneOf) else (filter.value,)
-    return any(_same(element, value) for element in elements for value in wanted)
+    return any(_same(element, value) for element in held for value in wanted)
 
 
-def _elements(payload: Mapping[str, Any], name: str) -> list[Any]:
+def top_fields(filter: Filter) -> tuple[str, ...]:
+    """The payload keys that a filter reads, without duplicates."""
+    if isinstance(filter, Not):
+        return top_fields(filter.child)
+    if isinstance(filter, (AnyOf, AllOf)):
+        return tuple(dict.fromkeys(key for child in filter.children for key in top_fields(child)))
+    return (filter.field.split(".")[0],)
+
+
+def _value(payload: Mapping[str, Any], name: str, absent: Any = None) -> Any:
     value: Any = payload
     for part in name.split("."):
         if not isinstance(value, Mapping) or part not in value:
-            return []
+            return absent
         value = value[part]
+    return value
+
+
+def elements(payload: Mapping[str, Any], name: str) -> list[Any]:
+    """The values of a field: the elements of a list, one value, or none if it is absent."""
+    value = _value(payload, name, absent=())
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
@@ -351,29 +385,3 @@ def inside(wanted: Range, element: Any) -> bool:
         if not compare[word](moment(bound) if wanted.over_dates else bound):
             return False
     return True
-
-
-def moment(value: Any) -> datetime | None:
-    """Parse an ISO date; None if the value is not one."""
-    if isinstance(value, date):
-        value = value.isoformat()
-    found = _DATE.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        return None
-    year, month, day, hour, minute, second, fraction, zone = found.groups()
-    micro = int((fraction or "0").ljust(6, "0")[:6])
-    try:
-        return datetime(
-            *(int(year), int(month), int(day)),
-            *(int(hour or 0), int(minute or 0), int(second or 0), micro),
-            tzinfo=_zone(zone or "Z"),
-        )
-    except ValueError:
-        return None
-
-
-def _zone(text: str) -> timezone:
-    if text in "Zz":
-        return timezone.utc
-    offset = timedelta(hours=int(text[1:3]), minutes=int(text[-2:]))
-    return timezone(-offset if text[0] == "-" else offset)

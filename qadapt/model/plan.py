@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from qadapt.errors import SpecError
 from qadapt.model.client_params import ClientParams
 from qadapt.model.document_version import UPGRADE, newer_version, of_newer_format
+from qadapt.model.filter_documents import filter_text, saved_filter
 from qadapt.model.info import Server
 from qadapt.model.match import Accept, Match, Strategy
 from qadapt.model.quantization import Quantization
@@ -267,6 +268,12 @@ class Guard(Serializable):
         clients: ``"any"`` judges a client that sends no search parameters, so that the recall
             holds for clients that do not know the setting; ``"configured"`` judges clients that
             send the parameters of the setting, as qadapt does (``qadapt client-params``).
+        filter: judge searches with this filter, against the rows that match: a mapping, or a text
+            expression of the database. The lowest recall of a list of filters is judged.
+        by: judge the lowest recall of the values of this payload field, such as ``"tenant"``;
+            ``"@"``: of the partitions or tenants of the database. Values whose recall proves
+            nothing, because k covers all of their rows, do not count.
+        by_limit: maximum number of values, the most frequent first.
     """
 
     recall: float
@@ -274,6 +281,9 @@ class Guard(Serializable):
     queries: Any = 200
     seed: int = 0
     clients: Clients = "any"
+    filter: Any = None
+    by: str | None = None
+    by_limit: int = 10
 
     def __post_init__(self) -> None:
         number = isinstance(self.recall, (int, float)) and not isinstance(self.recall, bool)
@@ -285,6 +295,20 @@ class Guard(Serializable):
         if self.clients not in CLIENTS:
             raise SpecError.unknown("clients of a guard", str(self.clients), CLIENTS)
         _at_least_one("k", self.k)
+        _at_least_one("by_limit", self.by_limit)
+        if self.filter is not None:
+            listed = isinstance(self.filter, (list, tuple))
+            saved = [saved_filter(each) for each in (self.filter if listed else [self.filter])]
+            object.__setattr__(self, "filter", saved if listed else saved[0])
+            if listed and self.by is not None:
+                raise SpecError(
+                    "a guard with a list of filters cannot have `by`",
+                    hint="use one filter, which applies to all values",
+                )
+            if not saved:
+                raise SpecError("the list of filters of a guard is empty", hint="omit it")
+        if self.by is not None and (not isinstance(self.by, str) or not self.by):
+            raise SpecError(f"`by` of a guard must be a payload field; got {self.by!r:.40}")
         if isinstance(self.queries, (bool, int)):
             _at_least_one("queries", self.queries)
 
@@ -305,6 +329,15 @@ class Guard(Serializable):
         if not math.isfinite(recall):
             raise SpecError(f"a guard must have the form 'recall@10>=0.95'; got {text!r}")
         return cls(recall=recall, k=k)
+
+    @property
+    def rows(self) -> str:
+        """The filters, for messages; empty for all rows."""
+        listed = self.filter if isinstance(self.filter, list) else [self.filter]
+        parts = [filter_text(each) for each in listed if each is not None]
+        if self.by is not None:
+            parts.append("each partition" if self.by == "@" else f"each value of {self.by}")
+        return " and ".join(parts)
 
     def __str__(self) -> str:
         return f"recall@{self.k}>={self.recall!r}"

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 _VECTOR_KEYS = ("quantization", "rescore", "codes", "originals", "native")
 _COLLECTION_KEYS = ("vectors", "guard")
-_GUARD_KEYS = ("recall@10", "queries", "seed", "recall", "k", "clients")
+_GUARD_KEYS = ("recall@10", "queries", "seed", "recall", "k", "clients", "filter", "by", "by_limit")
 _RECALL = re.compile(r"recall@([0-9]{1,9})")
 
 
@@ -286,7 +286,8 @@ def _guard(value: Any, at: _Location, folder: Path | None) -> Guard:
     if isinstance(seed, bool) or not isinstance(seed, int):
         at.down("seed").fail(f"expected a whole number; got {_kind(seed)}")
     clients = document.get("clients", "any")
-    return at.call(Guard, recall, k, queries, seed, clients)
+    rows = {key: document[key] for key in ("filter", "by", "by_limit") if key in document}
+    return at.call(Guard, recall, k, queries, seed, clients, **rows)
 
 
 def _refuse_twice(stores: Iterable[StoreSpec], places: Iterable[_Location]) -> None:

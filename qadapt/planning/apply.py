@@ -160,8 +160,11 @@ def _same(record: ChangeRecord, plan: Plan, guard: Guard | None) -> bool:
         return False
     if guard is None or left.guard is None:
         return guard is None
-    wanted = (guard.recall, guard.k, guard.clients)
-    return wanted == (left.guard.recall, left.guard.k, left.guard.clients)
+
+    def judged(each: Guard) -> tuple[object, ...]:
+        return each.recall, each.k, each.clients, each.filter, each.by, each.by_limit
+
+    return judged(guard) == judged(left.guard)
 
 
 def _request_of(plan: Plan) -> tuple[object, ...]:

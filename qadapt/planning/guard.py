@@ -7,17 +7,17 @@ the change: the new vectors have lost precision.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from qadapt.errors import GuardMissedError
-from qadapt.evaluation.exact_neighbors import GroundTruth
-from qadapt.evaluation.ground_truth import Queries, exact_neighbors, queries_of
+from qadapt.evaluation.ground_truth import exact_neighbors
+from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.recall import ORIGINALS, Proof
-from qadapt.evaluation.verify import CURRENT, measure_live
+from qadapt.evaluation.verify import CURRENT, MeasuredSubset, measure_live, measure_subset
 from qadapt.local import collection_info
-from qadapt.model import CollectionInfo, Guard, Plan, Vector
+from qadapt.model import Guard, Plan, Vector
 from qadapt.planning import guard_truth
 from qadapt.planning.change_record import ChangeRecord
 from qadapt.stores.base import OnProgress, Store
@@ -32,12 +32,14 @@ class GuardResult:
         ground_truth: the vectors that the exact scores were computed from.
         proof: how much the recall proves.
         no_params: recall@k of a client that sends no parameters; None in older records.
+        filter: the filter with the lowest recall, as text; empty for all rows.
     """
 
     recall: float
     ground_truth: str
     proof: Proof
     no_params: float | None = None
+    filter: str = ""
 
     def judged(self, guard: Guard) -> float:
         """The recall that a guard judges.
@@ -61,6 +63,7 @@ class GuardResult:
             reported.get("ground_truth", ""),
             proof,
             None if no_params is None else float(no_params),
+            reported.get("filter", ""),
         )
 
 
@@ -86,6 +89,7 @@ def measure_guard(
     record.add(
         f"recall {when}", recall=measured.recall, ground_truth=measured.ground_truth,
         proof=measured.proof.level, reason=measured.proof.reason, no_params=measured.no_params,
+        filter=measured.filter,
     )  # fmt: skip
     return measured
 
@@ -94,22 +98,33 @@ def _measure_before(
     store: Store, record: ChangeRecord, guard: Guard, progress: OnProgress
 ) -> GuardResult:
     plan = record.plan
-    measured, queries, truth = guard_recall(store, plan.collection, plan.vector, guard, progress)
+    measured, parts = guard_recall(store, plan.collection, plan.vector, guard, progress)
     if measured.proof.level == "none" and not record.started_steps():
         raise GuardMissedError(
             f"the guard {guard} cannot be judged: {measured.proof.reason}; nothing was changed",
             hint="use a guard with a smaller k, or apply without a guard",
         )
     if guard_truth.is_needed(plan):
-        metric = plan.target_vector.metric if plan.target_vector else truth.vector.metric
-        if metric != truth.vector.metric:
-            vector = replace(truth.vector, metric=metric)
-            truth = exact_neighbors(
-                store, plan.collection, plan.vector, vector, queries, guard.k, progress
-            )
         source = store.aliases().get(plan.collection, plan.collection)
-        guard_truth.save(record, queries, truth, source)
+        former = [_with_metric(store, plan, part, guard, progress) for part in parts]
+        guard_truth.save(record, former, source)
     return measured
+
+
+def _with_metric(
+    store: Store, plan: Plan, part: MeasuredSubset, guard: Guard, progress: OnProgress
+) -> MeasuredSubset:
+    """The ground truth before the change, by the metric after it."""
+    truth, subset = part.truth, part.subset
+    metric = plan.target_vector.metric if plan.target_vector else truth.vector.metric
+    if metric == truth.vector.metric:
+        return part
+    vector = replace(truth.vector, metric=metric)
+    truth = exact_neighbors(
+        store, subset.collection, plan.vector, vector, part.queries, guard.k, progress,
+        filter=subset.filter,
+    ).labelled(subset.label)  # fmt: skip
+    return replace(part, truth=truth)
 
 
 def _measure_after(
@@ -119,36 +134,56 @@ def _measure_after(
     if guard_truth.is_needed(plan):
         info = collection_info.info(store, plan.collection)
         former = guard_truth.load(store, record)
-        if former.vector.datatype != info.vectors[name].datatype:
-            found = _recall(store, info, name, former.queries, former.truth, progress)
-            return replace(found, ground_truth=_before_the_change(former.vector))
+        vector = former[0].vector
+        if vector.datatype != info.vectors[name].datatype:
+            parts = [
+                MeasuredSubset(
+                    each.subset, each.queries, each.truth,
+                    tuple(measure_live(
+                        store, info, name, [CURRENT], each.queries, each.truth, progress,
+                        each.subset,
+                    )),
+                )
+                for each in former
+            ]  # fmt: skip
+            return replace(_lowest(parts, guard), ground_truth=_before_the_change(vector))
     return guard_recall(store, plan.collection, name, guard, progress)[0]
 
 
 def guard_recall(
     store: Store, collection: str, name: str, guard: Guard, progress: OnProgress
-) -> tuple[GuardResult, Queries, GroundTruth]:
-    """The current recall@k on the guard's queries, against the stored vectors."""
+) -> tuple[GuardResult, list[MeasuredSubset]]:
+    """The current recall@k on the guard's queries, against the stored vectors.
+
+    Returns:
+        The lowest recall of the guard's filters, and the measurement of each.
+    """
     info = collection_info.info(store, collection)
-    vector = info.vectors[name].vector
-    queries = queries_of(store, collection, name, vector, guard.queries, seed=guard.seed)
-    truth = exact_neighbors(store, collection, name, vector, queries, guard.k, progress)
-    return _recall(store, info, name, queries, truth, progress), queries, truth
+    options = EvaluationOptions(
+        k=guard.k, queries=guard.queries, filter=guard.filter, by=guard.by, seed=guard.seed,
+        by_limit=guard.by_limit, progress=progress,
+    )  # fmt: skip
+    parts = [
+        measure_subset(store, info, name, [CURRENT], subset, options)
+        for subset in options.subsets(store, collection).parts
+    ]
+    return _lowest(parts, guard), parts
 
 
-def _recall(
-    store: Store,
-    info: CollectionInfo,
-    name: str,
-    queries: Queries,
-    truth: GroundTruth,
-    progress: OnProgress,
-) -> GuardResult:
-    (found,) = measure_live(store, info, name, [CURRENT], queries, truth, progress)
+def _lowest(parts: Sequence[MeasuredSubset], guard: Guard) -> GuardResult:
+    """The lowest judged recall; filters that prove nothing count only if there are no others."""
+    found = [_result(part) for part in parts if part.proves] or [_result(part) for part in parts]
+    return min(found, key=lambda each: each.judged(guard))
+
+
+def _result(part: MeasuredSubset) -> GuardResult:
+    (found,) = part.results
     assert found.recall is not None  # the live collection is always measured
     assert found.recall_no_params is not None
-    about, no_params = truth.about, found.recall_no_params.value
-    return GuardResult(found.recall.value, about.ground_truth, about.proof, no_params)
+    about, no_params = part.truth.about, found.recall_no_params.value
+    return GuardResult(
+        found.recall.value, about.ground_truth, about.proof, no_params, part.subset.label
+    )
 
 
 def _before_the_change(vector: Vector) -> str:
@@ -167,9 +202,10 @@ def missed(plan: Plan, before: GuardResult | None, after: GuardResult | None) ->
     if after.judged(plan.guard) >= plan.guard.recall:
         return ""
     was = "" if before is None else f" (it was {before.recall:.4f} before)"
+    under = f" for {after.filter}" if after.filter else ""
     weak = f"; {after.proof.reason}" if after.proof.reason else ""
     return (
-        f"recall@{plan.guard.k} is {_figures(after)} with {plan.target}, below the guard of "
+        f"recall@{plan.guard.k} is {_figures(after)} with {plan.target}{under}, below the guard of "
         f"{plan.guard.recall:g}{was}; ground truth: {ground_truths(before, after)}{weak}"
     )
 

@@ -19,8 +19,11 @@ from qadapt.errors import IntegrityError
 from qadapt.evaluation.exact_neighbors import Fetch, GroundTruth, stored_vectors
 from qadapt.evaluation.ground_truth import Queries
 from qadapt.evaluation.results import Truth
+from qadapt.evaluation.subsets import Subset
+from qadapt.evaluation.verify import MeasuredSubset
 from qadapt.local.state import write_state_file
 from qadapt.model import Id, Plan, Symbol, Vector
+from qadapt.model.filter_documents import saved_filter
 from qadapt.planning.change_record import ChangeRecord, abandon_hint
 from qadapt.stores.base import Store
 
@@ -32,12 +35,14 @@ class FormerTruth:
     """Queries of a guard, and their exact neighbors before the change.
 
     Attributes:
+        subset: the rows that are searched.
         source: the collection that was read, without alias.
     """
 
     queries: Queries
     truth: GroundTruth
     source: str
+    subset: Subset
 
     @property
     def vector(self) -> Vector:
@@ -51,31 +56,41 @@ def is_needed(plan: Plan) -> bool:
     return copies or plan.target_vector is not None
 
 
-def save(record: ChangeRecord, queries: Queries, truth: GroundTruth, source: str) -> None:
-    """Save the ground truth in the folder of the change."""
-    document = {
-        "source": source,
-        "vector": truth.vector.to_dict(),
-        "about": truth.about.to_dict(),
-        "queries": queries.vectors.tolist(),
-        "own": list(queries.own),
-        "ids": truth.ids,
-        "scores": truth.scores,
-        "beyond": [score if np.isfinite(score) else None for score in truth.beyond.tolist()],
-    }
+def save(record: ChangeRecord, parts: Sequence[MeasuredSubset], source: str) -> None:
+    """Save the ground truth of each filter in the folder of the change."""
+    document = {"parts": [_document(part, source) for part in parts]}
     write_state_file(record.folder / FILE, json.dumps(document))
 
 
-def load(store: Store, record: ChangeRecord) -> FormerTruth:
-    """Load the ground truth from the folder of the change.
+def _document(part: MeasuredSubset, source: str) -> dict[str, Any]:
+    truth, subset, filter = part.truth, part.subset, part.subset.filter
+    return {
+        "source": source,
+        "vector": truth.vector.to_dict(),
+        "about": truth.about.to_dict(),
+        "queries": part.queries.vectors.tolist(),
+        "own": list(part.queries.own),
+        "ids": truth.ids,
+        "scores": truth.scores,
+        "beyond": [score if np.isfinite(score) else None for score in truth.beyond.tolist()],
+        "collection": subset.collection,
+        "filter": None if filter is None else saved_filter(filter),
+    }
+
+
+def load(store: Store, record: ChangeRecord) -> list[FormerTruth]:
+    """Load the ground truth of each filter from the folder of the change.
 
     Raises:
         IntegrityError: the file is missing or damaged.
     """
     path = record.folder / FILE
     try:
-        return _parse(store, record.plan, json.loads(path.read_bytes()))
-    except (OSError, ValueError, RecursionError, LookupError, TypeError) as error:
+        document = json.loads(path.read_bytes())
+        # A record of an older version holds the ground truth of all rows.
+        parts = document.get("parts", [document])
+        return [_parse(store, record.plan, each) for each in parts]
+    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         raise _unusable(record, path, error) from error
 
 
@@ -90,7 +105,10 @@ def _parse(store: Store, plan: Plan, document: Any) -> FormerTruth:
     truth = GroundTruth(
         document["ids"], document["scores"], beyond, about, vectors, vector, fetch
     )  # fmt: skip
-    return FormerTruth(queries, truth, source)
+    subset = Subset(
+        document.get("collection", plan.collection), document.get("filter"), about.filter
+    )
+    return FormerTruth(queries, truth, source, subset)
 
 
 def _former_vectors(store: Store, plan: Plan, source: str, vector: Vector) -> Fetch:

@@ -41,7 +41,9 @@ def plan_text(plan: Plan, *, width: int = WIDTH) -> str:
             if plan.guard.clients == "any"
             else "clients that send the parameters of the setting"
         )
-        lines += ["", *_wrapped("  guard: ", f"{plan.guard} for {judged}, else {otherwise}", width)]
+        rows = f" with {plan.guard.rows}" if plan.guard.rows else ""
+        text = f"{plan.guard} for {judged}{rows}, else {otherwise}"
+        lines += ["", *_wrapped("  guard: ", text, width)]
     if plan.clients is not None:
         clients = plan.clients
         lines += ["", *_wrapped("  clients: ", f"for {clients.k} results, {clients.text}", width)]

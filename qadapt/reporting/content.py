@@ -93,10 +93,11 @@ class ReportContent(Serializable):
 
 
 def label(result: Result) -> str:
-    """The requested setting; for the live collection, with its quantization."""
-    if result.setting != "live":
-        return result.setting
-    return f"live: {result.quantization.replace(native={})}"
+    """The requested setting, with its filter; for the live collection, with its quantization."""
+    setting = result.setting
+    if setting == "live":
+        setting = f"live: {result.quantization.replace(native={})}"
+    return f"{setting} {result.filter}" if result.filter else setting
 
 
 def latency_of(result: Result) -> float | None:

@@ -245,6 +245,7 @@ def test_texts_are_encoded_as_queries(articles: Collection, embeddings: Any) -> 
 def test_texts_are_read_from_files(
     articles: Collection, embeddings: Any, tmp_path: Path, name: str, text: str
 ) -> None:
+    from qadapt.evaluation.options import EvaluationOptions
     from qadapt.evaluation.query_input import resolve_queries
 
     path = tmp_path / name
@@ -256,7 +257,9 @@ def test_texts_are_read_from_files(
         return embeddings.queries[: len(texts)]
 
     vector = articles.info().vectors[""].vector
-    asked = resolve_queries(articles._store, "articles", "", vector, path, encoder=encoder)
+    asked = resolve_queries(
+        articles._store, "articles", "", vector, EvaluationOptions(queries=path, encoder=encoder)
+    )
     assert heard == ["one", "two"]
     assert asked.ids == (None if name == "q.txt" else ("7", "8"))
 

@@ -17,6 +17,7 @@ from qadapt.engines.nearest import Nearest
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.evaluation import exact_neighbors, streamed_ground_truth
 from qadapt.evaluation.exact_neighbors import over_rows
+from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.streamed_ground_truth import exact_truth
 from qadapt.stores.base import Progress, ReadRequest
@@ -46,7 +47,7 @@ def articles(live: Callable[[str], str], sample: Sample) -> Iterator[Collection]
 
 def truth(made: Collection, queries: Any, **options: Any) -> exact_neighbors.GroundTruth:
     store, vector = made._store, made.info().vectors[""].vector
-    asked = resolve_queries(store, made.name, "", vector, queries)
+    asked = resolve_queries(store, made.name, "", vector, EvaluationOptions(queries=queries))
     options.setdefault("progress", lambda _: None)
     return exact_truth(store, made.name, "", vector, asked, K, **options)
 
@@ -210,7 +211,9 @@ def test_self_matches_are_excluded_after_a_resume(
     monkeypatch.setattr(streamed_ground_truth, "SAVED_EVERY", 0.0)
     cut = Cut(articles, 3)
     cut.pages = -1
-    asked = resolve_queries(articles._store, "articles", "", articles.info().vectors[""].vector, 20)
+    vector = articles.info().vectors[""].vector
+    few = EvaluationOptions(queries=20)
+    asked = resolve_queries(articles._store, "articles", "", vector, few)
     assert all(own not in row for own, row in zip(asked.own, plain.ids, strict=True))
     assert truth(articles, 20).ids == plain.ids
 

@@ -232,6 +232,17 @@ guards = st.builds(
     queries=st.integers(1, 10_000) | st.text(min_size=1, max_size=9),
     seed=st.integers(0, 2**31),
     clients=st.sampled_from(["any", "configured"]),
+    filter=st.none()
+    | st.sampled_from(
+        [
+            {"a": "x"},
+            {"a": {"missing": True}},
+            {"a": None, "b": {"gte": 1}},
+            [{"a": "x"}, {"exists": {"eq": 1}}],
+            'a == "x"',
+        ]
+    ),
+    by_limit=st.integers(1, 10_000),
 )
 clients = st.builds(
     ClientParams,

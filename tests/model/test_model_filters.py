@@ -16,7 +16,9 @@ from qadapt.model.filters import (
     AllOf,
     AnyOf,
     Equals,
+    Exists,
     Filter,
+    IsNull,
     Not,
     OneOf,
     Range,
@@ -44,6 +46,26 @@ from qadapt.model.filters import (
             {"a": 1, "not": {"any": [{"b": 2}, {"c": [3]}]}},
             AllOf((Equals("a", 1), Not(AnyOf((Equals("b", 2), OneOf("c", (3,))))))),
         ),
+        ({"a": {"exists": True}}, Exists("a")),
+        ({"a": {"exists": False}}, Not(Exists("a"))),
+        ({"a.b": {"missing": True}}, Not(Exists("a.b"))),
+        ({"a": {"missing": False}}, Exists("a")),
+        ({"a": None}, IsNull("a")),
+        ({"a": [None]}, IsNull("a")),
+        ({"a": [1, None]}, AnyOf((IsNull("a"), OneOf("a", (1,))))),
+        ({"a": {"eq": None}}, IsNull("a")),
+        ({"a": {"eq": "x"}}, Equals("a", "x")),
+        ({"a": {"in": ["x", 1]}}, OneOf("a", ("x", 1))),
+        ({"a": {"exists": True, "gt": 1, "lt": 3}}, AllOf((Exists("a"), Range("a", gt=1, lt=3)))),
+        # fields that are named like an operator
+        ({"exists": {"eq": "a"}}, Equals("exists", "a")),
+        ({"missing": {"exists": True}}, Exists("missing")),
+        ({"gt": {"gt": 1}}, Range("gt", gt=1)),
+        ({"in": {"in": [1]}}, OneOf("in", (1,))),
+        ({"any": {"eq": 1}}, Equals("any", 1)),
+        ({"not": {"eq": 1}}, Equals("not", 1)),
+        ({"not": {"exists": {"eq": "a"}}}, Not(Equals("exists", "a"))),
+        ({"meta.exists": "a"}, Equals("meta.exists", "a")),
         ({"a": np.int64(3)}, Equals("a", 3)),
         ({"a": np.array([1, 2])}, OneOf("a", (1, 2))),
         ({"a": date(2024, 5, 1)}, Equals("a", "2024-05-01")),
@@ -73,8 +95,22 @@ def test_parse(given_filter: Any, tree: Filter) -> None:
         ({"any": [5]}, "a filter must be a mapping; got 5"),
         ({"not": {}}, "the filter is empty"),
         ({"not": [{"a": 1}]}, "'not' takes one filter"),
-        ({"a": None}, "cannot filter for rows without a field"),
-        ({"a": [1, None]}, "null"),
+        ({"exists": "a"}, 'write {"a": {"exists": true}}; for a field named \'exists\': {"exists'),
+        ({"missing": "a"}, 'write {"a": {"missing": true}}; for a field named \'missing\': {"mis'),
+        ({"exists": True}, 'write {"topic": {"exists": true}}; for a field named'),
+        ({"exists": None}, "'exists' is an operator and follows a field"),
+        ({"exists": {"a": True}}, "'exists' is an operator and follows a field"),
+        ({"gte": 5}, 'write {"topic": {"gte": 1990}}; for a field named \'gte\': {"gte": {"eq"'),
+        ({"in": ["a"]}, "'in' is an operator and follows a field"),
+        ({"not": {"exists": True}}, "'exists' is an operator and follows a field"),
+        ({"not": {"exists": "a"}}, 'write {"a": {"exists": true}}'),
+        ({"any": "x"}, 'for a field named \'any\': {"any": {"eq": ...}}'),
+        ({"not": "x"}, 'for a field named \'not\': {"not": {"eq": ...}}'),
+        ({"a": {"exists": 1}}, "'exists' takes true or false; got 1"),
+        ({"a": {"missing": "b"}}, "'missing' takes true or false; got 'b'"),
+        ({"a": {"eq": [1]}}, "'eq' takes one value"),
+        ({"a": {"in": 1}}, "'in' takes a list of values"),
+        ({"a": {"is_null": True}}, "unknown operator 'is_null'"),
         ({"a": {"gt": None}}, "null"),
         ({"a": []}, "pass at least one"),
         ({"a": {}}, "gt, gte, lt, lte"),
@@ -218,6 +254,13 @@ ROW = {
         ({"half": {"gte": "2024-05-01T00:00:00.500000Z", "lte": "2024-05-01T00:00:00.5"}}, True),
         ({"days": {"gt": "2025-01-01"}}, True),
         ({"year": {"gt": "1990-01-01"}}, False),  # a number is not a date
+        ({"topic": {"exists": True}}, True),
+        ({"topic": {"missing": True}}, False),
+        ({"people": {"exists": True}}, True),
+        ({"author": {"exists": True}}, True),
+        ({"author.born.year": {"exists": True}}, True),
+        ({"topic": None}, False),
+        ({"topic": [None, "art"]}, True),
         ({"topic": "art", "year": 1995}, True),
         ({"topic": "art", "year": 1996}, False),
         ({"any": [{"topic": "x"}, {"year": 1995}]}, True),
@@ -229,8 +272,37 @@ ROW = {
 def test_meaning(given_filter: Any, expected: bool) -> None:
     assert matches(parse_filter(given_filter), ROW) is expected
     assert matches(parse_filter({"not": given_filter}), ROW) is not expected
-    assert matches(parse_filter(given_filter), {}) is ("not" in given_filter)
-    assert matches(parse_filter(given_filter), None) is ("not" in given_filter)
+    negative = "not" in given_filter or "missing" in repr(given_filter)
+    assert matches(parse_filter(given_filter), {}) is negative
+    assert matches(parse_filter(given_filter), None) is negative
+
+
+@pytest.mark.parametrize(
+    ("payload", "exists", "null"),
+    [
+        ({}, False, False),
+        ({"a": None}, False, True),
+        ({"a": []}, False, False),
+        ({"a": [None]}, True, True),
+        ({"a": [None, 1]}, True, True),
+        ({"a": [[]]}, True, False),
+        ({"a": [[None]]}, True, False),
+        ({"a": ""}, True, False),
+        ({"a": 0}, True, False),
+        ({"a": False}, True, False),
+        ({"a": {}}, True, False),
+        ({"a": {"b": None}}, True, False),
+    ],
+)
+def test_absent_null_and_empty(payload: Any, exists: bool, null: bool) -> None:
+    for given_filter, expected in (
+        ({"a": {"exists": True}}, exists),
+        ({"a": {"missing": True}}, not exists),
+        ({"a": None}, null),
+    ):
+        assert matches(parse_filter(given_filter), payload) is expected
+        nested = {f"outer.{key}": value for key, value in given_filter.items()}
+        assert matches(parse_filter(nested), {"outer": payload}) is expected
 
 
 def test_dates_of_python_in_payloads() -> None:
@@ -246,8 +318,11 @@ def test_dates_of_python_in_payloads() -> None:
 _fields = st.sampled_from(["a", "b", "c"])
 _scalars = st.sampled_from([0, 1, 2, 1.5, "x", "y", "", True, False])
 _bounds = st.sampled_from([0, 1, 1.5, 2])
+_presence = st.tuples(_fields, st.sampled_from(["exists", "missing"]), st.booleans())
 _leaves = (
-    st.tuples(_fields, _scalars).map(lambda pair: {pair[0]: pair[1]})
+    _presence.map(lambda parts: {parts[0]: {parts[1]: parts[2]}})
+    | _fields.map(lambda field: {field: None})
+    | st.tuples(_fields, _scalars).map(lambda pair: {pair[0]: pair[1]})
     | st.tuples(_fields, st.lists(_scalars, min_size=1, max_size=3)).map(
         lambda pair: {pair[0]: pair[1]}
     )
@@ -265,7 +340,7 @@ _filters = st.recursive(
     ),
     max_leaves=6,
 )
-_rows = st.dictionaries(_fields, st.none() | _scalars | st.lists(_scalars, max_size=3))
+_rows = st.dictionaries(_fields, st.none() | _scalars | st.lists(st.none() | _scalars, max_size=3))
 
 
 def _oracle(given_filter: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
@@ -275,6 +350,11 @@ def _oracle(given_filter: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
         if key in ("any", "all"):
             return {"any": any, "all": all}[key](_oracle(child, row) for child in value)
         held = row.get(key)
+        if value is None:
+            return key in row and (held is None or (isinstance(held, list) and None in held))
+        if isinstance(value, dict) and ("exists" in value or "missing" in value):
+            there = held is not None and held != []
+            return there is value.get("exists", not value.get("missing"))
         held = [] if held is None else held if isinstance(held, list) else [held]
         if isinstance(value, dict):
             return any(_in_range(item, value) for item in held)
@@ -285,7 +365,7 @@ def _oracle(given_filter: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
 
 
 def _family(value: Any) -> str:
-    return {bool: "bool", str: "str"}.get(type(value), "number")
+    return {bool: "bool", str: "str", type(None): "null"}.get(type(value), "number")
 
 
 def _in_range(item: Any, bounds: Mapping[str, float]) -> bool:

@@ -119,3 +119,34 @@ def test_a_lost_ground_truth_is_an_error(database: Database, rows: np.ndarray) -
     with pytest.raises(IntegrityError) as caught:
         measure_guard(database._store, record, "after", silent)
     assert f"qadapt undo {record.id}" in str(caught.value)
+
+
+def test_each_tenant_is_compared_with_its_vectors_before_the_change(
+    database: Database, rows: np.ndarray
+) -> None:
+    """float16 loses the differences of the tenant `far`, and keeps those of `near`."""
+    both = np.concatenate([rows, rows - np.float32(1000)])
+
+    def made(datatype: Any) -> None:
+        collection = database.create("articles", dim=DIM, metric="euclidean", datatype=datatype)
+        tenants = [{"tenant": "far" if at < ROWS else "near"} for at in range(2 * ROWS)]
+        collection.write(qa.Batch(range(2 * ROWS), {"": both}, tenants))
+
+    made("float32")
+    guard = qa.Guard(0.9, queries=ROWS, by="tenant")
+    record = journal.begin(plan_of(database, "float16", "euclidean", guard))
+    before = measure_guard(database._store, record, "before", silent)
+    assert before is not None and before.recall == pytest.approx(1, abs=0.001)
+    former = guard_truth.load(database._store, record)
+    assert {each.truth.about.filter for each in former} == {
+        '{"tenant": "far"}',
+        '{"tenant": "near"}',
+    }
+    assert {each.truth.about.total_rows for each in former} == {ROWS}
+    database.drop("articles")
+    made("float16")
+    after = measure_guard(database._store, record, "after", silent)
+    assert after is not None and after.filter == '{"tenant": "far"}'
+    rounded = rows.astype(np.float16).astype(np.float32)
+    assert after.recall == pytest.approx(true_recall(rows, rounded, 10), abs=0.05)
+    assert ' for {"tenant": "far"}, below the guard' in missed(record.plan, before, after)

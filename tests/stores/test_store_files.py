@@ -31,7 +31,8 @@ OF_ONE_ENGINE = {
     "qdrant/edge": {"disk_space", "optimize", "optimize_worker", "segment_files"},
     "qdrant/server": {"local_mode", "metadata", "optimizations", "strict_mode", "telemetry"},
     "milvus": {
-        "binary_sidecar", "duplicate_ids", "index_params", "lite", "loading", "sparse",
+        "binary_sidecar", "duplicate_ids", "index_params", "json_existence",
+        "lite", "loading", "sparse",
         "vector_layout",
     },
     "pgvector": {

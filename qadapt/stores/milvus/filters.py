@@ -46,6 +46,15 @@ class Fields:
     old_lite: bool = False
 
 
+@dataclass(frozen=True)
+class ById:
+    """Rows that match an expression, or have one of these primary keys."""
+
+    key: str
+    keys: tuple[Any, ...]
+    expression: str = ""
+
+
 def to_expression(filter: Any, fields: Fields) -> str:
     """The Milvus expression of a filter; a string is returned unchanged.
 
@@ -62,7 +71,7 @@ def to_expression(filter: Any, fields: Fields) -> str:
             f"a filter must be a mapping or a Milvus expression, not {type(filter).__name__}",
             hint='for example {"topic": "art"}, or \'topic == "art"\'',
         )
-    return _expression(filters.parse_filter(filter), fields)
+    return tree_expression(filters.parse_filter(filter), fields)
 
 
 def joined(*parts: str) -> str:
@@ -103,7 +112,8 @@ def one_of(name: str, values: Collection[Any]) -> str:
     return f"{name} in [{', '.join(literal(value) for value in values)}]"
 
 
-def _expression(node: filters.Filter, fields: Fields) -> str:
+def tree_expression(node: filters.Filter | ById, fields: Fields) -> str:
+    """The Milvus expression of a parsed filter."""
     if isinstance(node, filters.AllOf):
         return _joined(node.children, "and", fields)
     if isinstance(node, filters.AnyOf):
@@ -114,7 +124,7 @@ def _expression(node: filters.Filter, fields: Fields) -> str:
             hint="use Milvus Lite 3 or a Milvus server",
         )
     if isinstance(node, filters.Not):
-        return f"(not ({_expression(node.child, fields)}))"
+        return f"(not ({tree_expression(node.child, fields)}))"
     if isinstance(node, filters.Range):
         if node.over_dates:
             raise UnsupportedError(
@@ -122,6 +132,11 @@ def _expression(node: filters.Filter, fields: Fields) -> str:
                 hint="store the time as a number, or pass a Milvus expression",
             )
         return _leaf(node.field, fields, lambda name, _, __: _range(name, node.bounds))
+    if isinstance(node, ById):
+        listed = one_of(node.key, node.keys) if node.keys or not node.expression else ""
+        return "(" + " or ".join(part for part in (node.expression, listed) if part) + ")"
+    if isinstance(node, (filters.Exists, filters.IsNull)):
+        return _typed_existence(node, fields)
     values = (node.value,) if isinstance(node, filters.Equals) else node.values
     return _leaf(
         node.field,
@@ -131,30 +146,65 @@ def _expression(node: filters.Filter, fields: Fields) -> str:
 
 
 def _joined(children: Sequence[filters.Filter], word: str, fields: Fields) -> str:
-    return "(" + f" {word} ".join(_expression(child, fields) for child in children) + ")"
+    return "(" + f" {word} ".join(tree_expression(child, fields) for child in children) + ")"
 
 
 def _leaf(name: str, fields: Fields, test: Any) -> str:
     first = name.split(".")[0]
     kind = fields.types.get(first)
-    if kind in _PLAIN or kind == "ARRAY":
+    path = path_of(name, fields)
+    if path is None:
         if "." in name:
             raise UnsupportedError(
                 f"the field {first!r} has the type {kind} and no nested keys",
                 hint=f"filter on {first!r} itself; only JSON fields have nested keys",
             )
         return f"({test(first, kind, first)})"
-    if kind != "JSON" and not fields.dynamic:
-        known = sorted(fields.types)
-        raise SpecError.unknown("field", first, known, where="the collection has no dynamic field")
-    path = _path(name.split("."), in_schema=kind == "JSON")
     held: str | None = path
     if fields.lite:
-        held = name if is_name(name) and name.lower() not in _WORDS else None
+        held = name if is_plain(name) else None
     if fields.old_lite:
         return f"({test(path, 'JSON', held)})"
     # `exists` has a low precedence on the server and needs its own parentheses.
     return f"((exists {path}) and ({test(path, 'JSON', held)}))"
+
+
+def path_of(name: str, fields: Fields) -> str | None:
+    """The path of a field in the dynamic field or a JSON field; None for a field with a type."""
+    first = name.split(".")[0]
+    kind = fields.types.get(first)
+    if kind in _PLAIN or kind == "ARRAY":
+        return None
+    if kind != "JSON" and not fields.dynamic:
+        known = sorted(fields.types)
+        raise SpecError.unknown("field", first, known, where="the collection has no dynamic field")
+    return _path(name.split("."), in_schema=kind == "JSON")
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name can be an argument of a function in Lite."""
+    return is_name(name) and name.lower() not in _WORDS
+
+
+def _typed_existence(node: filters.Exists | filters.IsNull, fields: Fields) -> str:
+    """Whether a field with a type has a value: always, except for an empty array."""
+    if isinstance(node, filters.IsNull):
+        raise UnsupportedError(
+            f"the field {node.field!r} has the type {fields.types[node.field.split('.')[0]]} and "
+            "is not null",
+            hint=f"if it is nullable (Milvus 2.5), pass the expression '{node.field} is null'",
+        )
+
+    def test(name: str, kind: str, _: Any) -> str:
+        if kind == "ARRAY":
+            return f"not (array_length({name}) == 0)"
+        if kind == "VARCHAR":
+            return f'{name} like "%"'
+        if kind == "BOOL":
+            return f"({name} == true) or ({name} == false)"
+        return f"({name} >= 0) or ({name} < 0)"
+
+    return _leaf(node.field, fields, test)
 
 
 def _path(parts: Sequence[str], *, in_schema: bool) -> str:

@@ -30,8 +30,8 @@ from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.milvus import binary_sidecar, mapping, rows, vector_layout
 from qadapt.stores.milvus.connection import CONSISTENCY_LEVELS, Connection
 from qadapt.stores.milvus.errors import TooLargeError
-from qadapt.stores.milvus.filters import to_expression
 from qadapt.stores.milvus.index_params import Index
+from qadapt.stores.milvus.json_existence import compiled
 from qadapt.stores.milvus.mapping import IVF
 from qadapt.stores.milvus.schema import METRICS, Field, Layout
 from qadapt.stores.milvus.version import HNSW_CODES, ServerVersion
@@ -250,7 +250,7 @@ def run(
         UnsupportedError: the index cannot rescore from the requested source.
     """
     field = layout.field(search.vector)
-    expression = to_expression(search.filter, layout.fields)
+    expression = compiled(connection, layout, search.filter)
     array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
     has_sidecar = layout.bits.get(field.field) == binary_sidecar.ON
     only_qadapt_knows_bits = search.no_params and field.form != vector_layout.ARRAY

@@ -56,7 +56,8 @@ from qadapt.stores.milvus import search as milvus_search
 from qadapt.stores.milvus import snapshot as milvus_snapshot
 from qadapt.stores.milvus.connection import Connection, connect, wrapped
 from qadapt.stores.milvus.errors import TooLargeError
-from qadapt.stores.milvus.filters import joined, to_expression
+from qadapt.stores.milvus.filters import joined
+from qadapt.stores.milvus.json_existence import compiled
 from qadapt.stores.milvus.loading import wait_while_loading
 from qadapt.stores.milvus.profile import PROFILE
 from qadapt.stores.milvus.snapshot import CollectionReader
@@ -192,7 +193,8 @@ class MilvusStore(ClientStore[Connection]):
 
     def count(self, collection: str, filter: Any = None) -> int:
         layout = self.reader.layout(collection)
-        expression = to_expression(filter, layout.fields)
+        self.reader.load_in_lite(collection)
+        expression = compiled(self.connection, layout, filter)
         return self.reader.loaded(
             collection, lambda: rows.count(self.connection, layout, expression)
         )
@@ -221,7 +223,7 @@ class MilvusStore(ClientStore[Connection]):
             self.reader.layout(collection), request.scan_range, request.after
         )
         self.reader.load_in_lite(collection)
-        expression = joined(to_expression(request.filter, layout.fields), within)
+        expression = joined(compiled(self.connection, layout, request.filter), within)
         wanted = rows.vectors_of(layout, request.vectors)
         native = dataclasses.replace(request, filter=expression)
         return rows.read(self.connection, layout, wanted, native)

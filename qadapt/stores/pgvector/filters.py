@@ -14,6 +14,8 @@ from psycopg import sql
 
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import filters
+from qadapt.model.dates import moment
+from qadapt.model.filter_checks import Scalar
 from qadapt.stores.pgvector.schema import (
     NUMBER_TYPES,
     PAYLOAD_COLUMN,
@@ -93,11 +95,15 @@ class _Writer:
     def _by_column(self, node: filters.Filter, column: Column) -> Statement:
         if isinstance(node, filters.Range):
             return self._range_of_column(node, column)
+        if isinstance(node, filters.Exists):
+            return _exists(_sql("to_jsonb({})").format(identifier(column.name)))
+        if isinstance(node, filters.IsNull):
+            return _is_null(_sql("to_jsonb({})").format(identifier(column.name)))
         assert isinstance(node, (filters.Equals, filters.OneOf))
         values = node.values if isinstance(node, filters.OneOf) else (node.value,)
         return _joined(" OR ", [self._equals_column(column, each) for each in values])
 
-    def _equals_column(self, column: Column, value: filters.Scalar) -> Statement:
+    def _equals_column(self, column: Column, value: Scalar) -> Statement:
         name = identifier(column.name)
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if column.type in NUMBER_TYPES and number:
@@ -132,7 +138,7 @@ class _Writer:
                 [
                     Statement(
                         _sql("{} {} %s").format(value, _sql(_COMPARE[word])),
-                        (filters.moment(each),),
+                        (moment(each),),
                     )
                     for word, each in node.bounds.items()
                 ],
@@ -144,9 +150,12 @@ class _Writer:
     # -- JSON --------------------------------------------------------------------------------
 
     def _in_document(self, node: filters.Filter, document: Any, path: list[str]) -> Statement:
-        if isinstance(node, filters.Range):
+        if isinstance(node, (filters.Range, filters.Exists, filters.IsNull)):
             value = _sql("{} #> %s::text[]").format(document)
-            found = self._range_of_json(node, value)
+            if isinstance(node, filters.Range):
+                found = self._range_of_json(node, value)
+            else:
+                found = _exists(value) if isinstance(node, filters.Exists) else _is_null(value)
             return Statement(found.text, (path, *found.values))
         assert isinstance(node, (filters.Equals, filters.OneOf))
         values = node.values if isinstance(node, filters.OneOf) else (node.value,)
@@ -186,9 +195,7 @@ class _Writer:
                 hint="store the date in a column of the type timestamptz",
             )
         bounds = [
-            Statement(
-                _sql(_MOMENT).format(_sql(_COMPARE[word])), (_LAST_DIGITS, filters.moment(each))
-            )
+            Statement(_sql(_MOMENT).format(_sql(_COMPARE[word])), (_LAST_DIGITS, moment(each)))
             for word, each in node.bounds.items()
         ]
         test = _joined(" AND ", bounds)
@@ -210,7 +217,21 @@ def _elements(value: Any) -> Any:
     ).format(value)
 
 
-def _equals_json(value: Any, wanted: filters.Scalar) -> Statement:
+def _exists(value: Any) -> Statement:
+    """Whether a JSON value is there, and neither null nor an empty list."""
+    return Statement(_sql("coalesce({} NOT IN ('null', '[]'), false)").format(value))
+
+
+def _is_null(value: Any) -> Statement:
+    """Whether a JSON value, or an element of a list, is null."""
+    return Statement(
+        _sql(
+            "EXISTS (SELECT FROM jsonb_array_elements({}) e WHERE jsonb_typeof(e) = 'null')"
+        ).format(_elements(value))
+    )
+
+
+def _equals_json(value: Any, wanted: Scalar) -> Statement:
     return Statement(
         _sql("EXISTS (SELECT FROM jsonb_array_elements({}) e WHERE e = %s)").format(
             _elements(value)

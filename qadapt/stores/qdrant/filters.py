@@ -15,6 +15,7 @@ from typing import Any
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import Id, filters
+from qadapt.model.filter_checks import Scalar
 from qadapt.stores.qdrant import integer_ranges
 from qadapt.stores.qdrant.date_ranges import FIRST, ById
 
@@ -38,6 +39,10 @@ class FilterBuilder(ABC):
     @abstractmethod
     def is_empty(self, key: str) -> Any:
         """Rows without a value in a field."""
+
+    @abstractmethod
+    def is_null(self, key: str) -> Any:
+        """Rows with null in a field, or in an element of a list."""
 
     @abstractmethod
     def match_value(self, value: bool | str) -> Any:
@@ -70,6 +75,10 @@ class FilterBuilder(ABC):
             return group(should=[self.condition(child) for child in node.children])
         if isinstance(node, filters.Not):
             return group(must_not=[self.condition(node.child)])
+        if isinstance(node, filters.Exists):
+            return group(must_not=[self.is_empty(field_path(node.field))])
+        if isinstance(node, filters.IsNull):
+            return self.is_null(field_path(node.field))
         if isinstance(node, filters.Range):
             return self._range(node)
         if isinstance(node, filters.Equals):
@@ -100,7 +109,7 @@ class FilterBuilder(ABC):
             parts.append(self._field(field_path(node.field), match=self.match_any(texts)))
         return self.library.Filter(should=parts)
 
-    def _equals(self, field: str, value: filters.Scalar) -> Any:
+    def _equals(self, field: str, value: Scalar) -> Any:
         if isinstance(value, (bool, str)):
             return self._field(field_path(field), match=self.match_value(value))
         return self._numbers(filters.Range(field, gte=value, lte=value))

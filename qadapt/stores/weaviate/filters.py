@@ -16,6 +16,8 @@ from typing import Any
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import filters
 from qadapt.model.capabilities import older
+from qadapt.model.dates import moment
+from qadapt.model.filter_checks import Scalar
 from qadapt.stores.weaviate import payload
 from qadapt.stores.weaviate.connection import module, proto
 from qadapt.stores.weaviate.schema import Layout
@@ -120,6 +122,13 @@ class _Writer:
             return _join("NOT", [self.node(node.child)])
         if isinstance(node, filters.Range):
             return self.range(node)
+        if isinstance(node, filters.Exists):
+            return self.exists(node.field)
+        if isinstance(node, filters.IsNull):
+            raise UnsupportedError(
+                f"Weaviate does not distinguish null from a missing value: {node.field!r}",
+                hint=f'use {{"{node.field}": {{"missing": true}}}}',
+            )
         values = node.values if isinstance(node, filters.OneOf) else (node.value,)
         found = [self.equals(node.field, value) for value in values]
         return found[0] if len(found) == 1 else _join("OR", found)
@@ -154,7 +163,31 @@ class _Writer:
             )
         return kind
 
-    def equals(self, field: str, value: filters.Scalar) -> Any:
+    def exists(self, field: str) -> Any:
+        """Rows with a value of a property, by the null index of the collection."""
+        kind = self.kind(field)
+        if payload.has_own_properties(self.layout):
+            raise UnsupportedError(
+                f"Weaviate cannot tell whether {field!r} exists: values of another type than the "
+                f"property are stored in {payload.REST}, which has no index",
+                hint="filter by a value",
+            )
+        inverted = self.layout.raw.get("invertedIndexConfig") or {}
+        if not inverted.get("indexNullState"):
+            raise UnsupportedError(
+                f"Weaviate cannot tell whether {field!r} exists: the collection "
+                f"{self.layout.name!r} has no null index",
+                hint="create the collection with indexNullState: true in invertedIndexConfig, and "
+                "copy the rows",
+            )
+        there = _value(field, "IS_NULL", value_boolean=False)
+        if kind != "text":
+            return there
+        # The null index holds empty text too (run on 1.39.0).
+        self._check_text(field, "")
+        return _join("OR", [there, _value(field, "EQUAL", value_text="")])
+
+    def equals(self, field: str, value: Scalar) -> Any:
         kind = self.kind(field)
         base = payload.base(kind)
         if base == "text" and isinstance(value, str):
@@ -243,7 +276,7 @@ def _float(field: str, value: Any) -> float:
 
 def _moment(text: str) -> str:
     """Convert an ISO date to RFC 3339, the format of the server."""
-    found = filters.moment(text)
+    found = moment(text)
     if found is None:
         raise SpecError(
             f"{text!r} is not an ISO date", hint="use the format '2024-05-01T12:00:00Z'"

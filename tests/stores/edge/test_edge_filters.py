@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Batch, Vector
-from qadapt.model.filters import AnyOf, Equals, OneOf, Range, matches, parse_filter
+from qadapt.model.filters import (
+    AnyOf,
+    Equals,
+    Exists,
+    IsNull,
+    OneOf,
+    Range,
+    matches,
+    parse_filter,
+)
 from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.qdrant.edge.store import EdgeStore
 
@@ -80,6 +89,15 @@ def meant(filter: Any) -> list[int]:
         ({"big": {"gt": 10**400}}, []),
         ({"big": {"lt": 10**400}}, [9, 10]),
         ({"big": -(2**63) - 1}, []),
+        ({"topic": {"exists": True}}, [0, 1, 2, 3, 5]),
+        ({"topic": {"missing": True}}, [4, 6, 7, 8, 9, 10, 11]),
+        ({"topic": None}, [4]),
+        ({"tags": {"exists": True}}, [2, 4]),
+        ({"tags": None}, [4]),
+        ({"tags": [None, 3]}, [2, 4]),
+        ({"author.name": {"exists": True}}, [6]),
+        ({"author": {"exists": True}, "not": {"author.age": {"exists": True}}}, [7, 8]),
+        ({"year": {"exists": True, "lt": 1985}}, [3, 10]),
     ],
 )
 def test_each_form(filled: EdgeStore, filter: Any, rows: list[int]) -> None:
@@ -90,7 +108,9 @@ scalars = st.sampled_from(
     ["art", "music", "1990", "a", "x", "Ann", 1990, 1990.0, 3, 1, True, False]
 )
 leaves = (
-    st.builds(Equals, st.sampled_from(FIELDS), scalars)
+    st.builds(Exists, st.sampled_from(FIELDS))
+    | st.builds(IsNull, st.sampled_from(FIELDS))
+    | st.builds(Equals, st.sampled_from(FIELDS), scalars)
     | st.builds(OneOf, st.sampled_from(FIELDS), st.tuples(scalars) | st.tuples(scalars, scalars))
     | st.builds(
         lambda field, low, high: Range(field, gte=low, lt=high),

@@ -11,7 +11,8 @@ from milvus_helpers import NAME
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Batch, Vector
 from qadapt.model.filters import matches, parse_filter
-from qadapt.stores.base import ReadRequest
+from qadapt.stores.base import ReadRequest, SearchRequest
+from qadapt.stores.milvus import json_existence
 from qadapt.stores.milvus.filters import Fields, quoted, to_expression
 from qadapt.stores.milvus.store import MilvusStore
 
@@ -49,11 +50,11 @@ FILTERS: list[dict[str, Any]] = [
     {"yes": False},
     {"not": {"topic": "art"}},
     {"not": {"year": {"gt": 0}}},
-    {"not": {"missing": 1}},
+    {"not": {"gone": 1}},
     {"author.name": "Ada"},
     {"author.born": {"lt": 1900}},
     {"we ird": 3},
-    {"in": 5},
+    {"in": {"eq": 5}},
     {"any": [{"topic": "art"}, {"author.name": "Bob"}]},
     {"all": [{"topic": "art"}, {"not": {"year": 1990}}]},
     *({"text": text} for text in NAUGHTY),
@@ -138,3 +139,78 @@ def test_filters_match_the_expected_rows_on_a_server(server: MilvusStore) -> Non
 
 def test_filters_match_the_expected_rows_in_lite(lite: MilvusStore) -> None:
     ask_all(lite)
+
+
+EXISTENCE: list[dict[str, Any]] = [
+    {},
+    *(
+        {"a": value}
+        for value in (
+            None, [], [None], [None, 1], "", {}, [[]], 0, False, [{}], {"b": None}, {"b": 1},
+            [{"b": 1}], {"b": []}, "x", -1.5, ["x", "y"], True, 2**60,
+        )
+    ),
+]  # fmt: skip
+
+
+def ask_existence(store: MilvusStore) -> None:
+    store.create(NAME, {"": Vector(4)}, {})
+    rows = np.tile(np.eye(1, 4, dtype=np.float32), (len(EXISTENCE), 1))
+    store.write(NAME, Batch(range(len(EXISTENCE)), {"": rows}, EXISTENCE))
+    leaves: list[dict[str, Any]] = [
+        {field: test}
+        for field in ("a", "a.b", "a.b.c", "gone")
+        for test in ({"exists": True}, {"missing": True}, None)
+    ]
+    cases: list[dict[str, Any]] = [*leaves, *({"not": leaf} for leaf in leaves)]
+    cases += [
+        {"any": [{"a": None}, {"a": {"eq": "x"}}]},
+        {"all": [{"a": {"exists": True}}, {"not": {"a.b": {"exists": True}}}]},
+        {"not": {"any": [{"a": {"missing": True}}, {"a": {"in": ["x", 0]}}]}},
+    ]
+    wrong = []
+    for each in cases:
+        if store.connection.lite and "in" in str(each.get("not", {}).get("any", "")):
+            continue  # to Lite, `not` of a comparison with another type is null; see the module
+        meant = [row for row, item in enumerate(EXISTENCE) if matches(parse_filter(each), item)]
+        pages = store.read(NAME, ReadRequest(filter=each, vectors=()))
+        found = sorted(int(key) for page in pages for key in page.ids)
+        if found != meant or store.count(NAME, each) != len(meant):
+            wrong.append((each, meant, found))
+    assert not wrong
+    search = SearchRequest(k=len(EXISTENCE), filter={"a": {"exists": True}})
+    hits = store.search(NAME, rows[:1], search).ids[0].tolist()
+    meant = [
+        row for row, item in enumerate(EXISTENCE) if matches(parse_filter(search.filter), item)
+    ]
+    assert sorted(int(key) for key in hits if key is not None) == meant
+
+
+def test_existence_and_null_on_a_server(server: MilvusStore) -> None:
+    ask_existence(server)
+
+
+def test_existence_and_null_in_lite(lite: MilvusStore) -> None:
+    ask_existence(lite)
+
+
+def test_existence_of_typed_fields() -> None:
+    fields = Fields({"year": "INT64", "name": "VARCHAR", "tags": "ARRAY"}, dynamic=False)
+    assert to_expression({"year": {"exists": True}}, fields) == "((year >= 0) or (year < 0))"
+    assert to_expression({"name": {"missing": True}}, fields) == '(not ((name like "%")))'
+    assert to_expression({"tags": {"exists": True}}, fields) == "(not (array_length(tags) == 0))"
+    with pytest.raises(UnsupportedError, match="is not null"):
+        to_expression({"year": None}, fields)
+    with pytest.raises(SpecError, match="gone"):
+        to_expression({"gone": {"exists": True}}, fields)
+
+
+def test_too_many_rows_to_list_are_refused(
+    lite: MilvusStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_existence, "MOST", 2)
+    lite.create(NAME, {"": Vector(4)}, {})
+    lite.write(NAME, Batch(range(4), {"": np.eye(4, dtype=np.float32)}, [{"a": None}] * 4))
+    assert lite.count(NAME, {"a": {"missing": True}}) == 4
+    with pytest.raises(UnsupportedError, match="more than 2 rows have null"):
+        lite.count(NAME, {"a": None})

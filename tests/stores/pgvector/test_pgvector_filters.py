@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import SpecError
-from qadapt.model.filters import AnyOf, Equals, OneOf, Range, matches, parse_filter
+from qadapt.model.filters import (
+    AnyOf,
+    Equals,
+    Exists,
+    IsNull,
+    OneOf,
+    Range,
+    matches,
+    parse_filter,
+)
 
 PAYLOADS: list[dict[str, Any]] = [
     {"topic": "art", "year": 1990, "price": 1.5, "sold": True},
@@ -86,6 +95,8 @@ leaves = (
         st.sampled_from([-10, 0, 1.5, 1990, 2**53 + 1]),
         st.sampled_from([2, 1990.5, 2010, 2**60]),
     )
+    | st.builds(Exists, st.sampled_from([*FIELDS, "day", "author.age"]))
+    | st.builds(IsNull, st.sampled_from(FIELDS))
     | st.builds(
         lambda field, low: Range(field, gte=low),
         st.sampled_from(["day", "when", "topic", "year"]),
@@ -139,6 +150,9 @@ def test_texts_that_look_like_dates(database: Database, name: str) -> None:
         ({"day%": {"gte": "2024-05-01"}}, ["a"]),
         ({"day%": "2024-05-01"}, ["a"]),
         ({"key": "b"}, ["b"]),
+        ({"year": {"exists": True}}, ["a"]),
+        ({"tags": {"missing": True}}, ["b"]),
+        ({"year": None}, []),
     ],
 )
 def test_columns_with_a_type(columns: Collection, filter: Any, rows: list[str]) -> None:

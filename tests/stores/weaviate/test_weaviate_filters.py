@@ -198,3 +198,76 @@ def test_filters_on_properties_of_other_clients(store: WeaviateStore, name: str)
         rows({"hidden": "x"})
     with pytest.raises(UnsupportedError, match="geoCoordinates"):
         rows({"place": "x"})
+
+
+EXISTENCE: list[dict[str, Any]] = [
+    {},
+    {"code": "", "count": 0, "open": False, "codes": [], "marks": []},
+    {"code": "x", "count": 1.5, "open": True, "codes": ["a"], "marks": [1], "title": "x"},
+    {"code": None, "count": None, "codes": None},
+    {"code": "y", "codes": [""], "open": False},
+]
+_PRESENCE = st.tuples(
+    st.sampled_from(["code", "count", "open", "codes", "marks"]),
+    st.sampled_from(["exists", "missing"]),
+    st.booleans(),
+).map(lambda parts: {parts[0]: {parts[1]: parts[2]}})
+
+
+@pytest.fixture
+def null_index(store: WeaviateStore, name: str) -> str:
+    """A collection of another client that indexes null."""
+    kinds = {"count": "number", "open": "boolean", "codes": "text[]", "marks": "number[]"}
+    properties: list[dict[str, Any]] = [{"name": n, "dataType": [k]} for n, k in kinds.items()]
+    properties += [
+        {"name": "code", "dataType": ["text"], "tokenization": "field"},
+        {"name": "title", "dataType": ["text"]},
+    ]
+    config = {"indexNullState": True}
+    foreign(store, name, properties=properties, invertedIndexConfig=config)
+    store.write(name, Batch(keys(5), {"": normal(5)}, EXISTENCE))
+    return name
+
+
+@settings(
+    max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(
+    st.recursive(
+        _PRESENCE | st.just({"code": "x"}),
+        lambda inner: st.one_of(
+            st.lists(inner, min_size=1, max_size=3).map(lambda each: {"any": each}),
+            st.lists(inner, min_size=1, max_size=3).map(lambda each: {"all": each}),
+            inner.map(lambda each: {"not": each}),
+        ),
+        max_leaves=4,
+    )
+)
+def test_existence_by_the_null_index(
+    store: WeaviateStore, null_index: str, filter: dict[str, Any]
+) -> None:
+    tree = parse_filter(filter)
+    wanted = [row for row, payload in enumerate(EXISTENCE) if matches(tree, payload)]
+    pages = store.read(null_index, ReadRequest(filter=filter, vectors=()))
+    assert [number(key) for page in pages for key in page.ids] == wanted
+
+
+def test_existence_is_refused_where_other_rows_would_be_found(
+    store: WeaviateStore, null_index: str
+) -> None:
+    with pytest.raises(UnsupportedError, match="tokenized"):
+        store.count(null_index, {"title": {"exists": True}})
+    with pytest.raises(UnsupportedError, match="does not distinguish null"):
+        store.count(null_index, {"code": None})
+
+
+def test_existence_needs_a_null_index(store: WeaviateStore, filled: str) -> None:
+    with pytest.raises(UnsupportedError, match="which has no index"):
+        store.count(filled, {"topic": {"exists": True}})
+
+
+def test_existence_without_a_null_index_is_refused(store: WeaviateStore, name: str) -> None:
+    foreign(store, name, properties=[{"name": "count", "dataType": ["number"]}])
+    with pytest.raises(UnsupportedError, match="no null index") as caught:
+        store.count(name, {"count": {"missing": True}})
+    assert "indexNullState: true" in str(caught.value.hint)

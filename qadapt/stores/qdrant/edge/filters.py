@@ -28,6 +28,9 @@ class _Engine(FilterBuilder):
     def is_empty(self, key: str) -> Any:
         return self.library.IsEmptyCondition(key)
 
+    def is_null(self, key: str) -> Any:
+        return self.library.IsNullCondition(key)
+
     def match_value(self, value: bool | str) -> Any:
         # The binding of 0.9.0 treats Python's True as the number 1, and numpy's True as a bool.
         return self.library.MatchValue(np.bool_(value) if isinstance(value, bool) else value)

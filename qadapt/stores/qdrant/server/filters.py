@@ -7,6 +7,7 @@ from typing import Any
 
 from qadapt.errors import SpecError
 from qadapt.model import Id, filters
+from qadapt.model.dates import moment
 from qadapt.stores.qdrant.filters import FilterBuilder
 from qadapt.stores.qdrant.server.connection import module
 
@@ -20,6 +21,9 @@ class _Models(FilterBuilder):
     def is_empty(self, key: str) -> Any:
         return self.library.IsEmptyCondition(is_empty=self.library.PayloadField(key=key))
 
+    def is_null(self, key: str) -> Any:
+        return self.library.IsNullCondition(is_null=self.library.PayloadField(key=key))
+
     def match_value(self, value: bool | str) -> Any:
         return self.library.MatchValue(value=value)
 
@@ -31,7 +35,7 @@ class _Models(FilterBuilder):
 
     def date_range(self, bounds: Mapping[str, str]) -> Any:
         """UTC without a time zone. Fractions are truncated to microseconds."""
-        dates = {word: filters.moment(bound) for word, bound in bounds.items()}
+        dates = {word: moment(bound) for word, bound in bounds.items()}
         return self.library.DatetimeRange(**dates)
 
 
