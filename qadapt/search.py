@@ -25,7 +25,7 @@ from qadapt.stores.base import SearchRequest, Store
 Floats = npt.NDArray[np.float32]
 
 WITHOUT_CODES = (
-    "the default search parameter rescore={} is ignored: the vector has no quantization; the next "
+    "the default search parameter {} is ignored: the vector has no quantization; the next "
     "`qadapt apply` resets it"
 )
 
@@ -125,17 +125,17 @@ def _default_rescore(
     remembered = settings.rescore
     if wanted.rescore is not None or remembered is None:
         return _by_store(store, collection, queries, wanted, vector, None)
-    allowed = store.limit_rescore(collection, remembered)
+    allowed = store.limit_rescore(collection, remembered, wanted.k)
     try:
         hits = _by_store(store, collection, queries, wanted, vector, allowed)
         hits = _limited(hits, remembered, allowed)
     except UnsupportedError as error:
         # The index was built differently; a setting of the call itself fails again here.
         hits = _by_store(store, collection, queries, wanted, vector, None)
-        why = f"the default search parameter rescore={remembered} is ignored: {error.message}"
+        why = f"the default search parameter {remembered.option} is ignored: {error.message}"
         return _with_how(hits, notes=(*hits.how.notes, why))
     if remembered.on and hits.how.rescorer == "none" and hits.how.scores == "exact":
-        note = WITHOUT_CODES.format(remembered)
+        note = WITHOUT_CODES.format(remembered.option)
         return _with_how(hits, rescore_from="store default", notes=(*hits.how.notes, note))
     return hits
 
@@ -170,8 +170,8 @@ def _limited(hits: Hits, remembered: Rescore, used: Rescore) -> Hits:
     if used == remembered:
         return hits
     note = (
-        f"the default rescore={remembered} of this collection exceeds its limits, which "
-        f"allow rescore={used}"
+        f"the default {remembered.option} of this collection exceeds its limits, which "
+        f"allow {used.option}"
     )
     return _with_how(hits, notes=(*hits.how.notes, note))
 
@@ -205,7 +205,7 @@ def _rescored_by_us(
     *,
     asked: bool,
 ) -> Hits:
-    count = rescore.candidates(wanted.k)
+    count = rescore.count(wanted.k)
     notes: tuple[str, ...] = ()
     if count > store.traits.max_k:
         notes = (
@@ -238,7 +238,7 @@ def _rescored_by_us(
     how = SearchProvenance(
         searcher="store",
         rescorer="qadapt",
-        oversampling=rescore.oversampling,
+        oversampling=rescore.factor(wanted.k),
         candidates=count,
         rescored_on="originals",
         scores="exact",

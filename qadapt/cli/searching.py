@@ -183,8 +183,8 @@ def search(
         str | None,
         optional(
             "--rescore",
-            metavar="4|off|4@codes",
-            help="Oversampling factor. Default: that of the collection.",
+            metavar="4|candidates=200|off|4@codes",
+            help="Oversampling factor, or number of candidates. Default: that of the collection.",
         ),
     ] = None,
     filter_text: Annotated[

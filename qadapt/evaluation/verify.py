@@ -43,7 +43,7 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
         encoder=options.encoder, seed=options.seed,
     )  # fmt: skip
     truth = exact_neighbors(store, collection, name, vector.vector, queries, k, options.progress)
-    settings = _settings(store, collection, vector)
+    settings = _settings(store, collection, vector, k)
     results = measure_live(store, info, name, settings, queries, truth, options.progress)
     reached = measure_reachability(store, info, name, options.progress, seed=options.seed)
     return Verification(
@@ -130,13 +130,13 @@ def _limit_k(store: Store, collection: str, k: int) -> tuple[int, tuple[str, ...
     return most, (f"{note}results",)
 
 
-def _settings(store: Store, collection: str, vector: VectorInfo) -> list[Setting]:
+def _settings(store: Store, collection: str, vector: VectorInfo, k: int) -> list[Setting]:
     """The current setting; of a quantized vector, also without and with rescoring."""
     if vector.quantization.kind is Kind.NONE:
         return [CURRENT]
     current = vector.default_rescore
-    factor = current.oversampling if current is not None and current.on else 1.0
-    more = store.limit_rescore(collection, Rescore(max(factor, 4.0)))
+    factor = current.factor(k) if current is not None and current.on else 1.0
+    more = store.limit_rescore(collection, Rescore(max(factor, 4.0)), k)
     return [CURRENT, Setting(None, Rescore(source="off")), Setting(None, more)]
 
 

@@ -9,7 +9,7 @@ from qadapt.model import CollectionInfo, Kind, VectorInfo
 from qadapt.stores.base import Store
 
 IGNORED = (
-    "the default search parameter rescore={} is ignored: the vector has no quantization (it was "
+    "the default search parameter {} is ignored: the vector has no quantization (it was "
     "removed by another client, or the collection was restored or replaced); the next `qadapt "
     "apply` resets it"
 )
@@ -61,7 +61,7 @@ def _merge_client_codes(
     if rescore is None:
         return vector
     if rescore.on and vector.quantization.kind is Kind.NONE:
-        return vector.replace(notes=(*vector.notes, IGNORED.format(rescore)))
+        return vector.replace(notes=(*vector.notes, IGNORED.format(rescore.option)))
     return vector.replace(
         default_rescore=rescore,
         quantization=vector.quantization.replace(rescore=rescore),

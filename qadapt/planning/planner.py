@@ -353,7 +353,7 @@ def rescore_words(rescore: Rescore) -> str:
     """Describe a rescore setting."""
     if not rescore.on:
         return "no rescoring"
-    return f"rescore x{rescore.oversampling:g} by {rescore.source}"
+    return f"rescore {rescore.text}"
 
 
 def _why_nothing(now: VectorInfo) -> str:

@@ -72,6 +72,7 @@ json_objects = st.dictionaries(words, json_values, max_size=3)
 _TOKENS = (
     *("binary", "scalar", "product", "rotational", "none", "float16", "recall", "bits", "ratio"),
     *("query_bits", "rescore", "native", "segments", "centroids", "quantile", "per", "codes"),
+    *("candidates", "candidates=200", "@codes"),
     *(":", "=", ",", "@", ">=", "%", ".", "#", "?", "&", "/", "//", "+", "-", "[", "]", "{", "}"),
     *('"', "'", "\\", "\n", " ", "\t", "&a", "*a", "<<", "!!int", "!!set", "|", ">", "- "),
     *("0", "1", "4", "8", "10", "0.95", "1.5", "nan", "inf", "-1", "1e400", "1e-7", "9" * 5000),
@@ -114,6 +115,11 @@ rescores = st.just(Rescore(source="off")) | st.builds(
     Rescore,
     oversampling=st.floats(1, 1e6) | st.integers(1, 1000),
     source=st.sampled_from(["originals", "codes"]),
+)
+rescores |= st.builds(
+    Rescore,
+    source=st.sampled_from(["originals", "codes"]),
+    candidates=st.integers(1, 1_000_000),
 )
 _places = st.none() | st.sampled_from(["ram", "disk"])
 

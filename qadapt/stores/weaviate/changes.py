@@ -212,8 +212,8 @@ def notes(
             "the collection does not rescore, so qadapt rescores client-side; to rescore on the "
             "server"
         )
-        return [_offer(name, rescore.candidates(native_rescore.K), why)]
-    wanted = rescore.candidates(native_rescore.K)
+        return [_offer(name, rescore.count(native_rescore.K), why)]
+    wanted = rescore.count(native_rescore.K)
     if rescore.on and rule.most is not None and wanted > rule.most:
         why = f"hfresh rescores and returns at most {rule.most} results; {wanted} results need"
         return [_offer(name, wanted, why)]

@@ -316,8 +316,8 @@ class QdrantStore(ClientStore[Connection]):
     def search(self, collection: str, queries: Any, search: SearchRequest) -> Hits:
         return qdrant_search.run(self, collection, queries, search)
 
-    def limit_rescore(self, collection: str, rescore: Rescore) -> Rescore:
-        return strict_mode.allowed(strict_mode.limits(self.configuration(collection)), rescore)
+    def limit_rescore(self, collection: str, rescore: Rescore, k: int = 10) -> Rescore:
+        return strict_mode.allowed(strict_mode.limits(self.configuration(collection)), rescore, k)
 
     @property
     def search_alters_vectors(self) -> bool:
