@@ -89,8 +89,10 @@ def memory(
         raise InputError(f"rows must be a non-negative integer; got {count!r}")
     if vector.datatype not in known.datatypes:
         vector = vector.replace(datatype="float32")
-    found = model.footprint(int(count), vector, Quantization.of(quantization), index or {})
-    return found.replace(store=store)
+    wanted = Quantization.of(quantization)
+    vector = vector.replace(dim=wanted.kept_dims(vector.dim))
+    found = model.footprint(int(count), vector, wanted.replace(dims=None), index or {})
+    return found.replace(store=store, target=found.target.replace(dims=wanted.dims))
 
 
 def as_seen(info: CollectionInfo, name: str) -> Footprint:
@@ -147,7 +149,7 @@ def as_planned(
         reported = vector.replace(code_bytes=None)
         components = [_seen(part, reported) for part in components]
     if client_side:
-        size = count * quantization.code_bytes(vector.dim)
+        size = count * quantization.code_bytes(about.dim)
         components.append(Component(CLIENT_CODES, size, size, "bits x dim / 8", "codes of qadapt"))
     return found.replace(
         components=tuple(components),

@@ -28,6 +28,7 @@ from qadapt.model import (
     Vector,
     VectorInfo,
 )
+from qadapt.model.leading_dims import leading
 from qadapt.stores.base import ChangeRequest, Store
 from qadapt.stores.polling import Deadline, Wait
 
@@ -95,7 +96,7 @@ class CandidateRunner:
         work = self._work
         info = collection_info.info(work.store, copy).vectors[work.name]
         start = start.replace(
-            target=str(info.quantization.replace(rescore=None)),
+            target=str(info.quantization.replace(rescore=None, dims=start.quantization.dims)),
             rescore=setting.rescore or info.default_rescore,
         )
         plain = start.quantization.kind in (Kind.NONE, Kind.FLOAT16)
@@ -170,7 +171,7 @@ class _Builder:
         if by_us:
             return self._by_us(quantization), (OURS,)
         before, self._copy = self._copy, None  # after a failure, the next candidate gets a new copy
-        if quantization.kind is Kind.FLOAT16:
+        if quantization.kind is Kind.FLOAT16 or quantization.dims is not None:
             return self._by_store(quantization, None)
         copy, note = self._by_store(quantization, before)
         self._copy = copy
@@ -185,11 +186,15 @@ class _Builder:
         )
         return self._plain
 
-    def _copied(self, quantization: dict[str, Quantization]) -> str:
-        work = self._work
+    def _copied(self, quantization: dict[str, Quantization], dims: int | None = None) -> str:
+        work, vector, sample = self._work, self._work.vector.vector, self._sample
+        if dims is not None and dims < vector.dim:
+            vector = vector.replace(dim=dims)
+            rows = leading(sample.vectors[work.name], dims, vector.metric)
+            sample = Batch(sample.ids, {work.name: rows})
         return self._stack.enter_context(
             scratch_copy(
-                work.store, {work.name: work.vector.vector}, [self._sample], work.options.progress,
+                work.store, {work.name: vector}, [sample], work.options.progress,
                 quantization=quantization, of=work.collection,
             )
         )  # fmt: skip
@@ -204,8 +209,9 @@ class _Builder:
                 return copy, note
             except UnsupportedError:
                 note = (FRESH_COPY,)
+        dims, quantization = quantization.dims, quantization.replace(dims=None)
         plain = quantization.kind is Kind.NONE
-        made = self._copied({} if plain else {self._work.name: quantization})
+        made = self._copied({} if plain else {self._work.name: quantization}, dims)
         self._change(made, quantization)
         return made, note
 

@@ -64,6 +64,7 @@ class VectorPlan(Serializable):
         comparison: how ``check`` compares the values.
         quantized_by: who holds the source's codes, ``store`` or ``qadapt``.
         rescore: the rescoring set for searches of the source, which is copied; None for none.
+        full_dim: dimensions of the model if the target holds the first of them; None for all.
     """
 
     source: Vector
@@ -76,6 +77,7 @@ class VectorPlan(Serializable):
     comparison: Comparison
     quantized_by: Literal["store", "qadapt"] = "store"
     rescore: Rescore | None = None
+    full_dim: int | None = None
 
 
 @dataclass(frozen=True)

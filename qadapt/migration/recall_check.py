@@ -92,6 +92,8 @@ def measure_recall(
     if gate is not None:
         requirements.append(f"recall@{k} >= {gate.recall:.3f}")
         passed = recall >= gate.recall and proof.level != "none"
+    elif plan.target.dim < plan.source.dim:
+        requirements.append(f"none: {plan.target.dim} of {plan.source.dim} dimensions (see --gate)")
     elif quantization.any and "exact target" in recall_of:
         precise = recall_of["exact target"]
         exact, source_exact = float(precise.mean()), float(recall_of["exact source"].mean())

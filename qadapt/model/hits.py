@@ -78,6 +78,11 @@ class Hits(HitRows):
         """Copy with integer ids as an array of integers, if no result is missing."""
         return Hits(id_column(self.ids), self.scores, self.how, self.payloads)
 
+    def with_note(self, note: str) -> Hits:
+        """Copy with another note on how the search was executed."""
+        how = self.how.replace(notes=(*self.how.notes, note))
+        return Hits(self.ids, self.scores, how, self.payloads)
+
     def to_dict(self) -> dict[str, Any]:
         """Convert to JSON types; padding and non-finite scores become null."""
         result: dict[str, Any] = {

@@ -23,6 +23,7 @@ from qadapt.model.quantization_options import (
 from qadapt.model.quantization_text import options_text, read_options
 from qadapt.model.rescore import Rescore
 from qadapt.model.serializable import Serializable
+from qadapt.model.vector import MAX_DIM
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Quantization(Serializable):
         query_bits: bits per dimension of the query; None is the default of the database.
         ratio: compression of product codes relative to float32 (2 to 256).
         segments, centroids: size of product codes, instead of ``ratio``.
+        dims: keep the first dimensions only, for vectors of Matryoshka models; None keeps all.
         rescore: rescoring of candidates; None is the default of the database.
         codes, originals: location of codes and original vectors, ``"ram"`` or ``"disk"``; None
             is the default of the database.
@@ -58,6 +60,7 @@ class Quantization(Serializable):
     ratio: float | None = None
     segments: int | None = None
     centroids: int | None = None
+    dims: int | None = None
     rescore: Rescore | None = None
     codes: Place | None = None
     originals: Place | None = None
@@ -101,6 +104,9 @@ class Quantization(Serializable):
         between("ratio", self.ratio, 2, 256)
         between("segments", self.segments, 1, 65536, whole=True)
         between("centroids", self.centroids, 2, 65536, whole=True)
+        between("dims", self.dims, 1, MAX_DIM, whole=True)
+        if self.dims is not None:
+            object.__setattr__(self, "dims", int(self.dims))
         if self.ratio is not None and self.segments is not None:
             raise SpecError(
                 "product quantization takes ratio or segments, not both",
@@ -164,8 +170,16 @@ class Quantization(Serializable):
             return self
         return self.replace(codes="ram")
 
+    def kept_dims(self, dim: int) -> int:
+        """Dimensions that are stored of vectors with ``dim`` dimensions."""
+        return dim if self.dims is None else min(dim, self.dims)
+
     def code_bytes(self, dim: int) -> int:
-        """Bytes of one code of ``dim`` dimensions, without padding of the database."""
+        """Bytes of one code of a vector with ``dim`` dimensions, without padding of the database.
+
+        With ``dims``, only the first of them are stored.
+        """
+        dim = self.kept_dims(dim)
         if self.kind is Kind.NONE:
             return 0
         if self.kind is Kind.FLOAT16:

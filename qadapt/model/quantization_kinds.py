@@ -11,12 +11,13 @@ from qadapt.model.rescore import Rescore, RescoreLike
 
 
 def none(
-    *, rescore: RescoreLike = None, originals: Place | None = None,
+    *, dims: int | None = None, rescore: RescoreLike = None, originals: Place | None = None,
     native: Mapping[str, Any] | None = None,
 ) -> Quantization:  # fmt: skip
     """No quantization: the stored vectors are searched.
 
     Args:
+        dims: keep the first dimensions only; None keeps all.
         rescore: must be ``None`` or ``"off"``, because there are no codes to rescore.
         originals: ``"ram"`` or ``"disk"``.
         native: native settings of the database, merged last.
@@ -24,16 +25,17 @@ def none(
     Raises:
         SpecError: an option has an invalid value.
     """
-    return _made(Kind.NONE, rescore, None, originals, native)
+    return _made(Kind.NONE, rescore, None, originals, native, dims=dims)
 
 
 def float16(
-    *, rescore: RescoreLike = None, codes: Place | None = None, originals: Place | None = None,
-    native: Mapping[str, Any] | None = None,
+    *, dims: int | None = None, rescore: RescoreLike = None, codes: Place | None = None,
+    originals: Place | None = None, native: Mapping[str, Any] | None = None,
 ) -> Quantization:  # fmt: skip
     """16-bit floating point: half the size of float32.
 
     Args:
+        dims: keep the first dimensions only; None keeps all.
         rescore: oversampling factor, ``"candidates=200"``, ``"off"``, or a ``Rescore``.
         codes, originals: ``"ram"`` or ``"disk"``.
         native: native settings of the database, merged last.
@@ -41,13 +43,13 @@ def float16(
     Raises:
         SpecError: an option has an invalid value.
     """
-    return _made(Kind.FLOAT16, rescore, codes, originals, native)
+    return _made(Kind.FLOAT16, rescore, codes, originals, native, dims=dims)
 
 
 def scalar(
     bits: float = 8, *, quantile: float | None = None,
-    per: Literal["collection", "dimension"] | None = None, rescore: RescoreLike = None,
-    codes: Place | None = None, originals: Place | None = None,
+    per: Literal["collection", "dimension"] | None = None, dims: int | None = None,
+    rescore: RescoreLike = None, codes: Place | None = None, originals: Place | None = None,
     native: Mapping[str, Any] | None = None,
 ) -> Quantization:  # fmt: skip
     """Scalar quantization: each dimension becomes a small integer on a linear scale.
@@ -56,6 +58,7 @@ def scalar(
         bits: 4, 6, 7 or 8 bits per dimension.
         quantile: share of the values that the range covers, 0.5 to 1; None covers all.
         per: one range for the ``"collection"`` or one for each ``"dimension"``.
+        dims: keep the first dimensions only; None keeps all.
         rescore: oversampling factor, ``"candidates=200"``, ``"off"``, or a ``Rescore``.
         codes, originals: ``"ram"`` or ``"disk"``.
         native: native settings of the database, merged last.
@@ -63,13 +66,13 @@ def scalar(
     Raises:
         SpecError: an option has an invalid value.
     """
-    options = {"bits": bits, "quantile": quantile, "per": per}
+    options = {"bits": bits, "quantile": quantile, "per": per, "dims": dims}
     return _made(Kind.SCALAR, rescore, codes, originals, native, **options)
 
 
 def rotational(
-    bits: float = 4, *, query_bits: int | None = None, rescore: RescoreLike = None,
-    codes: Place | None = None, originals: Place | None = None,
+    bits: float = 4, *, query_bits: int | None = None, dims: int | None = None,
+    rescore: RescoreLike = None, codes: Place | None = None, originals: Place | None = None,
     native: Mapping[str, Any] | None = None,
 ) -> Quantization:  # fmt: skip
     """Rotational quantization: a random rotation, then a few bits per dimension.
@@ -80,6 +83,7 @@ def rotational(
         bits: 1, 1.5 or 2 to 9 bits per dimension.
         query_bits: bits per dimension of the query, 1 to 8 or 32; None is the default of the
             database.
+        dims: keep the first dimensions only; None keeps all.
         rescore: oversampling factor, ``"candidates=200"``, ``"off"``, or a ``Rescore``.
         codes, originals: ``"ram"`` or ``"disk"``.
         native: native settings of the database, merged last.
@@ -87,13 +91,13 @@ def rotational(
     Raises:
         SpecError: an option has an invalid value.
     """
-    options = {"bits": bits, "query_bits": query_bits}
+    options = {"bits": bits, "query_bits": query_bits, "dims": dims}
     return _made(Kind.ROTATIONAL, rescore, codes, originals, native, **options)
 
 
 def binary(
-    bits: float = 1, *, query_bits: int | None = None, rescore: RescoreLike = None,
-    codes: Place | None = None, originals: Place | None = None,
+    bits: float = 1, *, query_bits: int | None = None, dims: int | None = None,
+    rescore: RescoreLike = None, codes: Place | None = None, originals: Place | None = None,
     native: Mapping[str, Any] | None = None,
 ) -> Quantization:  # fmt: skip
     """Binary quantization: the sign of each dimension.
@@ -102,6 +106,7 @@ def binary(
         bits: 1, or 1.5 and 2 for the wider encodings of Qdrant.
         query_bits: bits per dimension of the query: 1, 4, 8 or 32; None is the default of the
             database.
+        dims: keep the first dimensions only; None keeps all.
         rescore: oversampling factor, ``"candidates=200"``, ``"off"``, or a ``Rescore``.
         codes, originals: ``"ram"`` or ``"disk"``.
         native: native settings of the database, merged last.
@@ -109,14 +114,14 @@ def binary(
     Raises:
         SpecError: an option has an invalid value.
     """
-    options = {"bits": bits, "query_bits": query_bits}
+    options = {"bits": bits, "query_bits": query_bits, "dims": dims}
     return _made(Kind.BINARY, rescore, codes, originals, native, **options)
 
 
 def product(
     ratio: float | None = None, *, segments: int | None = None, centroids: int | None = None,
-    rescore: RescoreLike = None, codes: Place | None = None, originals: Place | None = None,
-    native: Mapping[str, Any] | None = None,
+    dims: int | None = None, rescore: RescoreLike = None, codes: Place | None = None,
+    originals: Place | None = None, native: Mapping[str, Any] | None = None,
 ) -> Quantization:  # fmt: skip
     """Product quantization: groups of dimensions are replaced by their nearest centroid.
 
@@ -124,6 +129,7 @@ def product(
         ratio: compression relative to float32, 2 to 256; 16 if ``segments`` is not given.
         segments: number of groups, instead of ``ratio``.
         centroids: number of centroids per group; None is the default of the database.
+        dims: keep the first dimensions only; None keeps all.
         rescore: oversampling factor, ``"candidates=200"``, ``"off"``, or a ``Rescore``.
         codes, originals: ``"ram"`` or ``"disk"``.
         native: native settings of the database, merged last.
@@ -131,7 +137,7 @@ def product(
     Raises:
         SpecError: an option has an invalid value, or both ``ratio`` and ``segments`` are given.
     """
-    options = {"ratio": ratio, "segments": segments, "centroids": centroids}
+    options = {"ratio": ratio, "segments": segments, "centroids": centroids, "dims": dims}
     return _made(Kind.PRODUCT, rescore, codes, originals, native, **options)
 
 

@@ -48,7 +48,7 @@ QUERY_BITS: dict[Kind, tuple[int, ...]] = {
     Kind.ROTATIONAL: (1, 2, 3, 4, 5, 6, 7, 8, 32),
     Kind.BINARY: (1, 4, 8, 32),
 }
-COMMON = ("rescore", "candidates", "codes", "originals", "native")
+COMMON = ("dims", "rescore", "candidates", "codes", "originals", "native")
 
 
 def json_copy(native: Any) -> dict[str, Any]:

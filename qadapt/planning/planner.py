@@ -33,7 +33,7 @@ from qadapt.model import (
     VectorInfo,
 )
 from qadapt.model.vector import Datatype
-from qadapt.planning import journal
+from qadapt.planning import journal, leading_dims
 from qadapt.planning.change_record import utc_now
 from qadapt.planning.memory_change import memory_change
 from qadapt.stores.base import ChangePlan, ChangeRequest, Store, unsupported_error
@@ -89,9 +89,12 @@ def make_plan(
     wanted = now.quantization
     if quantization is not None:
         wanted = Quantization.of(quantization).with_default_places
+        if wanted.dims is None and now.quantization.dims is not None:
+            wanted = wanted.replace(dims=now.quantization.dims)  # the others do not exist
     if quantization is None and now.quantized_by == "qadapt":
         accept = "client"  # the client-side codes exist already
     target_vector = _target_vector(now, wanted, metric, datatype)
+    leading_dims.check(store, collection, now, wanted, target_vector)
     by_us, target, match = _decide_backend(store, now, wanted, accept)
     if strategy == "vector":
         _refuse_new_vector(by_us, target_vector, wanted)
@@ -113,6 +116,8 @@ def make_plan(
     remember = _search_defaults_step(store, info, now.name if new is None else new, wanted)
     # Reset first and set last: a crash in between must not leave rescoring without quantization.
     steps = remember + steps if wanted.rescore is None else steps + remember
+    if target_vector is not None and target_vector.dim != now.dim:
+        steps.append(leading_dims.remember(store, collection, now, target_vector.dim))
     steps += _reset_defaults_steps(store, info)
     if not steps:
         steps = [Step(Symbol.NOTHING, "nothing to do", _why_nothing(now), {})]
@@ -135,6 +140,7 @@ def make_plan(
         notes=(
             *filter(None, [Quantization.synonym_note(quantization)]),
             *_notes(store, info, now, wanted, by_us),
+            *leading_dims.notes(now, target_vector),
             *change.notes,
         ),
         disabled=store.disabled,
@@ -161,13 +167,19 @@ def _target_vector(
 ) -> Vector | None:
     """Vector with the new metric or datatype; None if they do not change."""
     target_vector = Vector(
-        now.dim,
+        leading_dims.target_dim(now, wanted),
         now.metric if metric is None else Metric.of(metric),
         now.datatype if datatype is None else datatype,
     )
     if target_vector == now.vector:
         return None
-    if wanted.kind is Kind.FLOAT16 or now.quantized_by == "qadapt":
+    if target_vector.dim != now.dim and now.quantized_by == "qadapt":
+        raise UnsupportedError(
+            "fewer dimensions cannot be combined with client-side codes",
+            hint=f"plan `none` first, then {wanted}",
+        )
+    fixed = target_vector.replace(dim=now.dim) != now.vector
+    if fixed and (wanted.kind is Kind.FLOAT16 or now.quantized_by == "qadapt"):
         raise UnsupportedError(
             f"a change of the metric or datatype cannot be combined with {wanted}",
             hint="plan `none` first, then the metric or datatype, then the quantization",
@@ -272,7 +284,7 @@ def _drop_codes(now: VectorInfo) -> Step:
 def _client_steps(
     store: Store, info: CollectionInfo, now: VectorInfo, wanted: Quantization
 ) -> list[Step]:
-    bare = wanted.replace(rescore=None)
+    bare = wanted.replace(rescore=None, dims=None)
     same = now.quantized_by == "qadapt" and now.quantization.replace(rescore=None) == bare
     if same and now.status.state in (State.ACTIVE, State.UNKNOWN):
         return []

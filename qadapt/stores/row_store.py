@@ -50,6 +50,7 @@ from qadapt.stores.base import (
     require_supported,
 )
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy, no_recreation
+from qadapt.stores.leading_dims import by_leading_dims
 from qadapt.stores.operations import Operations, table
 from qadapt.stores.row_codes import SetCodes
 
@@ -158,7 +159,7 @@ class RowStore(Store):
         if self.profile.mapping is None:
             why = Match.unsupported(f"{self.name} has no quantization", "accept='client'")
             return MappedQuantization(None, quantization, why)
-        mapped = self.profile.mapping(quantization, vector)
+        mapped = by_leading_dims(self.profile.mapping)(quantization, vector)
         if mapped.match.level is MatchLevel.UNSUPPORTED:
             return mapped
         kind, target = f"native-{mapped.target.kind.value}", mapped.target

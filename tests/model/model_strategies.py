@@ -72,7 +72,7 @@ json_objects = st.dictionaries(words, json_values, max_size=3)
 _TOKENS = (
     *("binary", "scalar", "product", "rotational", "none", "float16", "recall", "bits", "ratio"),
     *("query_bits", "rescore", "native", "segments", "centroids", "quantile", "per", "codes"),
-    *("candidates", "candidates=200", "@codes"),
+    *("candidates", "candidates=200", "@codes", "dims"),
     *(":", "=", ",", "@", ">=", "%", ".", "#", "?", "&", "/", "//", "+", "-", "[", "]", "{", "}"),
     *('"', "'", "\\", "\n", " ", "\t", "&a", "*a", "<<", "!!int", "!!set", "|", ">", "- "),
     *("0", "1", "4", "8", "10", "0.95", "1.5", "nan", "inf", "-1", "1e400", "1e-7", "9" * 5000),
@@ -159,6 +159,7 @@ def _quantizations(draw: st.DrawFn) -> Quantization:
     off = st.none() | st.just(Rescore(source="off"))
     return Quantization(
         kind,
+        dims=draw(st.none() | st.integers(1, 65536)),
         rescore=draw(off if kind is Kind.NONE else st.none() | rescores),
         codes=draw(_places),
         originals=draw(_places),

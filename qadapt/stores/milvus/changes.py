@@ -55,14 +55,16 @@ def plan(
             f"{request.collection!r} is a partition, and an index covers the whole collection",
             hint=f"plan the change of {base!r}",
         )
+    target = request.target_vector
+    narrower = target is not None and target.dim != snapshot.layout.field(request.vector).vector.dim
     planned: tuple[Step, ...] = ()
-    if request.codes is not None:
+    if request.codes is not None and not narrower:  # the narrower copy is created with its codes
         planned = _plan_quantization(connection, snapshot, request, request.codes, server_version)
-    if request.target_vector is None:
+    if target is None:
         return ChangePlan(planned)
-    collections.unsupported_vectors({request.vector: request.target_vector}, server_version)
+    collections.unsupported_vectors({request.vector: target}, server_version)
     target_vector = copy_switch.target_definitions(
-        snapshot, request.vector, request.target_vector, server_version
+        snapshot, request.vector, target, server_version, request.codes if narrower else None
     )
     return ChangePlan(
         planned, (copy_switch.step(connection, snapshot, request.vector, target_vector),)

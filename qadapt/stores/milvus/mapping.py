@@ -18,6 +18,7 @@ from typing import Any
 from qadapt.model import Kind, Match, Quantization, Rescore, Vector
 from qadapt.stores import product_segments
 from qadapt.stores.base import MappedQuantization, require_supported
+from qadapt.stores.leading_dims import by_leading_dims
 from qadapt.stores.milvus.connection import CLOUD
 from qadapt.stores.milvus.version import (
     BITS,
@@ -78,6 +79,7 @@ NO_CODES_PLACE = (
 _Made = tuple[str, dict[str, str], list[str]]
 
 
+@by_leading_dims
 def to_native(
     quantization: Quantization,
     vector: Vector,

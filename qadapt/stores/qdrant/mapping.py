@@ -21,6 +21,7 @@ from qadapt.model import Kind, Match, Quantization, Rescore, Vector
 from qadapt.model.capabilities import older
 from qadapt.stores import checks
 from qadapt.stores.base import MappedQuantization
+from qadapt.stores.leading_dims import by_leading_dims
 
 Native = Mapping[str, Any]
 Knobs = dict[str, Any]
@@ -51,6 +52,7 @@ FOLLOWS_ORIGINALS = (
 )
 
 
+@by_leading_dims
 def to_native(
     quantization: Quantization, vector: Vector, version: str | None = None
 ) -> MappedQuantization:

@@ -26,6 +26,7 @@ from qadapt.stores.versioned_names import next_version
 from qadapt.stores.weaviate import (
     aliases,
     collections,
+    copy_dims,
     mapping,
     partitions,
     row_counts,
@@ -68,11 +69,13 @@ class Copy(CopyAndSwitch):
 
     Attributes:
         vectors: the complete index of each vector that changes, by name.
+        dims: the number of first dimensions that are copied of a vector, by name.
     """
 
     op: ClassVar[str] = "weaviate.copy"
 
     vectors: Mapping[str, Mapping[str, Any]]
+    dims: Mapping[str, int] | None = None
 
     def current(self, at: Execution[WeaviateStore]) -> str | None:
         return aliases.aliases(at.store.connection).get(self.alias)
@@ -85,7 +88,7 @@ class Copy(CopyAndSwitch):
         connection = at.store.connection
         source = schema.describe(connection, self.source)
         for tenant in _tenants(connection, source, self.target):
-            _rows(connection, source, self.target, tenant, at.wait)
+            _rows(connection, source, self, tenant, at.wait)
 
     def compare(self, at: Execution[WeaviateStore]) -> None:
         connection = at.store.connection
@@ -176,7 +179,7 @@ def step(
         wanted: the index, in the form of ``mapping``.
         action: the change of the vector in a few words.
         taken: the names of all collections and aliases, to find a free one.
-        target_vector: the vector with another metric; None keeps the metric.
+        target_vector: the vector with another metric or fewer dimensions; None keeps both.
     """
     layout = snapshot.layout
     made = planned(snapshot, vector, wanted, taken, target_vector)
@@ -212,7 +215,10 @@ def planned(
     layout = snapshot.layout
     field = layout.vectors[vector]
     made = index(field, wanted, target_vector or Vector(1, field.metric), snapshot.count)
-    return Copy(layout.name, layout.real, next_version(layout.real, taken), {vector: made})
+    dims = None
+    if target_vector is not None and field.dim is not None and target_vector.dim < field.dim:
+        dims = {vector: target_vector.dim}
+    return Copy(layout.name, layout.real, next_version(layout.real, taken), {vector: made}, dims)
 
 
 def index(field: Field, wanted: Mapping[str, Any], vector: Vector, count: int) -> dict[str, Any]:
@@ -263,7 +269,7 @@ def body(raw: Mapping[str, Any], operation: Copy, server_version: ServerVersion)
 
     Vectors without a quantizer state it explicitly: a server may add one by default.
     """
-    made: dict[str, Any] = json.loads(json.dumps(raw))
+    made = copy_dims.with_dims(raw, operation.dims or {})
     made["class"] = operation.target
     if (made.get("multiTenancyConfig") or {}).get("enabled"):
         # Each tenant is a shard, and the server refuses a schema that sets both.
@@ -348,17 +354,19 @@ def pages(connection: Connection, source: Layout, tenant: str) -> Iterator[list[
 _ROW = ("id", "properties", "vector", "vectors")
 
 
-def _rows(connection: Connection, source: Layout, target: str, tenant: str, wait: Wait) -> None:
+def _rows(connection: Connection, source: Layout, operation: Copy, tenant: str, wait: Wait) -> None:
+    target, dims = operation.target, operation.dims or {}
     whose = {"class": target, **({"tenant": tenant} if tenant else {})}
 
     def send(page: list[dict[str, Any]]) -> int:
+        page = copy_dims.cut(page, source, dims)
         objects = [
             {**whose, **{key: row[key] for key in _ROW if row.get(key) is not None}} for row in page
         ]
         body, doing = {"objects": objects}, f"copy to {target!r}"
         answer = connection.rest("POST", "/v1/batch/objects", body, doing=doing, repeatable=True)
         _refuse_failed(answer, target)
-        _same_row(connection, page[0], target, tenant)
+        _same_row(connection, source, page[0], operation, tenant)
         return len(page)
 
     total = count(connection, source.real, tenant)
@@ -378,11 +386,16 @@ def _refuse_failed(answer: Any, target: str) -> None:
         )
 
 
-def _same_row(connection: Connection, row: Mapping[str, Any], target: str, tenant: str) -> None:
+def _same_row(
+    connection: Connection, source: Layout, row: Mapping[str, Any], operation: Copy, tenant: str
+) -> None:
     """Read one row of each page back, and compare it."""
+    target, dims = operation.target, operation.dims or {}
     path = f"/v1/objects/{quote(target)}/{row['id']}"
     params = {"include": "vector", **({"tenant": tenant} if tenant else {})}
     there = connection.rest("GET", path, doing=f"read {target!r}", params=params)
+    if dims:
+        there, row = (copy_dims.as_single(each, source, dims) for each in (there, row))
     for key in ("properties", "vector", "vectors"):
         if (there.get(key) or {}) != (row.get(key) or {}):
             raise StoreError(

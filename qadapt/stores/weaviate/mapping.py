@@ -20,6 +20,7 @@ from typing import Any
 from qadapt.model import Kind, Match, Quantization, Vector
 from qadapt.stores import product_segments
 from qadapt.stores.base import MappedQuantization
+from qadapt.stores.leading_dims import by_leading_dims
 from qadapt.stores.weaviate import vector_index_config, version
 from qadapt.stores.weaviate import version as since
 from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, HNSW
@@ -50,6 +51,7 @@ _Made = tuple[_Blocks, list[str]]
 # -- to native -----------------------------------------------------------------------------------
 
 
+@by_leading_dims
 def to_native(
     quantization: Quantization,
     vector: Vector,

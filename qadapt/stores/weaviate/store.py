@@ -466,13 +466,13 @@ class WeaviateStore(ClientStore[Connection]):
         mapped = None
         if request.codes is not None:
             field = snapshot.layout.field(request.vector)
-            codes = request.codes
-            mapped = self._mapped(codes, field.vector, field.native)
+            codes, about = request.codes, request.mapped_vector(field.vector)
+            mapped = self._mapped(codes, about, field.native)
             then = changes.then(field, mapped.native or field.native, codes)
             held = native_rescore.held(then, request.rescore)
             if held:  # clients without parameters get the rescoring of the setting too
                 codes = codes.replace(native=vector_index_config.merged(codes.native, held))
-                mapped = self._mapped(codes, field.vector, field.native)
+                mapped = self._mapped(codes, about, field.native)
                 asked = codes.replace(rescore=request.rescore)
                 request = dataclasses.replace(request, quantization=asked)
         taken = self.collections()
