@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ class EvaluationMethods:
         k: int = 10,
         queries: Any = 200,
         encoder: Encoder | None = None,
+        truth: str | os.PathLike[str] | None = None,
         seed: int = 0,
         progress: OnProgress | None = None,
         command: str = "",
@@ -45,6 +47,9 @@ class EvaluationMethods:
             queries: float ``(nq, d)``; a number of the collection's own vectors; texts (with
                 ``encoder``); or the path of a ``.npy``, ``.txt``, ``.tsv`` or ``.jsonl`` file.
             encoder: encodes a list of texts as float ``(n, d)``, such as ``qa.Encoder(model)``.
+            truth: file with the vectors to compute ground truth from, if the collection does not
+                hold them (``dims``, ``originals="none"``): ``.npy`` with ids in ``FILE.npy.ids``,
+                ``.fvecs`` or ``.parquet``; read into memory. None uses the stored vectors.
             seed: random seed of drawn queries and sampled rows.
             progress: called with progress events.
             command: the command line, recorded in the document.
@@ -54,12 +59,14 @@ class EvaluationMethods:
         """
         from qadapt.evaluation.options import EvaluationOptions
         from qadapt.evaluation.verify import verify
+        from qadapt.files.truth_file import read_truth
 
+        name = self._vector(vector)[0]
         options = EvaluationOptions(
             k=k, queries=queries, encoder=encoder, seed=seed, progress=progress or silent,
-            command=command,
+            command=command, truth=None if truth is None else read_truth(truth, name),
         )  # fmt: skip
-        return verify(self._store, self.name, self._vector(vector)[0], options)
+        return verify(self._store, self.name, name, options)
 
     def evaluate(
         self,

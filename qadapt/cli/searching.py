@@ -69,10 +69,18 @@ def verify(
     ] = None,
     queries: QueriesAsked = "200",
     encoder: EncoderName = None,
+    truth: Annotated[
+        str | None,
+        optional(
+            "--truth", metavar="FILE",
+            help="Vectors for the ground truth, if the collection does not hold them: .npy "
+            "(ids in FILE.npy.ids), .fvecs or .parquet.",
+        ),
+    ] = None,
     gate: Annotated[
         str | None, gate_option("Exit with code 3 if current recall is below this value.")
     ] = None,
-) -> int:
+) -> int:  # fmt: skip
     """Verify the configuration and measure recall.
 
     Exits with code 3 if the configuration is not active on the engine or the gate is missed.
@@ -81,8 +89,8 @@ def verify(
     known = load_encoder(encoder, queries)
     with open_collection(out, url) as (db, on):
         found = db[collection].verify(
-            k=at, queries=read_queries(queries), encoder=known, vector=vector, progress=on,
-            command=out.again(),
+            k=at, queries=read_queries(queries), encoder=known, vector=vector, truth=truth,
+            progress=on, command=out.again(),
         )  # fmt: skip
     current = found.recall.value
     met = None if bar is None else found.proof.level != "none" and current >= bar.recall

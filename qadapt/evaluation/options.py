@@ -16,6 +16,7 @@ from qadapt.stores.base import OnProgress, Store, check_k, silent
 
 if TYPE_CHECKING:
     from qadapt.evaluation.documents import Target
+    from qadapt.evaluation.outside_truth import OutsideVectors
     from qadapt.evaluation.query_input import Encoder
 
 QUERIES = 200  # rows of the collection that are drawn as queries
@@ -55,6 +56,7 @@ class EvaluationOptions:
         confirm: measure the predicted settings on the engine.
         seed: random seed of samples and drawn queries.
         fresh: ignore cached ground truth.
+        truth: vectors that ``verify`` computes ground truth from; None for those of the collection.
         progress: called with progress events.
         command: the command line, recorded in the document.
 
@@ -82,6 +84,7 @@ class EvaluationOptions:
     confirm: bool = True
     seed: int = 0
     fresh: bool = False
+    truth: OutsideVectors | None = None
     progress: OnProgress = silent
     command: str = ""
 

@@ -12,6 +12,7 @@ from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.ground_truth import Queries, exact_neighbors
 from qadapt.evaluation.measurement import Searcher, Workload
 from qadapt.evaluation.options import EvaluationOptions
+from qadapt.evaluation.outside_truth import outside_truth
 from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.reachability import Reachability, measure_reachability
 from qadapt.evaluation.results import Result
@@ -22,6 +23,16 @@ from qadapt.model import CollectionInfo, Kind, Rescore, State, VectorInfo
 from qadapt.stores.base import OnProgress, Store
 
 CURRENT = Setting(None)
+NARROW_TRUTH = (
+    "ground truth and recall are of the first {:,} dimensions, the only ones that the collection "
+    "has: pass the full vectors with --truth FILE (truth=)"
+)
+LOSSY_TRUTH = (
+    "the ground truth is itself of {} bits per dimension: the collection keeps no other vectors, "
+    "so recall does not include the loss of these bits; pass the original vectors with "
+    "--truth FILE (truth=)"
+)
+LOSSY = {f"turbo{bits}": LOSSY_TRUTH.format(bits) for bits in (4, 8, 16)}
 
 
 def verify(store: Store, collection: str, name: str, options: EvaluationOptions) -> Verification:
@@ -38,11 +49,17 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
     info = collection_info.info(store, collection)
     k, limited = _limit_k(store, collection, options.k)
     vector = info.vectors[name]
-    queries = resolve_queries(
-        store, collection, name, vector.vector, options.queries,
-        encoder=options.encoder, seed=options.seed,
-    )  # fmt: skip
-    truth = exact_neighbors(store, collection, name, vector.vector, queries, k, options.progress)
+    if options.truth is not None:
+        queries, truth, more = outside_truth(store, collection, vector, options.truth, k, options)
+        limited += more
+    else:
+        queries = resolve_queries(
+            store, collection, name, vector.vector, options.queries,
+            encoder=options.encoder, seed=options.seed,
+        )  # fmt: skip
+        truth = exact_neighbors(
+            store, collection, name, vector.vector, queries, k, options.progress
+        )
     settings = _settings(store, collection, vector, k)
     results = measure_live(store, info, name, settings, queries, truth, options.progress)
     reached = measure_reachability(store, info, name, options.progress, seed=options.seed)
@@ -142,6 +159,10 @@ def _settings(store: Store, collection: str, vector: VectorInfo, k: int) -> list
 
 def _notes(vector: VectorInfo, reached: Reachability, truth: GroundTruth) -> tuple[str, ...]:
     notes = []
+    if vector.datatype in LOSSY and truth.vector.datatype == vector.datatype:
+        notes.append(LOSSY[vector.datatype])
+    if vector.quantization.dims is not None and truth.vector.dim == vector.dim:
+        notes.append(NARROW_TRUTH.format(vector.dim))
     if not matches_configuration(vector):
         status = f"configured {vector.quantization}, verified {vector.status.state}"
         notes.append(f"{status}: recall was measured with the verified status")

@@ -46,6 +46,8 @@ def client_params(
             )
             search = _search(store, collection, info.name, k, None)
         found = _params(collection, info.name, k, rescore, search, kept).replace(notes=notes)
+    if settings.full_dim is not None and settings.full_dim > info.dim:
+        found = found.replace(dims=info.dim)
     if not code:
         return found
     return found.replace(code=write_code(store, collection, info.name, info.vector, k, search))
@@ -57,13 +59,13 @@ def planned_params(
     """The parameters after a change to ``target`` in the database; None if none must be sent."""
     kept = "nowhere" if target.rescore is None else kept_in(store, collection)
     limited = None if target.rescore is None else store.limit_rescore(collection, target.rescore, k)
-    bare = target.replace(rescore=None)
+    bare = target.replace(rescore=None, dims=None)
     try:
         search = _search(store, collection, name, k, limited, bare)
     except UnsupportedError:  # searches ignore the setting with a note
         return None
-    found = _params(collection, name, k, target.rescore, search, kept)
-    return found if found.needed else None
+    found = _params(collection, name, k, target.rescore, search, kept).replace(dims=target.dims)
+    return found if found.needed or found.dims is not None else None
 
 
 def write_code(

@@ -155,7 +155,9 @@ def make_plan(
         ),
         clients=None
         if by_us
-        else planned_params(store, collection, now.name, target.replace(rescore=wanted.rescore)),
+        else planned_params(
+            store, collection, now.name, target.replace(rescore=wanted.rescore, dims=wanted.dims)
+        ),
     )
 
 

@@ -250,6 +250,7 @@ clients = st.builds(
     limit=st.integers(1, 10_000),
     params=json_objects,
     rescores=st.booleans(),
+    dims=st.none() | st.integers(1, 65536),
     reachable=st.booleans(),
     kept_in=st.sampled_from(["collection", "this machine", "nowhere"]),
     notes=lines,
