@@ -10,10 +10,13 @@ from typing import Any, Literal
 from qadapt.errors import SpecError
 from qadapt.model.quantization_options import (
     BITS,
+    CODES_PLACES,
     COMMON,
     DEFAULT_BITS,
     OPTIONS,
+    PLACES,
     QUERY_BITS,
+    CodesPlace,
     Kind,
     Place,
     between,
@@ -44,8 +47,9 @@ class Quantization(Serializable):
         segments, centroids: size of product codes, instead of ``ratio``.
         dims: keep the first dimensions only, for vectors of Matryoshka models; None keeps all.
         rescore: rescoring of candidates; None is the default of the database.
-        codes, originals: location of codes and original vectors, ``"ram"`` or ``"disk"``; None
-            is the default of the database.
+        codes: location of codes: ``"ram"`` (kept there), ``"cached"`` (loaded into the page cache,
+            which the system may evict) or ``"disk"``; None is the default of the database.
+        originals: location of original vectors, ``"ram"`` or ``"disk"``; None is the default.
         native: native settings of the database, merged last.
 
     Raises:
@@ -62,7 +66,7 @@ class Quantization(Serializable):
     centroids: int | None = None
     dims: int | None = None
     rescore: Rescore | None = None
-    codes: Place | None = None
+    codes: CodesPlace | None = None
     originals: Place | None = None
     native: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -98,8 +102,8 @@ class Quantization(Serializable):
         one_of("bits", self.bits, BITS.get(self.kind, ()))
         one_of("query_bits", self.query_bits, QUERY_BITS.get(self.kind, ()))
         one_of("per", self.per, ("collection", "dimension"))
-        one_of("codes", self.codes, ("ram", "disk"))
-        one_of("originals", self.originals, ("ram", "disk"))
+        one_of("codes", self.codes, CODES_PLACES)
+        one_of("originals", self.originals, PLACES)
         between("quantile", self.quantile, 0.5, 1.0)
         between("ratio", self.ratio, 2, 256)
         between("segments", self.segments, 1, 65536, whole=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from qadapt.model.quantization import Quantization
-from qadapt.model.quantization_options import Kind, Place
+from qadapt.model.quantization_options import CodesPlace, Kind, Place
 from qadapt.model.rescore import Rescore, RescoreLike
 
 
@@ -29,7 +29,7 @@ def none(
 
 
 def float16(
-    *, dims: int | None = None, rescore: RescoreLike = None, codes: Place | None = None,
+    *, dims: int | None = None, rescore: RescoreLike = None, codes: CodesPlace | None = None,
     originals: Place | None = None, native: Mapping[str, Any] | None = None,
 ) -> Quantization:  # fmt: skip
     """16-bit floating point: half the size of float32.
@@ -37,7 +37,8 @@ def float16(
     Args:
         dims: keep the first dimensions only; None keeps all.
         rescore: oversampling factor, ``"candidates=200"``, ``"off"``, or a ``Rescore``.
-        codes, originals: ``"ram"`` or ``"disk"``.
+        codes: ``"ram"``, ``"cached"`` or ``"disk"``.
+        originals: ``"ram"`` or ``"disk"``.
         native: native settings of the database, merged last.
 
     Raises:
@@ -49,7 +50,7 @@ def float16(
 def scalar(
     bits: float = 8, *, quantile: float | None = None,
     per: Literal["collection", "dimension"] | None = None, dims: int | None = None,
-    rescore: RescoreLike = None, codes: Place | None = None, originals: Place | None = None,
+    rescore: RescoreLike = None, codes: CodesPlace | None = None, originals: Place | None = None,
     native: Mapping[str, Any] | None = None,
 ) -> Quantization:  # fmt: skip
     """Scalar quantization: each dimension becomes a small integer on a linear scale.
@@ -60,7 +61,8 @@ def scalar(
         per: one range for the ``"collection"`` or one for each ``"dimension"``.
         dims: keep the first dimensions only; None keeps all.
         rescore: oversampling factor, ``"candidates=200"``, ``"off"``, or a ``Rescore``.
-        codes, originals: ``"ram"`` or ``"disk"``.
+        codes: ``"ram"``, ``"cached"`` or ``"disk"``.
+        originals: ``"ram"`` or ``"disk"``.
         native: native settings of the database, merged last.
 
     Raises:
@@ -72,7 +74,7 @@ def scalar(
 
 def rotational(
     bits: float = 4, *, query_bits: int | None = None, dims: int | None = None,
-    rescore: RescoreLike = None, codes: Place | None = None, originals: Place | None = None,
+    rescore: RescoreLike = None, codes: CodesPlace | None = None, originals: Place | None = None,
     native: Mapping[str, Any] | None = None,
 ) -> Quantization:  # fmt: skip
     """Rotational quantization: a random rotation, then a few bits per dimension.
@@ -85,7 +87,8 @@ def rotational(
             database.
         dims: keep the first dimensions only; None keeps all.
         rescore: oversampling factor, ``"candidates=200"``, ``"off"``, or a ``Rescore``.
-        codes, originals: ``"ram"`` or ``"disk"``.
+        codes: ``"ram"``, ``"cached"`` or ``"disk"``.
+        originals: ``"ram"`` or ``"disk"``.
         native: native settings of the database, merged last.
 
     Raises:
@@ -97,7 +100,7 @@ def rotational(
 
 def binary(
     bits: float = 1, *, query_bits: int | None = None, dims: int | None = None,
-    rescore: RescoreLike = None, codes: Place | None = None, originals: Place | None = None,
+    rescore: RescoreLike = None, codes: CodesPlace | None = None, originals: Place | None = None,
     native: Mapping[str, Any] | None = None,
 ) -> Quantization:  # fmt: skip
     """Binary quantization: the sign of each dimension.
@@ -108,7 +111,8 @@ def binary(
             database.
         dims: keep the first dimensions only; None keeps all.
         rescore: oversampling factor, ``"candidates=200"``, ``"off"``, or a ``Rescore``.
-        codes, originals: ``"ram"`` or ``"disk"``.
+        codes: ``"ram"``, ``"cached"`` or ``"disk"``.
+        originals: ``"ram"`` or ``"disk"``.
         native: native settings of the database, merged last.
 
     Raises:
@@ -120,7 +124,7 @@ def binary(
 
 def product(
     ratio: float | None = None, *, segments: int | None = None, centroids: int | None = None,
-    dims: int | None = None, rescore: RescoreLike = None, codes: Place | None = None,
+    dims: int | None = None, rescore: RescoreLike = None, codes: CodesPlace | None = None,
     originals: Place | None = None, native: Mapping[str, Any] | None = None,
 ) -> Quantization:  # fmt: skip
     """Product quantization: groups of dimensions are replaced by their nearest centroid.
@@ -131,7 +135,8 @@ def product(
         centroids: number of centroids per group; None is the default of the database.
         dims: keep the first dimensions only; None keeps all.
         rescore: oversampling factor, ``"candidates=200"``, ``"off"``, or a ``Rescore``.
-        codes, originals: ``"ram"`` or ``"disk"``.
+        codes: ``"ram"``, ``"cached"`` or ``"disk"``.
+        originals: ``"ram"`` or ``"disk"``.
         native: native settings of the database, merged last.
 
     Raises:
@@ -142,7 +147,7 @@ def product(
 
 
 def _made(
-    kind: Kind, rescore: RescoreLike, codes: Place | None, originals: Place | None,
+    kind: Kind, rescore: RescoreLike, codes: CodesPlace | None, originals: Place | None,
     native: Mapping[str, Any] | None, **options: Any,
 ) -> Quantization:  # fmt: skip
     return Quantization(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from qadapt.errors import SpecError
 from qadapt.model.rescore import number_text
 
 Place = Literal["ram", "disk"]
+CodesPlace = Literal["ram", "cached", "disk"]
+PLACES: tuple[Place, ...] = get_args(Place)
+CODES_PLACES: tuple[CodesPlace, ...] = get_args(CodesPlace)
 
 
 class Kind(str, Enum):

@@ -24,7 +24,7 @@ from qadapt.model.address import Address
 from qadapt.model.document_io import read_document
 from qadapt.model.plan import Guard
 from qadapt.model.quantization import Quantization
-from qadapt.model.quantization_options import Place
+from qadapt.model.quantization_options import CODES_PLACES, PLACES, CodesPlace, Place
 from qadapt.model.rescore import Rescore
 from qadapt.model.serializable import Serializable
 
@@ -50,7 +50,7 @@ class VectorSpec(Serializable):
 
     quantization: Quantization
     rescore: Rescore | None = None
-    codes: Place | None = None
+    codes: CodesPlace | None = None
     originals: Place | None = None
     native: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -247,9 +247,10 @@ def _vector(value: Any, at: _Location) -> VectorSpec:
         )
     quantization = place.call(Quantization.of, document["quantization"])
     rescore = _rescore(document, at)
-    for key in ("codes", "originals"):
-        if document.get(key) not in (None, "ram", "disk"):
-            at.down(key).fail(f"expected ram or disk; got {_kind(document[key])}")
+    for key, known in (("codes", CODES_PLACES), ("originals", PLACES)):
+        if document.get(key) not in (None, *known):
+            words = f"{', '.join(known[:-1])} or {known[-1]}"
+            at.down(key).fail(f"expected {words}; got {_kind(document[key])}")
     native = document.get("native")
     if native is not None and not isinstance(native, dict):
         at.down("native").fail(f"expected a mapping of native settings; got {_kind(native)}")

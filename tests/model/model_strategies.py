@@ -122,6 +122,7 @@ rescores |= st.builds(
     candidates=st.integers(1, 1_000_000),
 )
 _places = st.none() | st.sampled_from(["ram", "disk"])
+_code_places = st.none() | st.sampled_from(["ram", "cached", "disk"])
 
 
 def _knobs(kind: Kind) -> dict[str, st.SearchStrategy[Any]]:
@@ -161,7 +162,7 @@ def _quantizations(draw: st.DrawFn) -> Quantization:
         kind,
         dims=draw(st.none() | st.integers(1, 65536)),
         rescore=draw(off if kind is Kind.NONE else st.none() | rescores),
-        codes=draw(_places),
+        codes=draw(_code_places),
         originals=draw(_places),
         native=draw(json_objects),
         **knobs,
@@ -306,7 +307,7 @@ vector_specs = st.builds(VectorSpec, quantizations) | st.builds(
     VectorSpec,
     st.sampled_from(["binary", "scalar:bits=7", "product:ratio=8"]).map(Quantization.parse),
     st.none() | rescores,
-    _places,
+    _code_places,
     _places,
     json_objects,
 )

@@ -24,6 +24,7 @@ LARGE = {
     "copy_switch", "copy_schema", "copy_rows", "vector_index", "status", "errors", "version",
     "diagnostics", "ids", "memory", "bulk_load", "cost_model", "quantizer_models",
     "change_counter", "client_code", "row_counts", "settings", "scan_ranges", "extra_vectors",
+    "placement", "copy_dims",
 }  # fmt: skip
 # Files for what one engine alone has, named after the engine's term.
 OF_ONE_ENGINE = {

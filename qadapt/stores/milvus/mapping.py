@@ -69,6 +69,10 @@ NO_PLACE = (
     "the storage of the original vectors is not changed: in Milvus it is the mmap property of the "
     "field"
 )
+CACHED = (
+    "codes=cached is mmap, as codes=disk is: the system keeps the pages that searches read in RAM, "
+    "and nothing is loaded in advance"
+)
 NO_CODES_PLACE = (
     f"codes stay in RAM: mmap of an index needs a Milvus server from {SINCE_MMAP}, and sign "
     "bits do "
@@ -114,7 +118,9 @@ def to_native(
     if problem is not None:
         return MappedQuantization(None, quantization, problem)
     if quantization.codes is not None and kind != BITS and server_version.has(SINCE_MMAP):
-        params = {**params, MMAP: _text(quantization.codes == "disk")}
+        params = {**params, MMAP: _text(quantization.codes != "ram")}
+        if quantization.codes == "cached":
+            differences.append(CACHED)
     elif quantization.codes is not None:
         differences.append(NO_CODES_PLACE)
     if quantization.originals is not None:

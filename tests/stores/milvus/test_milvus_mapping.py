@@ -235,3 +235,11 @@ def test_a_sent_index_is_read_back_as_the_target(
 def test_a_server_with_lite_in_its_version_is_a_server() -> None:
     """The package `milvus` reports v2.3.5-lite, but is the full server."""
     assert native("product", ServerVersion("2.3.5-lite", SERVER)) is not None
+
+
+def test_cached_codes_are_a_memory_map() -> None:
+    mapped = mapping.to_native(
+        Quantization.parse("scalar:codes=cached"), V, ServerVersion("2.6.10")
+    )
+    assert mapped.native is not None and mapped.native["params"][mapping.MMAP] == "true"
+    assert mapped.match.differences == (mapping.CACHED,)
