@@ -18,6 +18,7 @@ from qadapt.model import (
 )
 from qadapt.model.numbers import is_whole
 from qadapt.stores import registry
+from qadapt.stores.base import require_supported
 from qadapt.stores.profile import StoreProfile
 
 CLIENT_CODES = "qadapt's codes"
@@ -91,8 +92,27 @@ def memory(
         vector = vector.replace(datatype="float32")
     wanted = Quantization.of(quantization)
     vector = vector.replace(dim=wanted.kept_dims(vector.dim))
+    if wanted.originals == "none":
+        return _codes_only(known, model, int(count), vector, wanted, index or {})
     found = model.footprint(int(count), vector, wanted.replace(dims=None), index or {})
     return found.replace(store=store, target=found.target.replace(dims=wanted.dims))
+
+
+def _codes_only(
+    known: StoreProfile,
+    model: CostModel,
+    count: int,
+    vector: Vector,
+    wanted: Quantization,
+    index: Mapping[str, Any],
+) -> Footprint:
+    """Codes as the datatype of a vector without quantization."""
+    if known.mapping is None:
+        raise UnsupportedError(f"the store {known.name!r} has no native quantization")
+    mapped = require_supported(known.mapping(wanted.replace(dims=None), vector), wanted, known.name)
+    coded = vector.replace(datatype=mapped.datatype or vector.datatype)
+    found = model.footprint(count, coded, Quantization(Kind.NONE), index)
+    return found.replace(store=known.name, target=wanted)
 
 
 def as_seen(info: CollectionInfo, name: str) -> Footprint:

@@ -29,6 +29,7 @@ from qadapt.model import (
     VectorInfo,
 )
 from qadapt.model.leading_dims import leading
+from qadapt.model.vector import Datatype
 from qadapt.stores.base import ChangeRequest, Store
 from qadapt.stores.polling import Deadline, Wait
 
@@ -100,6 +101,8 @@ class CandidateRunner:
             rescore=setting.rescore or info.default_rescore,
         )
         plain = start.quantization.kind in (Kind.NONE, Kind.FLOAT16)
+        if start.quantization.originals == "none":  # the datatype holds the codes
+            plain, start = True, start.replace(target=str(start.quantization))
         if not plain and info.status.state in (State.IGNORED, State.ABSENT):
             reason = f"not active on the engine: {info.status.reason}"
             return start.replace(
@@ -171,7 +174,8 @@ class _Builder:
         if by_us:
             return self._by_us(quantization), (OURS,)
         before, self._copy = self._copy, None  # after a failure, the next candidate gets a new copy
-        if quantization.kind is Kind.FLOAT16 or quantization.dims is not None:
+        datatype = quantization.kind is Kind.FLOAT16 or quantization.originals == "none"
+        if datatype or quantization.dims is not None:
             return self._by_store(quantization, None)
         copy, note = self._by_store(quantization, before)
         self._copy = copy
@@ -186,8 +190,15 @@ class _Builder:
         )
         return self._plain
 
-    def _copied(self, quantization: dict[str, Quantization], dims: int | None = None) -> str:
+    def _copied(
+        self,
+        quantization: dict[str, Quantization],
+        dims: int | None = None,
+        datatype: Datatype | None = None,
+    ) -> str:
         work, vector, sample = self._work, self._work.vector.vector, self._sample
+        if datatype is not None:
+            vector = vector.replace(datatype=datatype)
         if dims is not None and dims < vector.dim:
             vector = vector.replace(dim=dims)
             rows = leading(sample.vectors[work.name], dims, vector.metric)
@@ -202,7 +213,7 @@ class _Builder:
     def _by_store(
         self, quantization: Quantization, copy: str | None
     ) -> tuple[str, tuple[str, ...]]:
-        note: tuple[str, ...] = ()
+        work, note = self._work, tuple[str, ...]()
         if copy is not None:
             try:
                 self._change(copy, quantization)
@@ -210,6 +221,9 @@ class _Builder:
             except UnsupportedError:
                 note = (FRESH_COPY,)
         dims, quantization = quantization.dims, quantization.replace(dims=None)
+        if quantization.originals == "none":
+            mapped = work.store.map(quantization, work.vector.vector)
+            return self._copied({}, dims, mapped.datatype), note
         plain = quantization.kind is Kind.NONE
         made = self._copied({} if plain else {self._work.name: quantization}, dims)
         self._change(made, quantization)

@@ -20,7 +20,8 @@ from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.plan import VectorPlan
 from qadapt.migration.recall_queries import QuerySet
 from qadapt.migration.report import RecallCheck
-from qadapt.model import Guard, Kind, Quantization
+from qadapt.migration.vectors import LOSSY
+from qadapt.model import Guard, Kind, Quantization, Vector
 
 SLACK = 0.02  # recall that the target may lose without a gate
 
@@ -92,15 +93,14 @@ def measure_recall(
     if gate is not None:
         requirements.append(f"recall@{k} >= {gate.recall:.3f}")
         passed = recall >= gate.recall and proof.level != "none"
-    elif plan.target.dim < plan.source.dim:
-        requirements.append(f"none: {plan.target.dim} of {plan.source.dim} dimensions (see --gate)")
+    elif _loses(plan):
+        requirements.append(f"none: the target keeps {_kept(plan.target)} (see --gate)")
     elif quantization.any and "exact target" in recall_of:
         precise = recall_of["exact target"]
         exact, source_exact = float(precise.mean()), float(recall_of["exact source"].mean())
         requirement, passed = _near(interval(precise)[1], source_exact, "exact search")
         requirements.append(requirement)
-    narrower = plan.target.dim < plan.source.dim
-    if gate is None and not narrower and (not requirements or quantization.comparable):
+    if gate is None and not _loses(plan) and (not requirements or quantization.comparable):
         requirement, near = _near(high, source_recall, f"recall@{k}")
         requirements.append(requirement)
         passed = passed and near
@@ -119,6 +119,17 @@ def measure_recall(
         ground_truth=truth_of(plan.source),
         proof=proof,
     )
+
+
+def _loses(plan: VectorPlan) -> bool:
+    """Whether the target was asked to keep less than the vectors of the source."""
+    lossy = plan.target.datatype in LOSSY and plan.source.datatype != plan.target.datatype
+    return lossy or plan.target.dim < plan.source.dim
+
+
+def _kept(vector: Vector) -> str:
+    words = f"{vector.dim} dimensions"
+    return f"{words} of {vector.datatype}" if vector.datatype in LOSSY else words
 
 
 def _recall_per_side(

@@ -122,6 +122,8 @@ def _same_quantization(requested: Quantization, each: VectorPlan, target: Endpoi
         return False
     if requested.kept_dims(each.source.dim) != each.target.dim:
         return False
+    if requested.originals == "none":
+        return each.target.datatype.startswith("turbo")
     planned, bare = each.requested_quantization, requested.replace(rescore=None, dims=None)
     if bare == planned or {bare.kind, planned.kind} == {Kind.NONE}:
         return True

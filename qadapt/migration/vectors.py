@@ -21,13 +21,14 @@ from qadapt.model import (
     Vector,
     VectorInfo,
 )
-from qadapt.stores.base import Store
+from qadapt.stores.base import Store, require_supported
 
 NATIVE = "native-quantization"
 NONE = Quantization.parse("none")
 _BITS = (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
 _RATIOS = (4, 8, 16, 32, 64)
 _DEFAULT_RATIO = 8
+LOSSY: Mapping[str, Comparison] = {"turbo4": "turbo4", "turbo8": "turbo8", "turbo16": "turbo16"}
 
 
 def plan_vectors(
@@ -73,6 +74,9 @@ def _target_vector(store: Store, now: VectorInfo, options: Options) -> Vector:
                 hint=f"use dims of at most {now.dim}",
             )
         now = now.replace(dim=asked.kept_dims(now.dim))
+        if asked.originals == "none":
+            mapped = require_supported(store.map(asked, now.vector), asked, store.name)
+            return now.vector.replace(datatype=mapped.datatype or now.datatype)
     wanted = options.datatype
     if wanted is None and now.datatype in ("float16", "uint8"):
         same = Vector(now.dim, now.metric, now.datatype)
@@ -117,6 +121,9 @@ def comparison_of(store: Store, vector: Vector | ExtraVector) -> Comparison:
         return "float16"
     if vector.datatype == "uint8":
         return "uint8"
+    lossy = LOSSY.get(vector.datatype)
+    if lossy is not None:
+        return lossy
     if store.traits.normalizes_cosine and vector.metric is Metric.COSINE:
         return "normalized"
     return "exact"
@@ -132,7 +139,7 @@ def _quantization(
     if bare.kind is Kind.FLOAT16 and now.datatype == "float16":
         # The datatype of the source's vector, which is copied as a datatype.
         return NONE, NONE, Match.of()
-    if bare.kind is Kind.NONE:
+    if bare.kind is Kind.NONE or bare.originals == "none":  # the datatype holds the codes
         return NONE, NONE, Match.of()
     if now.quantized_by == "qadapt":
         return bare, bare, client_codes.match(bare)

@@ -14,11 +14,11 @@ from qadapt.model.quantization_options import (
     COMMON,
     DEFAULT_BITS,
     OPTIONS,
-    PLACES,
+    ORIGINALS_PLACES,
     QUERY_BITS,
     CodesPlace,
     Kind,
-    Place,
+    OriginalsPlace,
     between,
     json_copy,
     one_of,
@@ -49,7 +49,8 @@ class Quantization(Serializable):
         rescore: rescoring of candidates; None is the default of the database.
         codes: location of codes: ``"ram"`` (kept there), ``"cached"`` (loaded into the page cache,
             which the system may evict) or ``"disk"``; None is the default of the database.
-        originals: location of original vectors, ``"ram"`` or ``"disk"``; None is the default.
+        originals: location of original vectors, ``"ram"`` or ``"disk"``, or ``"none"``: the codes
+            replace them, which is irreversible; None is the default.
         native: native settings of the database, merged last.
 
     Raises:
@@ -67,7 +68,7 @@ class Quantization(Serializable):
     dims: int | None = None
     rescore: Rescore | None = None
     codes: CodesPlace | None = None
-    originals: Place | None = None
+    originals: OriginalsPlace | None = None
     native: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -86,6 +87,7 @@ class Quantization(Serializable):
         if kind is Kind.PRODUCT and self.ratio is None and self.segments is None:
             object.__setattr__(self, "ratio", 16)
         self._check_ranges()
+        self._check_codes_only()
 
     def _check_options_belong(self) -> None:
         known = OPTIONS[self.kind]
@@ -98,12 +100,26 @@ class Quantization(Serializable):
                 hint="leave out rescore, or use a quantization such as binary",
             )
 
+    def _check_codes_only(self) -> None:
+        if self.originals != "none":
+            return
+        if self.kind in (Kind.NONE, Kind.FLOAT16):
+            raise SpecError(
+                f"originals=none keeps codes only, and {self.kind} has no codes",
+                hint="use rotational:bits=4,originals=none",
+            )
+        if self.rescore is not None and self.rescore.source == "originals":
+            raise SpecError(
+                "rescoring needs the original vectors, and originals=none keeps none",
+                hint="leave out rescore, or keep the original vectors: originals=disk",
+            )
+
     def _check_ranges(self) -> None:
         one_of("bits", self.bits, BITS.get(self.kind, ()))
         one_of("query_bits", self.query_bits, QUERY_BITS.get(self.kind, ()))
         one_of("per", self.per, ("collection", "dimension"))
         one_of("codes", self.codes, CODES_PLACES)
-        one_of("originals", self.originals, PLACES)
+        one_of("originals", self.originals, ORIGINALS_PLACES)
         between("quantile", self.quantile, 0.5, 1.0)
         between("ratio", self.ratio, 2, 256)
         between("segments", self.segments, 1, 65536, whole=True)

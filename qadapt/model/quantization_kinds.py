@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from qadapt.model.quantization import Quantization
-from qadapt.model.quantization_options import CodesPlace, Kind, Place
+from qadapt.model.quantization_options import CodesPlace, Kind, OriginalsPlace, Place
 from qadapt.model.rescore import Rescore, RescoreLike
 
 
@@ -50,8 +50,8 @@ def float16(
 def scalar(
     bits: float = 8, *, quantile: float | None = None,
     per: Literal["collection", "dimension"] | None = None, dims: int | None = None,
-    rescore: RescoreLike = None, codes: CodesPlace | None = None, originals: Place | None = None,
-    native: Mapping[str, Any] | None = None,
+    rescore: RescoreLike = None, codes: CodesPlace | None = None,
+    originals: OriginalsPlace | None = None, native: Mapping[str, Any] | None = None,
 ) -> Quantization:  # fmt: skip
     """Scalar quantization: each dimension becomes a small integer on a linear scale.
 
@@ -62,7 +62,7 @@ def scalar(
         dims: keep the first dimensions only; None keeps all.
         rescore: oversampling factor, ``"candidates=200"``, ``"off"``, or a ``Rescore``.
         codes: ``"ram"``, ``"cached"`` or ``"disk"``.
-        originals: ``"ram"`` or ``"disk"``.
+        originals: ``"ram"``, ``"disk"``, or ``"none"`` to keep codes only.
         native: native settings of the database, merged last.
 
     Raises:
@@ -74,8 +74,8 @@ def scalar(
 
 def rotational(
     bits: float = 4, *, query_bits: int | None = None, dims: int | None = None,
-    rescore: RescoreLike = None, codes: CodesPlace | None = None, originals: Place | None = None,
-    native: Mapping[str, Any] | None = None,
+    rescore: RescoreLike = None, codes: CodesPlace | None = None,
+    originals: OriginalsPlace | None = None, native: Mapping[str, Any] | None = None,
 ) -> Quantization:  # fmt: skip
     """Rotational quantization: a random rotation, then a few bits per dimension.
 
@@ -88,7 +88,7 @@ def rotational(
         dims: keep the first dimensions only; None keeps all.
         rescore: oversampling factor, ``"candidates=200"``, ``"off"``, or a ``Rescore``.
         codes: ``"ram"``, ``"cached"`` or ``"disk"``.
-        originals: ``"ram"`` or ``"disk"``.
+        originals: ``"ram"``, ``"disk"``, or ``"none"`` to keep codes only.
         native: native settings of the database, merged last.
 
     Raises:
@@ -100,8 +100,8 @@ def rotational(
 
 def binary(
     bits: float = 1, *, query_bits: int | None = None, dims: int | None = None,
-    rescore: RescoreLike = None, codes: CodesPlace | None = None, originals: Place | None = None,
-    native: Mapping[str, Any] | None = None,
+    rescore: RescoreLike = None, codes: CodesPlace | None = None,
+    originals: OriginalsPlace | None = None, native: Mapping[str, Any] | None = None,
 ) -> Quantization:  # fmt: skip
     """Binary quantization: the sign of each dimension.
 
@@ -112,7 +112,7 @@ def binary(
         dims: keep the first dimensions only; None keeps all.
         rescore: oversampling factor, ``"candidates=200"``, ``"off"``, or a ``Rescore``.
         codes: ``"ram"``, ``"cached"`` or ``"disk"``.
-        originals: ``"ram"`` or ``"disk"``.
+        originals: ``"ram"``, ``"disk"``, or ``"none"`` to keep codes only.
         native: native settings of the database, merged last.
 
     Raises:
@@ -125,7 +125,7 @@ def binary(
 def product(
     ratio: float | None = None, *, segments: int | None = None, centroids: int | None = None,
     dims: int | None = None, rescore: RescoreLike = None, codes: CodesPlace | None = None,
-    originals: Place | None = None, native: Mapping[str, Any] | None = None,
+    originals: OriginalsPlace | None = None, native: Mapping[str, Any] | None = None,
 ) -> Quantization:  # fmt: skip
     """Product quantization: groups of dimensions are replaced by their nearest centroid.
 
@@ -136,7 +136,7 @@ def product(
         dims: keep the first dimensions only; None keeps all.
         rescore: oversampling factor, ``"candidates=200"``, ``"off"``, or a ``Rescore``.
         codes: ``"ram"``, ``"cached"`` or ``"disk"``.
-        originals: ``"ram"`` or ``"disk"``.
+        originals: ``"ram"``, ``"disk"``, or ``"none"`` to keep codes only.
         native: native settings of the database, merged last.
 
     Raises:
@@ -147,7 +147,7 @@ def product(
 
 
 def _made(
-    kind: Kind, rescore: RescoreLike, codes: CodesPlace | None, originals: Place | None,
+    kind: Kind, rescore: RescoreLike, codes: CodesPlace | None, originals: OriginalsPlace | None,
     native: Mapping[str, Any] | None, **options: Any,
 ) -> Quantization:  # fmt: skip
     return Quantization(

@@ -12,7 +12,8 @@ from qadapt.model.rescore import number_text
 
 Place = Literal["ram", "disk"]
 CodesPlace = Literal["ram", "cached", "disk"]
-PLACES: tuple[Place, ...] = get_args(Place)
+OriginalsPlace = Literal["ram", "disk", "none"]
+ORIGINALS_PLACES: tuple[OriginalsPlace, ...] = get_args(OriginalsPlace)
 CODES_PLACES: tuple[CodesPlace, ...] = get_args(CodesPlace)
 
 

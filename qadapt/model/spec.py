@@ -24,7 +24,12 @@ from qadapt.model.address import Address
 from qadapt.model.document_io import read_document
 from qadapt.model.plan import Guard
 from qadapt.model.quantization import Quantization
-from qadapt.model.quantization_options import CODES_PLACES, PLACES, CodesPlace, Place
+from qadapt.model.quantization_options import (
+    CODES_PLACES,
+    ORIGINALS_PLACES,
+    CodesPlace,
+    OriginalsPlace,
+)
 from qadapt.model.rescore import Rescore
 from qadapt.model.serializable import Serializable
 
@@ -51,7 +56,7 @@ class VectorSpec(Serializable):
     quantization: Quantization
     rescore: Rescore | None = None
     codes: CodesPlace | None = None
-    originals: Place | None = None
+    originals: OriginalsPlace | None = None
     native: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -247,7 +252,7 @@ def _vector(value: Any, at: _Location) -> VectorSpec:
         )
     quantization = place.call(Quantization.of, document["quantization"])
     rescore = _rescore(document, at)
-    for key, known in (("codes", CODES_PLACES), ("originals", PLACES)):
+    for key, known in (("codes", CODES_PLACES), ("originals", ORIGINALS_PLACES)):
         if document.get(key) not in (None, *known):
             words = f"{', '.join(known[:-1])} or {known[-1]}"
             at.down(key).fail(f"expected {words}; got {_kind(document[key])}")

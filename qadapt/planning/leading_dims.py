@@ -25,22 +25,26 @@ def target_dim(now: VectorInfo, wanted: Quantization) -> int:
 def check(
     store: Store, collection: str, now: VectorInfo, wanted: Quantization, target: Vector | None
 ) -> None:
-    """Refuse fewer dimensions if there is no alias to switch to a copy.
+    """Refuse fewer dimensions or codes only if there is no alias to switch to a copy.
 
     Raises:
         UnsupportedError: the hint is the command that copies to a new collection.
     """
-    if target is None or target.dim == now.dim:
+    if target is None or (target.dim == now.dim and wanted.originals != "none"):
         return
     if store.traits.recreates:
         return
     raise UnsupportedError(
-        f"the number of dimensions is fixed at creation, and {store.name} has no aliases to switch "
+        f"dimensions and datatype are fixed at creation, and {store.name} has no aliases to switch "
         f"from {collection!r} to a copy",
         hint="copy to a new collection, and search that: qadapt migrate "
-        f"'{store.address}#{collection}' '{store.address}#{collection}_{target.dim}' "
+        f"'{store.address}#{collection}' '{store.address}#{collection}_{_suffix(now, target)}' "
         f"--quantize '{wanted.replace(rescore=None)}'",
     )
+
+
+def _suffix(now: VectorInfo, target: Vector) -> str:
+    return target.datatype if target.dim == now.dim else str(target.dim)
 
 
 def remember(store: Store, collection: str, now: VectorInfo, dim: int) -> Step:

@@ -33,7 +33,7 @@ from qadapt.model import (
     VectorInfo,
 )
 from qadapt.model.vector import Datatype
-from qadapt.planning import journal, leading_dims
+from qadapt.planning import codes_only, journal, leading_dims
 from qadapt.planning.change_record import utc_now
 from qadapt.planning.memory_change import memory_change
 from qadapt.stores.base import ChangePlan, ChangeRequest, Store, unsupported_error
@@ -93,14 +93,15 @@ def make_plan(
             wanted = wanted.replace(dims=now.quantization.dims)  # the others do not exist
     if quantization is None and now.quantized_by == "qadapt":
         accept = "client"  # the client-side codes exist already
-    target_vector = _target_vector(now, wanted, metric, datatype)
+    codes_datatype = codes_only.datatype_of(store, now, wanted)
+    target_vector = _target_vector(now, wanted, metric, codes_datatype or datatype)
     leading_dims.check(store, collection, now, wanted, target_vector)
     by_us, target, match = _decide_backend(store, now, wanted, accept)
     if strategy == "vector":
         _refuse_new_vector(by_us, target_vector, wanted)
     change = ChangePlan()
     if not by_us or target_vector is not None:
-        asked = None if by_us else wanted
+        asked = None if by_us else codes_only.stored(wanted)
         request = ChangeRequest(inspection, now.name, asked, target_vector, strategy, without_codes)
         change = store.plan_change(request)
     ours = _client_steps(store, info, now, wanted) if by_us else _own_codes_gone(now, strategy)
@@ -141,6 +142,7 @@ def make_plan(
             *filter(None, [Quantization.synonym_note(quantization)]),
             *_notes(store, info, now, wanted, by_us),
             *leading_dims.notes(now, target_vector),
+            *codes_only.notes(now, wanted, codes_datatype),
             *change.notes,
         ),
         disabled=store.disabled,
@@ -151,7 +153,9 @@ def make_plan(
         qadapt=__version__,
         new_vector=new,
         memory=memory_change(
-            store.profile, info, now.name, wanted, target_vector, by_us=by_us, kept=new is not None
+            *(store.profile, info, now.name, codes_only.stored(wanted), target_vector),
+            by_us=by_us,
+            kept=new is not None,
         ),
         clients=None
         if by_us
@@ -386,7 +390,8 @@ def _notes(
             f"an earlier change ({left.id}) is unfinished: apply completes it if it is "
             "the same change, and rolls it back first otherwise"
         )
-    if wanted.kind is not Kind.NONE and wanted.kind is not Kind.FLOAT16:
+    kept = wanted.originals != "none"
+    if wanted.kind is not Kind.NONE and wanted.kind is not Kind.FLOAT16 and kept:
         notes.append("original vectors are kept: codes need additional disk and RAM")
         if wanted.rescore is None and not by_us:
             notes.append("the database decides about rescoring; `qadapt inspect` shows its default")

@@ -37,7 +37,7 @@ from qadapt.model import (
 )
 from qadapt.model.address import Address
 from qadapt.model.arrays import Floats
-from qadapt.stores import brute_force, checks
+from qadapt.stores import brute_force, checks, codes_only
 from qadapt.stores.base import (
     ALL_ROWS,
     MappedQuantization,
@@ -156,6 +156,9 @@ class RowStore(Store):
 
     def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
         """Map with the profile; unsupported according to the rules for this version."""
+        refused = codes_only.refuse(quantization, self.name, "omit originals")
+        if refused is not None:
+            return refused
         if self.profile.mapping is None:
             why = Match.unsupported(f"{self.name} has no quantization", "accept='client'")
             return MappedQuantization(None, quantization, why)

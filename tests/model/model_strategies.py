@@ -158,12 +158,15 @@ def _quantizations(draw: st.DrawFn) -> Quantization:
         if size == "segments":
             knobs["segments"] = draw(st.integers(1, 65536))
     off = st.none() | st.just(Rescore(source="off"))
+    coded = kind not in (Kind.NONE, Kind.FLOAT16)
+    originals = draw(_places | st.just("none") if coded else _places)
+    rescore = off if kind is Kind.NONE or originals == "none" else st.none() | rescores
     return Quantization(
         kind,
         dims=draw(st.none() | st.integers(1, 65536)),
-        rescore=draw(off if kind is Kind.NONE else st.none() | rescores),
+        rescore=draw(rescore),
         codes=draw(_code_places),
-        originals=draw(_places),
+        originals=originals,
         native=draw(json_objects),
         **knobs,
     )

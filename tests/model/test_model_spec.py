@@ -203,7 +203,7 @@ _AT = "spec.yaml: "
         (_under("quantization: binary\nrescore: 0.5"), "a.rescore: oversampling must be 1", ""),
         (_under("quantization: none\nrescore: 4"), "rescoring has no effect without", "leave"),
         (_under("quantization: binary\ncodes: rom"), "codes: expected ram, cached or disk", ""),
-        (_under("quantization: binary\noriginals: [1]"), "originals: expected ram or disk", ""),
+        (_under("quantization: binary\noriginals: [1]"), "expected ram, disk or none", ""),
         (_under("quantization: binary\nnative: 5"), "a.native: expected a mapping of native", ""),
         (_under("quantization: 'binary:rescore=2'\nrescore: 3"), "rescore is given twice", "one"),
         (_under("quantization: 'binary:codes=ram'\ncodes: disk"), "codes is given twice", "one"),

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qadapt.model import Kind, Match, Quantization, Rescore, Vector
-from qadapt.stores import product_segments
+from qadapt.stores import codes_only, product_segments
 from qadapt.stores.base import MappedQuantization, require_supported
 from qadapt.stores.leading_dims import by_leading_dims
 from qadapt.stores.milvus.connection import CLOUD
@@ -102,6 +102,14 @@ def to_native(
         return _no(quantization, "the cloud service chooses the index (AUTOINDEX)", _ELSEWHERE)
     if vector.datatype in HALVES and quantization.kind is Kind.FLOAT16:
         return MappedQuantization(None, quantization, Match.of())
+    refused = codes_only.refuse(
+        quantization,
+        "Milvus",
+        "half the size: datatype='float16' or 'bfloat16' (--datatype), from 2.4",
+        "codes in RAM and mmap for the field of the original vectors",
+    )
+    if refused is not None:
+        return refused
     made = _MAKERS[quantization.kind](quantization, vector, server_version, current)
     if isinstance(made, Match):
         return MappedQuantization(None, quantization, made)
