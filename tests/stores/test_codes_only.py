@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import qadapt as qa
+from qadapt.costing.compare import memory
 from qadapt.errors import UnsupportedError
 from qadapt.local import client_codes
 from qadapt.model import Match, MatchLevel, Quantization, Vector
 from qadapt.simulation.registry import mapped_to
-from qadapt.stores.qdrant import mapping
+from qadapt.stores.qdrant import mapping, placement
 
 CODES = "rotational:bits=4,originals=none"
 
@@ -35,7 +36,7 @@ def test_placement_of_such_codes_is_that_of_vectors() -> None:
     assert disk.native == {"datatype": "turbo4", "memory": "cold"}
     pinned = mapping.to_native(asked(f"{CODES},codes=ram"), Vector(64))
     assert pinned.native == {"datatype": "turbo4", "memory": "cached"}
-    assert pinned.match.differences == (mapping.NOT_PINNED,)
+    assert pinned.match.differences == (placement.NOT_PINNED,)
 
 
 @pytest.mark.parametrize(
@@ -136,5 +137,14 @@ def test_simulate_eval_and_cost_know_codes_only(copied: str, rows: np.ndarray) -
         assert found.state == "measured" and found.recall is not None
         assert predicted.recall is not None
         assert predicted.recall.low <= found.recall.value <= predicted.recall.high
-    footprint = qa.memory(10_000, 64, CODES, store="edge") if hasattr(qa, "memory") else None
-    assert footprint is None or footprint.disk < 10_000 * 64 * 4
+
+
+def test_the_cost_of_codes_only_has_no_originals() -> None:
+    both = memory(10_000, Vector(64), "rotational:bits=4", "edge")
+    only = memory(10_000, Vector(64), CODES, "edge")
+    assert str(only.target) == CODES
+    names = {part.name for part in only.components}
+    assert "codes" not in names
+    assert only.disk < both.disk - 10_000 * 64 * 3
+    with pytest.raises(UnsupportedError, match="keeps the original vectors"):
+        memory(10_000, Vector(64), CODES, "weaviate")

@@ -32,8 +32,8 @@ OF_ONE_ENGINE = {
     "qdrant/edge": {"disk_space", "optimize", "optimize_worker", "segment_files"},
     "qdrant/server": {"local_mode", "metadata", "optimizations", "strict_mode", "telemetry"},
     "milvus": {
-        "binary_sidecar", "duplicate_ids", "index_params", "lite", "loading", "sparse",
-        "vector_layout",
+        "binary_sidecar", "duplicate_ids", "index_params", "lite", "loading", "native_mapping",
+        "sparse", "vector_layout",
     },
     "weaviate": {
         "cursor", "dimensions", "multivectors", "named_vectors", "native_rescore",

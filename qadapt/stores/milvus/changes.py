@@ -13,7 +13,14 @@ from qadapt.errors import UnsupportedError
 from qadapt.model import Estimate, Kind, Quantization, State, Step, Symbol
 from qadapt.stores.base import MappedQuantization
 from qadapt.stores.change import ChangePlan, ChangeRequest
-from qadapt.stores.milvus import collections, copy_switch, mapping, schema, vector_layout
+from qadapt.stores.milvus import (
+    collections,
+    copy_switch,
+    mapping,
+    native_mapping,
+    schema,
+    vector_layout,
+)
 from qadapt.stores.milvus.binary_sidecar import SetBits
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.copy_switch import Recreate, Switch
@@ -198,7 +205,7 @@ def rebuilds(
     now = field.index.native if field.index else None
     kind = snapshot.vectors[vector].quantization.kind
     same = _floats_both(kind, mapped.target.kind) and now is not None and not asked
-    return not (same or mapping.satisfies(now, native, asked))
+    return not (same or native_mapping.satisfies(now, native, asked))
 
 
 def _index_steps(
@@ -211,7 +218,7 @@ def _index_steps(
     field = snapshot.layout.field(vector)
     kind = snapshot.vectors[vector].quantization.kind
     now = field.index.native if field.index else None
-    if mapping.satisfies(now, native, asked):
+    if native_mapping.satisfies(now, native, asked):
         return _unfinished(snapshot, vector)
     if _floats_both(kind, mapped.target.kind) and now is not None and not asked:
         return _unfinished(snapshot, vector)
@@ -237,7 +244,7 @@ def _index_steps(
         reason += (
             f"; Milvus indexes no segment under {SMALLEST:,} rows and compares original vectors"
         )
-    codes = mapping.code_bytes(native, field.vector, snapshot.count)
+    codes = native_mapping.code_bytes(native, field.vector, snapshot.count)
     originals = 4 * snapshot.count * field.vector.dim
     held = mapped.target.kind is Kind.NONE
     return [

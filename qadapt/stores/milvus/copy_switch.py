@@ -30,6 +30,7 @@ from qadapt.stores.milvus import (
     copy_schema,
     index_params,
     mapping,
+    native_mapping,
     schema,
     vector_index,
     vector_layout,
@@ -198,7 +199,7 @@ def target_definitions(
             hint="apply `none` with strategy='alias' (--strategy alias) first",
         )
     kept = field.index.native if field.index else None
-    quantization = codes or mapping.from_native(kept, vector, server_version)
+    quantization = codes or native_mapping.from_native(kept, vector, server_version)
     if codes is None and quantization.kind is Kind.FLOAT16:
         quantization = Quantization(Kind.NONE)
     mapped = mapping.to_native(quantization, vector, server_version, kept)
@@ -270,7 +271,7 @@ def step(
 def _code_bytes(name: str, vector: Vector, target_vector: Mapping[str, Any], count: int) -> int:
     if target_vector["form"] != vector_layout.FLOAT:
         return vector_layout.code_bytes(vector.dim) * count
-    return mapping.code_bytes(target_vector["indexes"][name], vector, count)
+    return native_mapping.code_bytes(target_vector["indexes"][name], vector, count)
 
 
 def _words(field: schema.Field, target_vector: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ from qadapt.model import (
 )
 from qadapt.stores import brute_force
 from qadapt.stores.base import ReadRequest, SearchRequest
-from qadapt.stores.milvus import binary_sidecar, mapping, rows, vector_layout
+from qadapt.stores.milvus import binary_sidecar, native_mapping, rows, vector_layout
 from qadapt.stores.milvus.connection import CONSISTENCY_LEVELS, Connection
 from qadapt.stores.milvus.filters import to_expression
 from qadapt.stores.milvus.index_params import Index
@@ -282,7 +282,7 @@ def _search_index(
     index = field.index
     check_rescore(search.rescore, index)
     native = index.native if index else None
-    quantization = mapping.from_native(
+    quantization = native_mapping.from_native(
         native, field.vector, ServerVersion(connection.version, connection.deployment)
     )
     metric = field.vector.metric

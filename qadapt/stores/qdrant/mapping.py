@@ -19,12 +19,10 @@ import numpy as np
 from qadapt.errors import UnsupportedError
 from qadapt.model import Kind, Match, Quantization, Rescore, Vector
 from qadapt.model.capabilities import older
-from qadapt.model.vector import Datatype
 from qadapt.stores import checks
 from qadapt.stores.base import MappedQuantization
 from qadapt.stores.leading_dims import by_leading_dims
 from qadapt.stores.qdrant import placement
-from qadapt.stores.qdrant.version import datatype as datatype_problem
 
 Native = Mapping[str, Any]
 Knobs = dict[str, Any]
@@ -41,15 +39,10 @@ SINCE_TURBO = "1.18"
 SINCE_TURBO_8 = "1.20"
 
 SEVEN_BITS = "7 bits, not 8: the engine clamps codes to 0..127"
-CODES_ONLY: Mapping[float, Datatype] = {4: "turbo4", 8: "turbo8"}
-NOT_PINNED = "codes that replace the original vectors are cached, not pinned in RAM"
 ONE_RANGE = "one range for the whole collection, not one for each dimension"
 QUANTILE = (
     "the engine trims (1 - quantile) / dim of the values, far fewer than requested "
     "(https://github.com/qdrant/qdrant/issues/9902)"
-)
-TURBO_QUERY = (
-    "query_bits has no effect: the engine always encodes the query with more bits than the codes"
 )
 
 
@@ -73,7 +66,7 @@ def to_native(
     if old is not None:
         return MappedQuantization(None, quantization, old)
     if quantization.originals == "none":
-        return _codes_only(quantization, vector, version)
+        return placement.codes_only(quantization, vector, version)
     convert = _TO_NATIVE[quantization.kind]
     found = convert(quantization, vector, version)
     if isinstance(found, Match):
@@ -276,7 +269,7 @@ def _rotational(quantization: Quantization, _: Vector, version: str | None) -> _
     since = SINCE_TURBO_8 if bits == 8 else SINCE_TURBO
     if _lacks(version, since):
         return _too_old(f"rotational codes of {bits:g} bits", since, version)
-    differences = [] if quantization.query_bits is None else [TURBO_QUERY]
+    differences = [] if quantization.query_bits is None else [placement.TURBO_QUERY]
     return ("turbo", {"bits": TURBO_BITS[bits]}), differences
 
 
@@ -288,33 +281,6 @@ _TO_NATIVE: dict[Kind, Callable[[Quantization, Vector, str | None], _Config | Ma
     Kind.BINARY: _binary,
     Kind.ROTATIONAL: _rotational,
 }
-
-
-def _codes_only(
-    quantization: Quantization, vector: Vector, version: str | None
-) -> MappedQuantization:
-    """Rotational codes as the datatype of the vector, which replaces the original vectors."""
-    datatype = CODES_ONLY.get(float(quantization.bits or 0))
-    if quantization.kind is not Kind.ROTATIONAL or datatype is None:
-        match = Match.unsupported(
-            f"Qdrant keeps codes without original vectors as rotational codes of 4 or 8 bits, not "
-            f"{quantization.replace(originals=None)}",
-            "rotational:bits=4,originals=none",
-            f"{quantization.replace(originals='disk')}: original vectors on disk",
-        )
-        return MappedQuantization(None, quantization, match)
-    problem = datatype_problem(vector.replace(datatype=datatype), version)
-    if problem is not None:
-        match = Match.unsupported(problem, f"{quantization.replace(originals='disk')}")
-        return MappedQuantization(None, quantization, match)
-    native: dict[str, Any] = {"datatype": datatype, **quantization.native}
-    differences = [] if quantization.query_bits is None else [TURBO_QUERY]
-    if quantization.codes is not None:
-        place = quantization.replace(originals="disk" if quantization.codes == "disk" else "ram")
-        native.update(placement.originals(place, version))
-        if quantization.codes == "ram":
-            differences.append(NOT_PINNED)
-    return MappedQuantization(native, quantization, Match.of(*differences), datatype)
 
 
 def _lacks(version: str | None, since: str) -> bool:

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.model import Match, Quantization
+from qadapt.model import Kind, Match, Quantization, Vector
 from qadapt.model.capabilities import older
 from qadapt.model.quantization_options import CodesPlace, Place
+from qadapt.model.vector import Datatype
+from qadapt.stores.qdrant import version as qdrant_version
+from qadapt.stores.store_types import MappedQuantization
 
 SINCE_MEMORY = "1.19"
 FOLLOWS_ORIGINALS = (
@@ -19,6 +22,13 @@ FOLLOWS_ORIGINALS = (
 )
 MEMORY: Mapping[CodesPlace, str] = {"ram": "pinned", "cached": "cached", "disk": "cold"}
 _PLACES: Mapping[str, CodesPlace] = {word: place for place, word in MEMORY.items()}
+
+
+CODES_ONLY: Mapping[float, Datatype] = {4: "turbo4", 8: "turbo8"}
+NOT_PINNED = "codes that replace the original vectors are cached, not pinned in RAM"
+TURBO_QUERY = (
+    "query_bits has no effect: the engine always encodes the query with more bits than the codes"
+)
 
 
 def has_memory(version: str | None) -> bool:
@@ -78,3 +88,30 @@ def of_originals(native: Mapping[str, Any]) -> Place | None:
     if on_disk is not None:
         return "disk" if on_disk else "ram"
     return None
+
+
+def codes_only(
+    quantization: Quantization, vector: Vector, version: str | None
+) -> MappedQuantization:
+    """Rotational codes as the datatype of the vector, which replaces the original vectors."""
+    kept = str(quantization.replace(originals="disk"))
+    datatype = CODES_ONLY.get(float(quantization.bits or 0))
+    if quantization.kind is not Kind.ROTATIONAL or datatype is None:
+        match = Match.unsupported(
+            "Qdrant keeps codes without original vectors as rotational codes of 4 or 8 bits, not "
+            f"{quantization.replace(originals=None)}",
+            "rotational:bits=4,originals=none",
+            f"{kept}: original vectors on disk",
+        )
+        return MappedQuantization(None, quantization, match)
+    problem = qdrant_version.datatype(vector.replace(datatype=datatype), version)
+    if problem is not None:
+        return MappedQuantization(None, quantization, Match.unsupported(problem, kept))
+    native: dict[str, Any] = {"datatype": datatype, **quantization.native}
+    differences = [] if quantization.query_bits is None else [TURBO_QUERY]
+    if quantization.codes is not None:
+        place = quantization.replace(originals="disk" if quantization.codes == "disk" else "ram")
+        native.update(originals(place, version))
+        if quantization.codes == "ram":
+            differences.append(NOT_PINNED)
+    return MappedQuantization(native, quantization, Match.of(*differences), datatype)
