@@ -27,7 +27,7 @@ from qadapt.stores.base import PreparedSearch, SearchRequest, Store
 Floats = npt.NDArray[np.float32]
 
 WITHOUT_CODES = (
-    "the default search parameter rescore={} is ignored: the vector has no quantization; the next "
+    "the default search parameter {} is ignored: the vector has no quantization; the next "
     "`qadapt apply` resets it"
 )
 
@@ -97,7 +97,7 @@ def prepare(
         native: _Native | None = _Native(_changed(wanted, rescore=rescore), None)
     else:
         if remembered is not None:
-            allowed = store.limit_rescore(collection, remembered)
+            allowed = store.limit_rescore(collection, remembered, wanted.k)
         native = _native_search(store, collection, wanted, allowed)
     if native is None:
         return None
@@ -201,13 +201,13 @@ def _default_rescore(
     remembered = settings.rescore
     if wanted.rescore is not None or remembered is None:
         return _by_store(store, collection, queries, wanted, vector, None)
-    allowed = store.limit_rescore(collection, remembered)
+    allowed = store.limit_rescore(collection, remembered, wanted.k)
     try:
         hits = _by_store(store, collection, queries, wanted, vector, allowed)
     except UnsupportedError as error:
         # The index was built differently; a setting of the call itself fails again here.
         hits = _by_store(store, collection, queries, wanted, vector, None)
-        why = f"the default search parameter rescore={remembered} is ignored: {error.message}"
+        why = f"the default search parameter {remembered.option} is ignored: {error.message}"
         return _with_how(hits, notes=(*hits.how.notes, why))
     return hits.described(_with_default(hits.how, remembered, allowed))
 
@@ -221,11 +221,11 @@ def _with_default(
     notes = how.notes
     if allowed != remembered:
         notes += (
-            f"the default rescore={remembered} of this collection exceeds its limits, which "
-            f"allow rescore={allowed}",
+            f"the default {remembered.option} of this collection exceeds its limits, which "
+            f"allow {allowed.option}",
         )
     if remembered.on and how.rescorer == "none" and how.scores == "exact":
-        note = WITHOUT_CODES.format(remembered)
+        note = WITHOUT_CODES.format(remembered.option)
         return how.replace(rescore_from="store default", notes=(*notes, note))
     return how if notes is how.notes else how.replace(notes=notes)
 
@@ -323,7 +323,7 @@ def _rescored_by_us(
     *,
     asked: bool,
 ) -> Hits:
-    count = rescore.candidates(wanted.k)
+    count = rescore.count(wanted.k)
     notes: tuple[str, ...] = ()
     if count > store.traits.max_k:
         notes = (
@@ -356,7 +356,7 @@ def _rescored_by_us(
     how = SearchProvenance(
         searcher="store",
         rescorer="qadapt",
-        oversampling=rescore.oversampling,
+        oversampling=rescore.factor(wanted.k),
         candidates=count,
         rescored_on="originals",
         scores="exact",

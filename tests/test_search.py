@@ -295,7 +295,7 @@ def test_how_reports_the_origin_of_the_setting(
     assert how.rescorer == SAID[way][1], "binary codes are rescored by default, everywhere"
     assert how.scores == "exact"
     default = collection.info().vectors[""].default_rescore
-    assert how.candidates == default.candidates(10)
+    assert how.candidates == default.count(10)
     change = collection.plan("binary:rescore=6", accept="client").apply(yes=True)
     try:
         how = collection.search(queries, k=10).how

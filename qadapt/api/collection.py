@@ -36,6 +36,7 @@ from qadapt.model import (
 )
 from qadapt.model.client_params import ClientParams
 from qadapt.model.ids import listed_ids
+from qadapt.model.leading_dims import CUT_QUERIES, as_stored
 from qadapt.model.vector import Datatype
 from qadapt.planning.conflicts import named_if_changing
 from qadapt.planning.planner import make_plan, which_vector
@@ -188,7 +189,8 @@ class Collection(EvaluationMethods):
         """Search the ``k`` best rows of each query; ``hits.how`` reports how it was executed.
 
         Args:
-            queries: float ``(d,)`` or ``(nq, d)``, any array-like.
+            queries: float ``(d,)`` or ``(nq, d)``, any array-like. If the collection holds the
+                first dimensions of a model (``dims``), queries of the full width are cut.
             k: 1 to 10,000, or the limit of the database.
             rescore: number, ``qa.Rescore``, ``"off"``; None for the
                 default of the collection, else of the database.
@@ -209,7 +211,9 @@ class Collection(EvaluationMethods):
             if found is not None:
                 return found
         name, about = self._vector(vector)
-        array = as_vectors(queries, what="queries")
+        saved = read_settings(self._store, self.name)
+        given = as_vectors(queries, what="queries")
+        array = as_stored(given, about, saved.of(name).full_dim)
         check_queries(array, about)
         wanted = SearchRequest(
             k=check_k(k, self._store.traits.max_k),
@@ -227,10 +231,11 @@ class Collection(EvaluationMethods):
             (ignore_quantization and wanted.rescore is not None and wanted.rescore.on, "rescore=",
              "with ignore_quantization=True", "scores are those of the original vectors"),
         )  # fmt: skip
-        settings = read_settings(self._store, self.name)
-        found = search(self._store, self.name, array, wanted, about, settings.of(name))
+        found = search(self._store, self.name, array, wanted, about, saved.of(name))
         if key is not None:
-            self._prepared.add(key, wanted, about, settings, self._asked + FRESH)
+            self._prepared.add(key, wanted, about, saved, self._asked + FRESH)
+        if array.shape != given.shape:
+            found = found.with_note(CUT_QUERIES.format(given.shape[1], about.dim))
         return found.described(found.how, typed_ids=True)
 
     # -- quantization ------------------------------------------------------------------------

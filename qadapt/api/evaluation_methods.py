@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ class EvaluationMethods:
         filter: Any = None,
         by: str | None = None,
         by_limit: int = 10,
+        truth: str | os.PathLike[str] | None = None,
         seed: int = 0,
         progress: OnProgress | None = None,
         command: str = "",
@@ -53,6 +55,9 @@ class EvaluationMethods:
             by: measure each value of this payload field, such as ``"tenant"``; ``"@"``: each
                 partition or tenant of the database. A ``filter`` then applies to all values.
             by_limit: maximum number of values, the most frequent first.
+            truth: file with the vectors to compute ground truth from, if the collection does not
+                hold them (``dims``, ``originals="none"``): ``.npy`` with ids in ``FILE.npy.ids``,
+                ``.fvecs`` or ``.parquet``; read into memory. None uses the stored vectors.
             seed: random seed of drawn queries and sampled rows.
             progress: called with progress events.
             command: the command line, recorded in the document.
@@ -63,12 +68,15 @@ class EvaluationMethods:
         """
         from qadapt.evaluation.options import EvaluationOptions
         from qadapt.evaluation.verify import verify
+        from qadapt.files.truth_file import read_truth
 
+        name = self._vector(vector)[0]
         options = EvaluationOptions(
             k=k, queries=queries, encoder=encoder, filter=filter, by=by, by_limit=by_limit,
             seed=seed, progress=progress or silent, command=command,
+            truth=None if truth is None else read_truth(truth, name),
         )  # fmt: skip
-        return verify(self._store, self.name, self._vector(vector)[0], options)
+        return verify(self._store, self.name, name, options)
 
     def evaluate(
         self,

@@ -24,7 +24,15 @@ _SEVERAL = {
     "binary": ["bits=", "query_bits="],
     "product": ["ratio=", "segments=", "centroids="],
 }
-_COMMON = ["rescore=", "codes=ram", "codes=disk", "originals=ram", "originals=disk"]
+_COMMON = [
+    "rescore=",
+    "candidates=",
+    "codes=ram",
+    "codes=cached",
+    "codes=disk",
+    "originals=ram",
+    "originals=disk",
+]
 
 
 def words(known: Sequence[str]) -> Callable[[str], list[str]]:

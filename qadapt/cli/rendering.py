@@ -99,11 +99,7 @@ def state(status: Status) -> tuple[str, str]:
 
 def rescore(value: Rescore | None) -> str:
     """Short description of a rescore setting."""
-    if value is None:
-        return "default of the database"
-    if not value.on:
-        return "off"
-    return f"x{value.oversampling:g} by {value.source}"
+    return "default of the database" if value is None else value.text
 
 
 def moment(created: str) -> str:

@@ -81,10 +81,18 @@ def verify(
     filter_texts: Filters = None,
     by: By = None,
     by_limit: ByLimit = 10,
+    truth: Annotated[
+        str | None,
+        optional(
+            "--truth", metavar="FILE",
+            help="Vectors for the ground truth, if the collection does not hold them: .npy "
+            "(ids in FILE.npy.ids), .fvecs or .parquet.",
+        ),
+    ] = None,
     gate: Annotated[
         str | None, gate_option("Exit with code 3 if current recall is below this value.")
     ] = None,
-) -> int:
+) -> int:  # fmt: skip
     """Verify the configuration and measure recall.
 
     Exits with code 3 if the configuration is not active on the engine or the gate is missed.
@@ -95,7 +103,7 @@ def verify(
     with open_collection(out, url) as (db, on):
         found = until_interrupted(partial(
             db[collection].verify, k=at, queries=read_queries(queries), encoder=known,
-            vector=vector, filter=chosen, by=by, by_limit=by_limit, progress=on,
+            vector=vector, filter=chosen, by=by, by_limit=by_limit, truth=truth, progress=on,
             command=out.again(),
         ))  # fmt: skip
     current = found.recall.value
@@ -213,8 +221,8 @@ def search(
         str | None,
         optional(
             "--rescore",
-            metavar="4|off|4@codes",
-            help="Oversampling factor. Default: that of the collection.",
+            metavar="4|candidates=200|off|4@codes",
+            help="Oversampling factor, or number of candidates. Default: that of the collection.",
         ),
     ] = None,
     filter_text: Annotated[

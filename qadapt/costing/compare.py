@@ -18,6 +18,7 @@ from qadapt.model import (
 )
 from qadapt.model.numbers import is_whole
 from qadapt.stores import registry
+from qadapt.stores.base import require_supported
 from qadapt.stores.profile import StoreProfile
 
 CLIENT_CODES = "qadapt's codes"
@@ -89,8 +90,29 @@ def memory(
         raise InputError(f"rows must be a non-negative integer; got {count!r}")
     if vector.datatype not in known.datatypes:
         vector = vector.replace(datatype="float32")
-    found = model.footprint(int(count), vector, Quantization.of(quantization), index or {})
-    return found.replace(store=store)
+    wanted = Quantization.of(quantization)
+    vector = vector.replace(dim=wanted.kept_dims(vector.dim))
+    if wanted.originals == "none":
+        return _codes_only(known, model, int(count), vector, wanted, index or {})
+    found = model.footprint(int(count), vector, wanted.replace(dims=None), index or {})
+    return found.replace(store=store, target=found.target.replace(dims=wanted.dims))
+
+
+def _codes_only(
+    known: StoreProfile,
+    model: CostModel,
+    count: int,
+    vector: Vector,
+    wanted: Quantization,
+    index: Mapping[str, Any],
+) -> Footprint:
+    """Codes as the datatype of a vector without quantization."""
+    if known.mapping is None:
+        raise UnsupportedError(f"the store {known.name!r} has no native quantization")
+    mapped = require_supported(known.mapping(wanted.replace(dims=None), vector), wanted, known.name)
+    coded = vector.replace(datatype=mapped.datatype or vector.datatype)
+    found = model.footprint(count, coded, Quantization(Kind.NONE), index)
+    return found.replace(store=known.name, target=wanted)
 
 
 def as_seen(info: CollectionInfo, name: str) -> Footprint:
@@ -147,7 +169,7 @@ def as_planned(
         reported = vector.replace(code_bytes=None)
         components = [_seen(part, reported) for part in components]
     if client_side:
-        size = count * quantization.code_bytes(vector.dim)
+        size = count * quantization.code_bytes(about.dim)
         components.append(Component(CLIENT_CODES, size, size, "bits x dim / 8", "codes of qadapt"))
     return found.replace(
         components=tuple(components),

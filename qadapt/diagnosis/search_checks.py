@@ -18,7 +18,7 @@ def rescoring_without_oversampling(context: CheckContext) -> list[Finding]:
     rescore = context.rescore
     if not context.active or not _coarse(context) or rescore is None:
         return []
-    if rescore.on and rescore.oversampling > 1:
+    if rescore.on and rescore.factor(K) > 1:
         return []
     what = (
         "only the k best rows by codes are rescored, so rescoring cannot find rows that the "
@@ -31,7 +31,7 @@ def rescoring_without_oversampling(context: CheckContext) -> list[Finding]:
             "rescoring-without-oversampling",
             Severity.WARNING,
             context.name,
-            f"the default of searches is rescore={rescore}: {what}",
+            f"the default of searches is {rescore.option}: {what}",
             (
                 Evidence("default rescoring", str(rescore)),
                 Evidence("quantization", str(context.quantization)),
@@ -62,7 +62,7 @@ def slow_rescoring(context: CheckContext) -> list[Finding]:
         return []
     on_disk = context.quantization.originals == "disk"
     where = "original vectors are on disk" if on_disk else "reading original vectors is slow"
-    smaller = Rescore(max(1.0, rescore.oversampling / 2), rescore.source)
+    smaller = Rescore(max(1.0, rescore.factor(K) / 2), rescore.source)
     fix = {"originals": "ram"} if on_disk else {"rescore": smaller}
     return [
         Finding(

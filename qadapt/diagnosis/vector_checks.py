@@ -166,7 +166,7 @@ def dimension_collapse(context: CheckContext) -> list[Finding]:
     if not reasons:
         return []
     rescore = context.rescore
-    factor = rescore.oversampling if rescore is not None and rescore.on else 1.0
+    factor = rescore.factor(K) if rescore is not None and rescore.on else 1.0
     found = context.found_by_bits(factor)
     if found > ENOUGH:
         return []
@@ -206,7 +206,7 @@ def low_dimensions(context: CheckContext) -> list[Finding]:
         return []
     bits = float(context.quantization.bits or 1) * context.vector.dim
     rescore = context.rescore
-    factor = rescore.oversampling if rescore is not None and rescore.on else 0.0
+    factor = rescore.factor(K) if rescore is not None and rescore.on else 0.0
     if bits >= FEW_DIM or (bits >= LOW_DIM and factor >= FACTOR):
         return []
     too_low = bits < LOW_DIM

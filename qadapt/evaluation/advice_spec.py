@@ -51,9 +51,8 @@ def spec_of(
         "quantization": str(chosen.replace(rescore=None, codes=None, originals=None))
     }
     if option.rescore is not None:
-        factor = option.rescore.oversampling
-        number = int(factor) if factor == int(factor) else factor
-        wanted["rescore"] = number if option.rescore.on else "off"
+        key, _, value = option.rescore.option.partition("=")
+        wanted[key] = value if value == "off" else yaml.safe_load(value)
     for place in ("codes", "originals"):
         if getattr(chosen, place) is not None:
             wanted[place] = getattr(chosen, place)

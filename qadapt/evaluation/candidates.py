@@ -30,6 +30,8 @@ from qadapt.model import (
     Vector,
     VectorInfo,
 )
+from qadapt.model.leading_dims import leading
+from qadapt.model.vector import Datatype
 from qadapt.stores.base import ChangeRequest, Store
 from qadapt.stores.polling import Deadline, Wait
 
@@ -154,10 +156,12 @@ class CandidateRunner:
     ) -> Result:
         info = collection_info.info(work.store, copy).vectors[work.name]
         start = start.replace(
-            target=str(info.quantization.replace(rescore=None)),
+            target=str(info.quantization.replace(rescore=None, dims=start.quantization.dims)),
             rescore=setting.rescore or info.default_rescore,
         )
         plain = start.quantization.kind in (Kind.NONE, Kind.FLOAT16)
+        if start.quantization.originals == "none":  # the datatype holds the codes
+            plain, start = True, start.replace(target=str(start.quantization))
         if not plain and info.status.state in (State.IGNORED, State.ABSENT):
             reason = f"not active on the engine: {info.status.reason}"
             return start.replace(
@@ -229,7 +233,8 @@ class _Builder:
         if by_us:
             return self._by_us(quantization), (OURS,)
         before, self._copy = self._copy, None  # after a failure, the next candidate gets a new copy
-        if quantization.kind is Kind.FLOAT16:
+        datatype = quantization.kind is Kind.FLOAT16 or quantization.originals == "none"
+        if datatype or quantization.dims is not None:
             return self._by_store(quantization, None)
         copy, note = self._by_store(quantization, before)
         self._copy = copy
@@ -244,11 +249,22 @@ class _Builder:
         )
         return self._plain
 
-    def _copied(self, quantization: dict[str, Quantization]) -> str:
-        work = self._work
+    def _copied(
+        self,
+        quantization: dict[str, Quantization],
+        dims: int | None = None,
+        datatype: Datatype | None = None,
+    ) -> str:
+        work, vector, sample = self._work, self._work.vector.vector, self._sample
+        if datatype is not None:
+            vector = vector.replace(datatype=datatype)
+        if dims is not None and dims < vector.dim:
+            vector = vector.replace(dim=dims)
+            rows = leading(sample.vectors[work.name], dims, vector.metric)
+            sample = Batch(sample.ids, {work.name: rows}, sample.payloads)
         return self._stack.enter_context(
             scratch_copy(
-                work.store, {work.name: work.vector.vector}, [self._sample], work.steps,
+                work.store, {work.name: vector}, [sample], work.steps,
                 quantization=quantization, of=work.collection,
             )
         )  # fmt: skip
@@ -256,15 +272,19 @@ class _Builder:
     def _by_store(
         self, quantization: Quantization, copy: str | None
     ) -> tuple[str, tuple[str, ...]]:
-        note: tuple[str, ...] = ()
+        work, note = self._work, tuple[str, ...]()
         if copy is not None:
             try:
                 self._change(copy, quantization)
                 return copy, note
             except UnsupportedError:
                 note = (FRESH_COPY,)
+        dims, quantization = quantization.dims, quantization.replace(dims=None)
+        if quantization.originals == "none":
+            mapped = work.store.map(quantization, work.vector.vector)
+            return self._copied({}, dims, mapped.datatype), note
         plain = quantization.kind is Kind.NONE
-        made = self._copied({} if plain else {self._work.name: quantization})
+        made = self._copied({} if plain else {self._work.name: quantization}, dims)
         self._change(made, quantization)
         return made, note
 

@@ -13,7 +13,9 @@ from qadapt.errors import InputError
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.streamed_ground_truth import exact_truth
 from qadapt.evaluation.subsets import Subset, sample_rows
+from qadapt.local.settings import read_settings
 from qadapt.model import Id, Vector, as_vectors, check_queries
+from qadapt.model.leading_dims import as_stored
 from qadapt.model.npy import open_npy
 from qadapt.model.query_checks import usable_queries
 from qadapt.stores.base import OnProgress, Store
@@ -84,6 +86,7 @@ def queries_of(
         return Queries(batch.vectors[name][there], tuple(own), source)
     from_file = isinstance(given, (str, os.PathLike))
     array = load_queries(given) if from_file else as_vectors(given, what="queries")
+    array = as_stored(array, vector, read_settings(store, collection).of(name).full_dim)
     check_queries(array, vector)
     if not len(array):
         raise InputError("there are no queries to measure with", hint="pass at least one query")

@@ -24,6 +24,7 @@ from qadapt.local.client_params import client_params
 from qadapt.local.settings import read_settings
 from qadapt.model import Hits, Id, Kind, Rescore, SearchProvenance, Vector, VectorInfo
 from qadapt.model.arrays import Floats
+from qadapt.model.leading_dims import leading
 from qadapt.model.query_checks import plain_queries
 from qadapt.search import Prepared, prepare, search, search_without_params
 from qadapt.stores.base import OnProgress, Progress, SearchRequest, Store
@@ -141,7 +142,7 @@ class Searcher:
 
     def block(self, block: slice) -> Hits:
         """Search for some queries in one request."""
-        vectors = self.asked.queries.vectors[block]
+        vectors = leading(self.asked.queries.vectors[block], self.vector.dim, self.vector.metric)
         if self._wanted.no_params:
             return search_without_params(
                 self.store, self.collection, vectors, self._wanted, self.vector

@@ -17,6 +17,7 @@ from qadapt.stores.base import OnProgress, Store, check_k, silent
 
 if TYPE_CHECKING:
     from qadapt.evaluation.documents import Target
+    from qadapt.evaluation.outside_truth import OutsideVectors
     from qadapt.evaluation.query_input import Encoder
 
 QUERIES = 200  # rows of the collection that are drawn as queries
@@ -62,6 +63,7 @@ class EvaluationOptions:
         seed: random seed of samples and drawn queries.
         fresh: ignore cached ground truth.
         resume: reuse the results of an interrupted call with the same options.
+        truth: vectors that ``verify`` computes ground truth from; None for those of the collection.
         progress: called with progress events.
         command: the command line, recorded in the document.
 
@@ -93,6 +95,7 @@ class EvaluationOptions:
     seed: int = 0
     fresh: bool = False
     resume: bool = False
+    truth: OutsideVectors | None = None
     progress: OnProgress = silent
     command: str = ""
 

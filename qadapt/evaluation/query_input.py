@@ -12,7 +12,9 @@ import numpy as np
 
 from qadapt.errors import InputError
 from qadapt.evaluation.ground_truth import Queries, queries_of
+from qadapt.local.settings import read_settings
 from qadapt.model import Vector, as_vectors, check_queries
+from qadapt.model.leading_dims import as_stored
 from qadapt.stores.base import Store
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ def resolve_queries(
                 hint="pass encoder=qa.Encoder(model), or --encoder NAME",
             )
         array = as_vectors(np.asarray(encoder(texts)), what="encoded queries")
+        array = as_stored(array, vector, read_settings(store, collection).of(name).full_dim)
         check_queries(array, vector, what="encoded queries")
         if len(array) != len(texts):
             raise InputError(f"the encoder returned {len(array)} vectors for {len(texts)} texts")

@@ -9,6 +9,7 @@ from typing import Any
 
 from qadapt.errors import SpecError
 from qadapt.model import Quantization, Rescore, Serializable
+from qadapt.model.rescore import CANDIDATES
 
 LIVE = "live"
 _OPTION = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(\S+)")
@@ -67,7 +68,7 @@ class Setting(Serializable):
     def text(self) -> str:
         """The setting as a string that ``of`` parses."""
         if self.quantization is None:
-            head = LIVE if self.rescore is None else f"{LIVE}:rescore={self.rescore}"
+            head = LIVE if self.rescore is None else f"{LIVE}:{self.rescore.option}"
         else:
             head = str(self.quantization.replace(rescore=self.rescore))
         return " ".join([head, *(f"{name}={_word(value)}" for name, value in self.options.items())])
@@ -88,9 +89,12 @@ def _live_rescore(text: str) -> Rescore | None:
     if not tail:
         return None
     name, _, value = tail.partition("=")
+    if name.strip() == CANDIDATES:
+        return Rescore.of(tail)
     if name.strip() != "rescore":
         raise SpecError(
-            f"{text!r}: the live setting only accepts rescore, because its codes are not changed",
+            f"{text!r}: the live setting only accepts rescore and candidates, "
+            "because its codes are not changed",
             hint="use for example live:rescore=4",
         )
     return Rescore.of(value)

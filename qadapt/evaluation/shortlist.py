@@ -139,7 +139,9 @@ def shortlist(
                 out.append(out_or_try)
             else:
                 tries.append(out_or_try)
-    tries.sort(key=lambda item: (item.footprint.ram, _factor(item.rescore), item.footprint.disk))
+    tries.sort(
+        key=lambda item: (item.footprint.ram, _factor(item.rescore, target.k), item.footprint.disk)
+    )
     return tries, out
 
 
@@ -147,8 +149,8 @@ def _recall(result: Result) -> float:
     return result.recall.value if result.recall is not None else 0.0
 
 
-def _factor(rescore: Rescore | None) -> float:
-    return rescore.oversampling if rescore is not None and rescore.on else 0.0
+def _factor(rescore: Rescore | None, k: int) -> float:
+    return rescore.factor(k) if rescore is not None and rescore.on else 0.0
 
 
 def _rescoring(result: Result) -> bool:

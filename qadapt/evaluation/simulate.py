@@ -32,7 +32,8 @@ from qadapt.evaluation.sampling import present, whole_of
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.streamed_ground_truth import exact_truth
 from qadapt.evaluation.subsets import Subset, sample_rows
-from qadapt.model import Batch, CollectionInfo, MatchLevel, Quantization, Vector
+from qadapt.model import Batch, CollectionInfo, Kind, MatchLevel, Quantization, Vector
+from qadapt.model.leading_dims import leading
 from qadapt.quantizers.models import ModelMatch
 from qadapt.simulation import registry
 from qadapt.simulation.rank_recall import Ranks, ranks
@@ -147,11 +148,15 @@ def predict(
             target=str(mapped.target),
             rescore=rescore,
             bytes_per_vector=float(
-                mapped.target.code_bytes(engine.vector.dim) or 4 * engine.vector.dim
+                mapped.target.code_bytes(engine.vector.dim)
+                or 4 * mapped.target.kept_dims(engine.vector.dim)
             ),
         )
-        figure = metrics.figure(found.recall(count, options.k))
-        result = _predicted(start, modelled, figure, represented)
+        shares = found.recall(count, options.k)
+        if quantization.dims is not None:
+            narrow = _narrow_ranks(engine, quantization.dims, represented, options, known)
+            shares = np.minimum(shares, narrow.recall(options.k, options.k))
+        result = _predicted(start, modelled, metrics.figure(shares), represented)
         yield result if saved is None else saved.add(result)
     options.progress(Progress("simulating", len(settings), len(settings), "settings"))
 
@@ -159,11 +164,13 @@ def predict(
 def _ranked(
     engine: SimulatedEngine, mapped: MappedQuantization, represented: Population, segments: int
 ) -> tuple[ModelMatch, Ranks]:
-    modelled = registry.model_of(engine.name, mapped, engine.vector)
-    model = modelled.model.fit(represented.rows[represented.learnt])
+    dim, metric = mapped.target.kept_dims(engine.vector.dim), engine.vector.metric
+    modelled = registry.model_of(engine.name, mapped, engine.vector.replace(dim=dim))
+    rows = leading(represented.rows, dim, metric)
+    model = modelled.model.fit(rows[represented.learnt])
     found = ranks(
-        model.rows(represented.rows),
-        model.queries(represented.queries),
+        model.rows(rows),
+        model.queries(leading(represented.queries, dim, metric)),
         represented.truth,
         own=represented.own,
         weight=represented.weight,
@@ -171,6 +178,20 @@ def _ranked(
         right=represented.right,
     )
     return modelled, found
+
+
+def _narrow_ranks(
+    engine: SimulatedEngine,
+    dims: int,
+    represented: Population,
+    options: EvaluationOptions,
+    known: dict[Quantization, tuple[ModelMatch, Ranks]],
+) -> Ranks:
+    """Ranks by the stored dimensions without codes: rescoring reaches no better order."""
+    floats = Quantization(Kind.NONE, dims=dims)
+    if floats not in known:
+        known[floats] = _ranked(engine, engine.map(floats), represented, options.segments)
+    return known[floats][1]
 
 
 def _predicted(

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qadapt.errors import over_limit
+from qadapt.errors import InputError, over_limit
 from qadapt.evaluation import measurement, overall_progress
 from qadapt.evaluation.documents import Verification, now
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.ground_truth import Queries, exact_neighbors
 from qadapt.evaluation.measurement import Searcher, Workload
 from qadapt.evaluation.options import EvaluationOptions
+from qadapt.evaluation.outside_truth import outside_truth
 from qadapt.evaluation.overall_progress import Meter, Steps
 from qadapt.evaluation.partial import Interrupted
 from qadapt.evaluation.query_input import resolve_queries
@@ -29,6 +30,16 @@ from qadapt.stores.base import OnProgress, Store
 
 CURRENT = Setting(None)
 INTERRUPTED = "interrupted: {} of {} settings were measured, and unreachable rows were not counted"
+NARROW_TRUTH = (
+    "ground truth and recall are of the first {:,} dimensions, the only ones that the collection "
+    "has: pass the full vectors with --truth FILE (truth=)"
+)
+LOSSY_TRUTH = (
+    "the ground truth is itself of {} bits per dimension: the collection keeps no other vectors, "
+    "so recall does not include the loss of these bits; pass the original vectors with "
+    "--truth FILE (truth=)"
+)
+LOSSY = {f"turbo{bits}": LOSSY_TRUTH.format(bits) for bits in (4, 8, 16)}
 
 
 def verify(store: Store, collection: str, name: str, options: EvaluationOptions) -> Verification:
@@ -46,7 +57,8 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
     info = collection_info.info(store, collection)
     k, limited = _limit_k(store, collection, options.k)
     vector = info.vectors[name]
-    settings = _settings(store, collection, vector)
+    settings = _settings(store, collection, vector, k)
+    _refuse_outside_truth_of_parts(options)
     chosen = options.subsets(store, collection)
     seconds = {
         **overall_progress.of_reading(vector, options),
@@ -64,6 +76,7 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
         except KeyboardInterrupt:
             stopped = True
     parts = worst_first(parts)
+    limited += tuple(note for part in parts for note in part.notes)
     results = tuple(result for part in parts for result in part.results)
     total = len(settings) * len(chosen.parts)
     interrupted = (INTERRUPTED.format(len(results), total),) if stopped else ()
@@ -120,12 +133,13 @@ def live_result(info: VectorInfo, setting: Setting) -> Result:
 
 @dataclass(frozen=True)
 class MeasuredSubset:
-    """Rows that were measured together: queries, ground truth and results."""
+    """Rows that were measured together: queries, ground truth, results, and notes about them."""
 
     subset: Subset
     queries: Queries
     truth: GroundTruth
     results: tuple[Result, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def proves(self) -> bool:
@@ -167,20 +181,13 @@ def _measured_parts(
 
     The first subset determines the progress.
     """
-    vector = info.vectors[name].vector
     parts: list[MeasuredSubset] = []
     for subset in subsets:
         found: list[Result] = []
         try:
-            queries = resolve_queries(
-                store, subset.collection, name, vector, options, subset.filter
+            queries, truth, notes = _truth_of(
+                store, info.vectors[name], subset, options, meter, first=not parts
             )
-            if not parts:
-                meter.begin(overall_progress.TRUTH)
-            truth = exact_neighbors(
-                store, subset.collection, name, vector, queries, options.k, meter, cached=True,
-                filter=subset.filter,
-            ).labelled(subset.label)  # fmt: skip
             if not parts:
                 meter.begin(overall_progress.SETTINGS)
             steps = Steps(meter, overall_progress.of_searches(settings))
@@ -190,10 +197,48 @@ def _measured_parts(
             if not parts and not found:
                 raise
             if found:
-                parts.append(MeasuredSubset(subset, queries, truth, tuple(found)))
+                parts.append(MeasuredSubset(subset, queries, truth, tuple(found), notes))
             return parts, True
-        parts.append(MeasuredSubset(subset, queries, truth, tuple(found)))
+        parts.append(MeasuredSubset(subset, queries, truth, tuple(found), notes))
     return parts, False
+
+
+def _truth_of(
+    store: Store,
+    vector: VectorInfo,
+    subset: Subset,
+    options: EvaluationOptions,
+    meter: Meter,
+    *,
+    first: bool,
+) -> tuple[Queries, GroundTruth, tuple[str, ...]]:
+    """Queries and ground truth of a subset, and notes about them."""
+    if options.truth is not None:
+        if first:
+            meter.begin(overall_progress.TRUTH)
+        return outside_truth(store, subset.collection, vector, options.truth, options.k, options)
+    name, about = vector.name, vector.vector
+    queries = resolve_queries(store, subset.collection, name, about, options, subset.filter)
+    if first:
+        meter.begin(overall_progress.TRUTH)
+    truth = exact_neighbors(
+        store, subset.collection, name, about, queries, options.k, meter, cached=True,
+        filter=subset.filter,
+    ).labelled(subset.label)  # fmt: skip
+    return queries, truth, ()
+
+
+def _refuse_outside_truth_of_parts(options: EvaluationOptions) -> None:
+    """Vectors of a file have no payload, which a filter would need.
+
+    Raises:
+        InputError
+    """
+    if options.truth is not None and (options.filter is not None or options.by is not None):
+        raise InputError(
+            "ground truth of a file covers all rows, so it cannot be combined with a filter",
+            hint="omit filter= and by= (--filter, --by), or truth= (--truth)",
+        )
 
 
 def measure_subset(
@@ -260,13 +305,13 @@ def _limit_k(store: Store, collection: str, k: int) -> tuple[int, tuple[str, ...
     return most, (f"{note}results",)
 
 
-def _settings(store: Store, collection: str, vector: VectorInfo) -> list[Setting]:
+def _settings(store: Store, collection: str, vector: VectorInfo, k: int) -> list[Setting]:
     """The current setting; of a quantized vector, also without and with rescoring."""
     if vector.quantization.kind is Kind.NONE:
         return [CURRENT]
     current = vector.default_rescore
-    factor = current.oversampling if current is not None and current.on else 1.0
-    more = store.limit_rescore(collection, Rescore(max(factor, 4.0)))
+    factor = current.factor(k) if current is not None and current.on else 1.0
+    more = store.limit_rescore(collection, Rescore(max(factor, 4.0)), k)
     return [CURRENT, Setting(None, Rescore(source="off")), Setting(None, more)]
 
 
@@ -274,6 +319,11 @@ def _notes(
     vector: VectorInfo, reached: Reachability, parts: Sequence[MeasuredSubset]
 ) -> tuple[str, ...]:
     notes = []
+    truth = parts[0].truth
+    if vector.datatype in LOSSY and truth.vector.datatype == vector.datatype:
+        notes.append(LOSSY[vector.datatype])
+    if vector.quantization.dims is not None and truth.vector.dim == vector.dim:
+        notes.append(NARROW_TRUTH.format(vector.dim))
     if not matches_configuration(vector):
         status = f"configured {vector.quantization}, verified {vector.status.state}"
         notes.append(f"{status}: recall was measured with the verified status")

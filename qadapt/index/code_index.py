@@ -251,6 +251,7 @@ class CodeIndex:
         k: int = 10,
         *,
         rescore: float = 4.0,
+        candidates: int | None = None,
         source: Literal["codes", "originals", "bits", "off"] | None = None,
         fetch: Fetch | None = None,
         mask: npt.ArrayLike | None = None,
@@ -264,6 +265,7 @@ class CodeIndex:
             Q: queries, floats (nq, dim) or (dim,).
             k: number of results, at least 1.
             rescore: oversampling, at least 1: ``ceil(rescore * k)`` candidates are rescored.
+            candidates: number of candidates per query, instead of ``rescore``; at least 1.
             source: data for rescoring. ``codes``: int8 codes on disk. ``originals``: vectors from
                 ``fetch``; the only source of exact scores. ``bits``: float32 query and sign bits;
                 recall is limited to about 96 % of float32 with any oversampling. ``off``: no
@@ -293,8 +295,8 @@ class CodeIndex:
         check_norms(queries, inside.settings.metric)
         allowed = inside.allowed(mask, ids, exclude)
         return search(
-            inside, queries, k, oversampling=rescore, source=source, fetch=fetch, mask=allowed,
-            engine=engine,
+            inside, queries, k, oversampling=rescore, wanted=candidates, source=source, fetch=fetch,
+            mask=allowed, engine=engine,
         )  # fmt: skip
 
     def differing(self, ids: Any, X: Any) -> list[Id]:  # noqa: N803

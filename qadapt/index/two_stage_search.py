@@ -28,6 +28,7 @@ from qadapt.index.stages import (
 )
 from qadapt.model.arrays import Floats
 from qadapt.model.metric import Metric
+from qadapt.model.rescore import candidate_count
 
 SOURCES = ("codes", "originals", "bits", "off")
 
@@ -40,6 +41,7 @@ def search(
     k: int,
     *,
     oversampling: float,
+    wanted: int | None,
     source: str | None,
     fetch: Fetch | None,
     mask: Mask | None,
@@ -52,6 +54,7 @@ def search(
         queries: float32 (nq, dim), normalized under cosine.
         k: results per query.
         oversampling: candidates per result.
+        wanted: number of candidates, instead of ``oversampling``.
         source: data for rescoring, or None.
         fetch: returns original vectors.
         mask: bool (all rows,) or None.
@@ -62,7 +65,7 @@ def search(
     k = int(k)
     source = _source(inside, source, fetch)
     scanner = engine if isinstance(engine, Engine) else get_engine(engine)
-    candidates = k if source == "off" else _candidates(k, oversampling)
+    candidates = k if source == "off" else _candidates(k, oversampling, wanted)
     there = inside.rows.total if mask is None else int(np.count_nonzero(mask))
     candidates = min(candidates, there)
     rows = np.full((len(queries), k), PADDING_ROW, dtype=np.int64)
@@ -117,15 +120,25 @@ def _source(inside: Contents, source: str | None, fetch: Fetch | None) -> str:
     return "off" if source == "codes" and not binary else source
 
 
-def _candidates(k: int, oversampling: float) -> int:
-    """``ceil(oversampling * k)``, computed in decimal (1.1 * 10 is 11)."""
+def _candidates(k: int, oversampling: float, wanted: int | None) -> int:
+    """Number of candidates, after a check of the arguments.
+
+    Raises:
+        SpecError: not a number of at least 1.
+    """
+    whole = isinstance(wanted, numbers.Integral) and not isinstance(wanted, bool)
+    if wanted is not None and (not whole or wanted < 1):
+        raise SpecError(
+            f"candidates must be an integer of at least 1; got {wanted!r}",
+            hint="for example candidates=200",
+        )
     good = isinstance(oversampling, numbers.Real) and not isinstance(oversampling, bool)
     if not good or not math.isfinite(oversampling) or oversampling < 1:
         raise SpecError(
             f"rescore must be a number of at least 1; got {oversampling!r}",
             hint="use source='off' for no rescoring",
         )
-    return max(k, math.ceil(float(oversampling) * k - 1e-9))
+    return candidate_count(k, float(oversampling), wanted)
 
 
 def _first(

@@ -30,6 +30,15 @@ FEW_ROWS = 100
 def match(quantization: Quantization) -> Match:
     """Match level of client-side codes for a quantization."""
     kind = quantization.kind
+    if quantization.originals == "none":
+        return Match.unsupported(
+            "client-side codes are rescored with the original vectors of the database",
+            "omit originals",
+        )
+    if quantization.dims is not None:
+        return Match.unsupported(
+            "client-side codes cover all dimensions", "omit dims, or use `none:dims=N` first"
+        )
     if kind is Kind.BINARY and quantization.bits == 1:
         return Match.of()
     if kind is Kind.SCALAR and quantization.bits == 8:

@@ -69,6 +69,25 @@ class Remember(Operation):
 
 
 @dataclass(frozen=True)
+class RememberDims(Operation):
+    """Record the dimensions of the model, of which the collection holds the first.
+
+    Attributes:
+        full_dim: None if the collection holds all.
+    """
+
+    op: ClassVar[str] = "qadapt.remember_dims"
+
+    vector: str
+    full_dim: int | None
+
+    def run(self, at: Execution[Store]) -> None:
+        settings = read_settings(at.store, at.collection)
+        changed = settings.of(self.vector).replace(full_dim=self.full_dim)
+        write_settings(at.store, at.collection, settings.with_vector(self.vector, changed))
+
+
+@dataclass(frozen=True)
 class Forget(Operation):
     """Delete the settings and codes of a vector that does not exist."""
 
@@ -87,7 +106,7 @@ class Forget(Operation):
         return self
 
 
-CLIENT_OPERATIONS = operations.table(BuildCodes, DropCodes, Remember, Forget)
+CLIENT_OPERATIONS = operations.table(BuildCodes, DropCodes, Remember, RememberDims, Forget)
 
 
 def is_client_operation(request: Mapping[str, Any]) -> bool:

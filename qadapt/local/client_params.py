@@ -35,16 +35,19 @@ def client_params(
         )
         search = ClientSearch(k)
     else:
-        limited = None if rescore is None else store.limit_rescore(collection, rescore)
+        limited = None if rescore is None else store.limit_rescore(collection, rescore, k)
         try:
             search = _search(store, collection, info.name, k, limited)
         except UnsupportedError as error:
+            option = "" if rescore is None else rescore.option
             notes = (
                 *notes,
-                f"the default search parameter rescore={rescore} is ignored: {error.message}",
+                f"the default search parameter {option} is ignored: {error.message}",
             )
             search = _search(store, collection, info.name, k, None)
         found = _params(collection, info.name, k, rescore, search, kept).replace(notes=notes)
+    if settings.full_dim is not None and settings.full_dim > info.dim:
+        found = found.replace(dims=info.dim)
     if not code:
         return found
     return found.replace(code=write_code(store, collection, info.name, info.vector, k, search))
@@ -55,14 +58,14 @@ def planned_params(
 ) -> ClientParams | None:
     """The parameters after a change to ``target`` in the database; None if none must be sent."""
     kept = "nowhere" if target.rescore is None else kept_in(store, collection)
-    limited = None if target.rescore is None else store.limit_rescore(collection, target.rescore)
-    bare = target.replace(rescore=None)
+    limited = None if target.rescore is None else store.limit_rescore(collection, target.rescore, k)
+    bare = target.replace(rescore=None, dims=None)
     try:
         search = _search(store, collection, name, k, limited, bare)
     except UnsupportedError:  # searches ignore the setting with a note
         return None
-    found = _params(collection, name, k, target.rescore, search, kept)
-    return found if found.needed else None
+    found = _params(collection, name, k, target.rescore, search, kept).replace(dims=target.dims)
+    return found if found.needed or found.dims is not None else None
 
 
 def write_code(
@@ -119,6 +122,6 @@ def _search(
     )
     if rescore is None or not by_client:
         return store.client_search(collection, request, target)
-    count = min(rescore.candidates(k), store.traits.max_k)
+    count = min(rescore.count(k), store.traits.max_k)
     off = dataclasses.replace(request, k=count, rescore=Rescore(source="off"))
     return dataclasses.replace(store.client_search(collection, off, target), rescores=True)

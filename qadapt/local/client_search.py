@@ -140,6 +140,7 @@ class ClientSearch:
                     queries,
                     wanted.k,
                     rescore=rescore.oversampling,
+                    candidates=rescore.candidates,
                     source=rescore.source,
                     fetch=fetch if rescore.source == "originals" else None,
                     ids=allowed,
@@ -205,7 +206,7 @@ class ClientSearch:
         how = SearchProvenance(
             searcher="qadapt",
             rescorer="qadapt" if rescored else "none",
-            oversampling=rescore.oversampling,
+            oversampling=rescore.factor(wanted.k),
             candidates=found.candidates if rescored else 0,
             rescored_on={"nothing": "none"}.get(found.rescored_on, found.rescored_on),
             scores="exact" if found.scores_kind == "exact" else "approximate",

@@ -9,10 +9,11 @@ from qadapt.model import CollectionInfo, Kind, VectorInfo
 from qadapt.stores.base import Store
 
 IGNORED = (
-    "the default search parameter rescore={} is ignored: the vector has no quantization (it was "
+    "the default search parameter {} is ignored: the vector has no quantization (it was "
     "removed by another client, or the collection was restored or replaced); the next `qadapt "
     "apply` resets it"
 )
+FIRST_DIMS = "holds the first {:,} of {:,} dimensions; queries may have either width"
 VECTOR_MISSING = (
     "the settings of the vector {!r} are ignored, because it does not exist; the next "
     "`qadapt apply` deletes them"
@@ -46,6 +47,11 @@ def merged(store: Store, reported: CollectionInfo) -> CollectionInfo:
 def _merge_client_codes(
     store: Store, collection: str, vector: VectorInfo, settings: VectorSettings
 ) -> VectorInfo:
+    if settings.full_dim is not None and settings.full_dim > vector.dim:
+        vector = vector.replace(
+            quantization=vector.quantization.replace(dims=vector.dim),
+            notes=(*vector.notes, FIRST_DIMS.format(vector.dim, settings.full_dim)),
+        )
     if settings.client is not None:
         status, size = code_freshness.status(
             store, collection, vector.vector, vector.name, settings.client, vector.count
@@ -61,7 +67,7 @@ def _merge_client_codes(
     if rescore is None:
         return vector
     if rescore.on and vector.quantization.kind is Kind.NONE:
-        return vector.replace(notes=(*vector.notes, IGNORED.format(rescore)))
+        return vector.replace(notes=(*vector.notes, IGNORED.format(rescore.option)))
     return vector.replace(
         default_rescore=rescore,
         quantization=vector.quantization.replace(rescore=rescore),

@@ -74,7 +74,9 @@ def _merged(store: Store, collection: str, here: Settings, kept: Mapping[str, An
         ) from error
     merged = here
     for name, each in shared.vectors.items():
-        merged = merged.with_vector(name, here.of(name).replace(rescore=each.rescore))
+        merged = merged.with_vector(
+            name, here.of(name).replace(rescore=each.rescore, full_dim=each.full_dim)
+        )
     return merged
 
 
@@ -88,7 +90,7 @@ def write_settings(store: Store, collection: str, settings: Settings) -> None:
     """Save the settings of a collection."""
     shared, here = Settings(), Settings()
     for name, each in settings.vectors.items():
-        shared = shared.with_vector(name, VectorSettings(rescore=each.rescore))
+        shared = shared.with_vector(name, VectorSettings(each.rescore, full_dim=each.full_dim))
         here = here.with_vector(name, VectorSettings(client=each.client))
     kept = store.save_settings(collection, shared.to_dict() if shared.vectors else {})
     state.write_settings(store.address, collection, here if kept else settings)

@@ -76,10 +76,13 @@ class VectorSettings(Serializable):
     Attributes:
         rescore: default rescoring of searches; None for the default of the database.
         client: quantization of the client-side codes; None if there are none.
+        full_dim: dimensions of the model if the collection holds the first of them; None if it
+            holds all.
     """
 
     rescore: Rescore | None = None
     client: Quantization | None = None
+    full_dim: int | None = None
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ class Goal:
     @property
     def state(self) -> State:
         """State in which the quantization is reached."""
-        return State.ABSENT if self.quantization.kind is Kind.NONE else State.ACTIVE
+        plain = self.quantization.kind is Kind.NONE or self.quantization.originals == "none"
+        return State.ABSENT if plain else State.ACTIVE
 
     def reached(self, status: Status) -> bool:
         """Whether a status ends the wait.

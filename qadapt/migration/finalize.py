@@ -87,9 +87,9 @@ def build_indexes(
             found[name] = quantize(
                 target, name, each.requested_quantization, accept, progress, timeout
             )
-        if each.rescore is not None:
+        if each.rescore is not None or each.full_dim is not None:
             settings = read_settings(target.store, target.name)
-            changed = settings.of(name).replace(rescore=each.rescore)
+            changed = settings.of(name).replace(rescore=each.rescore, full_dim=each.full_dim)
             write_settings(target.store, target.name, settings.with_vector(name, changed))
     if target.store.traits.payload_indexes_last:
         create_payload_indexes(plan, target, progress)

@@ -18,7 +18,9 @@ from qadapt.model import (
 )
 
 # How a vector of the target is compared with the vector of the source.
-Comparison = Literal["exact", "normalized", "float16", "uint8", "nonzero"]
+Comparison = Literal[
+    "exact", "normalized", "float16", "uint8", "nonzero", "turbo4", "turbo8", "turbo16"
+]
 
 # Payload fields that a migration adds to rows, see ``row_codec``.
 SOURCE_ID = "qadapt_source_id"
@@ -64,6 +66,7 @@ class VectorPlan(Serializable):
         comparison: how ``check`` compares the values.
         quantized_by: who holds the source's codes, ``store`` or ``qadapt``.
         rescore: the rescoring set for searches of the source, which is copied; None for none.
+        full_dim: dimensions of the model if the target holds the first of them; None for all.
     """
 
     source: Vector
@@ -76,6 +79,7 @@ class VectorPlan(Serializable):
     comparison: Comparison
     quantized_by: Literal["store", "qadapt"] = "store"
     rescore: Rescore | None = None
+    full_dim: int | None = None
 
 
 @dataclass(frozen=True)

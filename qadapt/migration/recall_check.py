@@ -20,7 +20,8 @@ from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.plan import VectorPlan
 from qadapt.migration.recall_queries import QuerySet
 from qadapt.migration.report import SLACK, RecallCheck
-from qadapt.model import Guard, Kind, Quantization
+from qadapt.migration.vectors import LOSSY
+from qadapt.model import Guard, Kind, Quantization, Vector
 
 # -- which searches are comparable ---------------------------------------------------------------
 
@@ -89,12 +90,14 @@ def measure_recall(
     if gate is not None:
         requirements.append(f"recall@{k} >= {gate.recall:.3f}")
         passed, least = recall >= gate.recall and proof.level != "none", gate.recall
+    elif _loses(plan):
+        requirements.append(f"none: the target keeps {_kept(plan.target)} (see --gate)")
     elif quantization.any and "exact target" in recall_of:
         precise = recall_of["exact target"]
         exact, source_exact = float(precise.mean()), float(recall_of["exact source"].mean())
         requirement, passed = _near(interval(precise)[1], source_exact, "exact search")
         requirements.append(requirement)
-    if gate is None and (not requirements or quantization.comparable):
+    if gate is None and not _loses(plan) and (not requirements or quantization.comparable):
         requirement, near = _near(high, source_recall, f"recall@{k}")
         requirements.append(requirement)
         passed, least = passed and near, source_recall - SLACK
@@ -114,6 +117,17 @@ def measure_recall(
         proof=proof,
         least=least,
     )
+
+
+def _loses(plan: VectorPlan) -> bool:
+    """Whether the target was asked to keep less than the vectors of the source."""
+    lossy = plan.target.datatype in LOSSY and plan.source.datatype != plan.target.datatype
+    return lossy or plan.target.dim < plan.source.dim
+
+
+def _kept(vector: Vector) -> str:
+    words = f"{vector.dim} dimensions"
+    return f"{words} of {vector.datatype}" if vector.datatype in LOSSY else words
 
 
 def _recall_per_side(

@@ -20,6 +20,7 @@ from qadapt.migration.id_scan import Skipped
 from qadapt.migration.partitions import RoutedBatch, Router, id_pages
 from qadapt.migration.plan import VectorPlan
 from qadapt.model import Batch, Guard, Id, Vector
+from qadapt.model.leading_dims import leading
 from qadapt.model.query_checks import usable_queries
 from qadapt.search import search
 from qadapt.stores.base import OnProgress, Progress, SearchRequest
@@ -226,7 +227,8 @@ class _Side:
         found: list[list[Id]] = []
         for start in range(0, len(queries), BLOCK):
             block = slice(start, start + BLOCK)
-            hits = search(end.store, end.name, queries[block], wanted, self.vector, settings)
+            cut = leading(queries[block], self.vector.dim, self.vector.metric)
+            hits = search(end.store, end.name, cut, wanted, self.vector, settings)
             found += without_own(hits.ids, self.own[block], k)
         return ScoredHits.of(found, k)
 

@@ -105,7 +105,8 @@ def _conflicts(plan: MigrationPlan, target: Endpoint, options: Options) -> Itera
     for name, each in plan.vectors.items():
         requested = options.quantization_of(name)
         if requested is not None and not _same_quantization(requested, each, target):
-            planned = each.requested_quantization.replace(rescore=each.rescore)
+            dims = each.target.dim if each.target.dim < each.source.dim else None
+            planned = each.requested_quantization.replace(rescore=each.rescore, dims=dims)
             yield f"quantization (--quantize) is {requested}, planned {planned}"
         if options.datatype not in (None, each.target.datatype):
             yield f"datatype (--datatype) is {options.datatype}, planned {each.target.datatype}"
@@ -119,7 +120,11 @@ def _same_quantization(requested: Quantization, each: VectorPlan, target: Endpoi
     """Whether the requested quantization leads to the planned one."""
     if requested.rescore != each.rescore:
         return False
-    planned, bare = each.requested_quantization, requested.replace(rescore=None)
+    if requested.kept_dims(each.source.dim) != each.target.dim:
+        return False
+    if requested.originals == "none":
+        return each.target.datatype.startswith("turbo")
+    planned, bare = each.requested_quantization, requested.replace(rescore=None, dims=None)
     if bare == planned or {bare.kind, planned.kind} == {Kind.NONE}:
         return True
     if bare.kind is Kind.FLOAT16 and each.source.datatype == "float16":

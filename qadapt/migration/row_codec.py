@@ -30,6 +30,7 @@ from qadapt.migration.plan import (
     MigrationPlan,
 )
 from qadapt.model import Batch, CollectionSchema, Id, Metric, Vector
+from qadapt.model.leading_dims import leading
 from qadapt.stores.base import Store
 
 _TAG = "qadapt"
@@ -189,7 +190,11 @@ class RowCodec:
         """
         keys = [self.target_id(key) for key in batch.ids]
         changed = [new != old for new, old in zip(keys, batch.ids, strict=True)]
-        vectors = {name: batch.vectors[name] for name in self.vectors if name in batch.vectors}
+        vectors = {
+            name: leading(batch.vectors[name], vector.dim, vector.metric)
+            for name, vector in self.vectors.items()
+            if name in batch.vectors
+        }
         missing = {name: mask for name, mask in batch.missing.items() if name in vectors}
         norms = self._norms(vectors) if self._keep_norms else {}
         partitions = _by_row(partition, batch.ids)

@@ -21,7 +21,9 @@ from qadapt.model import (
     Vector,
     VectorInfo,
 )
-from qadapt.stores.base import Store
+from qadapt.stores.base import Store, require_supported
+
+LOSSY: Mapping[str, Comparison] = {"turbo4": "turbo4", "turbo8": "turbo8", "turbo16": "turbo16"}
 
 
 def plan_vectors(
@@ -58,6 +60,18 @@ def plan_vectors(
 
 def _target_vector(store: Store, now: VectorInfo, options: Options) -> Vector:
     """The target's vector: with the source's datatype if supported, else float32."""
+    asked = options.quantization_of(now.name)
+    if asked is not None:
+        if asked.dims is not None and asked.dims > now.dim:
+            raise UnsupportedError(
+                f"dims={asked.dims} keeps more dimensions than {vector_label(now.name)} has "
+                f"({now.dim})",
+                hint=f"use dims of at most {now.dim}",
+            )
+        now = now.replace(dim=asked.kept_dims(now.dim))
+        if asked.originals == "none":
+            mapped = require_supported(store.map(asked, now.vector), asked, store.name)
+            return now.vector.replace(datatype=mapped.datatype or now.datatype)
     wanted = options.datatype
     if wanted is None and now.datatype in ("float16", "uint8"):
         same = Vector(now.dim, now.metric, now.datatype)
@@ -72,7 +86,7 @@ def _target_vector(store: Store, now: VectorInfo, options: Options) -> Vector:
 def _plan_vector(
     source: Endpoint, store: Store, now: VectorInfo, made: Vector, options: Options
 ) -> VectorPlan:
-    current = now.quantization.replace(rescore=None)
+    current = now.quantization.replace(rescore=None, dims=None)
     requested = options.quantization_of(now.name)
     if requested is None and source.store.name != store.name:
         # The source's native fields have no meaning in another store.
@@ -92,6 +106,7 @@ def _plan_vector(
         comparison=comparison_of(store, made),
         quantized_by=now.quantized_by if requested is None else "store",
         rescore=settings.rescore if requested is None else requested.rescore,
+        full_dim=settings.full_dim or (now.dim if made.dim < now.dim else None),
     )
 
 
@@ -101,6 +116,9 @@ def comparison_of(store: Store, vector: Vector | ExtraVector) -> Comparison:
         return "float16"
     if vector.datatype == "uint8":
         return "uint8"
+    lossy = LOSSY.get(vector.datatype)
+    if lossy is not None:
+        return lossy
     if store.traits.normalizes_cosine and vector.metric is Metric.COSINE:
         return "normalized"
     return "exact"
@@ -112,11 +130,11 @@ def comparison_of(store: Store, vector: Vector | ExtraVector) -> Comparison:
 def _quantization(
     store: Store, wanted: Quantization, made: Vector, now: VectorInfo, requested: bool
 ) -> tuple[Quantization, Quantization, Match]:
-    bare = wanted.replace(rescore=None)
+    bare = wanted.replace(rescore=None, dims=None)
     if bare.kind is Kind.FLOAT16 and now.datatype == "float16":
         # The datatype of the source's vector, which is copied as a datatype.
         return NONE, NONE, Match.of()
-    if bare.kind is Kind.NONE:
+    if bare.kind is Kind.NONE or bare.originals == "none":  # the datatype holds the codes
         return NONE, NONE, Match.of()
     if now.quantized_by == "qadapt":
         return bare, bare, client_codes.match(bare)

@@ -27,17 +27,9 @@ from qadapt.model.info import (
 from qadapt.model.match import ACCEPTS, Accept, Match, MatchLevel, Strategy
 from qadapt.model.metric import Metric
 from qadapt.model.plan import Estimate, Guard, Plan, Step, Symbol
-from qadapt.model.quantization import (
-    Kind,
-    Quantization,
-    QuantizationLike,
-    binary,
-    float16,
-    none,
-    product,
-    rotational,
-    scalar,
-)
+from qadapt.model.quantization import Quantization, QuantizationLike
+from qadapt.model.quantization_kinds import binary, float16, none, product, rotational, scalar
+from qadapt.model.quantization_options import Kind
 from qadapt.model.query_checks import check_queries
 from qadapt.model.rescore import Rescore, RescoreLike
 from qadapt.model.serializable import Serializable

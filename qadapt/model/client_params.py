@@ -36,6 +36,7 @@ class ClientParams(Serializable):
         reachable: False if only qadapt can search the codes, because they are client-side.
         kept_in: where qadapt reads the default rescoring: ``collection`` (all machines), ``this
             machine`` (the state folder), or ``nowhere`` if there is none.
+        dims: number of first dimensions of the model that queries must have; None for all.
         notes: settings that are ignored, with the reason.
         code: code to paste, by form; empty in plans and measurements.
     """
@@ -50,6 +51,7 @@ class ClientParams(Serializable):
     rescores: bool = False
     reachable: bool = True
     kept_in: KeptIn = "nowhere"
+    dims: int | None = None
     notes: tuple[str, ...] = ()
     code: Mapping[str, str] = field(default_factory=dict, hash=False)
 
@@ -61,6 +63,14 @@ class ClientParams(Serializable):
     @property
     def text(self) -> str:
         """One sentence: what must be sent."""
+        if self.dims is None:
+            return self._sent
+        return f"send queries of the first {self.dims:,} dimensions, scaled to length 1 under " + (
+            f"cosine; {self._sent}" if self.needed else "cosine"
+        )
+
+    @property
+    def _sent(self) -> str:
         if not self.reachable:
             return (
                 "only qadapt searches client-side codes; other clients search the original vectors"

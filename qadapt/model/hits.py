@@ -137,6 +137,11 @@ class Hits(HitRows):
         rows = self._rows
         return None if rows is None or "ids" in self.__dict__ else rows.lists()
 
+    def with_note(self, note: str) -> Hits:
+        """Copy with another note on how the search was executed."""
+        how = self.how.replace(notes=(*self.how.notes, note))
+        return Hits(self.ids, self.scores, how, self.payloads)
+
     def to_dict(self) -> dict[str, Any]:
         """Convert to JSON types; padding and non-finite scores become null."""
         result: dict[str, Any] = {

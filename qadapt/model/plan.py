@@ -246,8 +246,14 @@ class Plan(Serializable):
 
     @property
     def needs_consent(self) -> bool:
-        """Whether a step cannot be rolled back or blocks searches."""
-        return any(step.needs_consent for step in self.steps)
+        """Whether the plan loses the original vectors, or a step cannot be rolled back or blocks
+        searches."""
+        return self.loses_originals or any(step.needs_consent for step in self.steps)
+
+    @property
+    def loses_originals(self) -> bool:
+        """Whether codes replace the original vectors."""
+        return self.changes and self.requested.originals == "none"
 
 
 Clients = Literal["any", "configured"]

@@ -23,13 +23,19 @@ from qadapt.errors import QadaptError, SpecError
 from qadapt.model.address import Address
 from qadapt.model.document_io import read_document
 from qadapt.model.plan import Guard
-from qadapt.model.quantization import Place, Quantization
+from qadapt.model.quantization import Quantization
+from qadapt.model.quantization_options import (
+    CODES_PLACES,
+    ORIGINALS_PLACES,
+    CodesPlace,
+    OriginalsPlace,
+)
 from qadapt.model.rescore import Rescore
 from qadapt.model.serializable import Serializable
 
 T = TypeVar("T")
 
-_VECTOR_KEYS = ("quantization", "rescore", "codes", "originals", "native")
+_VECTOR_KEYS = ("quantization", "rescore", "candidates", "codes", "originals", "native")
 _COLLECTION_KEYS = ("vectors", "guard")
 _GUARD_KEYS = ("recall@10", "queries", "seed", "recall", "k", "clients", "filter", "by", "by_limit")
 _RECALL = re.compile(r"recall@([0-9]{1,9})")
@@ -49,8 +55,8 @@ class VectorSpec(Serializable):
 
     quantization: Quantization
     rescore: Rescore | None = None
-    codes: Place | None = None
-    originals: Place | None = None
+    codes: CodesPlace | None = None
+    originals: OriginalsPlace | None = None
     native: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -245,15 +251,28 @@ def _vector(value: Any, at: _Location) -> VectorSpec:
             f"got {_kind(document['quantization'])}"
         )
     quantization = place.call(Quantization.of, document["quantization"])
-    rescore = at.down("rescore").call(Rescore.of, document.get("rescore"))
-    for key in ("codes", "originals"):
-        if document.get(key) not in (None, "ram", "disk"):
-            at.down(key).fail(f"expected ram or disk; got {_kind(document[key])}")
+    rescore = _rescore(document, at)
+    for key, known in (("codes", CODES_PLACES), ("originals", ORIGINALS_PLACES)):
+        if document.get(key) not in (None, *known):
+            words = f"{', '.join(known[:-1])} or {known[-1]}"
+            at.down(key).fail(f"expected {words}; got {_kind(document[key])}")
     native = document.get("native")
     if native is not None and not isinstance(native, dict):
         at.down("native").fail(f"expected a mapping of native settings; got {_kind(native)}")
     places = {key: document.get(key) for key in ("codes", "originals")}
     return at.call(VectorSpec, quantization, rescore, native=native or {}, **places)
+
+
+def _rescore(document: Mapping[str, Any], at: _Location) -> Rescore | None:
+    given = document.get("candidates")
+    if given is None:
+        return at.down("rescore").call(Rescore.of, document.get("rescore"))
+    if document.get("rescore") is not None:
+        at.fail("rescore and candidates are both given", "remove one of them")
+    text = isinstance(given, str)  # such as 200@codes
+    return at.down("candidates").call(
+        Rescore.of, f"candidates={given}" if text else {"candidates": given}
+    )
 
 
 def _guard(value: Any, at: _Location, folder: Path | None) -> Guard:

@@ -211,6 +211,8 @@ def _ask(plan: Plan, yes: bool) -> None:
         for step in plan.steps
         if step.needs_consent
     ]
+    if plan.loses_originals:
+        reasons.append("codes replace the original vectors, which is irreversible")
     raise ConsentRequiredError(
         "this plan needs confirmation: " + "; ".join(reasons),
         hint="review the plan, then apply it with yes=True (--yes)",

@@ -113,6 +113,8 @@ def _summary(plan: Plan) -> str:
     if not steps:
         return "Nothing to do."
     consent = sum(step.needs_consent for step in steps)
+    if plan.loses_originals:
+        consent = max(1, consent)
     more = f"; {consent} need{'s' if consent == 1 else ''} confirmation" if consent else ""
     return f"{len(steps)} step{'s' if len(steps) > 1 else ''} to apply{more}."
 

@@ -33,7 +33,7 @@ from qadapt.model import (
     VectorInfo,
 )
 from qadapt.model.vector import Datatype
-from qadapt.planning import journal
+from qadapt.planning import codes_only, journal, leading_dims
 from qadapt.planning.change_record import utc_now
 from qadapt.planning.memory_change import memory_change
 from qadapt.planning.restore_commands import restore_commands
@@ -90,15 +90,19 @@ def make_plan(
     wanted = now.quantization
     if quantization is not None:
         wanted = Quantization.of(quantization).with_default_places
+        if wanted.dims is None and now.quantization.dims is not None:
+            wanted = wanted.replace(dims=now.quantization.dims)  # the others do not exist
     if quantization is None and now.quantized_by == "qadapt":
         accept = "client"  # the client-side codes exist already
-    target_vector = _target_vector(now, wanted, metric, datatype)
+    codes_datatype = codes_only.datatype_of(store, now, wanted)
+    target_vector = _target_vector(now, wanted, metric, codes_datatype or datatype)
+    leading_dims.check(store, collection, now, wanted, target_vector)
     by_us, target, match = _decide_backend(store, now, wanted, accept)
     if strategy == "vector":
         _refuse_new_vector(by_us, target_vector, wanted)
     change = ChangePlan()
     if not by_us or target_vector is not None:
-        asked = None if by_us else wanted
+        asked = None if by_us else codes_only.stored(wanted)
         request = ChangeRequest(inspection, now.name, asked, target_vector, strategy, without_codes)
         change = store.plan_change(request)
     ours = _client_steps(store, info, now, wanted) if by_us else _own_codes_gone(now, strategy)
@@ -114,6 +118,8 @@ def make_plan(
     remember = _search_defaults_step(store, info, now.name if new is None else new, wanted)
     # Reset first and set last: a crash in between must not leave rescoring without quantization.
     steps = remember + steps if wanted.rescore is None else steps + remember
+    if target_vector is not None and target_vector.dim != now.dim:
+        steps.append(leading_dims.remember(store, collection, now, target_vector.dim))
     steps += _reset_defaults_steps(store, info)
     if not steps:
         steps = [Step(Symbol.NOTHING, "nothing to do", _why_nothing(now), {})]
@@ -136,6 +142,8 @@ def make_plan(
         notes=(
             *filter(None, [Quantization.synonym_note(quantization)]),
             *_notes(store, info, now, wanted, by_us),
+            *leading_dims.notes(now, target_vector),
+            *codes_only.notes(now, wanted, codes_datatype),
             *change.notes,
         ),
         disabled=store.disabled,
@@ -146,11 +154,15 @@ def make_plan(
         qadapt=__version__,
         new_vector=new,
         memory=memory_change(
-            store.profile, info, now.name, wanted, target_vector, by_us=by_us, kept=new is not None
+            *(store.profile, info, now.name, codes_only.stored(wanted), target_vector),
+            by_us=by_us,
+            kept=new is not None,
         ),
         clients=None
         if by_us
-        else planned_params(store, collection, now.name, target.replace(rescore=wanted.rescore)),
+        else planned_params(
+            store, collection, now.name, target.replace(rescore=wanted.rescore, dims=wanted.dims)
+        ),
     )
     back = restore_commands(store, made)
     if back is None:
@@ -167,13 +179,19 @@ def _target_vector(
 ) -> Vector | None:
     """Vector with the new metric or datatype; None if they do not change."""
     target_vector = Vector(
-        now.dim,
+        leading_dims.target_dim(now, wanted),
         now.metric if metric is None else Metric.of(metric),
         now.datatype if datatype is None else datatype,
     )
     if target_vector == now.vector:
         return None
-    if wanted.kind is Kind.FLOAT16 or now.quantized_by == "qadapt":
+    if target_vector.dim != now.dim and now.quantized_by == "qadapt":
+        raise UnsupportedError(
+            "fewer dimensions cannot be combined with client-side codes",
+            hint=f"plan `none` first, then {wanted}",
+        )
+    fixed = target_vector.replace(dim=now.dim) != now.vector
+    if fixed and (wanted.kind is Kind.FLOAT16 or now.quantized_by == "qadapt"):
         raise UnsupportedError(
             f"a change of the metric or datatype cannot be combined with {wanted}",
             hint="plan `none` first, then the metric or datatype, then the quantization",
@@ -278,7 +296,7 @@ def _drop_codes(now: VectorInfo) -> Step:
 def _client_steps(
     store: Store, info: CollectionInfo, now: VectorInfo, wanted: Quantization
 ) -> list[Step]:
-    bare = wanted.replace(rescore=None)
+    bare = wanted.replace(rescore=None, dims=None)
     same = now.quantized_by == "qadapt" and now.quantization.replace(rescore=None) == bare
     if same and now.status.state in (State.ACTIVE, State.UNKNOWN):
         return []
@@ -359,7 +377,7 @@ def rescore_words(rescore: Rescore) -> str:
     """Describe a rescore setting."""
     if not rescore.on:
         return "no rescoring"
-    return f"rescore x{rescore.oversampling:g} by {rescore.source}"
+    return f"rescore {rescore.text}"
 
 
 def _why_nothing(now: VectorInfo) -> str:
@@ -378,7 +396,8 @@ def _notes(
             f"an earlier change ({left.id}) is unfinished: apply completes it if it is "
             "the same change, and rolls it back first otherwise"
         )
-    if wanted.kind is not Kind.NONE and wanted.kind is not Kind.FLOAT16:
+    kept = wanted.originals != "none"
+    if wanted.kind is not Kind.NONE and wanted.kind is not Kind.FLOAT16 and kept:
         notes.append("original vectors are kept: codes need additional disk and RAM")
         if wanted.rescore is None and not by_us:
             notes.append("the database decides about rescoring; `qadapt inspect` shows its default")

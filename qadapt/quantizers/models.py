@@ -138,7 +138,7 @@ def scored_again(target: Quantization, k: int, rescore: Rescore) -> tuple[int, R
     None without codes."""
     if target.kind in (Kind.NONE, Kind.FLOAT16):
         return k, None
-    return (rescore.candidates(k) if rescore.on else k), rescore
+    return (rescore.count(k) if rescore.on else k), rescore
 
 
 def segments_of(quantization: Quantization, dim: int) -> int:

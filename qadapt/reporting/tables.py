@@ -58,9 +58,7 @@ def value_text(value: Any) -> str:
 
 def rescore_text(rescore: Rescore | None) -> str:
     """Rescoring as text."""
-    if rescore is None:
-        return "database default"
-    return f"x{rescore.oversampling:g} by {rescore.source}" if rescore.on else "off"
+    return "database default" if rescore is None else rescore.text
 
 
 def settings(report: ReportContent) -> Table:

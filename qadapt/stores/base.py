@@ -286,7 +286,7 @@ class Store(BulkCopy, Changeable, Counted):
         cheaper."""
         return self.info(collection).vectors[vector].default_rescore
 
-    def limit_rescore(self, collection: str, rescore: Rescore) -> Rescore:
+    def limit_rescore(self, collection: str, rescore: Rescore, k: int = 10) -> Rescore:
         """Limit a default rescoring to the number of candidates that the collection allows."""
         return rescore
 

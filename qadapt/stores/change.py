@@ -31,7 +31,8 @@ class ChangeRequest:
         inspection: the collection, read once; the store plans from it without further reads.
         vector: the vector's name.
         quantization: the target quantization; None keeps the existing one.
-        target_vector: the vector with another metric or datatype; None keeps both.
+        target_vector: the vector with another metric, datatype or fewer dimensions; None keeps
+            them.
         strategy: ``in-place``, ``alias`` or ``vector``; None leaves the choice to the store.
         without_codes: set the quantization even if the engine builds no codes for so few rows; for
             a copy, which has the settings of its source.
@@ -51,8 +52,15 @@ class ChangeRequest:
 
     @property
     def codes(self) -> Quantization | None:
-        """The quantization without rescoring, which no step sets."""
-        return None if self.quantization is None else self.quantization.replace(rescore=None)
+        """The quantization without what no step to codes sets: rescoring and ``dims``."""
+        if self.quantization is None:
+            return None
+        return self.quantization.replace(rescore=None, dims=None)
+
+    def mapped_vector(self, vector: Vector) -> Vector:
+        """The vector that the codes are for: ``vector``, with the dimensions after the change."""
+        target = self.target_vector
+        return vector if target is None else vector.replace(dim=target.dim)
 
     @property
     def rescore(self) -> Rescore | None:

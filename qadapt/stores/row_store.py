@@ -37,7 +37,7 @@ from qadapt.model import (
 )
 from qadapt.model.address import Address
 from qadapt.model.arrays import Floats
-from qadapt.stores import brute_force, checks
+from qadapt.stores import brute_force, checks, codes_only
 from qadapt.stores.base import (
     ALL_ROWS,
     MappedQuantization,
@@ -50,6 +50,7 @@ from qadapt.stores.base import (
     require_supported,
 )
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy, no_recreation
+from qadapt.stores.leading_dims import by_leading_dims
 from qadapt.stores.operations import Operations, table
 from qadapt.stores.row_batches import in_order, with_payloads
 from qadapt.stores.row_codes import SetCodes
@@ -156,10 +157,13 @@ class RowStore(Store):
 
     def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
         """Map with the profile; unsupported according to the rules for this version."""
+        refused = codes_only.refuse(quantization, self.name, "omit originals")
+        if refused is not None:
+            return refused
         if self.profile.mapping is None:
             why = Match.unsupported(f"{self.name} has no quantization", "accept='client'")
             return MappedQuantization(None, quantization, why)
-        mapped = self.profile.mapping(quantization, vector)
+        mapped = by_leading_dims(self.profile.mapping)(quantization, vector)
         if mapped.match.level is MatchLevel.UNSUPPORTED:
             return mapped
         kind, target = f"native-{mapped.target.kind.value}", mapped.target

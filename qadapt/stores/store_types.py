@@ -9,6 +9,7 @@ from typing import Any, Literal
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.model import Hits, Id, Match, MatchLevel, Quantization, Rescore
 from qadapt.model.numbers import is_whole
+from qadapt.model.vector import Datatype
 
 MAX_K = 10_000
 # The kinds of payload indexes.
@@ -126,11 +127,14 @@ class MappedQuantization:
         native: the store's configuration; None if there is none.
         target: the quantization that this configuration results in.
         match: how closely it matches the requested quantization.
+        datatype: datatype that holds the codes in place of the original vectors
+            (``originals="none"``); None if there is none.
     """
 
     native: Mapping[str, Any] | None
     target: Quantization
     match: Match
+    datatype: Datatype | None = None
 
 
 def unknown_kind(kind: str) -> str | None:

@@ -20,6 +20,7 @@ from qadapt.errors import (
     ZeroVectorError,
 )
 from qadapt.index import CodeHits, CodeIndex
+from qadapt.model import Rescore
 
 Make = Callable[..., CodeIndex]
 METRICS = ["cosine", "dot", "euclidean"]
@@ -403,4 +404,14 @@ def test_candidates_are_the_ceiling_of_factor_times_k(
 ) -> None:
     with make() as index:
         hits = index.search(queries, k, rescore=factor)
-    assert isinstance(hits, CodeHits) and hits.candidates == candidates
+        same = index.search(queries, k, candidates=candidates)
+    assert isinstance(hits, CodeHits) and hits.candidates == same.candidates == candidates
+
+
+@pytest.mark.parametrize("oversampling", [1.0000000001, 1.1, 3.3])
+def test_codes_and_databases_count_candidates_alike(
+    make: Make, queries: np.ndarray, oversampling: float
+) -> None:
+    with make() as index:
+        found = index.search(queries, 10, rescore=oversampling).candidates
+    assert found == Rescore(oversampling).count(10)

@@ -72,6 +72,7 @@ json_objects = st.dictionaries(words, json_values, max_size=3)
 _TOKENS = (
     *("binary", "scalar", "product", "rotational", "none", "float16", "recall", "bits", "ratio"),
     *("query_bits", "rescore", "native", "segments", "centroids", "quantile", "per", "codes"),
+    *("candidates", "candidates=200", "@codes", "dims"),
     *(":", "=", ",", "@", ">=", "%", ".", "#", "?", "&", "/", "//", "+", "-", "[", "]", "{", "}"),
     *('"', "'", "\\", "\n", " ", "\t", "&a", "*a", "<<", "!!int", "!!set", "|", ">", "- "),
     *("0", "1", "4", "8", "10", "0.95", "1.5", "nan", "inf", "-1", "1e400", "1e-7", "9" * 5000),
@@ -115,7 +116,13 @@ rescores = st.just(Rescore(source="off")) | st.builds(
     oversampling=st.floats(1, 1e6) | st.integers(1, 1000),
     source=st.sampled_from(["originals", "codes"]),
 )
+rescores |= st.builds(
+    Rescore,
+    source=st.sampled_from(["originals", "codes"]),
+    candidates=st.integers(1, 1_000_000),
+)
 _places = st.none() | st.sampled_from(["ram", "disk"])
+_code_places = st.none() | st.sampled_from(["ram", "cached", "disk"])
 
 
 def _knobs(kind: Kind) -> dict[str, st.SearchStrategy[Any]]:
@@ -151,11 +158,15 @@ def _quantizations(draw: st.DrawFn) -> Quantization:
         if size == "segments":
             knobs["segments"] = draw(st.integers(1, 65536))
     off = st.none() | st.just(Rescore(source="off"))
+    coded = kind not in (Kind.NONE, Kind.FLOAT16)
+    originals = draw(_places | st.just("none") if coded else _places)
+    rescore = off if kind is Kind.NONE or originals == "none" else st.none() | rescores
     return Quantization(
         kind,
-        rescore=draw(off if kind is Kind.NONE else st.none() | rescores),
-        codes=draw(_places),
-        originals=draw(_places),
+        dims=draw(st.none() | st.integers(1, 65536)),
+        rescore=draw(rescore),
+        codes=draw(_code_places),
+        originals=originals,
         native=draw(json_objects),
         **knobs,
     )
@@ -254,6 +265,7 @@ clients = st.builds(
     limit=st.integers(1, 10_000),
     params=json_objects,
     rescores=st.booleans(),
+    dims=st.none() | st.integers(1, 65536),
     reachable=st.booleans(),
     kept_in=st.sampled_from(["collection", "this machine", "nowhere"]),
     notes=lines,
@@ -309,7 +321,7 @@ vector_specs = st.builds(VectorSpec, quantizations) | st.builds(
     VectorSpec,
     st.sampled_from(["binary", "scalar:bits=7", "product:ratio=8"]).map(Quantization.parse),
     st.none() | rescores,
-    _places,
+    _code_places,
     _places,
     json_objects,
 )

@@ -70,7 +70,7 @@ def test_quantization_from_python(obj: Any) -> None:
 def test_rescore_text(text: str) -> None:
     value = only_ours(lambda: Rescore.of(text))
     if isinstance(value, Rescore):
-        assert value.candidates(10_000) >= 10_000
+        assert value.count(10_000) >= 10_000
         assert Rescore.of(str(value)) == value
 
 

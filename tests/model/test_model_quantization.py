@@ -40,7 +40,14 @@ from qadapt.model import (
         (binary(rescore=4, codes="ram"), "binary:rescore=4,codes=ram"),
         (binary(rescore=Rescore(2, "codes")), "binary:rescore=2@codes"),
         (binary(rescore="off"), "binary:rescore=off"),
+        (scalar(codes="cached"), "scalar:codes=cached"),
+        (rotational(originals="none"), "rotational:bits=4,originals=none"),
+        (binary(rescore=Rescore(candidates=200)), "binary:candidates=200"),
+        (scalar(rescore="candidates=200@codes"), "scalar:candidates=200@codes"),
         (product(), "product:ratio=16"),
+        (scalar(dims=256), "scalar:dims=256"),
+        (none(dims=256), "none:dims=256"),
+        (binary(query_bits=8, dims=256, rescore=4), "binary:query_bits=8,dims=256,rescore=4"),
         (product(segments=48, centroids=256), "product:segments=48,centroids=256"),
         (scalar(native={"b": [1, "x,y"], "a": None}), 'scalar:native={"a":null,"b":[1,"x,y"]}'),
     ],
@@ -58,7 +65,10 @@ def test_text(quantization: Quantization, text: str) -> None:
     [
         ("binry", "did you mean 'binary'?"),
         ("binary:bit=1", "did you mean 'bits'?"),
-        ("binary:quantile=0.9", "known: bits, query_bits, rescore, codes, originals, native"),
+        (
+            "binary:quantile=0.9",
+            "known: bits, query_bits, dims, rescore, candidates, codes, originals, native",
+        ),
         ("binary:bits", "not of the form option=value"),
         ("binary:bits=x", "bits must be a number"),
         ("binary:bits=8", "bits must be one of 1, 1.5, 2"),
@@ -67,7 +77,11 @@ def test_text(quantization: Quantization, text: str) -> None:
         ("scalar:quantile=0.4", "quantile must be a number from 0.5 to 1"),
         ("scalar:quantile=nan", "quantile must be a number from 0.5 to 1"),
         ("scalar:per=row", "per must be one of collection, dimension"),
-        ("binary:codes=rom", "codes must be one of ram, disk"),
+        ("binary:codes=rom", "codes must be one of ram, cached, disk"),
+        ("float16:originals=none", "originals=none keeps codes only"),
+        ("rotational:rescore=4,originals=none", "rescoring needs the original vectors"),
+        ("scalar:dims=0", "dims must be an integer from 1 to 65536"),
+        ("scalar:dims=1.5", "dims must be an integer"),
         ("product:ratio=1", "ratio must be a number from 2 to 256"),
         ("product:segments=1.5", "segments must be an integer from 1 to 65536"),
         ("product:segments=nan", "segments must be an integer"),
@@ -199,17 +213,52 @@ def test_rescore_mistakes(value: Any, says: str) -> None:
     ],
 )
 def test_candidates(oversampling: float, k: int, candidates: int) -> None:
-    assert Rescore(oversampling).candidates(k) == candidates
+    assert Rescore(oversampling).count(k) == candidates
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.floats(1, 1e6), st.integers(1, 10_000))
 @example(1.1, 10)
 def test_candidates_are_the_ceiling_of_the_decimal(oversampling: float, k: int) -> None:
-    found = Rescore(oversampling).candidates(k)
+    found = Rescore(oversampling).count(k)
     assert isinstance(found, int) and found >= k
     numerator, denominator = Decimal(repr(oversampling)).as_integer_ratio()
     assert found * denominator >= numerator * k > (found - 1) * denominator
+
+
+@pytest.mark.parametrize(
+    ("candidates", "k", "count", "factor"),
+    [(200, 10, 200, 20.0), (200, 100, 200, 2.0), (200, 7, 200, 200 / 7), (20, 100, 100, 1.0)],
+)
+def test_a_number_of_candidates_is_the_same_for_any_k(
+    candidates: int, k: int, count: int, factor: float
+) -> None:
+    rescore = Rescore(candidates=candidates)
+    assert (rescore.count(k), rescore.factor(k)) == (count, pytest.approx(factor))
+    assert int(rescore.engine_factor(k) * k) == count  # as Qdrant computes it
+    assert rescore.text == f"{candidates} candidates by originals"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"candidates": 0}, "candidates must be an integer from 1 to 1,000,000, got 0"),
+        ({"candidates": True}, "candidates must be an integer"),
+        ({"candidates": 2.5}, "candidates must be an integer"),
+        ({"candidates": 200, "oversampling": 4}, "oversampling or candidates, not both"),
+        ({"candidates": 200, "source": "off"}, "candidates without rescoring have no effect"),
+    ],
+)
+def test_invalid_numbers_of_candidates_are_rejected(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        Rescore(**given)
+
+
+def test_candidates_and_a_factor_exclude_each_other() -> None:
+    with pytest.raises(SpecError, match="rescore and candidates are both given"):
+        Quantization.parse("binary:rescore=4,candidates=200")
+    with pytest.raises(SpecError, match="candidates must be an integer from 1 to 1,000,000"):
+        Quantization.parse("binary:candidates=x")
 
 
 def test_rescore_off() -> None:

@@ -24,6 +24,7 @@ LARGE = {
     "copy_switch", "copy_schema", "copy_rows", "vector_index", "status", "errors", "version",
     "diagnostics", "ids", "memory", "bulk_load", "cost_model", "quantizer_models",
     "change_counter", "client_code", "row_counts", "settings", "scan_ranges", "extra_vectors",
+    "placement", "copy_dims",
 }  # fmt: skip
 # Files for what one engine alone has, named after the engine's term.
 OF_ONE_ENGINE = {
@@ -31,9 +32,8 @@ OF_ONE_ENGINE = {
     "qdrant/edge": {"disk_space", "optimize", "optimize_worker", "segment_files"},
     "qdrant/server": {"local_mode", "metadata", "optimizations", "strict_mode", "telemetry"},
     "milvus": {
-        "binary_sidecar", "duplicate_ids", "index_params", "json_existence",
-        "lite", "loading", "sparse",
-        "vector_layout",
+        "binary_sidecar", "duplicate_ids", "index_params", "json_existence", "lite", "loading",
+        "native_mapping", "sparse", "vector_layout",
     },
     "pgvector": {
         "binary_format", "catalogs", "column_type", "index_build", "index_operations", "statements",

@@ -13,7 +13,14 @@ from qadapt.errors import UnsupportedError
 from qadapt.model import Estimate, Kind, Quantization, State, Step, Symbol
 from qadapt.stores.base import MappedQuantization
 from qadapt.stores.change import ChangePlan, ChangeRequest
-from qadapt.stores.milvus import collections, copy_switch, mapping, schema, vector_layout
+from qadapt.stores.milvus import (
+    collections,
+    copy_switch,
+    mapping,
+    native_mapping,
+    schema,
+    vector_layout,
+)
 from qadapt.stores.milvus.binary_sidecar import SetBits
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.copy_switch import Recreate, Switch
@@ -55,14 +62,16 @@ def plan(
             f"{request.collection!r} is a partition, and an index covers the whole collection",
             hint=f"plan the change of {base!r}",
         )
+    target = request.target_vector
+    narrower = target is not None and target.dim != snapshot.layout.field(request.vector).vector.dim
     planned: tuple[Step, ...] = ()
-    if request.codes is not None:
+    if request.codes is not None and not narrower:  # the narrower copy is created with its codes
         planned = _plan_quantization(connection, snapshot, request, request.codes, server_version)
-    if request.target_vector is None:
+    if target is None:
         return ChangePlan(planned)
-    collections.unsupported_vectors({request.vector: request.target_vector}, server_version)
+    collections.unsupported_vectors({request.vector: target}, server_version)
     target_vector = copy_switch.target_definitions(
-        snapshot, request.vector, request.target_vector, server_version
+        snapshot, request.vector, target, server_version, request.codes if narrower else None
     )
     return ChangePlan(
         planned, (copy_switch.step(connection, snapshot, request.vector, target_vector),)
@@ -196,7 +205,7 @@ def rebuilds(
     now = field.index.native if field.index else None
     kind = snapshot.vectors[vector].quantization.kind
     same = _floats_both(kind, mapped.target.kind) and now is not None and not asked
-    return not (same or mapping.satisfies(now, native, asked))
+    return not (same or native_mapping.satisfies(now, native, asked))
 
 
 def _index_steps(
@@ -209,7 +218,7 @@ def _index_steps(
     field = snapshot.layout.field(vector)
     kind = snapshot.vectors[vector].quantization.kind
     now = field.index.native if field.index else None
-    if mapping.satisfies(now, native, asked):
+    if native_mapping.satisfies(now, native, asked):
         return _unfinished(snapshot, vector)
     if _floats_both(kind, mapped.target.kind) and now is not None and not asked:
         return _unfinished(snapshot, vector)
@@ -235,7 +244,7 @@ def _index_steps(
         reason += (
             f"; Milvus indexes no segment under {SMALLEST:,} rows and compares original vectors"
         )
-    codes = mapping.code_bytes(native, field.vector, snapshot.count)
+    codes = native_mapping.code_bytes(native, field.vector, snapshot.count)
     originals = 4 * snapshot.count * field.vector.dim
     held = mapped.target.kind is Kind.NONE
     return [

@@ -40,7 +40,7 @@ def client_search(
         bits = field.index is not None and field.index.type == BITS
     details = {**_details(layout, field, bits=bits), "rest": _rest_version(store)}
     if bits and target is not None and request.rescore is None:  # the default of sign bits
-        count = binary_sidecar.RESCORE.candidates(request.k)
+        count = binary_sidecar.RESCORE.count(request.k)
         return ClientSearch(count, rescores=True, details=details)
     search.check_rescore(request.rescore, None if bits else field.index)
     count = 0 if target is not None else store.reader.row_count(layout)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from qadapt.errors import StoreError, StoreTimeoutError
+from qadapt.model.leading_dims import leading
 from qadapt.stores.base import OnProgress, Progress
 from qadapt.stores.copy_switch import compare_counts
 from qadapt.stores.milvus import duplicate_ids, filters, partitions, rows, vector_layout
@@ -106,10 +107,13 @@ def _changed(page: Sequence[Mapping[str, Any]], old: Layout, field: Field) -> li
     """Rows with the changed vector converted to its fields in the copy."""
     found = [{name: vector_layout.plain(value) for name, value in row.items()} for row in page]
     before = next(each for each in old.vectors.values() if each.field == field.field)
-    if (before.vector.datatype, before.form) == (field.vector.datatype, field.form):
+    narrower = field.vector.dim != before.vector.dim
+    same = (before.vector.datatype, before.form) == (field.vector.datatype, field.form)
+    if same and not narrower:
         return found
     there = [at for at, row in enumerate(found) if row.get(field.field) is not None]
     array = vector_layout.floats([found[at][field.field] for at in there], before.vector)
+    array = leading(array, field.vector.dim, field.vector.metric)
     columns = vector_layout.columns(field.field, field.vector, field.form, array)
     for row in found:
         row.pop(vector_layout.codes_field(field.field), None)

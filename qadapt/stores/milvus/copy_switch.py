@@ -30,6 +30,7 @@ from qadapt.stores.milvus import (
     copy_schema,
     index_params,
     mapping,
+    native_mapping,
     schema,
     vector_index,
     vector_layout,
@@ -165,9 +166,16 @@ def wanted(
 
 
 def target_definitions(
-    snapshot: Snapshot, name: str, vector: Vector, server_version: ServerVersion
+    snapshot: Snapshot,
+    name: str,
+    vector: Vector,
+    server_version: ServerVersion,
+    codes: Quantization | None = None,
 ) -> dict[str, Any]:
-    """The definition of a vector in the copy, with another datatype or metric.
+    """The definition of a vector in the copy, with another datatype, metric or fewer dimensions.
+
+    Args:
+        codes: quantization of the copy; None keeps the current one.
 
     Raises:
         UnsupportedError: the index does not support the datatype, or the values do not fit.
@@ -191,8 +199,8 @@ def target_definitions(
             hint="apply `none` with strategy='alias' (--strategy alias) first",
         )
     kept = field.index.native if field.index else None
-    quantization = mapping.from_native(kept, vector, server_version)
-    if quantization.kind is Kind.FLOAT16:
+    quantization = codes or native_mapping.from_native(kept, vector, server_version)
+    if codes is None and quantization.kind is Kind.FLOAT16:
         quantization = Quantization(Kind.NONE)
     mapped = mapping.to_native(quantization, vector, server_version, kept)
     if mapped.native is None:
@@ -209,6 +217,7 @@ def _target_definitions(
     vector: Vector, form: vector_layout.VectorForm, definitions: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
     return {
+        "dim": vector.dim,
         "datatype": vector.datatype,
         "metric": schema.METRICS[vector.metric],
         "form": form,
@@ -262,11 +271,13 @@ def step(
 def _code_bytes(name: str, vector: Vector, target_vector: Mapping[str, Any], count: int) -> int:
     if target_vector["form"] != vector_layout.FLOAT:
         return vector_layout.code_bytes(vector.dim) * count
-    return mapping.code_bytes(target_vector["indexes"][name], vector, count)
+    return native_mapping.code_bytes(target_vector["indexes"][name], vector, count)
 
 
 def _words(field: schema.Field, target_vector: Mapping[str, Any]) -> str:
     found = [vector_index.words(each) for each in target_vector["indexes"].values()]
+    if target_vector["dim"] != field.vector.dim:
+        found.append(f"the first {target_vector['dim']} dimensions")
     if target_vector["datatype"] != field.vector.datatype:
         found.append(f"datatype {target_vector['datatype']}")
     if target_vector["metric"] != schema.METRICS[field.vector.metric]:
@@ -316,7 +327,8 @@ def _make(connection: Connection, operation: Recreate, raw: Mapping[str, Any]) -
     """Create and load the copy with its partitions and indexes; skip what exists already."""
     source, target, wanted = operation.source, operation.target, operation.target_vector
     field = schema.describe(connection, source).field(operation.vector)
-    vector = Vector(field.vector.dim, schema.metric_of(wanted["metric"]), wanted["datatype"])
+    dim = int(wanted.get("dim", field.vector.dim))  # plans of 0.1 do not contain it
+    vector = Vector(dim, schema.metric_of(wanted["metric"]), wanted["datatype"])
     changed = {
         "field": field.field,
         "fields": vector_layout.fields(field.field, vector, wanted["form"]),

@@ -13,7 +13,7 @@ from typing import Any
 from qadapt.errors import UnsupportedError
 from qadapt.footprint import Component, CostModel, Footprint, original_bytes
 from qadapt.model import Kind, MatchLevel, Quantization, Vector, VectorInfo
-from qadapt.stores.milvus import mapping
+from qadapt.stores.milvus import mapping, native_mapping
 
 FAISS = "layout of faiss' HNSW and IVF indexes, which Milvus builds (knowhere)"
 RAW = "https://github.com/milvus-io/milvus/pull/51541"
@@ -95,7 +95,7 @@ def _codes(
 ) -> int:
     if kind == "BIN_FLAT":
         return count * -(-vector.dim // 8)
-    size = mapping.code_bytes({"index_type": kind, "params": params}, vector, count)
+    size = native_mapping.code_bytes({"index_type": kind, "params": params}, vector, count)
     if target.kind is Kind.ROTATIONAL:
         size += 8 * count  # two RaBitQ correction factors per row
     if target.kind is Kind.SCALAR:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qadapt.stores.milvus import mapping
+from qadapt.stores.milvus import native_mapping
 from qadapt.stores.milvus.connection import Connection
 
 
@@ -27,7 +27,11 @@ def create_index(
     if index.get("metric_type"):
         named["metric_type"] = index["metric_type"]
         inner = dict(index["params"])
-        place = {mapping.MMAP: inner.pop(mapping.MMAP)} if mapping.MMAP in inner else {}
+        place = (
+            {native_mapping.MMAP: inner.pop(native_mapping.MMAP)}
+            if native_mapping.MMAP in inner
+            else {}
+        )
         named["params"] = {"params": inner, **place}
     elif index["params"]:
         named["params"] = dict(index["params"])

@@ -11,18 +11,18 @@ by version, so all parameters are sent (docs/engines/milvus.md#parameters).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from qadapt.model import Kind, Match, Quantization, Rescore, Vector
-from qadapt.stores import product_segments
+from qadapt.model import Kind, Match, Quantization, Vector
+from qadapt.stores import codes_only, product_segments
 from qadapt.stores.base import MappedQuantization, require_supported
+from qadapt.stores.leading_dims import by_leading_dims
 from qadapt.stores.milvus.connection import CLOUD
+from qadapt.stores.milvus.native_mapping import HALVES, MMAP, from_native, text_of
 from qadapt.stores.milvus.version import (
     BITS,
     NEWEST,
-    SINCE_AUTO_SQ4U,
     SINCE_HNSW_CODES,
     SINCE_MMAP,
     SINCE_RABITQ,
@@ -45,9 +45,6 @@ _OWN: Mapping[str, tuple[str, ...]] = {
     "IVF_PQ": ("m", "nbits"),
     "IVF_RABITQ": ("rbq_bits",),
 }
-_SQ_BITS: Mapping[str, int] = {"SQ8": 8, "SQ6": 6, "SQ4": 4, "SQ4U": 4}
-HALVES = ("float16", "bfloat16")
-MMAP = "mmap.enabled"
 
 PER_DIMENSION = "one value range per dimension instead of one for the collection"
 ONE_RANGE = "one value range for all dimensions instead of one per dimension (SQ4U)"
@@ -68,6 +65,10 @@ NO_PLACE = (
     "the storage of the original vectors is not changed: in Milvus it is the mmap property of the "
     "field"
 )
+CACHED = (
+    "codes=cached is mmap, as codes=disk is: the system keeps the pages that searches read in RAM, "
+    "and nothing is loaded in advance"
+)
 NO_CODES_PLACE = (
     f"codes stay in RAM: mmap of an index needs a Milvus server from {SINCE_MMAP}, and sign "
     "bits do "
@@ -78,6 +79,7 @@ NO_CODES_PLACE = (
 _Made = tuple[str, dict[str, str], list[str]]
 
 
+@by_leading_dims
 def to_native(
     quantization: Quantization,
     vector: Vector,
@@ -96,11 +98,19 @@ def to_native(
         return _no(quantization, "the cloud service chooses the index (AUTOINDEX)", _ELSEWHERE)
     if vector.datatype in HALVES and quantization.kind is Kind.FLOAT16:
         return MappedQuantization(None, quantization, Match.of())
+    refused = codes_only.refuse(
+        quantization,
+        "Milvus",
+        "half the size: datatype='float16' or 'bfloat16' (--datatype), from 2.4",
+        "codes in RAM and mmap for the field of the original vectors",
+    )
+    if refused is not None:
+        return refused
     made = _MAKERS[quantization.kind](quantization, vector, server_version, current)
     if isinstance(made, Match):
         return MappedQuantization(None, quantization, made)
     kind, params, differences = made
-    wanted = {str(key): _text(value) for key, value in quantization.native.items()}
+    wanted = {str(key): text_of(value) for key, value in quantization.native.items()}
     chosen = wanted.pop("index_type", kind)
     if chosen != kind:
         # Drop the parameters of the index type that qadapt would have chosen.
@@ -112,7 +122,9 @@ def to_native(
     if problem is not None:
         return MappedQuantization(None, quantization, problem)
     if quantization.codes is not None and kind != BITS and server_version.has(SINCE_MMAP):
-        params = {**params, MMAP: _text(quantization.codes == "disk")}
+        params = {**params, MMAP: text_of(quantization.codes != "ram")}
+        if quantization.codes == "cached":
+            differences.append(CACHED)
     elif quantization.codes is not None:
         differences.append(NO_CODES_PLACE)
     if quantization.originals is not None:
@@ -148,11 +160,6 @@ def _no(quantization: Quantization, reason: str, *support: str) -> MappedQuantiz
     return MappedQuantization(None, quantization, Match.unsupported(reason, *support))
 
 
-def _text(value: Any) -> str:
-    """A parameter as a string; booleans in lower case, which every version reads."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _family(current: Mapping[str, Any] | None) -> str | None:
     kind = (current or {}).get("index_type", "")
     if kind.startswith("HNSW"):
@@ -163,7 +170,7 @@ def _family(current: Mapping[str, Any] | None) -> str | None:
 def _inherited(kind: str, current: Mapping[str, Any] | None) -> dict[str, str]:
     """Graph or list parameters: of the current index if it has them, otherwise the defaults."""
     base = GRAPH if kind.startswith("HNSW") else LISTS if kind in IVF else {}
-    there = {key: _text(value) for key, value in ((current or {}).get("params") or {}).items()}
+    there = {key: text_of(value) for key, value in ((current or {}).get("params") or {}).items()}
     return {key: there.get(key, value) for key, value in base.items()}
 
 
@@ -313,117 +320,3 @@ _MAKERS: dict[Kind, Callable[..., _Made | Match]] = {
     Kind.ROTATIONAL: _rotational,
     Kind.BINARY: _binary,
 }
-
-
-# -- from native ---------------------------------------------------------------------------------
-
-
-def from_native(
-    index: Mapping[str, Any] | None, vector: Vector, server_version: ServerVersion = NEWEST
-) -> Quantization:
-    """The quantization of an index that was read from the server.
-
-    ``native`` of the result has the refinement, and the index type if qadapt would choose another
-    one for the same quantization.
-    """
-    params = (index or {}).get("params") or {}
-    found = _kind_of(index, vector, server_version)
-    if found.kind is not Kind.NONE and _text(params.get(MMAP, "")).lower() == "true":
-        return found.replace(codes="disk")
-    return found
-
-
-def _kind_of(
-    index: Mapping[str, Any] | None, vector: Vector, server_version: ServerVersion
-) -> Quantization:
-    kind = str((index or {}).get("index_type", ""))
-    params = {k: _text(v) for k, v in ((index or {}).get("params") or {}).items()}
-    if (
-        kind == "AUTOINDEX"
-        and server_version.has(SINCE_AUTO_SQ4U)
-        and server_version.version is not None
-    ):
-        native = {"index_type": "AUTOINDEX"}
-        return Quantization(Kind.SCALAR, bits=4, per="collection", native=native)
-    native = {key: params[key] for key in ("refine_type",) if params.get("refine") == "true"}
-    if native:
-        native["refine"] = "true"
-    if kind in ("HNSW_SQ", "IVF_SQ8"):
-        return _from_sq(params.get("sq_type", "SQ8").upper(), kind, native)
-    if kind in ("HNSW_PQ", "IVF_PQ", "HNSW_PRQ"):
-        return _from_pq(kind, params, vector, native)
-    if kind == "SCANN":
-        return Quantization(Kind.PRODUCT, ratio=16, native={"index_type": kind})
-    if kind in ("DISKANN", "AISAQ"):
-        return Quantization(Kind.PRODUCT, ratio=8, native={"index_type": kind})
-    if kind.startswith("IVF_RABITQ"):
-        if kind != "IVF_RABITQ":
-            native["index_type"] = kind
-        bits = float(params.get("rbq_bits", "1"))
-        return Quantization(Kind.ROTATIONAL, bits=bits, native=native)
-    return Quantization(Kind.FLOAT16 if vector.datatype in HALVES else Kind.NONE)
-
-
-def _from_sq(name: str, kind: str, native: dict[str, Any]) -> Quantization:
-    if name in ("FP16", "BF16"):
-        if name == "BF16":
-            native["sq_type"] = name
-        return Quantization(Kind.FLOAT16, native=native)
-    if name == "SQ4":
-        native["sq_type"] = name
-    per: Any = "collection" if name == "SQ4U" else "dimension"
-    return Quantization(Kind.SCALAR, bits=_SQ_BITS.get(name, 8), per=per, native=native)
-
-
-def _from_pq(
-    kind: str, params: Mapping[str, str], vector: Vector, native: dict[str, Any]
-) -> Quantization:
-    segments, rounds = int(params.get("m", "32")), 1
-    if kind == "HNSW_PRQ":
-        rounds = int(params.get("nrq", "2"))
-        native["index_type"] = kind
-    size = segments * rounds * int(params.get("nbits", "8")) / 8
-    ratio = 4 * vector.dim / size
-    if not 2 <= ratio <= 256:
-        return Quantization(Kind.PRODUCT, segments=segments, native=native)
-    return Quantization(Kind.PRODUCT, ratio=ratio, native=native)
-
-
-def satisfies(index: Mapping[str, Any] | None, wanted: Mapping[str, Any], explicit: Any) -> bool:
-    """Whether an existing index already is the wanted one.
-
-    Args:
-        explicit: the native fields that the user set.
-    """
-    if index is None or index["index_type"] != wanted["index_type"]:
-        return False
-    there = {key: _text(value) for key, value in index["params"].items()}
-    defaults = {"sq_type": "SQ8", "rbq_bits": "1", "nbits": "8"}
-    keys = {"sq_type", "m", "nbits", "nrq", "rbq_bits", "refine", "refine_type", *explicit}
-    if MMAP in wanted["params"]:
-        keys.add(MMAP)
-    for key in keys - {"index_type"}:
-        default = defaults.get(key, "false" if key in ("refine", MMAP) else None)
-        left = there.get(key, default) or ""
-        if left.lower() != (wanted["params"].get(key, default) or "").lower():
-            return False
-    return True
-
-
-def default_rescore(quantization: Quantization) -> Rescore | None:
-    """The default rescoring of searches: none, because Milvus refines only if refine_k is sent."""
-    if quantization.kind is Kind.NONE:
-        return None
-    return Rescore(source="off")
-
-
-def code_bytes(index: Mapping[str, Any] | None, vector: Vector, count: int) -> int:
-    """The size of the codes in bytes, without the graph, lists and ids.
-
-    Computed from the parameters, because the server reports no sizes (``mem_size`` of a loaded
-    segment is 0 on 2.3.5).
-    """
-    quantization = from_native(index, vector)
-    if quantization.kind is Kind.NONE:
-        return 0
-    return math.ceil(quantization.code_bytes(vector.dim)) * count

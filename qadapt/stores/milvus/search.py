@@ -27,7 +27,7 @@ from qadapt.model import (
 from qadapt.model.found_rows import FoundRows, float32_values
 from qadapt.stores import brute_force
 from qadapt.stores.base import ReadRequest, SearchRequest
-from qadapt.stores.milvus import binary_sidecar, mapping, rows, vector_layout
+from qadapt.stores.milvus import binary_sidecar, native_mapping, rows, vector_layout
 from qadapt.stores.milvus.connection import CONSISTENCY_LEVELS, Connection
 from qadapt.stores.milvus.errors import TooLargeError
 from qadapt.stores.milvus.index_params import Index
@@ -135,10 +135,10 @@ def params(index: Index | None, search: SearchRequest, count: int) -> dict[str, 
         if kind == "SCANN":
             found["reorder_k"] = str(max(search.k, wanted))
     elif kind in ("DISKANN", "AISAQ"):
-        found["search_list"] = str(max(100, search.k))
+        found["search_list"] = str(max(100, wanted))
     refines = kind in (*HNSW_CODES, "IVF_RABITQ", "IVF_RABITQ_FASTSCAN", "IVF_SQ8", "IVF_PQ")
     if refines and refinement(index) and search.rescore is not None and search.rescore.on:
-        found["refine_k"] = f"{search.rescore.oversampling:g}"
+        found["refine_k"] = f"{search.rescore.engine_factor(search.k):g}"
     return {**found, **given}
 
 
@@ -147,7 +147,7 @@ def candidates(search: SearchRequest) -> int:
     rescore = search.rescore
     if rescore is None or not rescore.on:
         return search.k
-    return rescore.candidates(search.k)
+    return rescore.count(search.k)
 
 
 def level(search: SearchRequest, layout: Layout) -> str:
@@ -167,7 +167,7 @@ def how(
         return SearchProvenance("store", "none", 1.0, 0, "none", "exact", chosen, notes)
     if index is not None and index.type == "SCANN" and _raw(index):
         note = "SCANN rescores its candidates with the original vectors (reorder_k)"
-        factor = search.rescore.oversampling if on and search.rescore is not None else 1.0
+        factor = search.rescore.factor(search.k) if on and search.rescore is not None else 1.0
         return SearchProvenance(
             *("store", "store", factor, candidates(search), "originals", "exact", chosen),
             (*notes, note),
@@ -177,8 +177,8 @@ def how(
         return SearchProvenance(
             "store",
             "store",
-            search.rescore.oversampling,
-            search.rescore.candidates(search.k),
+            search.rescore.factor(search.k),
+            search.rescore.count(search.k),
             "originals" if exact else "codes",
             "exact" if exact else "approximate",
             chosen,
@@ -311,7 +311,7 @@ class IndexSearch:
         check_rescore(search.rescore, index)
         version = ServerVersion(connection.version, connection.deployment)
         native = index.native if index else None
-        quantization = mapping.from_native(native, field.vector, version)
+        quantization = native_mapping.from_native(native, field.vector, version)
         self._connection = connection
         self._layout = layout
         self._field = field

@@ -13,7 +13,7 @@ from qadapt.stores.milvus import (
     binary_sidecar,
     collections,
     lite,
-    mapping,
+    native_mapping,
     rows,
     schema,
     vector_layout,
@@ -113,7 +113,7 @@ def take_snapshot(connection: Connection, name: str) -> Snapshot:
 def _quantizations(layout: Layout, server_version: ServerVersion) -> dict[str, Quantization]:
     """The quantization of the index of each vector."""
     return {
-        label: mapping.from_native(
+        label: native_mapping.from_native(
             each.index.native if each.index else None, each.vector, server_version
         )
         for label, each in layout.vectors.items()
@@ -167,10 +167,10 @@ def vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
     """The public information about a vector."""
     field, observation = snapshot.layout.vectors[name], snapshot.vectors[name]
     index = field.index
-    size = observation.index_bytes or mapping.code_bytes(
+    size = observation.index_bytes or native_mapping.code_bytes(
         index.native if index else None, field.vector, snapshot.rows
     )
-    rescore = mapping.default_rescore(observation.quantization)
+    rescore = native_mapping.default_rescore(observation.quantization)
     if name in snapshot.bits:
         size, rescore = (
             snapshot.rows * vector_layout.code_bytes(field.vector.dim),

@@ -44,6 +44,7 @@ from qadapt.stores.milvus import (
     duplicate_ids,
     lite,
     mapping,
+    native_mapping,
     partitions,
     payload_indexes,
     payload_schema,
@@ -366,8 +367,8 @@ class MilvusStore(ClientStore[Connection]):
         if field.coded or layout.bits.get(field.field) == binary_sidecar.ON:
             return binary_sidecar.RESCORE
         native = field.index.native if field.index else None
-        found = mapping.from_native(native, field.vector, self._server_version)
-        return mapping.default_rescore(found)
+        found = native_mapping.from_native(native, field.vector, self._server_version)
+        return native_mapping.default_rescore(found)
 
     client_search = client_code.client_search
 

@@ -67,6 +67,16 @@ def to_native(
 def _problem(asked: Quantization, vector: Vector, version: ExtensionVersion) -> Match | None:
     """Why pgvector cannot index these codes; None if it can."""
     kind = asked.kind
+    if asked.dims is not None:
+        return Match.unsupported(
+            "qadapt does not build indexes on the first dimensions of a column",
+            "write the first dimensions to another vector column",
+            _CLIENT,
+        )
+    if asked.originals == "none":
+        return Match.unsupported(
+            "an index of codes needs the column with the original vectors", "originals=disk"
+        )
     if kind not in CODES:
         return Match.unsupported(f"pgvector has no {kind} codes", "float16", "binary", _CLIENT)
     if kind is Kind.BINARY and (asked.bits or 1) != 1:

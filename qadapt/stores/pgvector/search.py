@@ -149,7 +149,7 @@ def prepare(
     assert index is not None
     rescore = request.rescore if coded else None
     on = rescore is not None and rescore.on
-    candidates = rescore.candidates(request.k) if rescore is not None and on else request.k
+    candidates = rescore.count(request.k) if rescore is not None and on else request.k
     settings, scanned, notes = _settings(index, candidates, request, version)
     if condition is not None and not version.has(SINCE_ITERATIVE):
         notes = (*notes, MAY_MISS)
@@ -177,7 +177,7 @@ def _how(
     return SearchProvenance(
         "store",
         "store",
-        request.rescore.oversampling,
+        request.rescore.factor(request.k),
         candidates,
         "originals",
         "approximate" if half else "exact",

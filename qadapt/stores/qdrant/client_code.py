@@ -29,13 +29,8 @@ def client_search(
     if rescore is None:
         return ClientSearch(request.k, params)
     quantization: dict[str, Any] = {"rescore": rescore.on}
-    candidates = rescore.candidates(request.k)
-    if rescore.on and candidates > request.k:
-        # The engine takes int(factor * limit) candidates: half a candidate is added to a fraction
-        # so that float rounding does not remove one.
-        whole = rescore.oversampling.is_integer()
-        factor = rescore.oversampling if whole else (candidates + 0.5) / request.k
-        quantization["oversampling"] = factor
+    if rescore.on and rescore.count(request.k) > request.k:
+        quantization["oversampling"] = rescore.engine_factor(request.k)
     return ClientSearch(request.k, {**params, "quantization": quantization})
 
 

@@ -247,11 +247,11 @@ def over_the_limit(
             "rescoring-over-the-limit",
             Severity.WARNING,
             vector.name,
-            f"rescore={rescore} is the default of this collection, but strict mode limits it to "
-            f"rescore={allowed}: searches use {allowed}",
+            f"{rescore.option} is the default of this collection, but strict mode limits it to "
+            f"{allowed.option}: searches use that",
             (
                 Evidence("default rescore", str(rescore)),
-                Evidence("strict_mode_config: search_max_oversampling", allowed.oversampling),
+                Evidence("strict_mode_config: search_max_oversampling", allowed.factor(10)),
             ),
             vector_command(
                 "apply",

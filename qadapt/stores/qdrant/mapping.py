@@ -12,7 +12,7 @@ Kinds, widths and their first versions were observed on server 1.16.3 and on eng
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from qadapt.model import Kind, Match, Quantization, Rescore, Vector
 from qadapt.model.capabilities import older
 from qadapt.stores import checks
 from qadapt.stores.base import MappedQuantization
+from qadapt.stores.leading_dims import by_leading_dims
+from qadapt.stores.qdrant import placement
 
 Native = Mapping[str, Any]
 Knobs = dict[str, Any]
@@ -34,7 +36,6 @@ RATIOS: Mapping[int, str] = {4: "x4", 8: "x8", 16: "x16", 32: "x32", 64: "x64"}
 # The first server version of each; earlier ones reject it or silently drop it.
 SINCE_ENCODINGS = "1.15"
 SINCE_TURBO = "1.18"
-SINCE_MEMORY = "1.19"
 SINCE_TURBO_8 = "1.20"
 
 SEVEN_BITS = "7 bits, not 8: the engine clamps codes to 0..127"
@@ -43,14 +44,9 @@ QUANTILE = (
     "the engine trims (1 - quantile) / dim of the values, far fewer than requested "
     "(https://github.com/qdrant/qdrant/issues/9902)"
 )
-TURBO_QUERY = (
-    "query_bits has no effect: the engine always encodes the query with more bits than the codes"
-)
-FOLLOWS_ORIGINALS = (
-    "before 1.19, codes that are not pinned in RAM are placed like the original vectors"
-)
 
 
+@by_leading_dims
 def to_native(
     quantization: Quantization, vector: Vector, version: str | None = None
 ) -> MappedQuantization:
@@ -66,6 +62,11 @@ def to_native(
         MappedQuantization: ``native`` is the vector's part of the configuration, None if it has no
         settings; ``target`` equals ``from_native(native)``.
     """
+    old = placement.too_old(quantization, version)
+    if old is not None:
+        return MappedQuantization(None, quantization, old)
+    if quantization.originals == "none":
+        return placement.codes_only(quantization, vector, version)
     convert = _TO_NATIVE[quantization.kind]
     found = convert(quantization, vector, version)
     if isinstance(found, Match):
@@ -74,15 +75,15 @@ def to_native(
     native: dict[str, Any] = {}
     if config is not None:
         name, fields = config
-        place = _codes(quantization, version)
+        place = placement.codes(quantization, version)
         if place == {"always_ram": False}:
-            differences.append(FOLLOWS_ORIGINALS)
+            differences.append(placement.FOLLOWS_ORIGINALS)
         native["quantization_config"] = {name: {**fields, **place, **quantization.native}}
     elif quantization.native or quantization.codes:
         return MappedQuantization(None, quantization, _NO_CODES)
     elif vector.datatype == "float16":
         native["datatype"] = "float16"
-    native.update(_originals(quantization, version))
+    native.update(placement.originals(quantization, version))
     return MappedQuantization(native or None, from_native(native), Match.of(*differences))
 
 
@@ -95,7 +96,7 @@ def from_native(native: Native | None) -> Quantization:
         UnsupportedError: an unknown kind of quantization.
     """
     native = native or {}
-    place = _originals_place(native)
+    place = placement.of_originals(native)
     config = native.get("quantization_config")
     if not config:
         kind = Kind.FLOAT16 if native.get("datatype") == "float16" else Kind.NONE
@@ -110,7 +111,9 @@ def from_native(native: Native | None) -> Quantization:
         )
     rest = {key: value for key, value in (config[name] or {}).items() if value is not None}
     kind, knobs = _FROM_NATIVE[name](rest)
-    return Quantization(kind, **knobs, codes=_codes_place(rest), originals=place, native=rest)
+    return Quantization(
+        kind, **knobs, codes=placement.take_codes(rest), originals=place, native=rest
+    )
 
 
 def same_config(left: Native | None, right: Native | None) -> bool:
@@ -266,7 +269,7 @@ def _rotational(quantization: Quantization, _: Vector, version: str | None) -> _
     since = SINCE_TURBO_8 if bits == 8 else SINCE_TURBO
     if _lacks(version, since):
         return _too_old(f"rotational codes of {bits:g} bits", since, version)
-    differences = [] if quantization.query_bits is None else [TURBO_QUERY]
+    differences = [] if quantization.query_bits is None else [placement.TURBO_QUERY]
     return ("turbo", {"bits": TURBO_BITS[bits]}), differences
 
 
@@ -288,23 +291,6 @@ def _too_old(what: str, since: str, version: str | None) -> Match:
     return Match.unsupported(
         f"{what} require Qdrant {since}; the server has {version}", f"Qdrant {since}"
     )
-
-
-def _codes(quantization: Quantization, version: str | None) -> dict[str, Any]:
-    if quantization.codes is None:
-        return {}
-    if _lacks(version, SINCE_MEMORY):
-        return {"always_ram": quantization.codes == "ram"}
-    return {"memory": "pinned" if quantization.codes == "ram" else "cold"}
-
-
-def _originals(quantization: Quantization, version: str | None) -> dict[str, Any]:
-    if quantization.originals is None:
-        return {}
-    if _lacks(version, SINCE_MEMORY):
-        return {"on_disk": quantization.originals == "disk"}
-    # Original vectors cannot be pinned: `cached` loads them into the page cache.
-    return {"memory": "cached" if quantization.originals == "ram" else "cold"}
 
 
 # -- from native ---------------------------------------------------------------------------------
@@ -349,26 +335,6 @@ _FROM_NATIVE: dict[str, Callable[[Knobs], tuple[Kind, Knobs]]] = {
     "binary": _from_binary,
     "turbo": _from_turbo,
 }
-
-
-def _codes_place(rest: Knobs) -> Literal["ram", "disk"] | None:
-    """The placement of codes; ``memory`` takes precedence over the older ``always_ram``."""
-    if rest.get("memory") in ("pinned", "cold"):
-        rest.pop("always_ram", None)
-        return "ram" if rest.pop("memory") == "pinned" else "disk"
-    if "memory" not in rest and rest.get("always_ram") is True:
-        del rest["always_ram"]
-        return "ram"
-    return None
-
-
-def _originals_place(native: Native) -> Literal["ram", "disk"] | None:
-    memory, on_disk = native.get("memory"), native.get("on_disk")
-    if memory is not None:
-        return "disk" if memory == "cold" else "ram"
-    if on_disk is not None:
-        return "disk" if on_disk else "ram"
-    return None
 
 
 def _without_nulls(config: Native | None) -> dict[str, Any]:

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from qadapt.model import Estimate, Kind, Quantization, Vector
+from qadapt.model.quantization_options import OriginalsPlace
 from qadapt.stores.qdrant.mapping import Native, from_native
 
 Place = Literal["ram", "disk"]
 
 
 def originals_bytes(
-    params: Mapping[str, Any], wanted: Place | None, *, mapped: bool
+    params: Mapping[str, Any], wanted: OriginalsPlace | None, *, mapped: bool
 ) -> dict[str, bool | str]:
     """The PATCH fields that set the placement of a vector's original vectors.
 
@@ -32,6 +33,8 @@ def originals_bytes(
     memory, on_disk = params.get("memory"), params.get("on_disk")
     now = _kept(memory, on_disk)
     contradictory = on_disk is True and memory not in (None, "cold")
+    if wanted == "none":  # they do not exist
+        wanted = None
     if wanted is None and not contradictory:
         return {}
     disk = (now if wanted is None else wanted) == "disk"

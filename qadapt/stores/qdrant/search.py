@@ -96,8 +96,8 @@ def how(
     return SearchProvenance(
         searcher,
         "store",
-        rescore.oversampling,
-        rescore.candidates(search.k),
+        rescore.factor(search.k),
+        rescore.count(search.k),
         "originals",
         "exact",
         by,

@@ -61,9 +61,12 @@ def plan_change(
     vector, asked = request.vector, request.codes
     recreation: tuple[Step, ...] = ()
     if request.target_vector is not None:
+        native = None if mapped is None else mapped.native
         recreation = tuple(
-            recreate_steps(snapshot, vector, request.target_vector, server_version, taken)
+            recreate_steps(snapshot, vector, request.target_vector, server_version, taken, native)
         )
+        if _narrower(snapshot, vector, request.target_vector):
+            return ChangePlan(recreation=recreation)  # the copy is created with its codes
     if asked is None or mapped is None:
         return ChangePlan(recreation=recreation)
     reported = tuple(notes(snapshot, vector, mapped, request))
@@ -246,8 +249,8 @@ def notes(
             "the collection does not rescore, so qadapt rescores client-side; to rescore on the "
             "server"
         )
-        return [_offer(name, rescore.candidates(native_rescore.K), why)]
-    wanted = rescore.candidates(native_rescore.K)
+        return [_offer(name, rescore.count(native_rescore.K), why)]
+    wanted = rescore.count(native_rescore.K)
     if rescore.on and rule.most is not None and wanted > rule.most:
         why = f"hfresh rescores and returns at most {rule.most} results; {wanted} results need"
         return [_offer(name, wanted, why)]
@@ -276,8 +279,12 @@ def recreate_steps(
     wanted: Vector,
     server_version: ServerVersion,
     taken: Collection[str],
+    codes: Mapping[str, Any] | None = None,
 ) -> list[Step]:
-    """Steps that copy to another metric, which is fixed at creation.
+    """Steps that copy to another metric or fewer dimensions, which are fixed at creation.
+
+    Args:
+        codes: the index with the requested quantization, for fewer dimensions; None keeps it.
 
     Raises:
         UnsupportedError: the datatype changes, the index does not have the metric, or there is no
@@ -294,11 +301,19 @@ def recreate_steps(
             "the index hfresh supports cosine and euclidean, not dot",
             hint='change the index first: native={"vectorIndexType": "hnsw"}',
         )
-    why = "the metric is fixed at creation"
-    copy_switch.refuse(snapshot, server_version, why)
     native = {"vectorIndexType": field.index, "vectorIndexConfig": field.config}
-    action = f"the metric {wanted.metric}"
+    why, action = "the metric is fixed at creation", f"the metric {wanted.metric}"
+    if _narrower(snapshot, vector, wanted):
+        why, native = "the number of dimensions is fixed", dict(codes or native)
+        action = f"the first {wanted.dim} dimensions"
+        if wanted.metric is not field.metric:
+            action += f" and the metric {wanted.metric}"
+    copy_switch.refuse(snapshot, server_version, why)
     return [copy_switch.step(snapshot, vector, native, action, why, taken, wanted)]
+
+
+def _narrower(snapshot: Snapshot, vector: str, wanted: Vector) -> bool:
+    return wanted.dim != snapshot.layout.field(vector).vector.dim
 
 
 def _words(mapped: MappedQuantization) -> str:

@@ -26,7 +26,7 @@ def client_search(
     rescore = request.rescore
     if target is not None:
         rescored = rescore is not None and rescore.on and target.kind is not Kind.NONE
-        wanted = rescore.candidates(request.k) if rescored and rescore is not None else request.k
+        wanted = rescore.count(request.k) if rescored and rescore is not None else request.k
         count = min(wanted, search.MOST)
     tenant = partitions.split(collection)[1]
     details = {"class": layout.real, "tenant": tenant, "target": field.target}

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from qadapt.errors import StoreError
 from qadapt.stores.copy_switch import compare_counts, copy_pages
 from qadapt.stores.polling import Wait
-from qadapt.stores.weaviate import partitions, row_counts, schema
+from qadapt.stores.weaviate import copy_dims, partitions, row_counts, schema
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.schema import Layout
 
@@ -68,17 +68,30 @@ def pages(connection: Connection, source: Layout, tenant: str) -> Iterator[list[
         params["after"] = found[-1]["id"]
 
 
-def copy_rows(connection: Connection, source: Layout, target: str, tenant: str, wait: Wait) -> None:
+def copy_rows(
+    connection: Connection,
+    source: Layout,
+    target: str,
+    tenant: str,
+    wait: Wait,
+    dims: Mapping[str, int],
+) -> None:
+    """Copy the rows of a tenant, and read one row of each page back.
+
+    Args:
+        dims: the number of first dimensions that are copied of a vector, by name.
+    """
     whose = {"class": target, **({"tenant": tenant} if tenant else {})}
 
     def send(page: list[dict[str, Any]]) -> int:
+        page = copy_dims.cut(page, source, dims)
         objects = [
             {**whose, **{key: row[key] for key in _ROW if row.get(key) is not None}} for row in page
         ]
         body, doing = {"objects": objects}, f"copy to {target!r}"
         answer = connection.rest("POST", "/v1/batch/objects", body, doing=doing, repeatable=True)
         _refuse_failed(answer, target)
-        _same_row(connection, page[0], target, tenant)
+        _compare_row(connection, source, page[0], target, tenant, dims)
         return len(page)
 
     total = count(connection, source.real, tenant)
@@ -98,11 +111,24 @@ def _refuse_failed(answer: Any, target: str) -> None:
         )
 
 
-def _same_row(connection: Connection, row: Mapping[str, Any], target: str, tenant: str) -> None:
-    """Read one row of each page back, and compare it."""
+def _compare_row(
+    connection: Connection,
+    source: Layout,
+    row: Mapping[str, Any],
+    target: str,
+    tenant: str,
+    dims: Mapping[str, int],
+) -> None:
+    """Read a row back, and compare it.
+
+    Raises:
+        StoreError: it differs from the source.
+    """
     path = f"/v1/objects/{quote(target)}/{row['id']}"
     params = {"include": "vector", **({"tenant": tenant} if tenant else {})}
     there = connection.rest("GET", path, doing=f"read {target!r}", params=params)
+    if dims:
+        there, row = (copy_dims.as_single(each, source, dims) for each in (there, row))
     for key in ("properties", "vector", "vectors"):
         if (there.get(key) or {}) != (row.get(key) or {}):
             raise StoreError(

@@ -24,6 +24,7 @@ from qadapt.stores.versioned_names import next_version
 from qadapt.stores.weaviate import (
     aliases,
     collections,
+    copy_dims,
     copy_rows,
     mapping,
     native_rescore,
@@ -66,12 +67,14 @@ class Copy(CopyAndSwitch):
     Attributes:
         vectors: the complete index of each vector that changes, by name.
         was: the rescoreLimit without the setting that raises it, by vector; see ``Put``.
+        dims: the number of first dimensions that are copied of a vector, by name.
     """
 
     op: ClassVar[str] = "weaviate.copy"
 
     vectors: Mapping[str, Mapping[str, Any]]
     was: Mapping[str, int] | None = None
+    dims: Mapping[str, int] | None = None
 
     def current(self, at: Execution[WeaviateStore]) -> str | None:
         return aliases.aliases(at.store.connection).get(self.alias)
@@ -84,7 +87,7 @@ class Copy(CopyAndSwitch):
         connection = at.store.connection
         source = schema.describe(connection, self.source)
         for tenant in copy_rows.create_tenants(connection, source, self.target):
-            copy_rows.copy_rows(connection, source, self.target, tenant, at.wait)
+            copy_rows.copy_rows(connection, source, self.target, tenant, at.wait, self.dims or {})
 
     def compare(self, at: Execution[WeaviateStore]) -> None:
         connection = at.store.connection
@@ -175,7 +178,7 @@ def step(
         wanted: the index, in the form of ``mapping``.
         action: the change of the vector in a few words.
         taken: the names of all collections and aliases, to find a free one.
-        target_vector: the vector with another metric; None keeps the metric.
+        target_vector: the vector with another metric or fewer dimensions; None keeps both.
     """
     layout = snapshot.layout
     made = planned(snapshot, vector, wanted, taken, target_vector)
@@ -211,7 +214,10 @@ def planned(
     layout = snapshot.layout
     field = layout.vectors[vector]
     made = index(field, wanted, target_vector or Vector(1, field.metric), snapshot.count)
-    return Copy(layout.name, layout.real, next_version(layout.real, taken), {vector: made})
+    dims = None
+    if target_vector is not None and field.dim is not None and target_vector.dim < field.dim:
+        dims = {vector: target_vector.dim}
+    return Copy(layout.name, layout.real, next_version(layout.real, taken), {vector: made}, dims)
 
 
 def index(field: Field, wanted: Mapping[str, Any], vector: Vector, count: int) -> dict[str, Any]:
@@ -262,7 +268,7 @@ def body(raw: Mapping[str, Any], operation: Copy, server_version: ServerVersion)
 
     Vectors without a quantizer state it explicitly: a server may add one by default.
     """
-    made: dict[str, Any] = json.loads(json.dumps(raw))
+    made = copy_dims.with_dims(raw, operation.dims or {})
     made["class"] = operation.target
     if (made.get("multiTenancyConfig") or {}).get("enabled"):
         # Each tenant is a shard, and the server refuses a schema that sets both.

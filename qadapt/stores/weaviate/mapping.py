@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qadapt.model import Kind, Match, Quantization, Vector
-from qadapt.stores import product_segments
+from qadapt.stores import codes_only, product_segments
 from qadapt.stores.base import MappedQuantization
+from qadapt.stores.leading_dims import by_leading_dims
 from qadapt.stores.weaviate import vector_index_config, version
 from qadapt.stores.weaviate import version as since
 from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, HNSW
@@ -50,6 +51,7 @@ _Made = tuple[_Blocks, list[str]]
 # -- to native -----------------------------------------------------------------------------------
 
 
+@by_leading_dims
 def to_native(
     quantization: Quantization,
     vector: Vector,
@@ -70,6 +72,14 @@ def to_native(
     problem = version.unsupported_index(index, vector, server_version)
     if problem is not None:
         return MappedQuantization(None, quantization, problem)
+    refused = codes_only.refuse(
+        quantization,
+        "Weaviate",
+        f"{quantization.replace(originals=None)}: codes in RAM, original vectors on disk",
+        "fewer dimensions: dims=N",
+    )
+    if refused is not None:
+        return refused
     made = _MAKERS[quantization.kind](quantization, vector, server_version, index)
     if isinstance(made, Match):
         return MappedQuantization(None, quantization, made)

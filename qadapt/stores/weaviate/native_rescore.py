@@ -74,7 +74,7 @@ def held(native: Mapping[str, Any], rescore: Rescore | None) -> dict[str, Any]:
     found, index = vector_index_config.quantizer(native), native["vectorIndexType"]
     if found is None or rescore is None or not rescore.on or index == HFRESH:
         return {}
-    name, rule, wanted = found[0], of(native), rescore.candidates(K)
+    name, rule, wanted = found[0], of(native), rescore.count(K)
     if rule.limit is None or rule.limit >= wanted or (rule.off and index != FLAT):
         return {}
     block = {name: {"rescoreLimit": wanted}}

@@ -168,6 +168,6 @@ class WeaviateQuantizers(QuantizerModels):
         if target.kind in (Kind.NONE, Kind.FLOAT16) or rule.off:
             return super().candidates(target, native, k, rescore)
         on = rescore is not None and rescore.on
-        count = rescore.candidates(k) if rescore is not None and on else k
+        count = rescore.count(k) if rescore is not None and on else k
         scored = max(count, rule.candidates(index, count, int(config.get("ef", -1))))
         return scored, rescore if on else Rescore(scored / k)

@@ -86,7 +86,7 @@ def limit(search: SearchRequest, field: Field) -> tuple[int, tuple[str, ...]]:
         or vector_index_config.quantizer(field.native) is None
     ):
         return search.k, ()
-    wanted = search.rescore.candidates(search.k)
+    wanted = search.rescore.count(search.k)
     # Servers from HFRESH_ANY_LIMIT on could return more than `most`; qadapt does not use it.
     most = min(MOST, native_rescore.of(field.native).most or MOST)
     if wanted <= most:
@@ -261,7 +261,7 @@ def how(
     if seen is None and field.index == "hnsw":
         notes = (*notes, BELIEVED)
     asked = search.rescore
-    factor = asked.oversampling if asked is not None and asked.on else count / search.k
+    factor = asked.factor(search.k) if asked is not None and asked.on else count / search.k
     ef = int(field.config.get("ef", -1))
     scored = max(count, rule.candidates(field.index, count, ef))
     return SearchProvenance("store", "store", factor, scored, "originals", "exact", chosen, notes)

@@ -499,14 +499,15 @@ class WeaviateStore(ClientStore[Connection]):
         if request.codes is None:
             return changes.plan_change(snapshot, request, None, self._server_version, taken)
         field, codes = snapshot.layout.field(vector), request.codes
-        mapped = self._mapped(codes, field.vector, field.native)
+        about = request.mapped_vector(field.vector)
+        mapped = self._mapped(codes, about, field.native)
         then = changes.then(field, mapped.native or field.native, codes)
         was = native_rescore.limit_before(snapshot.layout, vector, then)
         noted = changes.limit_notes(snapshot, vector, then, request)
         held = native_rescore.held(then, request.rescore)
         if held:  # clients without parameters get the rescoring of the setting too
             codes = codes.replace(native=vector_index_config.merged(codes.native, held))
-            mapped = self._mapped(codes, field.vector, field.native)
+            mapped = self._mapped(codes, about, field.native)
             asked = codes.replace(rescore=request.rescore)
             request = dataclasses.replace(request, quantization=asked)
         plan = changes.plan_change(snapshot, request, mapped, self._server_version, taken)

@@ -220,3 +220,21 @@ def test_datatypes_of_other_stores_are_refused(store: EdgeStore, datatype: Any) 
     with pytest.raises(UnsupportedError, match=datatype):
         store.create("c", {"": Vector(4, datatype=datatype)}, {})
     assert store.collections() == []
+
+
+@pytest.mark.parametrize(
+    ("place", "memory"), [("ram", "pinned"), ("cached", "cached"), ("disk", "cold")]
+)
+def test_codes_are_active_on_each_memory_tier(
+    store: EdgeStore, texts: Texts, place: str, memory: str
+) -> None:
+    few = texts.first(300)
+    fill(store, few.batch)
+    carry_out(store, plan(store, f"binary:codes={place}"))
+    info = store.info("c").vectors[""]
+    assert info.status.state is State.ACTIVE
+    assert info.quantization.codes == place
+    assert evidence(store, "edge_config.json: effective quantization") == {
+        "binary": {"memory": memory}
+    }
+    assert few.recall(store, rescore=Rescore(30)) == 1

@@ -43,6 +43,9 @@ def test_default_rescoring_is_reported(store: EdgeStore, texts: Texts) -> None:
     assert (how.rescored_on, how.oversampling) == ("originals", 1)
     how = store.search("c", q, SearchRequest(k=10, rescore=Rescore(2.55))).how
     assert (how.candidates, how.oversampling, how.rescore_from) == (26, 2.55, "call")
+    for k, factor in ((10, 5.0), (20, 2.5), (100, 1.0)):
+        how = store.search("c", q, SearchRequest(k=k, rescore=Rescore(candidates=50))).how
+        assert (how.candidates, how.oversampling) == (max(50, k), factor)
     assert not how.notes
     raw = store.search("c", q, SearchRequest(k=10, rescore=OFF))
     assert (raw.how.rescorer, raw.how.scores) == ("none", "approximate")

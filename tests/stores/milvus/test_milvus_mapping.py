@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qadapt.model import Kind, MatchLevel, Quantization, Vector
-from qadapt.stores.milvus import mapping
+from qadapt.stores.milvus import mapping, native_mapping
 from qadapt.stores.milvus.connection import CLOUD, LITE, SERVER
 from qadapt.stores.milvus.version import ServerVersion
 
@@ -156,10 +156,10 @@ def test_differences_of_the_nearest_equivalent_are_reported() -> None:
 def test_autoindex_maps_to_the_default_of_its_version() -> None:
     """milvus#47386: silently four bits from 2.6.10."""
     index = {"index_type": "AUTOINDEX", "params": {}}
-    assert mapping.from_native(index, V, ServerVersion("2.6.9")).kind is Kind.NONE
-    now = mapping.from_native(index, V, ServerVersion("2.6.10"))
+    assert native_mapping.from_native(index, V, ServerVersion("2.6.9")).kind is Kind.NONE
+    now = native_mapping.from_native(index, V, ServerVersion("2.6.10"))
     assert (now.kind, now.bits) == (Kind.SCALAR, 4)
-    assert mapping.from_native(index, V, ServerVersion("3.2.2", LITE)).kind is Kind.NONE
+    assert native_mapping.from_native(index, V, ServerVersion("3.2.2", LITE)).kind is Kind.NONE
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_autoindex_maps_to_the_default_of_its_version() -> None:
 def test_indexes_of_other_clients_are_mapped(
     kind: str, params: dict[str, str], expected: str
 ) -> None:
-    found = mapping.from_native({"index_type": kind, "params": params}, V)
+    found = native_mapping.from_native({"index_type": kind, "params": params}, V)
     assert found == Quantization.parse(expected)
 
 
@@ -225,8 +225,8 @@ def test_a_sent_index_is_read_back_as_the_target(
     assert mapped.native is not None
     assert all(type(value) is str for value in mapped.native["params"].values())
     if mapped.native["index_type"] != mapping.BITS:
-        assert mapping.from_native(mapped.native, vector, engine) == mapped.target
-        assert mapping.satisfies(mapped.native, mapped.native, wanted.native)
+        assert native_mapping.from_native(mapped.native, vector, engine) == mapped.target
+        assert native_mapping.satisfies(mapped.native, mapped.native, wanted.native)
     if mapped.match.level is MatchLevel.EXACT:
         assert mapped.target.kind is wanted.kind
         assert mapped.target.bits == wanted.bits
@@ -235,3 +235,11 @@ def test_a_sent_index_is_read_back_as_the_target(
 def test_a_server_with_lite_in_its_version_is_a_server() -> None:
     """The package `milvus` reports v2.3.5-lite, but is the full server."""
     assert native("product", ServerVersion("2.3.5-lite", SERVER)) is not None
+
+
+def test_cached_codes_are_a_memory_map() -> None:
+    mapped = mapping.to_native(
+        Quantization.parse("scalar:codes=cached"), V, ServerVersion("2.6.10")
+    )
+    assert mapped.native is not None and mapped.native["params"][native_mapping.MMAP] == "true"
+    assert mapped.match.differences == (mapping.CACHED,)

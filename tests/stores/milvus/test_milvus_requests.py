@@ -121,7 +121,7 @@ def test_refine_k_is_sent_and_reported(at: Callable[[str], Opened]) -> None:
     query = np.ones((1, 8), dtype=np.float32)
     hits = store.search(NAME, query, SearchRequest(k=10, rescore=Rescore(2.5, "codes")))
     params = {pair.key: pair.value for pair in recorder.named("Search")[-1].search_params}
-    assert json.loads(params["params"]).items() >= {"ef": "64", "refine_k": "2.5"}.items()
+    assert json.loads(params["params"]).items() >= {"ef": "64", "refine_k": "2.55"}.items()
     assert (hits.how.rescorer, hits.how.rescored_on, hits.how.candidates) == ("store", "codes", 25)
     store.search(NAME, query, SearchRequest(k=10, rescore=Rescore(source="off")))
     params = {pair.key: pair.value for pair in recorder.named("Search")[-1].search_params}

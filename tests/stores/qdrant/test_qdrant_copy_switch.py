@@ -225,3 +225,53 @@ def test_an_alias_is_created_and_moved_to_another_collection() -> None:
     assert server.aliases == {"articles": "articles_v1", "current": "articles_v1"}
     store.switch_alias("articles", "articles_v2")
     assert server.aliases == {"articles": "articles_v2", "current": "articles_v1"}
+
+
+def patched(server: Server) -> Server:
+    """The server also keeps metadata that a PATCH sends."""
+    inner = server.collection
+
+    def collection(method: str, name: str, rest: list[str], body: dict[str, object]) -> object:
+        if method == "PATCH" and not rest:
+            real = server.aliases.get(name, name)
+            config = server.infos[real]["config"]
+            merged = {**(config.get("metadata") or {}), **(body.get("metadata") or {})}  # type: ignore[dict-item]
+            config["metadata"] = {key: value for key, value in merged.items() if value is not None}
+            return ok(True)
+        return inner(method, name, rest, body)
+
+    server.collection = collection  # type: ignore[method-assign, assignment]
+    return server
+
+
+def test_fewer_dimensions_are_a_copy_that_records_the_dimensions_of_the_model() -> None:
+    server = patched(Server())
+    articles = Database(server.store())["articles"]
+    plan = articles.plan("none:dims=48")
+    assert [step.symbol for step in plan.steps] == [Symbol.RECREATE, Symbol.CLIENT]
+    assert plan.steps[0].request["vectors"] == {"": {"size": 48}}
+    assert "queries of 96 dimensions" in plan.steps[1].reason
+    change = plan.apply(yes=True)
+    assert {len(row["vector"]) for row in server.points["articles_v2"].values()} == {48}  # type: ignore[arg-type]
+    about = articles.info().vectors[""]
+    assert (about.dim, about.quantization.dims) == (48, 48)
+    kept = server.infos["articles_v2"]["config"]["metadata"]
+    assert "96" in str(kept) and kept["owner"] == "me"
+    assert not articles.plan("none").changes
+    change.undo()
+    assert articles.info().vectors[""].quantization.dims is None
+
+
+def test_codes_only_are_planned_as_irreversible() -> None:
+    server = Server()
+    root = {"title": "qdrant - vector search engine", "version": "1.19.0"}
+    server.on("GET", "/", httpx.Response(200, json=root))
+    articles = Database(server.store())["articles"]
+    plan = articles.plan("rotational:bits=4,originals=none")
+    (step,) = plan.steps
+    assert step.symbol is Symbol.RECREATE and plan.needs_consent
+    assert step.request["vectors"] == {"": {"datatype": "turbo4"}}
+    text = str(plan)
+    assert "irreversible: the copy keeps 4-bit codes" in text
+    assert "original vectors are kept" not in text
+    assert plan.memory is not None and plan.memory.ram_after < plan.memory.ram_before

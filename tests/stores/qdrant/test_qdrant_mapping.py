@@ -20,7 +20,7 @@ from qadapt.model import (
     product,
     scalar,
 )
-from qadapt.stores.qdrant import mapping, memory
+from qadapt.stores.qdrant import mapping, memory, placement
 
 V = Vector(384)
 VERSIONS = (None, "1.14.1", "1.16.3", "1.18.0", "1.19.0", "1.20.0")
@@ -209,7 +209,7 @@ def test_placement_before_1_19_uses_always_ram() -> None:
     }
     assert old.target == new.target == asked
     on_disk = mapping.to_native(binary(codes="disk"), V, "1.16.3")
-    assert on_disk.match.differences == (mapping.FOLLOWS_ORIGINALS,)
+    assert on_disk.match.differences == (placement.FOLLOWS_ORIGINALS,)
 
 
 def test_native_fields_are_merged_last() -> None:
@@ -276,3 +276,20 @@ def test_a_native_target_of_another_store_is_rejected() -> None:
     with pytest.raises(QadaptError):
         Quantization.parse("product:ratio=1000")
     assert mapping.to_native(product(2), V).match.level is MatchLevel.UNSUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("place", "memory"), [("ram", "pinned"), ("cached", "cached"), ("disk", "cold")]
+)
+def test_each_memory_tier_of_codes_is_a_memory_field(place: str, memory: str) -> None:
+    wanted = Quantization.parse(f"scalar:bits=7,per=collection,codes={place}")
+    mapped = mapping.to_native(wanted, Vector(64), "1.19.0")
+    assert mapped.native == {"quantization_config": {"scalar": {"type": "int8", "memory": memory}}}
+    assert mapped.target == mapping.from_native(mapped.native) == wanted
+
+
+def test_a_server_without_memory_tiers_refuses_cached_codes() -> None:
+    mapped = mapping.to_native(Quantization.parse("binary:codes=cached"), Vector(64), "1.18.3")
+    assert mapped.native is None
+    assert "requires Qdrant 1.19; the server has 1.18.3" in mapped.match.differences[0]
+    assert mapped.match.support[0].startswith("codes=ram")

@@ -228,7 +228,7 @@ def test_rounding_of_oversampling_loses_no_candidate(factor: float, k: int) -> N
     """The server takes int(factor * limit) in 32-bit floats."""
     _, params = searched(BINARY, SearchRequest(k=k, rescore=qa.Rescore(factor)))
     sent = np.float32(params["quantization"]["oversampling"])
-    assert int(sent * np.float32(k)) == qa.Rescore(factor).candidates(k)
+    assert int(sent * np.float32(k)) == qa.Rescore(factor).count(k)
 
 
 def test_scores_of_binary_codes_without_rescoring_are_marked() -> None:

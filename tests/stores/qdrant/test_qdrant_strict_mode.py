@@ -32,6 +32,7 @@ def limited() -> Replay:
     [
         (SearchRequest(k=6), "max_query_limit"),
         (SearchRequest(k=2, rescore=qa.Rescore(3)), "search_max_oversampling"),
+        (SearchRequest(k=2, rescore=qa.Rescore(candidates=5)), "search_max_oversampling"),
         (SearchRequest(k=2, options={"hnsw_ef": 128}), "search_max_hnsw_ef"),
         (SearchRequest(k=2, exact=True), "search_allow_exact"),
     ],
@@ -41,6 +42,20 @@ def test_limits_are_checked_before_a_request(search: SearchRequest, limit: str) 
     with pytest.raises(InputError, match=limit):
         server.store().search("s", np.ones((1, 4), dtype=np.float32), search)
     assert not server.bodies("POST", "/collections/s/points/query/batch")
+
+
+@pytest.mark.parametrize(
+    ("rescore", "k", "allowed"),
+    [
+        (qa.Rescore(candidates=200), 10, qa.Rescore(candidates=20)),
+        (qa.Rescore(candidates=200), 100, qa.Rescore(candidates=200)),
+        (qa.Rescore(4), 10, qa.Rescore(2)),
+    ],
+)
+def test_a_default_is_limited_to_the_candidates_of_the_search(
+    rescore: qa.Rescore, k: int, allowed: qa.Rescore
+) -> None:
+    assert limited().store().limit_rescore("s", rescore, k) == allowed
 
 
 def test_pages_and_batches_stay_within_the_limits() -> None:

@@ -25,6 +25,11 @@ def index(kind: str, name: str, **block: Any) -> dict[str, Any]:
     [
         (index("hnsw", "rq", bits=8, rescoreLimit=20), Rescore(4), {"rq": {"rescoreLimit": 40}}),
         (index("hnsw", "sq", rescoreLimit=20), Rescore(2.55), {"sq": {"rescoreLimit": 26}}),
+        (
+            index("hnsw", "rq", bits=8, rescoreLimit=20),
+            Rescore(candidates=200),
+            {"rq": {"rescoreLimit": 200}},
+        ),
         (index("flat", "bq", rescoreLimit=-1), Rescore(4), {"bq": {"rescoreLimit": 40}}),
         (index("hnsw", "rq", bits=8, rescoreLimit=20), Rescore(2), {}),
         (index("hnsw", "rq", bits=8, rescoreLimit=100), Rescore(4), {}),

@@ -134,10 +134,8 @@ def _quantization_params(edge: Any, search: SearchRequest, codes: Codes) -> Any:
         return None
     if not rescore.on:
         return edge.QuantizationSearchParams(rescore=False)
-    # The engine takes int(factor * limit) candidates; half a candidate is added so that float
-    # rounding does not remove one.
-    candidates = rescore.candidates(search.k)
-    factor = max(1.0, (candidates + 0.5) / search.k) if candidates > search.k else None
+    more = rescore.count(search.k) > search.k
+    factor = rescore.engine_factor(search.k) if more else None
     return edge.QuantizationSearchParams(rescore=True, oversampling=factor)
 
 

@@ -78,13 +78,14 @@ def plan_change(store: QdrantStore, request: ChangeRequest) -> ChangePlan:
         recreation = (_recreation(store, snapshot, now, request.target_vector),)
     if request.codes is None:
         return ChangePlan(recreation=recreation)
-    return ChangePlan(_plan_steps(store, snapshot, now, request.codes), recreation)
+    return ChangePlan(_plan_steps(store, snapshot, now, request), recreation)
 
 
 def _plan_steps(
-    store: QdrantStore, snapshot: Snapshot, now: VectorInfo, quantization: Quantization
+    store: QdrantStore, snapshot: Snapshot, now: VectorInfo, request: ChangeRequest
 ) -> tuple[Step, ...]:
-    about = schema.vector(snapshot.info, now.name)
+    quantization = request.codes or Quantization(Kind.NONE)
+    about = request.mapped_vector(schema.vector(snapshot.info, now.name))
     mapped = store.require_mapped(quantization, about)
     if mapped.target.kind is Kind.FLOAT16 and about.datatype == "float32":
         if schema.in_force(snapshot.info, now.name):

@@ -92,7 +92,7 @@ class Recreate(CopyAndSwitch):
         _make(at.store.connection, self)
 
     def load(self, at: Execution[QdrantStore]) -> None:
-        _copy(at.store.connection, self.source, self.target, at.wait)
+        _copy(at.store.connection, self, at.wait)
 
     def compare(self, at: Execution[QdrantStore]) -> None:
         _compare(at.store.connection, self.source, self.target)
@@ -137,22 +137,24 @@ def step(snapshot: Snapshot, now: VectorInfo, wanted: Vector, taken: Mapping[str
         if now.metric == wanted.metric
         else ("; cosine vectors were normalized when they were stored")
     )
-    size = 4 * now.count * now.dim
+    size = 4 * now.count * wanted.dim
     operation = Recreate(snapshot.name, snapshot.real, target, {now.name: change})
     return Step(
         Symbol.RECREATE,
         f"copy to {target!r} with {_words(change)}, then switch the alias {snapshot.name!r}",
-        f"datatype and metric are fixed at creation{lost}; {snapshot.real!r} is kept for an undo; "
-        "rows written during the change or before an undo exist in only one of the two "
-        "collections",
+        f"dimensions, datatype and metric are fixed at creation{lost}; {snapshot.real!r} is kept "
+        "for an undo; rows written during the change or before an undo exist in one of the two "
+        "collections only",
         operation.to_request(),
         operation.reverse(None).to_request(),
         Estimate(originals_ram=size, originals_disk=2 * size, stops="writes"),
     )
 
 
-def _change(now: Vector, wanted: Vector) -> dict[str, str]:
-    change: dict[str, str] = {}
+def _change(now: Vector, wanted: Vector) -> dict[str, Any]:
+    change: dict[str, Any] = {}
+    if wanted.dim != now.dim:
+        change["size"] = wanted.dim
     if wanted.datatype != now.datatype:
         change["datatype"] = wanted.datatype
     if wanted.metric != now.metric:
@@ -165,7 +167,7 @@ def _change(now: Vector, wanted: Vector) -> dict[str, str]:
     return change
 
 
-def _words(change: Mapping[str, str]) -> str:
+def _words(change: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in change.items())
 
 
@@ -299,14 +301,22 @@ def _pages(
             return
 
 
-def _copy(connection: Connection, source: str, target: str, wait: Wait) -> None:
+def _copy(connection: Connection, operation: Recreate, wait: Wait) -> None:
+    source, target = operation.source, operation.target
+    widths = {
+        name: int(change["size"]) for name, change in operation.vectors.items() if "size" in change
+    }
     path = "/collections/{collection_name}/points?wait=true"
     names = {"collection_name": target}
     most = strict_mode.cap(_limits(connection, target), "upsert_max_batchsize", PAGE)
 
     def send(page: list[dict[str, Any]]) -> int:
         points = [
-            {"id": each["id"], "vector": each.get("vector"), "payload": each.get("payload")}
+            {
+                "id": each["id"],
+                "vector": _cut(each.get("vector"), widths),
+                "payload": each.get("payload"),
+            }
             for each in page
         ]
         doing = f"copy to {target!r}"
@@ -317,6 +327,21 @@ def _copy(connection: Connection, source: str, target: str, wait: Wait) -> None:
 
     pages = _pages(connection, source, _page(_limits(connection, source)))
     copy_pages(pages, send, count(connection, source), target, wait)
+
+
+def _cut(vector: Any, widths: Mapping[str, int]) -> Any:
+    """The vectors of a point, some of them cut to their first dimensions.
+
+    Qdrant scales cosine vectors to length 1 when they are written.
+    """
+    if not widths or vector is None:
+        return vector
+    if isinstance(vector, list):
+        return vector[: widths.get("", len(vector))]
+    return {
+        name: each[: widths[name]] if name in widths and isinstance(each, list) else each
+        for name, each in vector.items()
+    }
 
 
 def _limits(connection: Connection, name: str) -> strict_mode.Limits:

@@ -133,14 +133,10 @@ def _quantization(
         return models.QuantizationSearchParams(rescore=True) if codes.exact_by_default else None
     if not rescore.on:
         return models.QuantizationSearchParams(rescore=False)
-    candidates = rescore.candidates(search.k)
+    candidates = rescore.count(search.k)
     if candidates <= search.k:
         return models.QuantizationSearchParams(rescore=True)
-    # The server takes int(factor * limit) candidates in float32: if that may be one too few, half a
-    # candidate is added.
-    wanted = rescore.oversampling
-    if not wanted.is_integer():
-        wanted = strict_mode.factor(limits, (candidates + 0.5) / search.k)
+    wanted = strict_mode.factor(limits, rescore.engine_factor(search.k))
     return models.QuantizationSearchParams(rescore=True, oversampling=wanted)
 
 

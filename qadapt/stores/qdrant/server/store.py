@@ -326,8 +326,8 @@ class QdrantStore(ClientStore[Connection]):
             return local_mode.state(self.connection, collection)
         return self.snapshots.get(collection, SNAPSHOT_SECONDS)
 
-    def limit_rescore(self, collection: str, rescore: Rescore) -> Rescore:
-        return strict_mode.allowed(strict_mode.limits(self.configuration(collection)), rescore)
+    def limit_rescore(self, collection: str, rescore: Rescore, k: int = 10) -> Rescore:
+        return strict_mode.allowed(strict_mode.limits(self.configuration(collection)), rescore, k)
 
     @property
     def search_alters_vectors(self) -> bool:

@@ -33,7 +33,7 @@ def check_search(found: Limits, search: SearchRequest) -> None:
         _at_most(
             found,
             "search_max_oversampling",
-            rescore.oversampling,
+            rescore.factor(search.k),
             "oversampling",
             "use less oversampling",
         )
@@ -48,13 +48,15 @@ def check_search(found: Limits, search: SearchRequest) -> None:
         )
 
 
-def allowed(found: Limits, rescore: Rescore) -> Rescore:
+def allowed(found: Limits, rescore: Rescore, k: int) -> Rescore:
     """Limit a rescoring to the allowed number of candidates."""
     if not rescore.on:
         return rescore
     limit = found.get("search_max_oversampling")
-    if limit is None or rescore.oversampling <= float(limit):
+    if limit is None or rescore.factor(k) <= float(limit):
         return rescore
+    if rescore.candidates is not None:
+        return Rescore(source=rescore.source, candidates=max(1, int(float(limit) * k)))
     return Rescore(max(1.0, float(limit)), rescore.source)
 
 

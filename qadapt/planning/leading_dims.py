@@ -1,0 +1,70 @@
+"""Plans that keep the first dimensions of vectors (``dims=``)."""
+
+from __future__ import annotations
+
+from qadapt.errors import UnsupportedError
+from qadapt.local.client_operations import RememberDims
+from qadapt.local.settings import read_settings
+from qadapt.model import Quantization, Step, Symbol, Vector, VectorInfo
+from qadapt.stores.base import Store
+from qadapt.stores.leading_dims import too_many
+
+
+def target_dim(now: VectorInfo, wanted: Quantization) -> int:
+    """Dimensions after the change.
+
+    Raises:
+        UnsupportedError: more than the vectors have.
+    """
+    if wanted.dims is not None and wanted.dims > now.dim:
+        match = too_many(wanted.dims, now.dim)
+        raise UnsupportedError(match.differences[0], hint=f"use {match.support[0]}")
+    return wanted.kept_dims(now.dim)
+
+
+def check(
+    store: Store, collection: str, now: VectorInfo, wanted: Quantization, target: Vector | None
+) -> None:
+    """Refuse fewer dimensions or codes only if there is no alias to switch to a copy.
+
+    Raises:
+        UnsupportedError: the hint is the command that copies to a new collection.
+    """
+    if target is None or (target.dim == now.dim and wanted.originals != "none"):
+        return
+    if store.traits.recreates:
+        return
+    raise UnsupportedError(
+        f"dimensions and datatype are fixed at creation, and {store.name} has no aliases to switch "
+        f"from {collection!r} to a copy",
+        hint="copy to a new collection, and search that: qadapt migrate "
+        f"'{store.address}#{collection}' '{store.address}#{collection}_{_suffix(now, target)}' "
+        f"--quantize '{wanted.replace(rescore=None)}'",
+    )
+
+
+def _suffix(now: VectorInfo, target: Vector) -> str:
+    return target.datatype if target.dim == now.dim else str(target.dim)
+
+
+def remember(store: Store, collection: str, now: VectorInfo, dim: int) -> Step:
+    """Step that records the dimensions of the model, so that queries of that width are cut."""
+    former = read_settings(store, collection).of(now.name).full_dim
+    full = now.dim if former is None else former
+    return Step(
+        Symbol.CLIENT,
+        f"record that {dim:,} of {full:,} dimensions are kept",
+        f"qadapt cuts queries of {full:,} dimensions; other clients must send {dim:,}",
+        RememberDims(now.name, full).to_request(),
+        RememberDims(now.name, former).to_request(),
+    )
+
+
+def notes(now: VectorInfo, target: Vector | None) -> tuple[str, ...]:
+    """What fewer dimensions mean for searches."""
+    if target is None or target.dim == now.dim:
+        return ()
+    return (
+        f"the copy holds the first {target.dim:,} of {now.dim:,} dimensions: rescoring and exact "
+        "searches of the copy compare these, and only the former collection has the others",
+    )
