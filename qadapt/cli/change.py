@@ -1,4 +1,4 @@
-"""Commands ``plan``, ``apply``, ``undo`` and ``history``."""
+"""Commands ``plan``, ``apply`` and ``undo``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from qadapt.cli.options import (
     optional,
     word,
 )
-from qadapt.cli.output import Output, facts, fitting, styled
+from qadapt.cli.output import Output, facts, styled
 from qadapt.cli.render_plan import render_plan
 from qadapt.errors import ConsentRequiredError, InputError
 from qadapt.model.address import Address
@@ -68,12 +68,6 @@ def register(app: typer.Typer) -> None:
         "qadapt apply -f quantization.yaml",
     )(apply)
     command(app, "undo", own_limit=True, examples="qadapt undo\nqadapt undo 20260102T030405")(undo)
-    command(
-        app,
-        "history",
-        examples="qadapt history\nqadapt history --json\n"
-        "qadapt history --abandon 20260102T030405678-1a2b3c4d",
-    )(history)
 
 
 # -- plan --------------------------------------------------------------------------------------
@@ -293,7 +287,7 @@ def _what(change: Change, plan: Plan) -> str:
     return f"{after} (before: {before})"
 
 
-# -- undo and history --------------------------------------------------------------------------
+# -- undo -------------------------------------------------------------------------------------
 
 
 def undo(
@@ -312,94 +306,3 @@ def undo(
         result = qa.undo(change, progress=on, timeout=out.timeout or OWN_LIMIT)
     out.document(result.to_dict())
     _show_result(out, result, result.plan)
-
-
-def history(
-    out: Output,
-    abandon: Annotated[
-        str | None,
-        optional(
-            "--abandon",
-            metavar="CHANGE",
-            help="Remove the record of a change from the history; the collection is not changed.",
-        ),
-    ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Confirm --abandon without asking.")
-    ] = False,
-) -> None:
-    """List changes made from this machine, newest first.
-
-    A damaged record blocks the changes of its collection until it is repaired or abandoned.
-    """
-    import qadapt as qa
-
-    if abandon is not None:
-        _abandon(out, abandon, yes)
-        return
-    if yes:
-        raise InputError("--yes has no effect without --abandon", hint="leave --yes out")
-    changes = qa.history()
-    document: dict[str, Any] = {"changes": [item.to_dict() for item in changes]}
-    if changes.damaged:
-        document["damaged"] = [item.to_dict() for item in changes.damaged]
-    out.document(document)
-    if not changes and not changes.damaged:
-        out.print("no changes yet")
-        return
-    if changes:
-        _list(out, changes)
-    for item in changes.damaged:
-        out.print("", styled(f"! {item.id}: the record cannot be used", "bold red"))
-        pairs: list[tuple[str, Text | str]] = [("  problem", out.mask(item.problem))]
-        if item.collection:
-            pairs.append(("  collection", out.mask(f"{item.collection} at {item.address}")))
-        pairs += [("  record", item.path), ("  next", out.mask(item.hint))]
-        out.print(facts(pairs))
-
-
-def _list(out: Output, changes: list[Change]) -> None:
-    rows = []
-    for item in (change.outcome for change in changes):
-        sign, style = rendering.CHANGES.get(item.state, ("?", "magenta"))
-        what = f"{item.collection}[{item.vector}]" if item.vector else item.collection
-        row: list[Text | str] = [item.id, rendering.moment(item.created)]
-        row += [styled(f"{sign} {item.state}", style), what, item.requested]
-        row += [rendering.recall(item.recall_before), rendering.recall(item.recall_after)]
-        rows.append([*row, out.mask(str(item.address))])
-    columns: list[Any] = ["Change", "Planned", "State", "Collection", "Quantization"]
-    columns += [("Before", "right"), ("After", "right"), "Store"]
-    drop = ["Store", "Before", "After", "Planned"]
-    out.print(fitting(out.out.width, columns, rows, drop=drop))
-
-
-def _abandon(out: Output, change: str, yes: bool) -> None:
-    """Abandon a record after confirmation."""
-    import qadapt as qa
-    from qadapt.planning import abandoned_records, journal
-
-    found = journal.locate(change)
-    if not yes:
-        again = out.again("--yes")
-        if not out.asks:
-            raise ConsentRequiredError(
-                f"abandoning the change {found.id} needs confirmation, and this is not a terminal",
-                hint=f"pass --yes: {again}",
-            )
-        reported = f"{found.id}: {abandoned_records.describe(found)}"
-        out.err.print(out.mask(reported), markup=False)
-        out.err.print("The record is moved aside and the change can no longer be undone.")
-        if not out.confirm("Abandon it?"):
-            raise ConsentRequiredError(
-                "not confirmed; nothing was changed", hint=f"to confirm: {again}"
-            )
-    done = qa.abandon(found.id)
-    out.document(done.to_dict())
-    out.print(styled(f"abandoned {done.id}", "bold"))
-    pairs: list[tuple[str, Text | str]] = [("  record", done.path)]
-    if done.collection:
-        pairs.append(("  collection", out.mask(f"{done.collection} at {done.address}")))
-    pairs.append(("  state", out.mask(done.left)))
-    if done.next:
-        pairs.append(("  next", out.mask(done.next)))
-    out.print(facts(pairs))

@@ -39,7 +39,7 @@ from qadapt.errors import InputError, SpecError
 
 if TYPE_CHECKING:
     from qadapt.evaluation.documents import Evaluation, Simulation
-    from qadapt.evaluation.recall import Proof
+    from qadapt.evaluation.proof import Proof
     from qadapt.model import Guard
 
 Settings = Annotated[

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Literal
 
+from qadapt.evaluation.proof import Proof, weakest_proof
 from qadapt.evaluation.reachability import Reachability
-from qadapt.evaluation.recall import Proof, weakest_proof
 from qadapt.evaluation.results import Figure, Result, Truth
 from qadapt.model import Metric, Quantization, Rescore, Serializable, Server, Status
 from qadapt.model.client_params import ClientParams

@@ -20,7 +20,6 @@ from qadapt.migration.partitions import (
 from qadapt.migration.payload_indexes import PayloadIndexPlan, plan_payload_indexes
 from qadapt.migration.plan import (
     FIELDS,
-    LOSSES,
     NORMS,
     SOURCE_ID,
     Loss,
@@ -40,6 +39,7 @@ from qadapt.migration.vectors import (
     refuse_unmeasured,
 )
 from qadapt.model import CollectionInfo, Match, MatchLevel, Metric
+from qadapt.model.losses import LOSSES
 from qadapt.planning.change_record import utc_now
 from qadapt.stores.base import OnProgress, silent
 from qadapt.version import __version__

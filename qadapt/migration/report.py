@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from qadapt.evaluation.recall import Proof
+from qadapt.evaluation.proof import Proof
 from qadapt.migration.plan import MigrationPlan
 from qadapt.model import Id, Serializable, Status
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from qadapt.errors import UnsupportedError
 from qadapt.migration.endpoint import Endpoint
-from qadapt.migration.plan import LOSSES, PARTITION, RESERVED_FIELDS, Comparison, PartitionMap
+from qadapt.migration.plan import PARTITION, RESERVED_FIELDS, Comparison, PartitionMap
 from qadapt.migration.vectors import comparison_of
 from qadapt.model import CollectionSchema, ExtraVector, Metric, Vector
+from qadapt.model.losses import LOSSES
 from qadapt.stores.base import ReadRequest, Store
 
 TYPED_FIELDS = "typed-fields"
