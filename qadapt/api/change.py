@@ -12,7 +12,7 @@ from qadapt.evaluation.documents import Verification
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.query_input import Encoder
 from qadapt.evaluation.verify import verify as run_verify
-from qadapt.model import Guard
+from qadapt.model import Guard, Prices
 from qadapt.model import Plan as PlainPlan
 from qadapt.model.address import Address
 from qadapt.model.table import preformatted
@@ -72,6 +72,7 @@ class Plan(PlainPlan):
         guard: Guard | str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         allow_key_env: Iterable[str] = (),
+        prices: Prices | None = None,
     ) -> Change:
         """Apply the plan, wait until it is verified active, and check the guard.
 
@@ -82,15 +83,18 @@ class Plan(PlainPlan):
             timeout: maximum seconds per step.
             allow_key_env: environment variables that a plan from a file may use for the key, in
                 addition to those of the database.
+            prices: per GiB and month, for the monthly cost in ``Change.memory``; default: those of
+                the plan.
 
         Raises:
             ConsentRequiredError, PlanStaleError, GuardMissedError, ApplyError, BusyError
         """
         store, owned = _store_of(self, allow_key_env)
+        plan = self.priced(prices or Prices())
         try:
             outcome = apply.apply_plan(
                 store,
-                PlainPlan(**{name: getattr(self, name) for name in self.__dataclass_fields__}),
+                PlainPlan(**{name: getattr(plan, name) for name in plan.__dataclass_fields__}),
                 yes=yes,
                 progress=progress or silent,
                 guard=Guard.parse(guard) if isinstance(guard, str) else guard,

@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qadapt.cli import completion, rendering
-from qadapt.cli.arguments import (
-    confirm_key_variables,
-    make_plans,
-    read_guard,
-    read_json,
-    write_text,
-)
+from qadapt.cli.arguments import confirm_key_variables, read_guard, read_json, write_text
 from qadapt.cli.client_params import params_facts
 from qadapt.cli.command import OWN_LIMIT, command
 from qadapt.cli.options import (
@@ -24,12 +18,14 @@ from qadapt.cli.options import (
     AllowKeyEnv,
     DatatypeWord,
     Disable,
+    DiskPrice,
     GuardClients,
     GuardText,
     MaybeCollection,
     MaybeQuantization,
     MaybeUrl,
     MetricWord,
+    RamPrice,
     SpecFile,
     StrategyWord,
     VectorName,
@@ -37,6 +33,7 @@ from qadapt.cli.options import (
     word,
 )
 from qadapt.cli.output import Output, facts, styled
+from qadapt.cli.plan_options import ACCEPTED, PlanOptions, make_plans
 from qadapt.cli.render_plan import render_plan
 from qadapt.errors import ConsentRequiredError, InputError
 from qadapt.model.address import Address
@@ -46,9 +43,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from qadapt.api import Change, Plan
-    from qadapt.model import Guard
-
-ACCEPTED = "differs"  # default
 
 
 def register(app: typer.Typer) -> None:
@@ -95,6 +89,8 @@ def plan(
     strategy: StrategyWord = None,
     guard: GuardText = None,
     guard_clients: GuardClients = None,
+    price: RamPrice = None,
+    disk_price: DiskPrice = None,
     disable: Disable = None,
     allow_key_env: AllowKeyEnv = None,
 ) -> None:
@@ -102,10 +98,13 @@ def plan(
 
     Each step shows its reason, its cost, the native request and the request that reverses it.
     """
-    with make_plans(
-        out, url, collection, quantization, spec, vector, (metric, datatype), accept, guard,
-        disable, "plan", strategy, allow_key_env, guard_clients,
-    ) as plans:  # fmt: skip
+    asked = PlanOptions(
+        url=url, collection=collection, quantization=quantization, spec=spec, vector=vector,
+        metric=metric, datatype=datatype, accept=accept, strategy=strategy, guard=guard,
+        guard_clients=guard_clients, disable=disable, allow_key_env=allow_key_env, price=price,
+        disk_price=disk_price,
+    )  # fmt: skip
+    with make_plans(out, asked, "plan") as plans:
         document = _document(plans, "plans", single=spec is None)
         _show(out, plans)
     if output is not None:
@@ -153,6 +152,8 @@ def apply(
     strategy: StrategyWord = None,
     guard: GuardText = None,
     guard_clients: GuardClients = None,
+    price: RamPrice = None,
+    disk_price: DiskPrice = None,
     disable: Disable = None,
     allow_key_env: AllowKeyEnv = None,
 ) -> None:
@@ -163,21 +164,19 @@ def apply(
     """
     import qadapt as qa
 
-    wanted = read_guard(guard, guard_clients) if spec is None else None
+    asked = PlanOptions(
+        url=target, collection=collection, quantization=quantization, spec=spec, vector=vector,
+        metric=metric, datatype=datatype, accept=accept, strategy=strategy, guard=guard,
+        guard_clients=guard_clients, disable=disable, allow_key_env=allow_key_env, price=price,
+        disk_price=disk_price,
+    )  # fmt: skip
     saved = spec is None and target is not None and collection is None
+    opened: Any
     if saved:
-        farther = accept if accept != ACCEPTED else None
-        _only_saved(vector, metric, datatype, strategy, disable, farther)
-        loaded = _load(Path(str(target)), wanted)
-        addresses = [Address.parse(item.reopen or item.address) for item in loaded]
-        variables = confirm_key_variables(out, Path(str(target)), addresses, allow_key_env)
-        opened: Any = contextlib.nullcontext(loaded)
+        loaded, variables = _load(out, asked)
+        opened = contextlib.nullcontext(loaded)
     else:
-        variables = ()
-        opened = make_plans(
-            out, target, collection, quantization, spec, vector, (metric, datatype), accept,
-            guard, disable, "apply", strategy, allow_key_env, guard_clients,
-        )  # fmt: skip
+        variables, opened = (), make_plans(out, asked, "apply")
     with opened as plans:
         changing = [item for item in plans if item.changes]
         _show(out, changing)
@@ -199,18 +198,12 @@ def apply(
     out.document(_document(changes, "changes", single=single))
 
 
-def _only_saved(*words: str | list[str] | None) -> None:
-    if any(words):
-        raise InputError(
-            "--vector, --metric, --datatype, --strategy, --accept and --disable cannot be used "
-            "with PLAN.json: the saved plan contains them",
-            hint="create another plan with `qadapt plan`, or pass URL COLLECTION QUANTIZATION",
-        )
-
-
-def _load(path: Path, guard: Guard | None) -> list[Plan]:
+def _load(out: Output, asked: PlanOptions) -> tuple[list[Plan], tuple[str, ...]]:
+    """Saved plans, and the environment variables that they may use for keys."""
     import qadapt as qa
 
+    path, guard = Path(str(asked.url)), read_guard(asked.guard, asked.guard_clients)
+    asked.refuse_with_plan()
     if ":" in str(path) and not path.exists():
         raise InputError(
             "COLLECTION and QUANTIZATION missing",
@@ -219,8 +212,11 @@ def _load(path: Path, guard: Guard | None) -> list[Plan]:
     data = read_json(path, "plan file")
     several = data.get("plans") if isinstance(data, dict) else None
     several = several if isinstance(several, list) else [data]
-    plans = [qa.Plan.from_dict(item) for item in several]
-    return plans if guard is None else [plan.replace(guard=guard) for plan in plans]
+    plans = [qa.Plan.from_dict(item).priced(asked.prices) for item in several]
+    if guard is not None:
+        plans = [plan.replace(guard=guard) for plan in plans]
+    addresses = [Address.parse(item.reopen or item.address) for item in plans]
+    return plans, confirm_key_variables(out, path, addresses, asked.allow_key_env)
 
 
 def _confirm(out: Output, plans: list[Plan]) -> bool:
@@ -271,13 +267,13 @@ def _show_result(out: Output, change: Change, plan: Plan) -> None:
             pairs.append(("  parameters", styled(sent, "yellow")))
         if reported.proof is not None and reported.proof.reason:
             pairs.append(("  weak", styled(reported.proof.reason, "yellow")))
-    if change.outcome.memory is not None:
-        pairs.append(("  memory", str(change.outcome.memory)))
     if change.state == "applied" and plan.clients is not None:
         pairs += params_facts(plan.clients, out)
     if change.state == "applied" and not out.quiet:
         back = f"qadapt undo {change.id}" if plan.reversible else "not possible"
         pairs.append(("  undo", back))
+    if change.outcome.memory is not None:
+        pairs.append(("  memory", str(change.outcome.memory)))
     out.print(facts(pairs))
 
 

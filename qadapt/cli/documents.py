@@ -32,6 +32,7 @@ NAMES = (
     "MigrationPlan",
     "Outcome",
     "Plan",
+    "Prices",
     "Quantization",
     "Report",
     "Rescore",

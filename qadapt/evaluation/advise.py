@@ -24,13 +24,15 @@ from qadapt.evaluation.documents import (
     now,
 )
 from qadapt.evaluation.evaluate import evaluate
+from qadapt.evaluation.memory import live_memory
 from qadapt.evaluation.option_cost import monthly, p95
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.results import Figure, Prediction, Result
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.shortlist import CODES, Candidate, candidate_grid, shortlist
 from qadapt.evaluation.simulate import simulate
-from qadapt.model import CollectionInfo, Quantization
+from qadapt.local import collection_info
+from qadapt.model import CollectionInfo, MemoryChange, Prices, Quantization
 from qadapt.stores.base import Store
 
 AT_ONCE = 3  # candidates measured by one evaluation
@@ -109,7 +111,9 @@ def advise(
         spec=spec_of(store, collection, name, ranked[0], target, options.queries) if ranked else "",
     )
     own = _notes(advice, by_us)
+    now_seen = live_memory(store.name, collection_info.info(store, collection).vectors[name])
     return advice.replace(
+        **_memory(now_seen, advice.best, target),
         confirmed=options.confirm and advice.best is not None and advice.proof.level != "none",
         notes=tuple(dict.fromkeys((*advice.notes, *own))),
         created=now(),
@@ -130,6 +134,14 @@ def _joint(simulation: Simulation, evaluation: Evaluation | None) -> dict[str, A
             notes=(*simulation.notes, *evaluation.notes),
         )
     return shared
+
+
+def _memory(live: MemoryChange | None, best: Option | None, target: Target) -> dict[str, Any]:
+    """RAM and disk now and with the recommended setting."""
+    if live is None or best is None:
+        return {"memory": live, "memory_setting": "live"}
+    change = live.replace(ram_after=best.ram, disk_after=best.disk)
+    return {"memory": change.priced(Prices(target.price)), "memory_setting": best.setting}
 
 
 def _notes(advice: Advice, by_us: Sequence[Quantization]) -> list[str]:

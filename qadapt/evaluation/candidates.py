@@ -11,6 +11,7 @@ from qadapt.errors import ApplyError, QadaptError, StoreTimeoutError, Unsupporte
 from qadapt.evaluation import measurement
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.measurement import Searcher, Workload
+from qadapt.evaluation.memory import setting_memory
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.results import Result
 from qadapt.evaluation.scratch_copies import scratch_copy
@@ -23,6 +24,7 @@ from qadapt.model import (
     Kind,
     Match,
     MatchLevel,
+    MemoryChange,
     Quantization,
     State,
     Vector,
@@ -69,7 +71,8 @@ class CandidateRunner:
         groups: dict[Quantization, list[int]] = {}
         for at, setting in enumerate(settings):
             assert setting.quantization is not None
-            groups.setdefault(setting.quantization, []).append(at)
+            # As in a plan: original vectors on disk alone leave the codes in RAM.
+            groups.setdefault(setting.quantization.with_default_places, []).append(at)
         found: dict[int, Result] = {}
         with contextlib.ExitStack() as stack:
             builder = _Builder(self._work, self._sample, stack)
@@ -87,9 +90,16 @@ class CandidateRunner:
                         found[at] = start.replace(state=state, notes=_reported(error))
                     continue
                 for at, start in zip(members, starts, strict=True):
-                    start = start.replace(notes=note)
+                    start = start.replace(notes=note, memory=self._memory(quantization, who))
                     found[at] = self._measured(settings[at], copy, start)
         return [found[at] for at in range(len(settings))]
+
+    def _memory(self, quantization: Quantization, who: _Backend) -> MemoryChange | None:
+        work = self._work
+        return setting_memory(
+            work.store.name, work.vector, quantization, client_side=who.by_us,
+            prices=work.options.prices,
+        )  # fmt: skip
 
     def _measured(self, setting: Setting, copy: str, start: Result) -> Result:
         work = self._work

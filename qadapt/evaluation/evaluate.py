@@ -15,6 +15,7 @@ from qadapt.evaluation.exact_neighbors import GroundTruth, over_rows
 from qadapt.evaluation.labels import read_labels
 from qadapt.evaluation.measurement import RelevanceLabels, Workload
 from qadapt.evaluation.measurement import query_ids as names_of
+from qadapt.evaluation.memory import smallest
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.results import Result, Truth
@@ -82,6 +83,7 @@ def evaluate(
         progress=options.progress,
     )  # fmt: skip
     measured = _measure(work, info, wanted, known)
+    least = smallest(measured.results)
     return Evaluation(
         store=str(store.address),
         server=info.server,
@@ -102,6 +104,8 @@ def evaluate(
         created=now(),
         command=options.command,
         seconds=time.monotonic() - begun,
+        memory=None if least is None else least.memory,
+        memory_setting="live" if least is None else least.setting.partition(" ")[0],
     )
 
 
@@ -196,7 +200,7 @@ def _live(
 ) -> Result:
     info = collection_info.info(work.store, work.collection).vectors[work.name]
     searcher = work.searcher(work.collection, setting, info.vector)
-    start = live_result(info, setting)
+    start = live_result(work.store.name, info, setting, work.options.prices)
     return measurement.measure(searcher, info, known, start, work.options.progress, client=client)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qadapt.errors import InputError, SpecError, refuse_pairs
 from qadapt.evaluation.settings import Setting
-from qadapt.model import ACCEPTS, Accept
+from qadapt.model import ACCEPTS, Accept, Prices
 from qadapt.model.numbers import is_whole
 from qadapt.stores import registry as stores
 from qadapt.stores.base import OnProgress, Store, check_k, silent
@@ -57,6 +57,7 @@ class EvaluationOptions:
         fresh: ignore cached ground truth.
         progress: called with progress events.
         command: the command line, recorded in the document.
+        prices: per GiB and month, for the monthly cost of settings; None for bytes only.
 
     Raises:
         InputError: a number is out of range, or two options conflict.
@@ -84,6 +85,7 @@ class EvaluationOptions:
     fresh: bool = False
     progress: OnProgress = silent
     command: str = ""
+    prices: Prices | None = None
 
     def __post_init__(self) -> None:
         self._check_numbers()

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from qadapt.evaluation.proof import Proof
 from qadapt.model import (
     Match,
+    MemoryChange,
     Quantization,
     Rescore,
     SearchProvenance,
@@ -133,6 +134,8 @@ class Result(Serializable):
         labels: comparison with relevance labels.
         latency: one for each timing.
         bytes, bytes_per_vector: of codes; of the original vectors if there are no codes.
+        memory: RAM and disk of the whole collection, now and with this setting; None without a
+            cost model.
         how: what searched and rescored.
         predicted: the prediction for this setting.
         notes: limitations of the result.
@@ -159,6 +162,7 @@ class Result(Serializable):
     predicted: Prediction | None = None
     notes: tuple[str, ...] = ()
     recall_no_params: Figure | None = None
+    memory: MemoryChange | None = None
 
 
 @dataclass(frozen=True)

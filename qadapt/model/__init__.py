@@ -34,8 +34,10 @@ if TYPE_CHECKING:
         VectorInfo,
     )
     from qadapt.model.match import ACCEPTS, Accept, Match, MatchLevel, Strategy
+    from qadapt.model.memory_change import MemoryChange
     from qadapt.model.metric import Metric
     from qadapt.model.plan import Estimate, Guard, Plan, Step, Symbol
+    from qadapt.model.prices import Prices
     from qadapt.model.quantization import (
         Kind,
         Quantization,
@@ -71,8 +73,10 @@ __all__ = [
     "Kind",
     "Match",
     "MatchLevel",
+    "MemoryChange",
     "Metric",
     "Plan",
+    "Prices",
     "Quantization",
     "QuantizationLike",
     "RaggedArray",
@@ -117,7 +121,9 @@ _MODULES = {
     "info": "CollectionInfo Evidence Server State Status UnknownDimension VectorInfo",
     "match": "ACCEPTS Accept Match MatchLevel Strategy",
     "metric": "Metric",
+    "memory_change": "MemoryChange",
     "plan": "Estimate Guard Plan Step Symbol",
+    "prices": "Prices",
     "quantization": "Kind Quantization QuantizationLike "
     "binary float16 none product rotational scalar",
     "query_checks": "check_queries",

@@ -7,7 +7,7 @@ from typing import Literal
 
 from qadapt.evaluation.proof import Proof, weakest_proof
 from qadapt.model import Plan, Serializable, Status
-from qadapt.model.plan import MemoryChange
+from qadapt.model.memory_change import MemoryChange
 from qadapt.planning.change_record import ChangeRecord, state_of
 from qadapt.planning.guard_result import GuardResult, ground_truths
 

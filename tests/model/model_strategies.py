@@ -40,7 +40,7 @@ from qadapt.model import (
 from qadapt.model.address import Address
 from qadapt.model.client_params import ClientParams
 from qadapt.model.hits import HitsDocument
-from qadapt.model.plan import MemoryChange
+from qadapt.model.memory_change import MemoryChange
 from qadapt.model.spec import CollectionSpec, Spec, StoreSpec, VectorSpec
 from qadapt.model.vector import DATATYPES
 
