@@ -24,6 +24,7 @@ from qadapt.cli.options import (
     AcceptWord,
     Collection,
     Disable,
+    DiskPrice,
     EncoderName,
     QueriesAsked,
     RamPrice,
@@ -34,7 +35,13 @@ from qadapt.cli.options import (
     word,
 )
 from qadapt.cli.output import MISSED, Output
-from qadapt.cli.render_evaluation import show_advice, show_evaluation, show_gate, show_simulation
+from qadapt.cli.render_evaluation import (
+    show_advice,
+    show_evaluation,
+    show_gate,
+    show_memory,
+    show_simulation,
+)
 from qadapt.errors import InputError, SpecError
 
 if TYPE_CHECKING:
@@ -148,6 +155,8 @@ def evaluate(
     seed: Seed = 0,
     fresh: Fresh = False,
     gate: Gate = None,
+    price: RamPrice = None,
+    disk_price: DiskPrice = None,
     output: Saved = None,
     disable: Disable = None,
 ) -> int:  # fmt: skip
@@ -156,6 +165,8 @@ def evaluate(
     The live collection is measured unchanged. Other settings are measured on a copy of a sample,
     which is always removed afterwards. Exits with code 3 if the gate is missed.
     """
+    from qadapt.model import Prices
+
     bar, at = read_gate(gate, k)
     allowed = check_accept(accept)
     known = load_encoder(encoder, queries)
@@ -166,7 +177,7 @@ def evaluate(
             query_ids=names, labels=labels, label_field=label_field, live=live, rows=rows,
             copy_rows=copy_rows, concurrency=_numbers(concurrency), seconds=seconds,
             memory=size(memory), timeout=build_timeout, accept=allowed, seed=seed, fresh=fresh,
-            progress=on, command=out.again(),
+            progress=on, command=out.again(), prices=Prices(price, disk_price),
         )  # fmt: skip
     asked = set(settings or ())
     judged = [item for item in found.results if item.where != "live" or not asked]
@@ -315,6 +326,7 @@ def _finish(
         out.note(f"saved to {output}")
     show(out, found)
     show_gate(out, bar, reported)
+    show_memory(out, found)
     return 0 if met else MISSED
 
 

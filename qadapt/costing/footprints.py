@@ -206,6 +206,12 @@ def _uncompressed(components: Sequence[Component], vector: VectorInfo) -> list[C
     return [*kept, Component("originals", size, size, words, "reported by the store")]
 
 
+def total(parts: Sequence[Footprint]) -> Footprint:
+    """The sum of the footprints of several vectors, at least one."""
+    components = tuple(each for part in parts for each in part.components)
+    return Footprint.of(parts[0].store, parts[0].target, components)
+
+
 def change_between(
     before: Footprint, after: Footprint, prices: Prices | None = None
 ) -> MemoryChange:

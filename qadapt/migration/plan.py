@@ -10,6 +10,7 @@ from qadapt.model import (
     CollectionSchema,
     Id,
     Match,
+    MemoryChange,
     Quantization,
     Rescore,
     Serializable,
@@ -179,6 +180,8 @@ class MigrationPlan(Serializable):
         schema: schema of the target apart from its dense vectors.
         extra_comparisons: how ``check`` compares sparse vectors and multivectors, by name.
         partitions: how partitions are mapped.
+        memory: RAM and disk of the dense vectors in the source, and computed for the target; None
+            without a cost model on both sides.
     """
 
     source: str
@@ -210,6 +213,7 @@ class MigrationPlan(Serializable):
     schema: CollectionSchema = field(default_factory=CollectionSchema)
     extra_comparisons: Mapping[str, Comparison] = field(default_factory=dict)
     partitions: PartitionMap = field(default_factory=PartitionMap)
+    memory: MemoryChange | None = None
 
     @property
     def refused(self) -> tuple[Loss, ...]:

@@ -9,6 +9,7 @@ from qadapt.errors import AlreadyExistsError, InputError, UnsupportedError
 from qadapt.local import collection_info
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.id_scan import Scan, scan_source
+from qadapt.migration.memory import memory_of_both
 from qadapt.migration.options import Options
 from qadapt.migration.partitions import (
     Router,
@@ -126,6 +127,7 @@ def make_plan(
         schema=schema.schema.replace(partitions=tuple(partitions.names.values())),
         extra_comparisons=comparisons,
         partitions=partitions,
+        memory=memory_of_both(info, vectors, target.store.name),
     )
 
 
