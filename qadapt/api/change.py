@@ -15,7 +15,7 @@ from qadapt.evaluation.verify import verify as run_verify
 from qadapt.model import Guard, Prices
 from qadapt.model import Plan as PlainPlan
 from qadapt.model.address import Address
-from qadapt.model.table import preformatted
+from qadapt.model.table import Table, preformatted
 from qadapt.planning import abandoned_records, apply, journal
 from qadapt.planning.abandoned_records import Abandoned
 from qadapt.planning.change_record import DamagedRecord
@@ -173,6 +173,13 @@ class Change:
         self.outcome = outcome
         self._store = store
 
+    def __str__(self) -> str:
+        return str(self.outcome)
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks."""
+        return self.outcome._repr_html_()
+
     def __repr__(self) -> str:
         return f"<Change {self.id} {self.state}: {self.outcome.requested}>"
 
@@ -276,6 +283,24 @@ class History(list[Change]):
     ) -> None:
         super().__init__(changes)
         self.damaged = tuple(damaged)
+
+    def table(self) -> Table:
+        """One row per change."""
+        outcomes = [change.outcome for change in self]
+        rows = [
+            (each.id, each.state, each.collection, each.requested, str(each.address))
+            for each in outcomes
+        ]
+        notes = tuple(f"damaged: {each.id}: {each.problem}" for each in self.damaged)
+        columns = ("Change", "State", "Collection", "Quantization", "Store")
+        return Table(columns, tuple(rows), notes=notes)
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks."""
+        return self.table()._repr_html_()
 
 
 def history() -> History:

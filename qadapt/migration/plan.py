@@ -17,6 +17,7 @@ from qadapt.model import (
     Server,
     Vector,
 )
+from qadapt.model.table import Table, Tabular, pair_table
 
 # How a vector of the target is compared with the vector of the source.
 Comparison = Literal["exact", "normalized", "float16", "uint8", "nonzero"]
@@ -149,7 +150,7 @@ class PartitionMap(Serializable):
 
 
 @dataclass(frozen=True)
-class MigrationPlan(Serializable):
+class MigrationPlan(Tabular, Serializable):
     """The plan of a migration.
 
     Attributes:
@@ -214,6 +215,12 @@ class MigrationPlan(Serializable):
     extra_comparisons: Mapping[str, Comparison] = field(default_factory=dict)
     partitions: PartitionMap = field(default_factory=PartitionMap)
     memory: MemoryChange | None = None
+
+    def table(self) -> Table:
+        """Sizes, mappings and losses: a label and a value per row."""
+        from qadapt.migration.text import plan_lines
+
+        return pair_table(plan_lines(self))
 
     @property
     def refused(self) -> tuple[Loss, ...]:

@@ -9,6 +9,7 @@ from typing import Literal
 from qadapt.evaluation.proof import Proof
 from qadapt.migration.plan import MigrationPlan
 from qadapt.model import Id, Serializable, Status
+from qadapt.model.table import Table, Tabular, pair_table
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class RecallCheck(Serializable):
 
 
 @dataclass(frozen=True)
-class Check(Serializable):
+class Check(Tabular, Serializable):
     """The result of comparing a target with its source.
 
     Attributes:
@@ -97,6 +98,12 @@ class Check(Serializable):
     seconds: float
     passed: bool
     notes: tuple[str, ...] = ()
+
+    def table(self) -> Table:
+        """Rows, ids and recall: a label and a value per row."""
+        from qadapt.migration.text import check_lines
+
+        return pair_table(check_lines(self), "equal" if self.passed else "different")
 
 
 @dataclass(frozen=True)
@@ -162,7 +169,7 @@ class Cutover(Serializable):
 
 
 @dataclass(frozen=True)
-class Migration(Serializable):
+class Migration(Tabular, Serializable):
     """The result of a migration.
 
     Attributes:
@@ -184,3 +191,9 @@ class Migration(Serializable):
     check: Check | None = None
     catch_up: CatchUp | None = None
     cutover: Cutover | None = None
+
+    def table(self) -> Table:
+        """What was copied and checked: a label and a value per row."""
+        from qadapt.migration.text import migration_lines
+
+        return pair_table(migration_lines(self), self.state)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qadapt.model.prices import Prices
 from qadapt.model.serializable import Serializable
-from qadapt.model.table import human_bytes
+from qadapt.model.table import human_bytes, preformatted
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,10 @@ class MemoryChange(Serializable):
                 f"per month {money_text(before)} -> {money_text(after)} ({_percent(before, after)})"
             )
         return ", ".join(parts)
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks."""
+        return preformatted(str(self))
 
 
 def money_text(amount: float) -> str:

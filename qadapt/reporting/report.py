@@ -14,6 +14,8 @@ from qadapt.evaluation.documents import Advice, Evaluation, Simulation, now
 from qadapt.evaluation.results import Result
 from qadapt.model import MemoryChange, Prices
 from qadapt.model.cli_commands import cli_command
+from qadapt.model.table import Table
+from qadapt.reporting import tables
 from qadapt.reporting.content import Axis, Point, ReportContent, label, latency_of
 from qadapt.reporting.documents import gather
 
@@ -25,6 +27,19 @@ LOSS = 0.01
 @dataclass(frozen=True)
 class Report(ReportContent):
     """A report that can be written to a file; its content is described in ``ReportContent``."""
+
+    def __str__(self) -> str:
+        return str(self._table())
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks."""
+        return self._table()._repr_html_()
+
+    def _table(self) -> Table:
+        found = tables.settings(self)
+        notes = [found.note, "" if self.memory is None else f"memory: {self.memory}"]
+        rows = tuple(tuple(row) for row in found.rows)
+        return Table(tuple(found.columns), rows, self.title, tuple(filter(None, notes)))
 
     def to_html(self) -> str:
         """Render a self-contained HTML page.
