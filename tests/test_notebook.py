@@ -41,10 +41,38 @@ def test_results_are_tables_as_text_and_html(collection: Collection) -> None:
         "diagnosis": (collection.doctor(), "notes: "),
         "hits": (collection.search(queries[:2], k=3, with_payload=True), '{"row": '),
     }
+    change = collection.plan("rotational:bits=4").apply(yes=True)
+    shown |= {
+        "change": (change, "applied"),
+        "history": (qa.history(), "rotational:bits=4"),
+        "client parameters": (collection.client_params(), "needed"),
+        "rows": (collection.fetch([1, 2]), "{'row': 1}"),
+        "report": (qa.report(shown["evaluation"][0]), "memory: RAM "),
+        "memory": (change.memory, "RAM "),
+    }
     for name, (found, words) in shown.items():
         assert words in str(found), name
         html = found._repr_html_()
         assert "<table>" in html or "<pre>" in html, name
+
+
+def test_results_of_files_and_migrations_are_tables(
+    database: Database, collection: Collection, tmp_path: Path
+) -> None:
+    address = f"edge:{tmp_path / 'data'}"
+    database.close()
+    target = f"edge:{tmp_path / 'other'}"
+    shown = (
+        (qa.export_file(f"{address}#notes", tmp_path / "notes.parquet"), "300"),
+        (qa.import_file(tmp_path / "notes.parquet", f"{target}#file"), "300"),
+        (qa.plan_migration(f"{address}#notes", f"{target}#copy"), "RAM "),
+        (qa.migrate(f"{address}#notes", f"{target}#copy"), "RAM "),
+        (qa.check(f"{address}#notes", f"{target}#copy"), "300 in the source"),
+    )
+    for found, words in shown:
+        assert words in str(found)
+        assert "\n" in str(found)
+        assert "<table>" in found._repr_html_()
 
 
 def test_ids_of_a_search_keep_their_type(collection: Collection) -> None:

@@ -12,10 +12,10 @@ from qadapt.evaluation.documents import Verification
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.query_input import Encoder
 from qadapt.evaluation.verify import verify as run_verify
-from qadapt.model import Guard
+from qadapt.model import Guard, Prices
 from qadapt.model import Plan as PlainPlan
 from qadapt.model.address import Address
-from qadapt.model.table import preformatted
+from qadapt.model.table import Table, preformatted
 from qadapt.planning import abandoned_records, apply, journal
 from qadapt.planning.abandoned_records import Abandoned
 from qadapt.planning.change_record import DamagedRecord
@@ -72,6 +72,7 @@ class Plan(PlainPlan):
         guard: Guard | str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         allow_key_env: Iterable[str] = (),
+        prices: Prices | None = None,
     ) -> Change:
         """Apply the plan, wait until it is verified active, and check the guard.
 
@@ -82,15 +83,18 @@ class Plan(PlainPlan):
             timeout: maximum seconds per step.
             allow_key_env: environment variables that a plan from a file may use for the key, in
                 addition to those of the database.
+            prices: per GiB and month, for the monthly cost in ``Change.memory``; default: those of
+                the plan.
 
         Raises:
             ConsentRequiredError, PlanStaleError, GuardMissedError, ApplyError, BusyError
         """
         store, owned = _store_of(self, allow_key_env)
+        plan = self.priced(prices or Prices())
         try:
             outcome = apply.apply_plan(
                 store,
-                PlainPlan(**{name: getattr(self, name) for name in self.__dataclass_fields__}),
+                PlainPlan(**{name: getattr(plan, name) for name in plan.__dataclass_fields__}),
                 yes=yes,
                 progress=progress or silent,
                 guard=Guard.parse(guard) if isinstance(guard, str) else guard,
@@ -168,6 +172,13 @@ class Change:
     def __init__(self, outcome: Outcome, store: Store | None = None) -> None:
         self.outcome = outcome
         self._store = store
+
+    def __str__(self) -> str:
+        return str(self.outcome)
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks."""
+        return self.outcome._repr_html_()
 
     def __repr__(self) -> str:
         return f"<Change {self.id} {self.state}: {self.outcome.requested}>"
@@ -272,6 +283,24 @@ class History(list[Change]):
     ) -> None:
         super().__init__(changes)
         self.damaged = tuple(damaged)
+
+    def table(self) -> Table:
+        """One row per change."""
+        outcomes = [change.outcome for change in self]
+        rows = [
+            (each.id, each.state, each.collection, each.requested, str(each.address))
+            for each in outcomes
+        ]
+        notes = tuple(f"damaged: {each.id}: {each.problem}" for each in self.damaged)
+        columns = ("Change", "State", "Collection", "Quantization", "Store")
+        return Table(columns, tuple(rows), notes=notes)
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks."""
+        return self.table()._repr_html_()
 
 
 def history() -> History:

@@ -11,7 +11,7 @@ from qadapt.api.change import Plan
 from qadapt.api.error_fields import error_fields
 from qadapt.api.evaluation_methods import EvaluationMethods
 from qadapt.api.prepared_searches import PreparedSearches
-from qadapt.costing import Cost, Prices, compare
+from qadapt.costing import Cost, LiveVector, Prices, compare
 from qadapt.diagnosis import Diagnosis, diagnose
 from qadapt.errors import InputError, refuse_pairs
 from qadapt.local import collection_info
@@ -39,7 +39,7 @@ from qadapt.model.ids import listed_ids
 from qadapt.model.leading_dims import CUT_QUERIES, as_stored
 from qadapt.model.vector import Datatype
 from qadapt.planning.conflicts import named_if_changing
-from qadapt.planning.planner import make_plan, which_vector
+from qadapt.planning.planner import codes_of, make_plan, which_vector
 from qadapt.search import search
 from qadapt.stores.base import (
     OnProgress,
@@ -250,6 +250,7 @@ class Collection(EvaluationMethods):
         accept: Accept = "differs",
         guard: Guard | str | None = None,
         strategy: Strategy | None = None,
+        prices: Prices | None = None,
     ) -> Plan:
         """Plan a change; nothing is modified until the plan is applied.
 
@@ -265,6 +266,8 @@ class Collection(EvaluationMethods):
             strategy: ``in-place``; ``alias`` for a copy and an alias switch, without interrupting
                 searches; ``vector`` for an additional vector that searches must name (Weaviate);
                 None lets the database decide.
+            prices: ``qa.Prices(ram=..., disk=...)``, price per GiB and month: ``plan.memory`` then
+                has the monthly cost before and after.
 
         Raises:
             UnsupportedError, NotFoundError, SpecError
@@ -282,7 +285,7 @@ class Collection(EvaluationMethods):
                 guard=Guard.parse(guard) if isinstance(guard, str) else guard,
                 strategy=strategy,
             )
-        return Plan._of(made, self._store)
+        return Plan._of(made.priced(prices or Prices()), self._store)
 
     def client_params(self, *, vector: str | None = None, k: int = 10) -> ClientParams:
         """What clients without qadapt must send to get the results of ``search``, with code.
@@ -348,9 +351,12 @@ class Collection(EvaluationMethods):
         replicas: int = 1,
         scales: Sequence[float] = (1, 10, 100),
         settings: Sequence[QuantizationLike] | None = None,
+        accept: Accept = "differs",
     ) -> Cost:
         """Estimate RAM, disk and monthly cost: current, with another quantization, and across
         databases.
+
+        The figures of ``quantization`` are those of ``plan`` with the same arguments.
 
         Args:
             quantization: quantization to compare with; None to compare only databases.
@@ -358,18 +364,18 @@ class Collection(EvaluationMethods):
             replicas: number of replicas.
             scales: multiples of the number of rows.
             settings: settings to compare; one of each kind by default.
+            accept: permitted match level of ``quantization``; see ``plan``.
         """
         info = self.info()
         name = which_vector(self.name, info.vectors, vector)
         about = info.vectors[name]
+        by_us, refused = codes_of(self._store, about, quantization, accept)
         return compare(
             about.count,
             about.vector,
             store=info.server.store,
             quantization=quantization,
-            info=info,
-            name=name,
-            address=str(self._store.address),
+            live=LiveVector(info, name, str(self._store.address), by_us, refused),
             prices=prices or Prices(),
             replicas=replicas,
             scales=scales,

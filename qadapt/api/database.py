@@ -106,6 +106,7 @@ def plan_spec(
                             vector=vector or None,
                             accept=accept,
                             guard=collection.guard,
+                            prices=each.prices,
                         )
                     )
         yield plans

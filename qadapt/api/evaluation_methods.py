@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from qadapt.evaluation.documents import Advice, Evaluation, Simulation, Target, Verification
     from qadapt.evaluation.query_input import Encoder
     from qadapt.evaluation.settings import SettingLike
-    from qadapt.model import Accept, Vector
+    from qadapt.model import Accept, Prices, Vector
     from qadapt.stores.base import Store
 
 
@@ -104,6 +104,7 @@ class EvaluationMethods:
         resume: bool = False,
         progress: OnProgress | None = None,
         command: str = "",
+        prices: Prices | None = None,
     ) -> Evaluation:
         """Measure recall, nDCG, latency and bytes of the live collection and of other settings.
 
@@ -139,6 +140,8 @@ class EvaluationMethods:
             resume: reuse the results of an interrupted call with the same options.
             progress: called with progress events.
             command: the command line, recorded in the document.
+            prices: ``qa.Prices(ram=..., disk=...)``, price per GiB and month: ``memory`` then has
+                the monthly cost.
 
         Raises:
             InputError, UnsupportedError, NotFoundError, StoreError
@@ -153,6 +156,7 @@ class EvaluationMethods:
             rows=rows, copy_rows=copy_rows, concurrency=concurrency, seconds=seconds,
             memory=memory, timeout=timeout, accept=accept, seed=seed, fresh=fresh,
             resume=resume, progress=progress or silent, command=command,
+            prices=prices,
         )  # fmt: skip
         return evaluate(self._store, self.name, self._vector(vector)[0], settings, options)
 

@@ -19,9 +19,11 @@ from qadapt.cli import (
     doctor,
     evaluate,
     files,
+    history,
     inspection,
     migrate,
     report,
+    schema,
     searching,
 )
 from qadapt.cli.output import INTERRUPTED, Output
@@ -36,7 +38,9 @@ app = typer.Typer(
 )
 for _module in (
     inspection,
+    schema,
     change,
+    history,
     searching,
     client_params,
     evaluate,

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from qadapt.errors import InputError, SpecError, refuse_pairs
+from qadapt.errors import InputError, SpecError
 from qadapt.model.address import Address
 
 if TYPE_CHECKING:
-    from qadapt.api import Database, Plan
+    from qadapt.api import Database
     from qadapt.cli.output import Output
     from qadapt.cli.progress import Reporter
     from qadapt.model import Accept, Guard
@@ -177,83 +177,6 @@ def confirm_key_variables(
         if out.asks and out.confirm(f"{question} Allow it?"):
             allowed.append(name)
     return tuple(allowed)
-
-
-@contextlib.contextmanager
-def make_plans(
-    out: Output,
-    url: str | None,
-    collection: str | None,
-    quantization: str | None,
-    spec: Path | None,
-    vector: str | None,
-    target_vector: tuple[str | None, str | None],
-    accept: str,
-    guard: Guard | None,
-    disable: list[str] | None,
-    command: str,
-    strategy: str | None = None,
-    allow_key_env: list[str] | None = None,
-) -> Iterator[list[Plan]]:
-    """Plan from arguments, or all plans of a spec file; connections are open within the block.
-
-    Args:
-        target_vector: metric and datatype of the vector, where they change.
-    """
-    import qadapt as qa
-
-    metric, datatype = target_vector
-    allowed = check_accept(accept)
-    if spec is not None:
-        wrong = [url, collection, quantization, vector, metric, datatype, guard, disable, strategy]
-        if any(wrong):
-            raise InputError(
-                "with -f, address, vectors, quantization and guard are read from the spec file",
-                hint=f"qadapt {command} -f {spec}",
-            )
-        read = qa.load_spec(spec)
-        addresses = [each.store for each in read.stores]
-        variables = confirm_key_variables(out, spec, addresses, allow_key_env)
-        with qa.plan_spec(read, accept=allowed, allow_key_env=variables) as plans:
-            yield plans
-        return
-    refuse_pairs(
-        (
-            bool(allow_key_env),
-            "--allow-key-env",
-            "with an address on the command line",
-            "its ?key_env=NAME is always used",
-        )
-    )
-    words = [quantization, metric, datatype]  # names of the changed arguments
-    if url is None or collection is None or not any(words):
-        missing = [
-            word
-            for word, value in (
-                ("URL", url), ("COLLECTION", collection), ("QUANTIZATION", any(words))
-            )
-            if not value
-        ]  # fmt: skip
-        raise InputError(
-            f"{' and '.join(missing)} missing",
-            hint=f"qadapt {command} URL COLLECTION QUANTIZATION, or qadapt {command} -f SPEC.yaml",
-        )
-    from qadapt.model import Metric, Quantization
-
-    if quantization is not None:  # before the connection is opened
-        Quantization.parse(quantization)
-    measure = None if metric is None else Metric.of(metric)
-    with open_database(url, disable) as db:
-        made = db[collection].plan(
-            quantization,
-            vector=vector,
-            metric=measure,
-            datatype=cast("Any", datatype),
-            accept=allowed,
-            guard=guard,
-            strategy=cast("Any", strategy),
-        )
-        yield [made]
 
 
 def read_json(path: Path, what: str) -> Any:

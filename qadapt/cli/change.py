@@ -1,4 +1,4 @@
-"""Commands ``plan``, ``apply``, ``undo`` and ``history``."""
+"""Commands ``plan``, ``apply`` and ``undo``."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qadapt.cli import completion, rendering
-from qadapt.cli.arguments import (
-    confirm_key_variables,
-    make_plans,
-    read_guard,
-    read_json,
-    write_text,
-)
+from qadapt.cli.arguments import confirm_key_variables, read_guard, read_json, write_text
 from qadapt.cli.client_params import params_facts
 from qadapt.cli.command import OWN_LIMIT, command
 from qadapt.cli.options import (
@@ -24,6 +18,7 @@ from qadapt.cli.options import (
     AllowKeyEnv,
     DatatypeWord,
     Disable,
+    DiskPrice,
     GuardBy,
     GuardClients,
     GuardFilters,
@@ -32,13 +27,15 @@ from qadapt.cli.options import (
     MaybeQuantization,
     MaybeUrl,
     MetricWord,
+    RamPrice,
     SpecFile,
     StrategyWord,
     VectorName,
     optional,
     word,
 )
-from qadapt.cli.output import Output, facts, fitting, styled
+from qadapt.cli.output import Output, facts, styled
+from qadapt.cli.plan_options import ACCEPTED, PlanOptions, make_plans
 from qadapt.cli.render_plan import render_plan
 from qadapt.errors import ConsentRequiredError, InputError
 from qadapt.model.address import Address
@@ -48,9 +45,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from qadapt.api import Change, Plan
-    from qadapt.model import Guard
-
-ACCEPTED = "differs"  # default
 
 
 def register(app: typer.Typer) -> None:
@@ -70,12 +64,6 @@ def register(app: typer.Typer) -> None:
         "qadapt apply -f quantization.yaml",
     )(apply)
     command(app, "undo", own_limit=True, examples="qadapt undo\nqadapt undo 20260102T030405")(undo)
-    command(
-        app,
-        "history",
-        examples="qadapt history\nqadapt history --json\n"
-        "qadapt history --abandon 20260102T030405678-1a2b3c4d",
-    )(history)
 
 
 # -- plan --------------------------------------------------------------------------------------
@@ -105,6 +93,8 @@ def plan(
     guard_clients: GuardClients = None,
     guard_filters: GuardFilters = None,
     guard_by: GuardBy = None,
+    price: RamPrice = None,
+    disk_price: DiskPrice = None,
     disable: Disable = None,
     allow_key_env: AllowKeyEnv = None,
 ) -> None:
@@ -112,11 +102,13 @@ def plan(
 
     Each step shows its reason, its cost, the native request and the request that reverses it.
     """
-    bar = read_guard(guard, guard_clients, guard_filters, guard_by)
-    with make_plans(
-        out, url, collection, quantization, spec, vector, (metric, datatype), accept, bar,
-        disable, "plan", strategy, allow_key_env,
-    ) as plans:  # fmt: skip
+    asked = PlanOptions(
+        url=url, collection=collection, quantization=quantization, spec=spec, vector=vector,
+        metric=metric, datatype=datatype, accept=accept, strategy=strategy, guard=guard,
+        guard_clients=guard_clients, guard_filters=guard_filters, guard_by=guard_by,
+        disable=disable, allow_key_env=allow_key_env, price=price, disk_price=disk_price,
+    )  # fmt: skip
+    with make_plans(out, asked, "plan") as plans:
         document = _document(plans, "plans", single=spec is None)
         _show(out, plans)
     if output is not None:
@@ -166,6 +158,8 @@ def apply(
     guard_clients: GuardClients = None,
     guard_filters: GuardFilters = None,
     guard_by: GuardBy = None,
+    price: RamPrice = None,
+    disk_price: DiskPrice = None,
     disable: Disable = None,
     allow_key_env: AllowKeyEnv = None,
 ) -> None:
@@ -176,21 +170,19 @@ def apply(
     """
     import qadapt as qa
 
-    wanted = read_guard(guard, guard_clients, guard_filters, guard_by)
+    asked = PlanOptions(
+        url=target, collection=collection, quantization=quantization, spec=spec, vector=vector,
+        metric=metric, datatype=datatype, accept=accept, strategy=strategy, guard=guard,
+        guard_clients=guard_clients, guard_filters=guard_filters, guard_by=guard_by,
+        disable=disable, allow_key_env=allow_key_env, price=price, disk_price=disk_price,
+    )  # fmt: skip
     saved = spec is None and target is not None and collection is None
+    opened: Any
     if saved:
-        farther = accept if accept != ACCEPTED else None
-        _only_saved(vector, metric, datatype, strategy, disable, farther)
-        loaded = _load(Path(str(target)), wanted)
-        addresses = [Address.parse(item.reopen or item.address) for item in loaded]
-        variables = confirm_key_variables(out, Path(str(target)), addresses, allow_key_env)
-        opened: Any = contextlib.nullcontext(loaded)
+        loaded, variables = _load(out, asked)
+        opened = contextlib.nullcontext(loaded)
     else:
-        variables = ()
-        opened = make_plans(
-            out, target, collection, quantization, spec, vector, (metric, datatype), accept,
-            wanted, disable, "apply", strategy, allow_key_env,
-        )  # fmt: skip
+        variables, opened = (), make_plans(out, asked, "apply")
     with opened as plans:
         changing = [item for item in plans if item.changes]
         _show(out, changing)
@@ -212,18 +204,12 @@ def apply(
     out.document(_document(changes, "changes", single=single))
 
 
-def _only_saved(*words: str | list[str] | None) -> None:
-    if any(words):
-        raise InputError(
-            "--vector, --metric, --datatype, --strategy, --accept and --disable cannot be used "
-            "with PLAN.json: the saved plan contains them",
-            hint="create another plan with `qadapt plan`, or pass URL COLLECTION QUANTIZATION",
-        )
-
-
-def _load(path: Path, guard: Guard | None) -> list[Plan]:
+def _load(out: Output, asked: PlanOptions) -> tuple[list[Plan], tuple[str, ...]]:
+    """Saved plans, and the environment variables that they may use for keys."""
     import qadapt as qa
 
+    path, guard = Path(str(asked.url)), read_guard(asked.guard, asked.guard_clients)
+    asked.refuse_with_plan()
     if ":" in str(path) and not path.exists():
         raise InputError(
             "COLLECTION and QUANTIZATION missing",
@@ -232,8 +218,11 @@ def _load(path: Path, guard: Guard | None) -> list[Plan]:
     data = read_json(path, "plan file")
     several = data.get("plans") if isinstance(data, dict) else None
     several = several if isinstance(several, list) else [data]
-    plans = [qa.Plan.from_dict(item) for item in several]
-    return plans if guard is None else [plan.replace(guard=guard) for plan in plans]
+    plans = [qa.Plan.from_dict(item).priced(asked.prices) for item in several]
+    if guard is not None:
+        plans = [plan.replace(guard=guard) for plan in plans]
+    addresses = [Address.parse(item.reopen or item.address) for item in plans]
+    return plans, confirm_key_variables(out, path, addresses, asked.allow_key_env)
 
 
 def _confirm(out: Output, plans: list[Plan]) -> bool:
@@ -284,13 +273,13 @@ def _show_result(out: Output, change: Change, plan: Plan) -> None:
             pairs.append(("  parameters", styled(sent, "yellow")))
         if reported.proof is not None and reported.proof.reason:
             pairs.append(("  weak", styled(reported.proof.reason, "yellow")))
-    if change.outcome.memory is not None:
-        pairs.append(("  memory", str(change.outcome.memory)))
     if change.state == "applied" and plan.clients is not None:
         pairs += params_facts(plan.clients, out)
     if change.state == "applied" and not out.quiet:
         back = f"qadapt undo {change.id}" if plan.reversible else "not possible"
         pairs.append(("  undo", back))
+    if change.outcome.memory is not None:
+        pairs.append(("  memory", str(change.outcome.memory)))
     out.print(facts(pairs))
 
 
@@ -300,7 +289,7 @@ def _what(change: Change, plan: Plan) -> str:
     return f"{after} (before: {before})"
 
 
-# -- undo and history --------------------------------------------------------------------------
+# -- undo -------------------------------------------------------------------------------------
 
 
 def undo(
@@ -319,94 +308,3 @@ def undo(
         result = qa.undo(change, progress=on, timeout=out.timeout or OWN_LIMIT)
     out.document(result.to_dict())
     _show_result(out, result, result.plan)
-
-
-def history(
-    out: Output,
-    abandon: Annotated[
-        str | None,
-        optional(
-            "--abandon",
-            metavar="CHANGE",
-            help="Remove the record of a change from the history; the collection is not changed.",
-        ),
-    ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Confirm --abandon without asking.")
-    ] = False,
-) -> None:
-    """List changes made from this machine, newest first.
-
-    A damaged record blocks the changes of its collection until it is repaired or abandoned.
-    """
-    import qadapt as qa
-
-    if abandon is not None:
-        _abandon(out, abandon, yes)
-        return
-    if yes:
-        raise InputError("--yes has no effect without --abandon", hint="leave --yes out")
-    changes = qa.history()
-    document: dict[str, Any] = {"changes": [item.to_dict() for item in changes]}
-    if changes.damaged:
-        document["damaged"] = [item.to_dict() for item in changes.damaged]
-    out.document(document)
-    if not changes and not changes.damaged:
-        out.print("no changes yet")
-        return
-    if changes:
-        _list(out, changes)
-    for item in changes.damaged:
-        out.print("", styled(f"! {item.id}: the record cannot be used", "bold red"))
-        pairs: list[tuple[str, Text | str]] = [("  problem", out.mask(item.problem))]
-        if item.collection:
-            pairs.append(("  collection", out.mask(f"{item.collection} at {item.address}")))
-        pairs += [("  record", item.path), ("  next", out.mask(item.hint))]
-        out.print(facts(pairs))
-
-
-def _list(out: Output, changes: list[Change]) -> None:
-    rows = []
-    for item in (change.outcome for change in changes):
-        sign, style = rendering.CHANGES.get(item.state, ("?", "magenta"))
-        what = f"{item.collection}[{item.vector}]" if item.vector else item.collection
-        row: list[Text | str] = [item.id, rendering.moment(item.created)]
-        row += [styled(f"{sign} {item.state}", style), what, item.requested]
-        row += [rendering.recall(item.recall_before), rendering.recall(item.recall_after)]
-        rows.append([*row, out.mask(str(item.address))])
-    columns: list[Any] = ["Change", "Planned", "State", "Collection", "Quantization"]
-    columns += [("Before", "right"), ("After", "right"), "Store"]
-    drop = ["Store", "Before", "After", "Planned"]
-    out.print(fitting(out.out.width, columns, rows, drop=drop))
-
-
-def _abandon(out: Output, change: str, yes: bool) -> None:
-    """Abandon a record after confirmation."""
-    import qadapt as qa
-    from qadapt.planning import abandoned_records, journal
-
-    found = journal.locate(change)
-    if not yes:
-        again = out.again("--yes")
-        if not out.asks:
-            raise ConsentRequiredError(
-                f"abandoning the change {found.id} needs confirmation, and this is not a terminal",
-                hint=f"pass --yes: {again}",
-            )
-        reported = f"{found.id}: {abandoned_records.describe(found)}"
-        out.err.print(out.mask(reported), markup=False)
-        out.err.print("The record is moved aside and the change can no longer be undone.")
-        if not out.confirm("Abandon it?"):
-            raise ConsentRequiredError(
-                "not confirmed; nothing was changed", hint=f"to confirm: {again}"
-            )
-    done = qa.abandon(found.id)
-    out.document(done.to_dict())
-    out.print(styled(f"abandoned {done.id}", "bold"))
-    pairs: list[tuple[str, Text | str]] = [("  record", done.path)]
-    if done.collection:
-        pairs.append(("  collection", out.mask(f"{done.collection} at {done.address}")))
-    pairs.append(("  state", out.mask(done.left)))
-    if done.next:
-        pairs.append(("  next", out.mask(done.next)))
-    out.print(facts(pairs))

@@ -79,20 +79,20 @@ def features(incomplete: str) -> Found:
 
 def stores(incomplete: str) -> list[str]:
     """Names of the databases."""
-    from qadapt.stores import registry
+    from qadapt import plugins
 
-    return [name for name in registry.names() if name.startswith(incomplete)]
+    return [name for name in plugins.names() if name.startswith(incomplete)]
 
 
 def changes(incomplete: str) -> Found:
     """Ids of changes, newest first."""
-    import qadapt as qa
+    from qadapt.planning import journal
 
     try:
         return [
-            (change.id, f"{change.outcome.collection}: {change.outcome.requested}, {change.state}")
-            for change in qa.history()
-            if change.id.startswith(incomplete)
+            (each.id, f"{each.plan.collection}: {each.plan.requested}, {each.state}")
+            for each in journal.records()
+            if each.id.startswith(incomplete)
         ]
     except (QadaptError, OSError):
         return []
@@ -100,13 +100,13 @@ def changes(incomplete: str) -> Found:
 
 def schemas(incomplete: str) -> list[str]:
     """Names of documents."""
-    from qadapt.cli.documents import schemas as known
+    from qadapt.cli.documents import NAMES
 
-    return [name for name in known() if name.startswith(incomplete)]
+    return [name for name in NAMES if name.startswith(incomplete)]
 
 
 def losses(incomplete: str) -> Found:
     """Names of losses that a migration can accept."""
-    from qadapt.migration.plan import LOSSES
+    from qadapt.model.losses import LOSSES
 
     return [(name, text) for name, text in LOSSES.items() if name.startswith(incomplete)]

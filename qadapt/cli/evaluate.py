@@ -30,6 +30,7 @@ from qadapt.cli.options import (
     ByLimit,
     Collection,
     Disable,
+    DiskPrice,
     EncoderName,
     Filters,
     QueriesAsked,
@@ -41,12 +42,18 @@ from qadapt.cli.options import (
     word,
 )
 from qadapt.cli.output import MISSED, Output
-from qadapt.cli.render_evaluation import show_advice, show_evaluation, show_gate, show_simulation
+from qadapt.cli.render_evaluation import (
+    show_advice,
+    show_evaluation,
+    show_gate,
+    show_memory,
+    show_simulation,
+)
 from qadapt.errors import InputError, SpecError
 
 if TYPE_CHECKING:
     from qadapt.evaluation.documents import Evaluation, Simulation
-    from qadapt.evaluation.recall import Proof
+    from qadapt.evaluation.proof import Proof
     from qadapt.model import Guard
 
 Settings = Annotated[
@@ -163,6 +170,8 @@ def evaluate(
     fresh: Fresh = False,
     resume: Resume = False,
     gate: Gate = None,
+    price: RamPrice = None,
+    disk_price: DiskPrice = None,
     output: Saved = None,
     disable: Disable = None,
 ) -> int:  # fmt: skip
@@ -171,6 +180,8 @@ def evaluate(
     The live collection is measured unchanged. Other settings are measured on a copy of a sample,
     which is always removed afterwards. Exits with code 3 if the gate is missed.
     """
+    from qadapt.model import Prices
+
     bar, at = read_gate(gate, k)
     allowed = check_accept(accept)
     known = load_encoder(encoder, queries)
@@ -183,7 +194,7 @@ def evaluate(
             label_field=label_field, filter=chosen, by=by, by_limit=by_limit, live=live,
             rows=rows, copy_rows=copy_rows, concurrency=_numbers(concurrency), seconds=seconds,
             memory=size(memory), timeout=build_timeout, accept=allowed, seed=seed, fresh=fresh,
-            resume=resume, progress=on, command=out.again(),
+            resume=resume, progress=on, command=out.again(), prices=Prices(price, disk_price),
         ))  # fmt: skip
     asked = set(settings or ())
     judged = [item for item in found.results if item.where != "live" or not asked]
@@ -347,6 +358,7 @@ def _finish(
         out.note(f"saved to {output}")
     show(out, found)
     show_gate(out, bar, reported)
+    show_memory(out, found)
     if found.partial:
         return partial_results(out)
     return 0 if met else MISSED

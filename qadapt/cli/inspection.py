@@ -1,4 +1,4 @@
-"""Commands ``stores``, ``matrix``, ``inspect`` and ``schema``."""
+"""Commands ``stores``, ``matrix`` and ``inspect``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qadapt.cli.client_params import params_facts
 from qadapt.cli.command import command
 from qadapt.cli.options import MaybeCollection, Url, word
 from qadapt.cli.output import Output, facts, fitting, styled, table
-from qadapt.errors import QadaptError, SpecError
+from qadapt.errors import QadaptError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,7 +44,6 @@ def register(app: typer.Typer) -> None:
         examples="qadapt inspect edge:./data\n"
         "qadapt inspect qdrant+http://localhost:6333 articles -v",
     )(inspect)
-    command(app, "schema", examples="qadapt schema\nqadapt schema Plan > plan.schema.json")(schema)
 
 
 # -- stores and matrix -------------------------------------------------------------------------
@@ -387,30 +386,3 @@ def evidence_of(vector: VectorInfo) -> Any:
     from rich.console import Group
 
     return Group(title, facts(pairs) if pairs else "  none")
-
-
-# -- schema ------------------------------------------------------------------------------------
-
-
-def schema(
-    out: Output,
-    name: Annotated[str | None, word("NAME", "Name of one document.", completion.schemas)] = None,
-) -> None:
-    """Print the JSON schemas of all documents.
-
-    Without NAME, the names are listed (with --json, all schemas are printed).
-    """
-    from qadapt.cli.documents import schemas
-
-    known = schemas()
-    if name is None:
-        out.document(known)
-        out.print(*known)
-        return
-    found = next((key for key in known if key.lower() == name.lower()), None)
-    if found is None:
-        raise SpecError.unknown("document", name, known)
-    if out.json:
-        out.document(known[found])
-    else:
-        out.print(json.dumps(known[found], indent=2, ensure_ascii=False))

@@ -198,6 +198,10 @@ RamPrice = Annotated[
     float | None,
     optional("--price", metavar="AMOUNT", help="Price of 1 GiB of RAM per month."),
 ]
+DiskPrice = Annotated[
+    float | None,
+    optional("--disk-price", metavar="AMOUNT", help="Price of 1 GiB of disk per month."),
+]
 
 
 def gate_option(help: str) -> Any:

@@ -10,7 +10,13 @@ from qadapt.cli.output import Output, facts, fitting, styled
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from qadapt.evaluation.documents import Advice, Evaluation, Option, Simulation
+    from qadapt.evaluation.documents import (
+        Advice,
+        Evaluation,
+        EvaluationDocument,
+        Option,
+        Simulation,
+    )
     from qadapt.evaluation.results import Result
     from qadapt.model import Guard
 
@@ -50,6 +56,12 @@ def show_evaluation(out: Output, found: Evaluation) -> None:
             out.print(styled(f"{result.setting}{under}: {out.mask(note)}", "yellow"))
         if out.verbose:
             _times(out, result)
+
+
+def show_memory(out: Output, found: EvaluationDocument) -> None:
+    """Print RAM and disk before and after, as the last line."""
+    if found.memory_line and not out.json:
+        out.print("", styled(f"memory: {found.memory_line}", "bold"))
 
 
 def show_simulation(out: Output, found: Simulation) -> None:
@@ -99,6 +111,7 @@ def _table(out: Output, results: list[Result], k: int) -> None:
                 rendering.DASH
                 if item.bytes_per_vector is None
                 else f"{item.bytes_per_vector:,.0f} B",
+                rendering.DASH if item.memory is None else rendering.size(item.memory.ram_after),
                 rendering.DASH if warm is None else f"{warm.p50:.2f}",
                 rendering.DASH if warm is None else f"{warm.p95:.2f}",
                 rendering.DASH if warm is None else f"{_best(item):,.0f}",
@@ -107,7 +120,13 @@ def _table(out: Output, results: list[Result], k: int) -> None:
         )
     columns: list[Any] = ["  Setting", "Where", "Filter", (f"Recall@{k}", "right"), "95 % interval"]
     columns += [("No params", "right")]
-    columns += [("nDCG", "right"), ("Overlap", "right"), ("Codes", "right"), ("p50 ms", "right")]
+    columns += [
+        ("nDCG", "right"),
+        ("Overlap", "right"),
+        ("Codes", "right"),
+        ("RAM", "right"),
+        ("p50 ms", "right"),
+    ]
     columns += [("p95 ms", "right"), ("Queries/s", "right"), "Rescore"]
     if not any(item.recall_no_params for item in results):  # simulated
         columns, rows = columns[:5] + columns[6:], [row[:5] + row[6:] for row in rows]
@@ -115,6 +134,7 @@ def _table(out: Output, results: list[Result], k: int) -> None:
         columns, rows = columns[:2] + columns[3:], [row[:2] + row[3:] for row in rows]
     if not any(item.latency for item in results):
         drop = {"p50 ms", "p95 ms", "Queries/s", "nDCG", "Overlap"}
+        drop |= set() if any(item.memory for item in results) else {"RAM"}
         if any(item.ndcg for item in results):
             drop -= {"nDCG", "Overlap"}
         keep = [at for at, each in enumerate(columns) if _title(each) not in drop]
@@ -194,6 +214,7 @@ def show_advice(out: Output, found: Advice) -> None:
         out.print(styled(note, "yellow"))
     if found.best is not None:
         out.print("", found.spec.rstrip())
+    show_memory(out, found)
 
 
 def _show_option(out: Output, option: Option, k: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qadapt.cli.command import command
-from qadapt.cli.options import optional, word
+from qadapt.cli.options import DiskPrice, RamPrice, optional, word
 from qadapt.cli.output import Output, styled, table
 
 if TYPE_CHECKING:
@@ -53,15 +53,19 @@ def report(
         str | None, optional("--after", metavar="SETTING", help="Setting to compare with.")
     ] = None,
     title: Annotated[str | None, optional("--title", metavar="TEXT", help="Page title.")] = None,
+    price: RamPrice = None,
+    disk_price: DiskPrice = None,
 ) -> None:
     """Write measurements as an HTML, Markdown or JSON report.
 
     The report shows settings before and after, plots, evidence, and the commands that produced it.
     Of two evaluations of one collection, the last is "after". The HTML page needs no network.
     """
+    from qadapt.model import Prices
     from qadapt.reporting import report as make
 
-    made = make(*documents, after=after, path=output, title=title)
+    prices = Prices(price, disk_price)
+    made = make(*documents, after=after, path=output, title=title, prices=prices)
     where = None if output is None else str(output)
     out.document({**made.to_dict(), "written": where})
     if output is not None:
@@ -93,6 +97,8 @@ def _show(out: Output, made: Report) -> None:
         out.print("", _rich(more))
     elif more is not None:
         out.print(styled(f"{len(more.rows)} predicted settings; use -v to show them", "dim"))
+    if made.memory is not None:
+        out.print("", styled(f"memory: {made.memory}", "bold"))
 
 
 def _rich(found: Table) -> Any:

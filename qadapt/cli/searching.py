@@ -36,6 +36,7 @@ from qadapt.cli.options import (
     optional,
 )
 from qadapt.cli.output import MISSED, Output, facts, styled, table
+from qadapt.cli.render_evaluation import show_memory
 from qadapt.errors import InputError
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def verify(
     _show_verification(out, found)
     if bar is not None:
         _show_gate(out, bar, found, met is True)
+    show_memory(out, found)
     if found.partial:
         return partial_results(out, resume=False)
     return 0 if found.matches_configuration and met is not False else MISSED

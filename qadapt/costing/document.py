@@ -2,39 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from qadapt.errors import SpecError
 from qadapt.footprint import Footprint
 from qadapt.model import Serializable
+from qadapt.model.prices import Prices
 from qadapt.model.table import DASH, Table, Tabular, size_text
-
-GIB = 1024**3
-
-
-@dataclass(frozen=True)
-class Prices(Serializable):
-    """Prices that the user pays, without defaults, because prices differ between providers.
-
-    Attributes:
-        ram: price per GiB of RAM and month; None to exclude RAM.
-        disk: price per GiB of disk and month; None to exclude disk.
-    """
-
-    ram: float | None = None
-    disk: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, price in (("ram", self.ram), ("disk", self.disk)):
-            if price is not None and not (math.isfinite(price) and price >= 0):
-                raise SpecError(f"the price of {name} must be a non-negative number; got {price!r}")
-
-    def monthly(self, ram: int, disk: int) -> float | None:
-        """Price per month; None without a price."""
-        if self.ram is None and self.disk is None:
-            return None
-        return (ram * (self.ram or 0) + disk * (self.disk or 0)) / GIB
 
 
 @dataclass(frozen=True)
@@ -111,7 +84,7 @@ class Cost(Tabular, Serializable):
             *[("", line) for line in self.lines],
         ]
         scales = next((line.scales for _, line in lines if line and line.scales), ())
-        priced = self.prices.ram is not None or self.prices.disk is not None
+        priced = self.prices.given
         columns = ["", "Database", "Setting"]
         for scale in scales:
             columns += [f"#RAM {scale.factor:g}x", f"#Disk {scale.factor:g}x"]

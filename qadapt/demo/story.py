@@ -18,7 +18,7 @@ from qadapt.demo.measure import Truth, median_ms
 from qadapt.demo.texts import Article, check_rows, choose_rows, draw_questions, read_articles
 from qadapt.demo.wheels import MODEL, TEXTS, fetch
 from qadapt.errors import GuardMissedError, InputError
-from qadapt.model import Batch, Guard, Plan, Quantization, Rescore, VectorInfo
+from qadapt.model import Batch, Guard, Plan, Prices, Quantization, Rescore, VectorInfo
 from qadapt.model.arrays import Floats
 from qadapt.stores.base import OnProgress, Progress
 
@@ -47,7 +47,7 @@ class Stage:
     """Callbacks and report of a run.
 
     Attributes:
-        say, progress, show, plan: see ``run``.
+        say, progress, show, plan, prices: see ``run``.
         report: JSON-ready.
     """
 
@@ -55,6 +55,7 @@ class Stage:
     progress: OnProgress
     show: Show
     plan: Callable[[Plan], None]
+    prices: Prices | None = None
     report: dict[str, Any] = field(default_factory=dict)
 
     @contextlib.contextmanager
@@ -85,6 +86,7 @@ def run(
     progress: OnProgress,
     show: Show,
     plan: Callable[[Plan], None],
+    prices: Prices | None = None,
 ) -> dict[str, Any]:
     """Run the demo, and return all of its figures.
 
@@ -95,6 +97,7 @@ def run(
         progress: called with progress events.
         show: called with tables: title, header, rows.
         plan: called with the plan before it is applied.
+        prices: of RAM and disk per GiB and month, for the monthly cost.
 
     Raises:
         InputError: too few rows, or ``folder`` is not empty.
@@ -104,7 +107,7 @@ def run(
     check_rows(rows)
     if folder is not None:
         _check_empty(folder)
-    stage = Stage(say, progress, show, plan)
+    stage = Stage(say, progress, show, plan, prices)
     with stage.timed("all"):
         material = _prepare(stage, rows)
         with _place(folder) as place, qa.open(f"edge:{place}") as db:
@@ -113,6 +116,7 @@ def run(
     stage.report["folder"] = None if folder is None else str(folder)
     if folder is not None:
         say(f"kept: see `qadapt inspect edge:{folder}` and `qadapt history`")
+    say(f"memory: {stage.report['memory_line']}")
     return stage.report
 
 
@@ -199,9 +203,10 @@ def _tell(stage: Stage, collection: Collection, material: Material) -> None:
     report["before"] = _seen(stage, collection, "before")
     table = _measure(collection, material)
 
-    wanted = qa.binary(rescore=OVERSAMPLING)
+    # Codes in RAM and original vectors on disk save RAM; codes alone need more of it.
+    wanted = qa.binary(rescore=OVERSAMPLING, codes="ram", originals="disk")
     stage.say(f"requested: {wanted}")
-    planned = collection.plan(wanted)
+    planned = collection.plan(wanted, prices=stage.prices)
     report["plan"] = planned.to_dict()
     stage.plan(planned)
     guard = Guard(recall=GUARD, k=K, queries=material.queries, clients="configured")
@@ -212,11 +217,13 @@ def _tell(stage: Stage, collection: Collection, material: Material) -> None:
         "recall_before": change.recall_before,
         "recall_after": change.recall_after,
         "seconds": change.seconds,
+        "memory": None if change.memory is None else change.memory.to_dict(),
     }
     stage.say(
         f"applied in {change.seconds:.1f} s; guard {guard}: recall@{K} was "
         f"{change.recall_before:.3f}, is {change.recall_after:.3f}: kept"
     )
+    memory = change.memory
     report["after"] = _seen(stage, collection, "after")
     report["searches"] = [_ask(stage, collection, material, text) for text in ASKED]
     report["guard_missed"] = _miss_a_guard(stage, collection, material)
@@ -240,6 +247,7 @@ def _tell(stage: Stage, collection: Collection, material: Material) -> None:
         f"({floats[0]['index']}), {report['undone']['recall_exact']:.3f} by its exact search"
     )
     _show_table(stage, table)
+    report["memory_line"] = f"{wanted}: {memory}"
 
 
 def _seen(stage: Stage, collection: Collection, when: str) -> dict[str, Any]:

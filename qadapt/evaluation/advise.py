@@ -25,6 +25,7 @@ from qadapt.evaluation.documents import (
     now,
 )
 from qadapt.evaluation.evaluate import evaluate
+from qadapt.evaluation.memory import live_memory
 from qadapt.evaluation.option_cost import monthly, p95
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.overall_progress import Meter
@@ -34,7 +35,8 @@ from qadapt.evaluation.scratch_copies import check_disk
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.shortlist import CODES, Candidate, candidate_grid, shortlist
 from qadapt.evaluation.simulate import simulate
-from qadapt.model import CollectionInfo, Quantization, VectorInfo
+from qadapt.local import collection_info
+from qadapt.model import CollectionInfo, MemoryChange, Prices, Quantization, VectorInfo
 from qadapt.stores.base import Progress, Store
 
 AT_ONCE = 3  # candidates measured by one evaluation
@@ -130,7 +132,9 @@ def advise(
     )
     own = [STOPPED] if stopped else []
     own += _notes(advice, by_us, partial=stopped)
+    now_seen = live_memory(store.name, collection_info.info(store, collection).vectors[name])
     advice = advice.replace(
+        **_memory(now_seen, advice.best, target),
         confirmed=measured and advice.best is not None and advice.proof.level != "none",
         notes=tuple(dict.fromkeys((*advice.notes, *own))),
         partial=stopped,
@@ -171,6 +175,14 @@ def _joint(simulation: Simulation, evaluation: Evaluation | None) -> dict[str, A
             notes=(*simulation.notes, *evaluation.notes),
         )
     return shared
+
+
+def _memory(live: MemoryChange | None, best: Option | None, target: Target) -> dict[str, Any]:
+    """RAM and disk now and with the recommended setting."""
+    if live is None or best is None:
+        return {"memory": live, "memory_setting": "live"}
+    change = live.replace(ram_after=best.ram, disk_after=best.disk)
+    return {"memory": change.priced(Prices(target.price)), "memory_setting": best.setting}
 
 
 def _notes(advice: Advice, by_us: Sequence[Quantization], *, partial: bool) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qadapt.costing import memory
+from qadapt.costing.footprints import planned_for
 from qadapt.evaluation.documents import Evaluation, Option, RuledOut, Target
 from qadapt.evaluation.evaluate import evaluate
 from qadapt.evaluation.option_cost import monthly, p95
@@ -70,7 +70,7 @@ def measure_client_codes(
         found = evaluate(store, info.name, name, least, untimed.replace(concurrency=(1,)))
         for item in [found.result(setting.text) for setting in least]:
             if _meets(item, target):
-                chosen.append(_option(store, info, info.vectors[name], item, target))
+                chosen.append(_option(store, info.vectors[name], item, target))
             else:
                 out.append(_missed(item, target))
     fits = [item for item in chosen if target.max_ram is None or item.ram <= target.max_ram]
@@ -101,22 +101,18 @@ def _missed(result: Result, target: Target) -> RuledOut:
     return RuledOut(result.setting, why, result.recall, latency_ms=p95(result))
 
 
-def _option(
-    store: Store, info: CollectionInfo, vector: VectorInfo, result: Result, target: Target
-) -> Option:
-    index = dict(vector.index)
-    floats = memory(info.count, vector.vector, "none", store.name, index=index)
-    assert result.bytes is not None and result.recall is not None
-    ram = floats.ram + (result.bytes.codes_ram or 0)
+def _option(store: Store, vector: VectorInfo, result: Result, target: Target) -> Option:
+    assert result.recall is not None
+    found = planned_for(store.name, vector, result.quantization, client_side=True)
     return Option(
         setting=result.setting,
         quantization=result.quantization,
         rescore=Setting.of(result.setting).rescore,
         recall=result.recall,
         source="measured",
-        ram=ram,
-        disk=floats.disk + (result.bytes.codes_disk or 0),
+        ram=found.ram,
+        disk=found.disk,
         latency_ms=p95(result),
-        monthly=monthly(target, ram),
+        monthly=monthly(target, found.ram),
         reasons=(CLIENT_SIDE,),
     )

@@ -11,6 +11,7 @@ from qadapt.errors import ApplyError, QadaptError, StoreTimeoutError, Unsupporte
 from qadapt.evaluation import measurement
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.measurement import Searcher, Workload
+from qadapt.evaluation.memory import setting_memory
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.overall_progress import Steps
 from qadapt.evaluation.partial import SavedResults
@@ -25,6 +26,7 @@ from qadapt.model import (
     Kind,
     Match,
     MatchLevel,
+    MemoryChange,
     Quantization,
     State,
     Vector,
@@ -90,7 +92,8 @@ class CandidateRunner:
         groups: dict[Quantization, list[int]] = {}
         for at, setting in enumerate(settings):
             assert setting.quantization is not None
-            groups.setdefault(setting.quantization, []).append(at)
+            # As in a plan: original vectors on disk alone leave the codes in RAM.
+            groups.setdefault(setting.quantization.with_default_places, []).append(at)
         with contextlib.ExitStack() as stack:
             builder = _Builder(self._work, self._sample, stack)
             for quantization, asked in groups.items():
@@ -123,11 +126,10 @@ class CandidateRunner:
         for at, start in zip(members, starts, strict=True):
             if at != members[0]:
                 self._work.steps.begin(settings[at].text)
+            start = start.replace(notes=note, memory=self._memory(quantization, who))
             measured = [
                 self._measured(work, known, settings[at], copy, each)
-                for (work, known), each in zip(
-                    self._asked, self._each(start.replace(notes=note)), strict=True
-                )
+                for (work, known), each in zip(self._asked, self._each(start), strict=True)
             ]
             found[at] = measured
             for (work, _), each in zip(self._asked, measured, strict=True):
@@ -141,6 +143,13 @@ class CandidateRunner:
             return False
         self._found[at] = kept
         return True
+
+    def _memory(self, quantization: Quantization, who: _Backend) -> MemoryChange | None:
+        work = self._work
+        return setting_memory(
+            work.store.name, work.vector, quantization, client_side=who.by_us,
+            prices=work.options.prices,
+        )  # fmt: skip
 
     def _each(self, start: Result) -> list[Result]:
         """One result for each filter."""

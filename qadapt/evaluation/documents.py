@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Literal
 
+from qadapt.evaluation.proof import Proof, weakest_proof
 from qadapt.evaluation.reachability import Reachability
-from qadapt.evaluation.recall import Proof, weakest_proof
 from qadapt.evaluation.results import Figure, Result, Truth
-from qadapt.model import Metric, Quantization, Rescore, Serializable, Server, Status
+from qadapt.model import MemoryChange, Metric, Quantization, Rescore, Serializable, Server, Status
 from qadapt.model.client_params import ClientParams
 from qadapt.model.table import DASH, Table, Tabular, share_text, size_text
 from qadapt.model.vector import Datatype
@@ -41,6 +41,10 @@ class EvaluationDocument(Tabular, Serializable):
         partial: whether the call was interrupted before all settings were measured.
         truths, copy_truths: those of each filter, in the order of the results; empty without.
         by, by_limit: the payload field whose values are measured, and the maximum number of values.
+        memory: RAM and disk of the collection now and with ``memory_setting``; None without a
+            cost model.
+        memory_setting: the setting with least RAM among those within 0.01 of the best recall;
+            that of the recommendation in an advice; ``live`` if no setting needs less.
         created: ISO 8601 UTC.
         command: the command line.
         seconds: duration.
@@ -72,6 +76,8 @@ class EvaluationDocument(Tabular, Serializable):
     created: str = ""
     command: str = ""
     seconds: float = 0.0
+    memory: MemoryChange | None = None
+    memory_setting: str = "live"
     format: str
 
     @property
@@ -109,19 +115,32 @@ class EvaluationDocument(Tabular, Serializable):
         rows = {each.filter: each.total_rows for each in self.truths}
         return rows.get(result.filter, self.count)
 
+    @property
+    def memory_line(self) -> str:
+        """The last line of the output: RAM and disk before and after; empty if unknown."""
+        if self.memory is None:
+            return ""
+        head = "" if self.memory_setting == "live" else f"{self.memory_setting}: "
+        return f"{head}{self.memory}"
+
     def table(self) -> Table:
         """One row per setting, and per filter."""
         if self.truths:
             return self._by_filter()
-        columns = ("Setting", "Where", f"#Recall@{self.k}", "95 % interval", "#nDCG",
-                   "#Bytes/vector", "#p50 ms", "#p99 ms")  # fmt: skip
+        columns = ("Setting", "Where", f"#Recall@{self.k}", "95 % interval", "#nDCG", "#RAM",
+                   "#Disk", "#Bytes/vector", "#p50 ms", "#p99 ms")  # fmt: skip
         name = f", vector {self.vector}" if self.vector else ""
         title = (
             f"{self.collection or 'vectors'}{name}: {self.count:,} rows of {self.dim:,} "
             f"dimensions, {self.queries:,} queries ({self.source})"
         )
         truth = [f"ground truth: {self.truth.ground_truth}"] if self.truth.ground_truth else []
-        notes = (*truth, *filter(None, [self.proof.reason]), *self.notes)
+        notes = (
+            *truth,
+            *filter(None, [self.proof.reason]),
+            *self.notes,
+            *filter(None, [self.memory_line]),
+        )
         return Table(columns, tuple(_cells(each) for each in self.results), title, notes)
 
     def _by_filter(self) -> Table:
@@ -293,13 +312,17 @@ class Advice(EvaluationDocument):
         ]
         columns = ("", "Setting", f"#Recall@{self.target.k}", "#RAM", "#Disk", "Why")
         title = f"{self.collection or 'vectors'}: recall@{self.target.k} >= {self.target.recall:g}"
-        return Table(columns, tuple(rows), title, self.notes)
+        notes = (*self.notes, *filter(None, [self.memory_line]))
+        return Table(columns, tuple(rows), title, notes)
 
     @property
     def simulation(self) -> Simulation:
         """The predictions alone."""
         results = tuple(each for each in self.results if each.where == "simulated")
-        shared = {**self.shared(), "copy_rows": None, "copy_truth": None, "copy_truths": ()}
+        shared = {
+            **self.shared(), "copy_rows": None, "copy_truth": None, "copy_truths": (),
+            "memory": None,
+        }  # fmt: skip
         return Simulation(**{**shared, "results": results})
 
     @property
@@ -332,6 +355,8 @@ def _cells(result: Result) -> tuple[str, ...]:
         result.state if recall is None else share_text(recall.value),
         DASH if recall is None else f"{share_text(recall.low)} to {share_text(recall.high)}",
         share_text(result.ndcg.value if result.ndcg else None),
+        size_text(None if result.memory is None else result.memory.ram_after),
+        size_text(None if result.memory is None else result.memory.disk_after),
         DASH if size is None else f"{size:,.1f}",
         DASH if timed is None else f"{timed.p50:.2f}",
         DASH if timed is None else f"{timed.p99:.2f}",

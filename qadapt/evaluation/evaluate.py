@@ -16,6 +16,7 @@ from qadapt.evaluation.exact_neighbors import GroundTruth, over_rows
 from qadapt.evaluation.labels import read_labels
 from qadapt.evaluation.measurement import RelevanceLabels, Workload
 from qadapt.evaluation.measurement import query_ids as names_of
+from qadapt.evaluation.memory import smallest
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.overall_progress import Meter, Steps
 from qadapt.evaluation.partial import INTERRUPTED, Interrupted, SavedResults
@@ -109,6 +110,7 @@ def evaluate(
     truths = tuple(part.known.about for part in parts)
     copied = tuple(measured.copy_truths[at] for at in order if measured.copy_truths)
     separate = options.filter is not None or options.by is not None
+    least = smallest(measured.results)
     document = Evaluation(
         store=str(store.address),
         server=info.server,
@@ -134,6 +136,8 @@ def evaluate(
         created=now(),
         command=options.command,
         seconds=time.monotonic() - begun,
+        memory=None if least is None else least.memory,
+        memory_setting="live" if least is None else least.setting.partition(" ")[0],
     )
     if partial:
         raise Interrupted(document)
@@ -322,7 +326,7 @@ def _live(part: _Part, setting: Setting, client: Client | None) -> Result:
         return found
     info = collection_info.info(work.store, work.collection).vectors[work.name]
     searcher = work.searcher(work.collection, setting, info.vector)
-    start = live_result(info, setting)
+    start = live_result(work.store.name, info, setting, work.options.prices)
     return work.saved.add(
         measurement.measure(searcher, info, known, start, work.steps, client=client)
     )

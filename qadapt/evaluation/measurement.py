@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from qadapt.costing.footprints import CLIENT_CODES, footprint_of
 from qadapt.engines.exact import pair_scores, tolerance
+from qadapt.errors import UnsupportedError
 from qadapt.evaluation import latency, metrics
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.ground_truth import Queries
@@ -255,7 +257,7 @@ def measure(
         label = f"{result.setting} (no parameters)"
         no_params = _quality(other, search_all(other, label, progress), known)["recall"]
     quality["recall_no_params"] = no_params or quality["recall"]
-    sizes = _bytes(info)
+    sizes = _bytes(searcher.store.name, info)
     codes = sizes.codes if info.quantization.kind not in (Kind.NONE, Kind.FLOAT16) else None
     each = codes if codes is not None else sizes.originals
     return result.replace(
@@ -370,33 +372,24 @@ def query_ids(queries: Queries) -> tuple[str, ...]:
     return queries.ids or tuple(str(at) for at in range(len(queries)))
 
 
-def _bytes(info: VectorInfo) -> Bytes:
-    """The sizes that the engine reports, and the configured placement."""
-    asked = info.quantization
-    if info.quantized_by == "qadapt":
-        return _our_bytes(info)
-    # Qdrant stores codes without a configured placement next to the original vectors, which are
-    # in RAM by default (docs/engines/qdrant.md#memory-placement).
-    originals_on_disk = asked.originals == "disk"
-    codes_on_disk = asked.codes == "disk" or (asked.codes is None and originals_on_disk)
-    codes, originals = info.code_bytes, info.float_bytes
+def _bytes(store: str, info: VectorInfo) -> Bytes:
+    """Codes and original vectors in RAM and on disk, as ``qadapt cost`` counts them."""
+    source = "reported by the database or read from its files; placement as configured"
+    ours = info.quantized_by == "qadapt"
+    if ours:
+        source = "codes: files of qadapt; original vectors: reported by the database"
+    try:
+        parts = {part.name: part for part in footprint_of(store, info).components}
+    except UnsupportedError:  # the store has no cost model
+        parts = {}
+    codes, originals = parts.get(CLIENT_CODES if ours else "codes"), parts.get("originals")
     return Bytes(
-        codes,
-        originals,
-        None if codes is None else 0 if codes_on_disk else codes,
-        codes,
-        None if originals is None else 0 if originals_on_disk else originals,
-        originals,
+        codes.disk if ours and codes is not None else info.code_bytes,
+        info.float_bytes,
+        None if codes is None else codes.ram,
+        None if codes is None else codes.disk,
+        None if originals is None else originals.ram,
+        None if originals is None else originals.disk,
         info.count,
-        "reported by the database or read from its files; placement as configured",
+        source,
     )
-
-
-def _our_bytes(info: VectorInfo) -> Bytes:
-    """Client-side codes: all on disk (binary codes with int8 rows), the searched part in RAM."""
-    reported = {item.signal: item.value for item in info.status.evidence}
-    # Missing or damaged codes have no size.
-    ram, disk = reported.get("bytes in RAM"), reported.get("bytes on disk")
-    originals = info.float_bytes
-    source = "codes: files of qadapt; original vectors: reported by the database"
-    return Bytes(disk, originals, ram, disk, originals, originals, info.count, source)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from qadapt.evaluation.documents import Target
 from qadapt.evaluation.results import Result
-
-GIB = 2**30
+from qadapt.model import Prices
 
 
 def p95(result: Result) -> float | None:
@@ -18,4 +17,4 @@ def p95(result: Result) -> float | None:
 
 def monthly(target: Target, ram: int) -> float | None:
     """The monthly price of RAM; None without a price per GiB."""
-    return None if target.price is None else target.price * ram / GIB
+    return Prices(target.price).monthly(ram, 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qadapt.errors import InputError, SpecError, refuse_pairs
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.subsets import BY_LIMIT, Subsets, check_filters, subsets_of
-from qadapt.model import ACCEPTS, Accept
+from qadapt.model import ACCEPTS, Accept, Prices
 from qadapt.model.numbers import is_whole
 from qadapt.stores import registry as stores
 from qadapt.stores.base import OnProgress, Store, check_k, silent
@@ -66,6 +66,7 @@ class EvaluationOptions:
         truth: vectors that ``verify`` computes ground truth from; None for those of the collection.
         progress: called with progress events.
         command: the command line, recorded in the document.
+        prices: per GiB and month, for the monthly cost of settings; None for bytes only.
 
     Raises:
         InputError: a number is out of range, or two options conflict.
@@ -98,6 +99,7 @@ class EvaluationOptions:
     truth: OutsideVectors | None = None
     progress: OnProgress = silent
     command: str = ""
+    prices: Prices | None = None
 
     def __post_init__(self) -> None:
         self._check_numbers()

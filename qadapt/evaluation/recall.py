@@ -1,16 +1,16 @@
-"""Recall@k by exact scores, and how much it proves."""
+"""Recall@k by exact scores."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qadapt.engines.exact import tolerance
-from qadapt.model import Serializable, Vector
+from qadapt.evaluation.proof import Proof
+from qadapt.model import Vector
 
 Doubles = npt.NDArray[np.float64]
 
@@ -18,20 +18,6 @@ ORIGINALS = "original vectors (float32)"  # ground truth without loss
 
 BOOTSTRAP = 1000
 FEW = 50  # with fewer distinct queries, a recall is weak evidence
-
-
-@dataclass(frozen=True)
-class Proof(Serializable):
-    """How much a recall proves.
-
-    Attributes:
-        level: ``none``: any search would have this recall; ``weak``: too few distinct queries;
-            ``sufficient``: neither.
-        reason: the reason; empty if it is sufficient.
-    """
-
-    level: Literal["none", "weak", "sufficient"] = "sufficient"
-    reason: str = ""
 
 
 def without_own(ids: npt.NDArray[np.object_], own: Sequence[Any], k: int) -> list[list[Any]]:
@@ -78,12 +64,6 @@ def proof_of(queries: npt.NDArray[Any], k: int, more: Sequence[bool], rows: int)
         f"only {len(left)} distinct {noun}{but}: this recall is weak evidence; measure with at "
         f"least {FEW}",
     )
-
-
-def weakest_proof(proofs: Iterable[Proof]) -> Proof:
-    """The proof that proves least; ``sufficient`` without any."""
-    order = ("none", "weak", "sufficient")
-    return min(proofs, key=lambda each: order.index(each.level), default=Proof())
 
 
 def least_score(last: npt.ArrayLike, dim: int) -> Doubles:

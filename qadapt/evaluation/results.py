@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from qadapt.evaluation.recall import Proof
+from qadapt.evaluation.proof import Proof
 from qadapt.model import (
     Match,
+    MemoryChange,
     Quantization,
     Rescore,
     SearchProvenance,
@@ -134,6 +135,8 @@ class Result(Serializable):
         labels: comparison with relevance labels.
         latency: one for each timing.
         bytes, bytes_per_vector: of codes; of the original vectors if there are no codes.
+        memory: RAM and disk of the whole collection, now and with this setting; None without a
+            cost model.
         how: what searched and rescored.
         predicted: the prediction for this setting.
         notes: limitations of the result.
@@ -162,6 +165,7 @@ class Result(Serializable):
     notes: tuple[str, ...] = ()
     recall_no_params: Figure | None = None
     filter: str = ""
+    memory: MemoryChange | None = None
 
     @property
     def lowest(self) -> float:

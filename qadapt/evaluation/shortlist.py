@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qadapt.costing import Footprint, memory
+from qadapt.costing import Footprint
+from qadapt.costing.footprints import planned_for
 from qadapt.errors import UnsupportedError
 from qadapt.evaluation.candidates import ONLY_SIMILAR
 from qadapt.evaluation.documents import RuledOut, Simulation, Target
@@ -134,7 +135,7 @@ def shortlist(
         first = results[good[0]]
         later = results[good[0] + 1] if good[0] + 1 < len(results) else None
         for placed in _places(store, vector, quantization, _rescoring(first)):
-            out_or_try = _priced(store, info, vector, placed, first, later, target)
+            out_or_try = _priced(store, vector, placed, first, later, target)
             if isinstance(out_or_try, RuledOut):
                 out.append(out_or_try)
             else:
@@ -179,7 +180,6 @@ def _places(
 
 def _priced(
     store: Store,
-    info: CollectionInfo,
     vector: VectorInfo,
     quantization: Quantization,
     result: Result,
@@ -189,9 +189,7 @@ def _priced(
     rescore = Setting.of(result.setting).rescore
     text = Setting(quantization, rescore).text
     try:
-        footprint = memory(
-            info.count, vector.vector, quantization, store.name, index=dict(vector.index)
-        )
+        footprint = planned_for(store.name, vector, quantization)
     except UnsupportedError as error:
         return RuledOut(text, error.message, result.recall)
     if target.max_ram is not None and footprint.ram > target.max_ram:

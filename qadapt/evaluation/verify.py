@@ -14,6 +14,7 @@ from qadapt.evaluation.documents import Verification, now
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.ground_truth import Queries, exact_neighbors
 from qadapt.evaluation.measurement import Searcher, Workload
+from qadapt.evaluation.memory import live_memory
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.outside_truth import outside_truth
 from qadapt.evaluation.overall_progress import Meter, Steps
@@ -25,7 +26,7 @@ from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.subsets import Subset
 from qadapt.local import collection_info
 from qadapt.local.client_params import client_params
-from qadapt.model import CollectionInfo, Kind, Rescore, State, VectorInfo
+from qadapt.model import CollectionInfo, Kind, Prices, Rescore, State, VectorInfo
 from qadapt.stores.base import OnProgress, Store
 
 CURRENT = Setting(None)
@@ -106,6 +107,7 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
         matches_configuration=matches_configuration(vector),
         reachability=reached,
         client_params=client_params(store, collection, vector, k),
+        memory=results[0].memory,
     )
     if stopped:
         raise Interrupted(document)
@@ -118,7 +120,9 @@ def matches_configuration(vector: VectorInfo) -> bool:
     return vector.status.state is wanted
 
 
-def live_result(info: VectorInfo, setting: Setting) -> Result:
+def live_result(
+    store: str, info: VectorInfo, setting: Setting, prices: Prices | None = None
+) -> Result:
     """The result of the live collection, before anything is measured."""
     differs = f"configured {info.quantization}, verified {info.status.state}: {info.status.reason}"
     return Result(
@@ -128,6 +132,7 @@ def live_result(info: VectorInfo, setting: Setting) -> Result:
         dict(setting.options),
         str(info.quantization),
         notes=() if matches_configuration(info) else (differs,),
+        memory=live_memory(store, info, prices),
     )
 
 
@@ -285,7 +290,7 @@ def measure_live(
         searcher = Searcher(
             store, place, name, vector.vector, workload, setting.rescore, setting.options
         )
-        start = live_result(vector, setting)
+        start = live_result(store.name, vector, setting)
         found = measurement.measure(searcher, vector, truth, start, progress, no_params=known)
         known = known or found.recall_no_params
         yield found

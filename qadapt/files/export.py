@@ -20,6 +20,7 @@ from qadapt.migration.endpoint import Endpoint, open_endpoint
 from qadapt.migration.idset import IdSet
 from qadapt.migration.row_codec import decode
 from qadapt.model import Batch, CollectionInfo, Id, Serializable, State
+from qadapt.model.table import FieldTable
 from qadapt.stores.base import OnProgress, Progress, ReadRequest, silent
 from qadapt.version import __version__
 
@@ -27,7 +28,7 @@ FORMATS = (".parquet", ".npy", ".fvecs")
 
 
 @dataclass(frozen=True)
-class Exported(Serializable):
+class Exported(FieldTable, Serializable):
     """Result of an export.
 
     Attributes:

@@ -52,6 +52,7 @@ from qadapt.model import (
     Status,
     Vector,
 )
+from qadapt.model.table import FieldTable
 from qadapt.stores.base import OnProgress, Progress, silent
 
 MISSING = "missing-vectors"
@@ -59,7 +60,7 @@ LOSSES = (*extra_vectors.LOSSES.values(), MISSING)
 
 
 @dataclass(frozen=True)
-class Imported(Serializable):
+class Imported(FieldTable, Serializable):
     """Result of an import.
 
     Attributes:

@@ -16,9 +16,10 @@ from qadapt.errors import refuse_pairs
 from qadapt.migration import run
 from qadapt.migration.endpoint import open_endpoint
 from qadapt.migration.options import MB, CheckScope, Options
-from qadapt.migration.plan import LOSSES, MigrationPlan
+from qadapt.migration.plan import MigrationPlan
 from qadapt.migration.report import Check, Migration
 from qadapt.model import Guard, Quantization, QuantizationLike
+from qadapt.model.losses import LOSSES
 from qadapt.stores.base import OnProgress, silent
 
 __all__ = ["LOSSES", "Check", "Migration", "MigrationPlan", "check", "migrate", "plan_migration"]

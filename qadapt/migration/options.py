@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qadapt.errors import InputError, SpecError
-from qadapt.migration.plan import LOSSES
 from qadapt.model import Guard, Quantization
+from qadapt.model.losses import LOSSES
 
 MB = 1 << 20
 CheckScope = Literal["all", "sample", "off"]
@@ -20,7 +20,7 @@ class Options:
     """Options of a migration.
 
     Attributes:
-        allow: names of accepted losses, see ``plan.LOSSES``.
+        allow: names of accepted losses, see ``qadapt.model.losses.LOSSES``.
         quantization: of the target, for all vectors or by vector name; by default the source's.
         datatype: of the target's vectors; None for the source's, where the target supports it.
         keep_norms: store the lengths of vectors that the target normalizes in the payload.

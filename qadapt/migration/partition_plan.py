@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from qadapt.migration.endpoint import Endpoint
-from qadapt.migration.plan import LOSSES, PARTITION, RESERVED_FIELDS, PartitionMap
+from qadapt.migration.plan import PARTITION, RESERVED_FIELDS, PartitionMap
 from qadapt.model import CollectionSchema
+from qadapt.model.losses import LOSSES
 from qadapt.stores.base import ReadRequest
 
 SHOWN = 10

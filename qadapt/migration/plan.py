@@ -10,12 +10,14 @@ from qadapt.model import (
     CollectionSchema,
     Id,
     Match,
+    MemoryChange,
     Quantization,
     Rescore,
     Serializable,
     Server,
     Vector,
 )
+from qadapt.model.table import Table, Tabular, pair_table
 
 # How a vector of the target is compared with the vector of the source.
 Comparison = Literal[
@@ -28,27 +30,6 @@ FIELDS = "qadapt_fields"
 NORMS = "qadapt_norms"
 PARTITION = "qadapt_partition"
 RESERVED_FIELDS = frozenset({SOURCE_ID, FIELDS, NORMS, PARTITION})
-
-# Data and settings that a target may be unable to hold. Each can be left behind (--allow NAME).
-LOSSES = {
-    "sparse-vectors": "sparse vectors are not copied",
-    "multivectors": "multivectors are not copied",
-    "other-metrics": "vectors with a metric that qadapt does not support are not copied",
-    "other-vectors": "vectors of a type that qadapt does not read are not copied",
-    "payload-indexes": "some payload indexes, or some of their settings, are not created",
-    "typed-fields": "values of typed fields are copied, their declarations are not",
-    "partitions": "all partitions become one collection; each row keeps its partition's name",
-    "shard-keys": "the rows of all shard keys become one collection",
-    "tenants": "all tenants become one collection; each row keeps its tenant's name",
-    "inactive-tenants": "rows of inactive tenants are not copied",
-    "references": "references to other collections are not copied",
-    "quantization": "the target is not quantized, because it has no equivalent",
-    "duplicate-ids": "one of several rows with the same id is kept; which one is undefined",
-    "rejected-rows": "rows that the target rejects are skipped and listed",
-    "missing-vectors": "rows that lack a vector are skipped and listed",
-    "payload": "payload values are changed by the target",
-    "existing-target": "rows are added to a collection that exists already",
-}
 
 
 @dataclass(frozen=True)
@@ -173,7 +154,7 @@ class PartitionMap(Serializable):
 
 
 @dataclass(frozen=True)
-class MigrationPlan(Serializable):
+class MigrationPlan(Tabular, Serializable):
     """The plan of a migration.
 
     Attributes:
@@ -206,6 +187,8 @@ class MigrationPlan(Serializable):
         partitions: how partitions are mapped.
         aliases: aliases of the source.
         cutover: what cut-over means for clients of the source.
+        memory: RAM and disk of the dense vectors in the source, and computed for the target; None
+            without a cost model on both sides.
     """
 
     source: str
@@ -239,6 +222,13 @@ class MigrationPlan(Serializable):
     partitions: PartitionMap = field(default_factory=PartitionMap)
     aliases: tuple[str, ...] = ()
     cutover: str = ""
+    memory: MemoryChange | None = None
+
+    def table(self) -> Table:
+        """Sizes, mappings and losses: a label and a value per row."""
+        from qadapt.migration.text import plan_lines
+
+        return pair_table(plan_lines(self))
 
     @property
     def refused(self) -> tuple[Loss, ...]:

@@ -10,6 +10,7 @@ from qadapt.local import collection_info
 from qadapt.migration.cutover_text import aliases_of, cutover_text
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.id_scan import Scan, scan_source
+from qadapt.migration.memory import memory_of_both
 from qadapt.migration.options import Options
 from qadapt.migration.partitions import (
     Router,
@@ -21,7 +22,6 @@ from qadapt.migration.partitions import (
 from qadapt.migration.payload_indexes import PayloadIndexPlan, plan_payload_indexes
 from qadapt.migration.plan import (
     FIELDS,
-    LOSSES,
     NORMS,
     SOURCE_ID,
     Loss,
@@ -41,6 +41,7 @@ from qadapt.migration.vectors import (
     refuse_unmeasured,
 )
 from qadapt.model import CollectionInfo, Match, MatchLevel, Metric
+from qadapt.model.losses import LOSSES
 from qadapt.planning.change_record import utc_now
 from qadapt.stores.base import OnProgress, silent
 from qadapt.version import __version__
@@ -130,6 +131,7 @@ def make_plan(
         partitions=partitions,
         aliases=aliases,
         cutover=cutover_text(source, target, aliases),
+        memory=memory_of_both(info, vectors, target.store.name),
     )
 
 

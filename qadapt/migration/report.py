@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from qadapt.evaluation.recall import Proof
+from qadapt.evaluation.proof import Proof
 from qadapt.migration.plan import MigrationPlan
 from qadapt.model import Id, Serializable, Status
+from qadapt.model.table import Table, Tabular, pair_table
 
 SLACK = 0.02  # recall that the target may lose without a gate
 
@@ -101,7 +102,7 @@ class RecallCheck(Serializable):
 
 
 @dataclass(frozen=True)
-class Check(Serializable):
+class Check(Tabular, Serializable):
     """The result of comparing a target with its source.
 
     Attributes:
@@ -138,6 +139,12 @@ class Check(Serializable):
     seconds: float
     passed: bool
     notes: tuple[str, ...] = ()
+
+    def table(self) -> Table:
+        """Rows, ids and recall: a label and a value per row."""
+        from qadapt.migration.text import check_lines
+
+        return pair_table(check_lines(self), "equal" if self.passed else "different")
 
 
 @dataclass(frozen=True)
@@ -203,7 +210,7 @@ class Cutover(Serializable):
 
 
 @dataclass(frozen=True)
-class Migration(Serializable):
+class Migration(Tabular, Serializable):
     """The result of a migration.
 
     Attributes:
@@ -225,3 +232,9 @@ class Migration(Serializable):
     check: Check | None = None
     catch_up: CatchUp | None = None
     cutover: Cutover | None = None
+
+    def table(self) -> Table:
+        """What was copied and checked: a label and a value per row."""
+        from qadapt.migration.text import migration_lines
+
+        return pair_table(migration_lines(self), self.state)

@@ -47,6 +47,12 @@ def _plan(plan: MigrationPlan) -> Iterator[tuple[str, str]]:
     if plan.cutover:
         yield "cut-over", plan.cutover
     yield from _execution(plan)
+    yield from _memory(plan)
+
+
+def _memory(plan: MigrationPlan) -> Iterator[tuple[str, str]]:
+    if plan.memory is not None:
+        yield "memory", str(plan.memory)
 
 
 def _vector_lines(plan: MigrationPlan) -> Iterator[tuple[str, str]]:
@@ -215,3 +221,4 @@ def _migration(done: Migration) -> Iterator[tuple[str, str]]:
         previous = f", previously to {cut.previous!r}" if cut.previous else ""
         yield "alias", f"{cut.alias!r} points to {cut.current!r}{previous}"
         yield "roll back", cut.rollback
+    yield from _memory(done.plan)

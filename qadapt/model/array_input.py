@@ -68,11 +68,48 @@ def _unwrapped(x: Any, what: str) -> Any:
         return (tensor.float() if "bfloat16" in str(tensor.dtype) else tensor).numpy()
     if hasattr(x, "to_pylist"):  # pyarrow arrays, chunked arrays and tables
         return _arrow_array(x, what)
-    if hasattr(x, "to_frame") and hasattr(x, "to_arrow"):  # polars series
-        return _arrow_array(x.to_arrow(), what)
+    if hasattr(x, "to_frame") and hasattr(x, "to_arrow"):
+        return _polars_array(x, what)
+    if hasattr(x, "to_series") and hasattr(x, "to_arrow") and x.width == 1:  # polars frame
+        column = x.to_series()
+        return _polars_array(column, what) if hasattr(column.dtype, "inner") else x.to_numpy()
+    if hasattr(x, "collect_schema") and not hasattr(x, "to_numpy"):
+        raise InputError(
+            f"{what} must be an array of numbers; got a lazy frame",
+            hint="call .collect() on it, and select the column of vectors",
+        )
     if hasattr(x, "to_numpy"):  # pandas series and data frames, polars data frames
-        return x.to_numpy()
+        array = x.to_numpy()
+        return array[:, 0] if array.dtype == object and array.shape[1:] == (1,) else array
     return x
+
+
+def _polars_array(x: Any, what: str) -> Any:
+    """Numbers of a polars series; polars' own ``to_arrow`` would need pyarrow."""
+    if x.null_count():
+        row = x.is_null().to_list().index(True)
+        raise _null_row(what, row)
+    if not hasattr(x.dtype, "inner"):
+        return x.to_numpy()
+    values = x.explode()
+    if values.null_count():
+        raise InputError(f"{what} must not contain nulls", hint="drop rows with missing values")
+    if hasattr(x.dtype, "shape"):  # arrays of a fixed width
+        return values.to_numpy().reshape(len(x), -1)
+    lengths = x.list.len()
+    if len(x) and lengths.min() != lengths.max():
+        raise _ragged(what, lengths.min(), lengths.max())
+    return values.to_numpy().reshape(len(x), -1) if len(x) else values.to_numpy()
+
+
+def _null_row(what: str, row: int) -> InputError:
+    return InputError(
+        f"{what} must not contain nulls; row {row} is null", hint="drop rows without a vector"
+    )
+
+
+def _ragged(what: str, least: int, most: int) -> InputError:
+    return InputError(f"{what} must have rows of equal length; found {least} and {most}")
 
 
 def _arrow_array(x: Any, what: str) -> Any:
@@ -85,10 +122,7 @@ def _arrow_array(x: Any, what: str) -> Any:
             x = x.chunk(0)
     if x.null_count:
         row = x.is_null().to_pylist().index(True)
-        raise InputError(
-            f"{what} must not contain nulls; row {row} is null",
-            hint="drop rows without a vector",
-        )
+        raise _null_row(what, row)
     if not hasattr(x, "flatten") or not hasattr(x.type, "value_type"):
         return x.to_numpy(zero_copy_only=False)
     values = x.flatten()
@@ -96,7 +130,5 @@ def _arrow_array(x: Any, what: str) -> Any:
         raise InputError(f"{what} must not contain nulls", hint="drop rows with missing values")
     lengths = set(x.value_lengths().to_pylist()) if hasattr(x, "value_lengths") else set()
     if len(lengths) > 1:
-        raise InputError(
-            f"{what} must have rows of equal length; found {min(lengths)} and {max(lengths)}"
-        )
+        raise _ragged(what, min(lengths), max(lengths))
     return values.to_numpy(zero_copy_only=False).reshape(len(x), -1)

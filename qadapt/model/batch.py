@@ -18,9 +18,11 @@ from qadapt.model.arrays import Floats, as_vectors, check_vectors
 from qadapt.model.collection_schema import ExtraVector, RaggedArray
 from qadapt.model.ids import Id, checked_ids
 from qadapt.model.metric import Metric
+from qadapt.model.table import LONGEST, Table
 from qadapt.model.vector import Vector
 
 UNNAMED = "(unnamed)"  # the unnamed vector in lists of names
+_PRINTED = 20  # rows of a batch that print shows
 _EQUAL = "give one id, one vector and one payload for each row"
 
 
@@ -77,6 +79,25 @@ class Batch:
                     f"{len(listed)} ids but {len(each)} rows in {_label(name)}", hint=_EQUAL
                 )
         _fill(self, listed, arrays, payloads, missing or {}, extras or {})
+
+    def table(self) -> Table:
+        """One row per row of the batch: id, values of each vector, payload; at most 20 rows."""
+        names = list(self.vectors)
+        rows = []
+        for at, key in enumerate(self.ids[:_PRINTED]):
+            vectors = [", ".join(f"{x:.3g}" for x in self.vectors[n][at][:4]) for n in names]
+            payload = "" if self.payloads is None else str(self.payloads[at])
+            rows.append((str(key), *(f"{each}, ..." for each in vectors), payload[:LONGEST]))
+        left = len(self) - len(rows)
+        columns = ("Id", *(name or UNNAMED for name in names), "Payload")
+        return Table(columns, tuple(rows), notes=(f"{left:,} more rows",) if left else ())
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks."""
+        return self.table()._repr_html_()
 
     def __len__(self) -> int:
         return len(self.ids)

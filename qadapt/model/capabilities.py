@@ -12,6 +12,7 @@ from typing import Literal
 
 from qadapt.errors import SpecError
 from qadapt.model.serializable import Serializable
+from qadapt.model.table import Table, Tabular
 
 # Features that every store declares, in addition to ``native-<kind>``. The bit width follows
 # a colon if support depends on it: ``native-binary:1.5``.
@@ -75,7 +76,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Capabilities(Serializable):
+class Capabilities(Tabular, Serializable):
     """Capabilities of one server.
 
     ``caps["native-rescore"]`` is a Capability; an unknown name raises an error.
@@ -86,6 +87,14 @@ class Capabilities(Serializable):
     deployment: str
     features: Mapping[str, Capability]
     disabled: tuple[str, ...] = ()
+
+    def table(self) -> Table:
+        """One row per feature."""
+        rows = tuple(
+            (name, each.support.value, each.reason) for name, each in self.features.items()
+        )
+        title = f"{self.store} {self.version or ''} ({self.deployment})".replace("  ", " ")
+        return Table(("Feature", "Support", "Why"), rows, title)
 
     def __getitem__(self, feature: str) -> Capability:
         try:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from qadapt.model.rescore import Rescore
 from qadapt.model.serializable import Serializable
+from qadapt.model.table import FieldTable
 
 KeptIn = Literal["collection", "this machine", "nowhere"]
 
@@ -21,7 +22,7 @@ _KEPT_TEXT: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class ClientParams(Serializable):
+class ClientParams(FieldTable, Serializable):
     """What clients must send to get the results of qadapt's own search.
 
     Attributes:

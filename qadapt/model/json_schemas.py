@@ -11,7 +11,9 @@ from qadapt.model.finding import Finding
 from qadapt.model.hits import HitsDocument, SearchProvenance
 from qadapt.model.info import CollectionInfo, Evidence, Server, Status, UnknownDimension, VectorInfo
 from qadapt.model.match import Match
-from qadapt.model.plan import Estimate, Guard, MemoryChange, Plan, Step
+from qadapt.model.memory_change import MemoryChange
+from qadapt.model.plan import Estimate, Guard, Plan, Step
+from qadapt.model.prices import Prices
 from qadapt.model.quantization import Quantization
 from qadapt.model.rescore import Rescore
 from qadapt.model.serializable import Serializable
@@ -36,6 +38,7 @@ DOCUMENTS: tuple[type[Serializable], ...] = (
     Match,
     MemoryChange,
     Plan,
+    Prices,
     Quantization,
     Rescore,
     Server,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any
-
-import numpy as np
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a value is an integer; ``4.0`` is one, ``True`` and ``"4"`` are not."""
-    if isinstance(value, (bool, np.bool_)):
+    """Whether a value is an integer; ``4.0`` is one, ``True`` and ``"4"`` are not.
+
+    numpy's scalars are recognized by the abstract classes that numpy registers them with.
+    """
+    if isinstance(value, bool):
         return False
-    if isinstance(value, (int, np.integer)):
+    if isinstance(value, Integral):
         return True
-    return isinstance(value, (float, np.floating)) and float(value).is_integer()
+    return isinstance(value, Real) and float(value).is_integer()

@@ -16,9 +16,10 @@ from qadapt.model.document_version import UPGRADE, newer_version, of_newer_forma
 from qadapt.model.filter_documents import filter_text, saved_filter
 from qadapt.model.info import Server
 from qadapt.model.match import Accept, Match, Strategy
+from qadapt.model.memory_change import MemoryChange
+from qadapt.model.prices import Prices
 from qadapt.model.quantization import Quantization
 from qadapt.model.serializable import Serializable
-from qadapt.model.table import human_bytes
 from qadapt.model.vector import Vector
 
 if TYPE_CHECKING:
@@ -75,36 +76,6 @@ class Estimate(Serializable):
     originals_disk: int = 0
     temporary_disk: int = 0
     stops: Literal["nothing", "writes", "searches", "searches and writes"] = "nothing"
-
-
-@dataclass(frozen=True)
-class MemoryChange(Serializable):
-    """Bytes of codes, original vectors and index of a vector, before and after a change.
-
-    Sizes that the database reports are used; others are computed (docs/cost.md).
-
-    Attributes:
-        note: why the change saves no RAM, and which setting does; empty if it saves RAM.
-    """
-
-    ram_before: int
-    ram_after: int
-    disk_before: int
-    disk_after: int
-    note: str = ""
-
-    def __str__(self) -> str:
-        return (
-            f"RAM {_before_after(self.ram_before, self.ram_after)}, "
-            f"disk {_before_after(self.disk_before, self.disk_after)}"
-        )
-
-
-def _before_after(before: int, after: int) -> str:
-    """``2.0 MiB -> 1.0 MiB (-50 %)``."""
-    change = f"{100 * (after - before) / before:+.0f} %" if before else "new"
-    change = "unchanged" if before == after else change
-    return f"{human_bytes(before)} -> {human_bytes(after)} ({change})"
 
 
 @dataclass(frozen=True)
@@ -226,6 +197,12 @@ class Plan(Serializable):
             if reported is None:
                 raise
             raise SpecError(f"the plan was {reported}: {error.message}", hint=UPGRADE) from error
+
+    def priced(self, prices: Prices) -> Self:
+        """Copy whose ``memory`` has monthly costs; unchanged without prices or ``memory``."""
+        if self.memory is None or not prices.given:
+            return self
+        return self.replace(memory=self.memory.priced(prices))
 
     @property
     def changed_vector(self) -> str:

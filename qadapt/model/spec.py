@@ -23,6 +23,7 @@ from qadapt.errors import QadaptError, SpecError
 from qadapt.model.address import Address
 from qadapt.model.document_io import read_document
 from qadapt.model.plan import Guard
+from qadapt.model.prices import Prices
 from qadapt.model.quantization import Quantization
 from qadapt.model.quantization_options import (
     CODES_PLACES,
@@ -99,10 +100,12 @@ class StoreSpec(Serializable):
     Attributes:
         store: address; serialized as text with a masked key.
         collections: desired state by name.
+        prices: of RAM and disk per GiB and month, for the monthly cost in plans.
     """
 
     store: Address
     collections: Mapping[str, CollectionSpec] = field(hash=False)
+    prices: Prices | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "store", Address.parse(self.store))
@@ -201,7 +204,7 @@ def _kind(value: Any) -> str:
 
 def _store(value: Any, at: _Location, folder: Path | None) -> StoreSpec:
     document = at.mapping(value, "a mapping with store and collections")
-    at.known(document, ("store", "collections"))
+    at.known(document, ("store", "collections", "prices"))
     for key in ("store", "collections"):
         if key not in document:
             at.fail(f"{key!r} is missing", "a spec has the keys store and collections")
@@ -218,7 +221,19 @@ def _store(value: Any, at: _Location, folder: Path | None) -> StoreSpec:
     collections = {
         name: _collection(item, place.down(name), folder) for name, item in named.items()
     }
-    return StoreSpec(address, collections)
+    prices = document.get("prices")
+    return StoreSpec(
+        address, collections, None if prices is None else _prices(prices, at.down("prices"))
+    )
+
+
+def _prices(value: Any, at: _Location) -> Prices:
+    document = at.mapping(value, "a mapping with ram and disk, prices per GiB and month")
+    at.known(document, ("ram", "disk"))
+    for name, price in document.items():
+        if isinstance(price, bool) or not isinstance(price, (int, float)):
+            at.down(name).fail(f"expected a number such as 3.8; got {_kind(price)}")
+    return at.call(Prices, document.get("ram"), document.get("disk"))
 
 
 def _collection(value: Any, at: _Location, folder: Path | None) -> CollectionSpec:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 DASH = "-"
+LONGEST = 200  # characters of a value in a table of fields
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,35 @@ class Tabular:
     def _repr_html_(self) -> str:
         """HTML for notebooks."""
         return self.table()._repr_html_()
+
+
+class FieldTable(Tabular):
+    """Mixin of dataclasses that print as a table of their fields; empty fields are omitted."""
+
+    def table(self) -> Table:
+        """One row per field."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        pairs = ((each.name.replace("_", " "), getattr(self, each.name)) for each in fields)
+        return pair_table(((name, value) for name, value in pairs if not _is_empty(value)))
+
+
+def pair_table(pairs: Iterable[tuple[str, Any]], title: str = "") -> Table:
+    """A table of labels and values, one per row."""
+    rows = tuple((label.strip(), _one_line(value)) for label, value in pairs)
+    return Table(("", "Value"), rows, title)
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, (str, tuple, list, Mapping)) and not value)
+
+
+def _one_line(value: Any) -> str:
+    if isinstance(value, Mapping):
+        value = "; ".join(f"{key or '(unnamed)'}: {_one_line(each)}" for key, each in value.items())
+    elif isinstance(value, (tuple, list)):
+        value = "; ".join(map(_one_line, value))
+    text = " ".join(str(value).split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def preformatted(text: str) -> str:

@@ -20,6 +20,7 @@ from qadapt.local.state import (
 )
 from qadapt.model import Serializable, Symbol
 from qadapt.model.cli_commands import cli_command
+from qadapt.model.table import FieldTable
 from qadapt.planning import journal
 from qadapt.planning.change_record import ChangeRecord, DamagedRecord, utc_now
 
@@ -27,7 +28,7 @@ NOTE, RECORD = "abandoned.json", "record"
 
 
 @dataclass(frozen=True)
-class Abandoned(Serializable):
+class Abandoned(FieldTable, Serializable):
     """Abandoned record of a change.
 
     Attributes:

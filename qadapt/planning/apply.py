@@ -185,7 +185,7 @@ def _without(
 
 def plan_again(store: Store, plan: Plan) -> Plan:
     """Plan the same request for the current state of the collection."""
-    return make_plan(
+    made = make_plan(
         store,
         plan.collection,
         plan.requested,
@@ -196,6 +196,8 @@ def plan_again(store: Store, plan: Plan) -> Plan:
         guard=plan.guard,
         strategy=plan.strategy,
     )
+    prices = None if plan.memory is None else plan.memory.prices
+    return made if prices is None else made.priced(prices)
 
 
 def _ask(plan: Plan, yes: bool) -> None:

@@ -21,8 +21,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from qadapt.durable import create_private, sync_folder
 from qadapt.errors import BusyError, IntegrityError, NotFoundError, PlanError, QadaptError
@@ -36,6 +35,9 @@ from qadapt.planning.change_record import (
     UnusableRecordError,
     abandon_hint,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
 
 QUERIES, COLLECTION = "queries.npy", "collection.json"
 _MAKING = ".making-"
@@ -123,6 +125,8 @@ def _begin_again(record: ChangeRecord, plan: Plan, queries: np.ndarray | None) -
 def _write_queries(folder: Path, queries: np.ndarray | None) -> None:
     if queries is None:
         return
+    import numpy as np
+
     with os.fdopen(create_private(folder / QUERIES), "wb") as file:
         file.truncate()
         np.save(file, queries, allow_pickle=False)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from qadapt.costing.compare import as_planned, as_seen
+from qadapt.costing.footprints import as_planned, as_seen
 from qadapt.errors import UnsupportedError
 from qadapt.footprint import Footprint
 from qadapt.model import CollectionInfo, Kind, Plan, Quantization, Vector
-from qadapt.model.plan import MemoryChange
+from qadapt.model.memory_change import MemoryChange
 from qadapt.model.table import human_bytes
 from qadapt.stores.profile import StoreProfile
 
@@ -56,7 +56,8 @@ def memory_afterwards(
         ram, disk = after.ram + former.ram, after.disk + former.disk
     else:
         ram, disk = after.ram, after.disk
-    return plan.memory.replace(ram_after=ram, disk_after=disk, note="")
+    found = plan.memory.replace(ram_after=ram, disk_after=disk, note="")
+    return found.priced(plan.memory.prices)
 
 
 def _saving_note(

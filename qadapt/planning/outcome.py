@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from qadapt.evaluation.recall import Proof, weakest_proof
+from qadapt.evaluation.proof import Proof, weakest_proof
 from qadapt.model import Plan, Serializable, Status
-from qadapt.model.plan import MemoryChange
+from qadapt.model.memory_change import MemoryChange
+from qadapt.model.table import FieldTable
 from qadapt.planning.change_record import ChangeRecord, state_of
-from qadapt.planning.guard import GuardResult, ground_truths
+from qadapt.planning.guard_result import GuardResult, ground_truths
 
 ChangeState = Literal["applied", "undone", "nothing", "interrupted", "failed"]
 
 
 @dataclass(frozen=True)
-class Outcome(Serializable):
+class Outcome(FieldTable, Serializable):
     """Result of a change.
 
     Attributes:

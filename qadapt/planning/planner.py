@@ -252,6 +252,21 @@ def _decide_backend(
     raise unsupported_error(native.replace(support=offer), wanted, store.name)
 
 
+def codes_of(
+    store: Store, now: VectorInfo, quantization: QuantizationLike | None, accept: Accept
+) -> tuple[bool, str]:
+    """Whether codes would be client-side, and why the database refuses them (empty if not)."""
+    if accept not in ACCEPTS:
+        raise SpecError.unknown("accept", accept, ACCEPTS)
+    if quantization is None:
+        return False, ""
+    wanted = Quantization.of(quantization).with_default_places
+    try:
+        return _decide_backend(store, now, wanted, accept)[0], ""
+    except UnsupportedError as error:
+        return False, error.message
+
+
 def _refuse_new_vector(by_us: bool, target_vector: Vector | None, wanted: Quantization) -> None:
     if by_us:
         raise UnsupportedError(

@@ -9,7 +9,7 @@ from qadapt.costing import Cost
 from qadapt.diagnosis import Diagnosis
 from qadapt.evaluation.documents import Advice, Evaluation, Simulation, Verification
 from qadapt.evaluation.results import Figure, Result
-from qadapt.model import Serializable
+from qadapt.model import MemoryChange, Serializable
 
 Axis = Literal["bytes", "latency"]
 # With more predicted settings than this, plots show them small and tables list them separately.
@@ -53,6 +53,7 @@ class ReportContent(Serializable):
         pareto_bytes, pareto_latency: numbers of the points on the Pareto fronts.
         commands: the commands that produced the documents, in order.
         evaluations ... verification: the documents.
+        memory: RAM and disk before and after; None if no document contains them.
     """
 
     title: str
@@ -70,6 +71,7 @@ class ReportContent(Serializable):
     cost: Cost | None = None
     diagnoses: tuple[Diagnosis, ...] = ()
     verification: Verification | None = None
+    memory: MemoryChange | None = None
     format: str = "qadapt.report/1"
 
     @property

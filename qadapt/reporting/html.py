@@ -57,6 +57,7 @@ def _parts(report: ReportContent) -> list[str]:
         _evidence(report),
         _commands(report.commands),
         f'<p class="muted">Created by qadapt, {escape(report.created)}.</p>',
+        f"<p><b>Memory:</b> {escape(str(report.memory))}</p>" if report.memory else "",
     ]
 
 

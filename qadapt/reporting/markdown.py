@@ -31,6 +31,8 @@ def text(report: ReportContent) -> str:
     if report.commands:
         parts.append("## Commands\n\n" + _indented(report.commands))
     parts.append(f"Created by qadapt, {report.created}.")
+    if report.memory is not None:
+        parts.append(f"**Memory:** {report.memory}")
     return "\n\n".join(parts) + "\n"
 
 

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qadapt.costing import Cost
+from qadapt.costing.footprints import change_between
 from qadapt.errors import InputError, SpecError
 from qadapt.evaluation.documents import Advice, Evaluation, Simulation, now
 from qadapt.evaluation.results import Result
+from qadapt.model import MemoryChange, Prices
 from qadapt.model.cli_commands import cli_command
+from qadapt.model.table import Table
+from qadapt.reporting import tables
 from qadapt.reporting.content import Axis, Point, ReportContent, label, latency_of
 from qadapt.reporting.documents import gather
 
@@ -22,6 +27,19 @@ LOSS = 0.01
 @dataclass(frozen=True)
 class Report(ReportContent):
     """A report that can be written to a file; its content is described in ``ReportContent``."""
+
+    def __str__(self) -> str:
+        return str(self._table())
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks."""
+        return self._table()._repr_html_()
+
+    def _table(self) -> Table:
+        found = tables.settings(self)
+        notes = [found.note, "" if self.memory is None else f"memory: {self.memory}"]
+        rows = tuple(tuple(row) for row in found.rows)
+        return Table(tuple(found.columns), rows, self.title, tuple(filter(None, notes)))
 
     def to_html(self) -> str:
         """Render a self-contained HTML page.
@@ -66,6 +84,7 @@ def report(
     after: str | None = None,
     path: str | os.PathLike[str] | None = None,
     title: str | None = None,
+    prices: Prices | None = None,
 ) -> Report:
     """Create a report of evaluations and other documents.
 
@@ -76,6 +95,7 @@ def report(
         otherwise that of advise, otherwise the smallest within 0.01 of the best recall.
         path: where to save it, as ``.html``, ``.md`` or ``.json``.
         title: of the page.
+        prices: of RAM and disk per GiB and month; default: those of the cost or the evaluations.
 
     Raises:
         InputError: no document contains a recall, or the setting does not exist.
@@ -108,10 +128,27 @@ def report(
         cost=found.cost,
         diagnoses=found.diagnoses,
         verification=found.verification,
+        memory=_memory(before, chosen, found.cost, prices),
     )
     if path is not None:
         made.save(path)
     return made
+
+
+def _memory(
+    before: Result | None, after: Result | None, cost: Cost | None, prices: Prices | None
+) -> MemoryChange | None:
+    """RAM and disk of the live setting before, and of the setting after the change."""
+    known = [each.memory for each in (before, after) if each is not None and each.memory]
+    if not known:
+        was, now = (None, None) if cost is None else (cost.before, cost.after)
+        if was is None or now is None or was.footprint is None or now.footprint is None:
+            return None
+        known = [change_between(was.footprint, now.footprint)]
+    if prices is None or not prices.given:
+        prices = cost.prices if cost is not None else known[0].prices
+    first, last = known[0], known[-1]
+    return first.replace(ram_after=last.ram_after, disk_after=last.disk_after).priced(prices)
 
 
 def _live(evaluation: Evaluation) -> Result | None:

@@ -204,3 +204,19 @@ def test_errors_of_a_process_are_json(process: Cli) -> None:
     ran = process("--json", "inspct")
     assert (ran.code, ran.err) == (2, "")
     assert ran.json["error"]["type"] == "UsageError"
+
+
+@pytest.mark.parametrize("closed", ["output", "both"])
+def test_a_closed_pipe_ends_a_command_quietly(process: Cli, articles: str, closed: str) -> None:
+    """What `| head` and `2>&1 | head` do: nothing can be written any more."""
+    for words in (["--help"], ["schema", "--json"], ["inspect", articles], ["doctor", articles]):
+        reading, writing = os.pipe()
+        os.close(reading)
+        child = subprocess.Popen(
+            [*COMMAND, *words],
+            stdout=writing, stderr=writing if closed == "both" else subprocess.PIPE, text=True,
+        )  # fmt: skip
+        os.close(writing)
+        _, err = child.communicate(timeout=60)
+        assert child.returncode == 1, words
+        assert not {"Traceback", "BrokenPipe", "Exception", "error:"} & set((err or "").split())

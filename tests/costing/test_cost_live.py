@@ -140,4 +140,4 @@ def test_cost_of_a_collection_with_client_side_codes(
         articles.plan("scalar", accept="client").apply(yes=True)
         told: Any = articles.cost()
     names = [part.name for part in told.before.footprint.components]
-    assert "qadapt's codes" in names and "codes" not in names
+    assert "client-side codes" in names and "codes" not in names

@@ -13,7 +13,7 @@ import pytest
 import qadapt as qa
 from qadapt.api import Collection
 from qadapt.errors import GuardMissedError
-from qadapt.evaluation.recall import Proof
+from qadapt.evaluation.proof import Proof
 from qadapt.model import Metric
 
 VECTORS, TIMES, DIM = 60, 20, 32

@@ -40,7 +40,8 @@ from qadapt.model import (
 from qadapt.model.address import Address
 from qadapt.model.client_params import ClientParams
 from qadapt.model.hits import HitsDocument
-from qadapt.model.plan import MemoryChange
+from qadapt.model.memory_change import MemoryChange
+from qadapt.model.prices import Prices
 from qadapt.model.spec import CollectionSpec, Spec, StoreSpec, VectorSpec
 from qadapt.model.vector import DATATYPES
 
@@ -271,7 +272,16 @@ clients = st.builds(
     notes=lines,
     code=st.dictionaries(words, words, max_size=2),
 )
-memory_changes = st.builds(MemoryChange, *[bytes_] * 4, note=words)
+amounts = st.none() | st.floats(0, 1e6)
+prices = st.builds(Prices, ram=amounts, disk=amounts)
+memory_changes = st.builds(
+    MemoryChange,
+    *[bytes_] * 4,
+    note=words,
+    prices=st.none() | prices,
+    monthly_before=amounts,
+    monthly_after=amounts,
+)
 plans = st.builds(
     Plan,
     id=st.from_regex(r"[0-9A-Za-z][0-9A-Za-z_-]{0,20}", fullmatch=True),
@@ -371,6 +381,7 @@ PLAIN: dict[type[Any], st.SearchStrategy[Any]] = {
     CollectionSpec: collection_specs,
     Estimate: estimates,
     MemoryChange: memory_changes,
+    Prices: prices,
     Evidence: evidence,
     ExtraVector: extras,
     Finding: findings,

@@ -39,6 +39,52 @@ class Tensor:
         return self.values
 
 
+class PolarsType:
+    """A polars type of lists; that of fixed widths also has a shape."""
+
+    inner = "Float32"
+
+
+class PolarsSeries:
+    """The methods of a polars series that are used (checked with polars 2.1.0).
+
+    polars is not in the test environment. Its ``to_arrow`` fails without pyarrow.
+    """
+
+    dtype = PolarsType()
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def list(self) -> PolarsSeries:
+        return self
+
+    def len(self) -> Any:
+        return np.array([len(row) for row in self.rows])
+
+    def null_count(self) -> int:
+        return sum(row is None for row in self.rows)
+
+    def is_null(self) -> Any:
+        return pd.Series([row is None for row in self.rows])
+
+    def explode(self) -> PolarsSeries:
+        return PolarsSeries([value for row in self.rows for value in row])
+
+    def to_numpy(self) -> Any:
+        return np.array(self.rows, dtype=np.float32)
+
+    def to_frame(self) -> Any:
+        raise NotImplementedError
+
+    def to_arrow(self) -> Any:
+        raise ModuleNotFoundError("No module named 'pyarrow'")
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -60,6 +106,8 @@ class Tensor:
         lambda rows: pa.table(
             {str(at): column for at, column in enumerate(zip(*rows, strict=True))}
         ),
+        lambda rows: pd.DataFrame({"vector": rows}),
+        PolarsSeries,
         Tensor,
         lambda rows: Tensor(rows, "torch.bfloat16"),
         lambda rows: [Tensor(row) for row in rows],
@@ -74,7 +122,7 @@ def test_one_vector_of_every_common_library_is_read(make: Callable[[Any], Any]) 
     assert as_vectors(make(ROWS[0])).tolist() == [ROWS[0]]
 
 
-@pytest.mark.parametrize("make", [list, pd.Series, pa.array])
+@pytest.mark.parametrize("make", [list, pd.Series, pa.array, PolarsSeries])
 def test_rows_of_different_length_are_refused(make: Callable[[Any], Any]) -> None:
     with pytest.raises(InputError, match="rows of equal length"):
         as_vectors(make([[1.0, 2.0], [3.0]]))
@@ -83,8 +131,11 @@ def test_rows_of_different_length_are_refused(make: Callable[[Any], Any]) -> Non
 def test_null_rows_are_refused_by_row() -> None:
     with pytest.raises(InputError, match="row 1 is null"):
         plain_array(pa.array([[1.0], None]))
-    with pytest.raises(InputError, match="must not contain nulls"):
-        plain_array(pa.array([[1.0], [None]]))
+    with pytest.raises(InputError, match="row 1 is null"):
+        plain_array(PolarsSeries([[1.0], None]))
+    for make in (pa.array, PolarsSeries):
+        with pytest.raises(InputError, match="must not contain nulls"):
+            plain_array(make([[1.0], [None]]))
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,9 @@ from qadapt.errors import (
     SpecError,
     ZeroVectorError,
 )
-from qadapt.evaluation.recall import Proof
+from qadapt.evaluation.proof import Proof
 from qadapt.planning import journal
-from qadapt.planning.guard import GuardResult
+from qadapt.planning.guard_result import GuardResult
 from qadapt.stores.change import ChangeRequest
 from qadapt.testing import Sample
 

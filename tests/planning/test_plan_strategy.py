@@ -11,12 +11,12 @@ import pytest
 import qadapt as qa
 from qadapt.api import Collection
 from qadapt.errors import ApplyError, GuardMissedError, SpecError, StoreError, UnsupportedError
-from qadapt.evaluation.recall import Proof
+from qadapt.evaluation.proof import Proof
 from qadapt.local.settings import read_settings
 from qadapt.model import CollectionInfo, Estimate, State, Status, Step, Symbol
 from qadapt.planning import journal
 from qadapt.planning.apply import apply_plan
-from qadapt.planning.guard import GuardResult
+from qadapt.planning.guard_result import GuardResult
 from qadapt.planning.plan_text import plan_text
 from qadapt.planning.planner import make_plan
 from qadapt.stores.base import Store, silent

@@ -1,0 +1,130 @@
+"""cost, plan, eval and the report show the same RAM and disk for the same setting."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.api import Collection
+from qadapt.costing.compare import SETTINGS
+from qadapt.errors import UnsupportedError
+from qadapt.model import MemoryChange
+from qadapt.testing import clustered
+
+PRICES = qa.Prices(ram=3.8, disk=0.1)
+PLACED = ("scalar:originals=disk", "binary:codes=ram,originals=disk", "binary:originals=disk")
+ALL = (*SETTINGS, *PLACED)
+ROWS, DIM = 400, 32
+
+
+@contextmanager
+def _collection(live: Callable[[str], str], engine: str) -> Iterator[Collection]:
+    url = "qdrant::memory:" if engine == "qdrant-local" else live(engine)
+    with qa.open(url) as db:
+        made = db.create("agreement", dim=DIM)
+        made.write(qa.Batch(range(ROWS), {"": clustered(ROWS, DIM, queries=1).rows}))
+        yield made
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("engine", ["edge", "qdrant-local", "milvus-lite"])
+def test_cost_plan_eval_and_report_agree(live: Callable[[str], str], engine: str) -> None:
+    with _collection(live, engine) as found:
+        evaluation = found.evaluate(
+            *ALL, queries=20, concurrency=(), accept="client", prices=PRICES
+        )
+        compared = 0
+        for setting in ALL:
+            cost = found.cost(setting, accept="client", prices=PRICES)
+            assert cost.before is not None and cost.before.footprint is not None
+            assert cost.after is not None
+            try:
+                planned = found.plan(setting, accept="client", prices=PRICES).memory
+            except UnsupportedError:
+                assert cost.after.footprint is None
+                assert evaluation.result(setting).memory is None
+                continue
+            assert planned is not None and cost.after.footprint is not None
+            before, after = cost.before.footprint, cost.after.footprint
+            expected = (before.ram, after.ram, before.disk, after.disk)
+            assert _sizes(planned) == expected, setting
+            assert planned.monthly_before == pytest.approx(PRICES.monthly(before.ram, before.disk))
+            assert planned.monthly_after == pytest.approx(cost.after.scales[0].monthly)
+            measured = evaluation.result(setting)
+            if measured.state == "measured":
+                assert measured.memory is not None
+                assert measured.memory == planned.replace(note=""), setting
+                reported = qa.report(evaluation, after=setting).memory
+                assert reported == measured.memory
+            compared += 1
+        assert compared >= 2
+
+
+def _sizes(change: MemoryChange) -> tuple[int, int, int, int]:
+    return change.ram_before, change.ram_after, change.disk_before, change.disk_after
+
+
+def test_applied_change_has_the_planned_sizes(live: Callable[[str], str]) -> None:
+    with _collection(live, "edge") as found:
+        found.plan("scalar").apply(yes=True)  # small segments are indexed like large ones
+        for setting in ("binary:originals=disk", "rotational:bits=4,originals=disk"):
+            plan = found.plan(setting, prices=PRICES)
+            change = plan.apply(yes=True)
+            assert plan.memory is not None and change.memory is not None
+            assert change.memory.ram_after == pytest.approx(plan.memory.ram_after, rel=0.05)
+            assert change.memory.disk_after == pytest.approx(plan.memory.disk_after, rel=0.05)
+            assert change.memory.prices == PRICES
+            verified = found.verify(queries=20)
+            assert verified.memory is not None
+            assert verified.memory.ram_after == change.memory.ram_after
+
+
+def test_originals_on_disk_alone_keep_codes_in_ram(live: Callable[[str], str]) -> None:
+    with _collection(live, "edge") as found:
+        alone = found.plan("binary:originals=disk").memory
+        assert alone == found.plan("binary:originals=disk,codes=ram").memory
+        assert alone != found.plan("binary:originals=disk,codes=disk").memory
+
+
+RSS = """
+import os, sys
+import qadapt as qa
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+before = resident()
+with qa.open(sys.argv[1]) as db:
+    collection = db["agreement"]
+    planned = collection.cost().before.footprint.ram
+    for batch in collection.read(payload=False):
+        pass
+    print(planned, resident() - before)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="there is no /proc")
+def test_resident_memory_is_reported_with_the_estimate(tmp_path: object) -> None:
+    """The growth of the process holds the estimate, and also the engine's code and buffers."""
+    import subprocess
+    import sys
+
+    pytest.importorskip("qdrant_edge")
+    with qa.open(f"edge:{tmp_path}/data") as db:
+        made = db.create("agreement", dim=256)
+        rows = np.random.default_rng(0).normal(size=(20_000, 256)).astype(np.float32)
+        made.write(qa.Batch(range(20_000), {"": rows}))
+    done = subprocess.run(
+        [sys.executable, "-c", RSS, f"edge:{tmp_path}/data"],
+        capture_output=True, text=True, timeout=100, check=True,
+    )  # fmt: skip
+    estimate, grown = map(int, done.stdout.split())
+    print(f"estimate {estimate / 2**20:.1f} MiB, resident memory grew by {grown / 2**20:.1f} MiB")
+    assert estimate == pytest.approx(20_000 * (256 * 4 + 21 + 50), rel=0.1)
+    assert grown > 0.9 * 20_000 * 256 * 4
