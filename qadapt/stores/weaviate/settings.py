@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from qadapt.errors import StoreError
 from qadapt.stores.base import silent
 from qadapt.stores.weaviate import schema
 from qadapt.stores.weaviate.aliases import claimed
@@ -25,11 +24,10 @@ def load_settings(layout: Layout) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def save_settings(connection: Connection, real: str, settings: Mapping[str, Any]) -> None:
-    """Save settings in the note; the rest of the description is kept.
+def write_settings(connection: Connection, real: str, settings: Mapping[str, Any]) -> None:
+    """Write settings to the note; the rest of the description is kept.
 
     Raises:
-        StoreError: the server stored something else.
         BusyError: a shard builds codes, and did not finish within 60 seconds.
     """
     doing, path = f"save the settings of {real!r}", f"/v1/schema/{quote(real)}"
@@ -47,9 +45,3 @@ def save_settings(connection: Connection, real: str, settings: Mapping[str, Any]
                 if time.monotonic() > end:
                     raise
                 time.sleep(PAUSE)
-    kept = load_settings(schema.describe(connection, real))
-    if kept != dict(settings):
-        raise StoreError(
-            f"the settings of {real!r} were not stored as they were sent: sent {dict(settings)!r}, "
-            f"stored {kept!r}"
-        )
