@@ -86,7 +86,9 @@ def memory(
     """
     known, model = _model(store)
     if not is_whole(count) or count < 0:
-        raise InputError(f"rows must be a non-negative integer; got {count!r}")
+        raise InputError(
+            f"rows must be a non-negative integer; got {count!r}", hint="for example rows=1000000"
+        )
     if vector.datatype not in known.datatypes:
         vector = vector.replace(datatype="float32")
     found = model.footprint(int(count), vector, Quantization.of(quantization), index or {})
@@ -238,7 +240,10 @@ def compare(
 ) -> Cost:
     """The lines of a cost; ``info`` is a live collection."""
     if replicas < 1 or not scales or any(not s > 0 for s in scales):
-        raise InputError("replicas and scales must be greater than 0")
+        raise InputError(
+            "replicas and scales must be greater than 0",
+            hint="for example replicas=1, scales=(1, 10)",
+        )
     asked = None if quantization is None else Quantization.of(quantization).with_default_places
     chosen = [Quantization.of(each).with_default_places for each in (settings or SETTINGS)]
     compared = modelled() if stores is None else list(stores)

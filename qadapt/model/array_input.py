@@ -97,6 +97,7 @@ def _arrow_array(x: Any, what: str) -> Any:
     lengths = set(x.value_lengths().to_pylist()) if hasattr(x, "value_lengths") else set()
     if len(lengths) > 1:
         raise InputError(
-            f"{what} must have rows of equal length; found {min(lengths)} and {max(lengths)}"
+            f"{what} must have rows of equal length; found {min(lengths)} and {max(lengths)}",
+            hint="remove or correct the rows of another length",
         )
     return values.to_numpy(zero_copy_only=False).reshape(len(x), -1)

@@ -222,7 +222,8 @@ def _children(children: Iterable[Filter], word: str) -> tuple[Filter, ...]:
 def _check_field(name: Any) -> None:
     if not isinstance(name, str) or not all(name.split(".")):
         raise SpecError(
-            f"a field must be a name such as 'topic' or 'author.name'; got {_brief(name)}"
+            f"a field must be a name such as 'topic' or 'author.name'; got {_brief(name)}",
+            hint="name a key of the payload; a dot separates the keys of nested objects",
         )
     _check_text(name, "the field of a filter")
     if "[" in name or "]" in name:

@@ -151,7 +151,8 @@ class Quantization(Serializable):
         """
         if not isinstance(text, str):
             raise SpecError(
-                f"a quantization is a string such as 'binary:query_bits=8', got {text!r}"
+                f"a quantization is a string such as 'binary:query_bits=8', got {text!r:.60}",
+                hint="pass a string, a mapping with kind, or qa.binary(), qa.scalar(), ...",
             )
         name, _, tail = text.strip().partition(":")
         kind, implied = synonyms.quantization(name.strip())
@@ -237,13 +238,16 @@ class Quantization(Serializable):
 QuantizationLike = Quantization | str | Mapping[str, Any]
 
 
+_NATIVE = 'for example native={"rescoreLimit": 100}'
+
+
 def _json_copy(native: Any) -> dict[str, Any]:
     if isinstance(native, Mapping):
         try:
             return dict(json.loads(json.dumps(dict(native), allow_nan=False)))
         except (TypeError, ValueError, RecursionError) as error:
-            raise SpecError(f"native must be JSON-serializable: {error}") from None
-    raise SpecError(f"native must be a mapping of native settings, got {native!r}")
+            raise SpecError(f"native must be JSON-serializable: {error}", hint=_NATIVE) from None
+    raise SpecError(f"native must be a mapping of native settings, got {native!r}", hint=_NATIVE)
 
 
 def _isnumber_text(value: Any) -> bool:
@@ -253,7 +257,10 @@ def _isnumber_text(value: Any) -> bool:
 def _one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
     if value is not None and (isinstance(value, bool) or value not in allowed):
         listed = ", ".join(number_text(a) if _isnumber_text(a) else str(a) for a in allowed)
-        raise SpecError(f"{name} must be one of {listed}; got {value!r}")
+        raise SpecError(
+            f"{name} must be one of {listed}; got {value!r}",
+            hint=f"for example {name}={allowed[0]}",
+        )
 
 
 def _between(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:
@@ -262,7 +269,10 @@ def _between(name: str, value: Any, low: float, high: float, *, whole: bool = Fa
     in_range = _isnumber_text(value) and low <= value <= high
     if not in_range or (whole and int(value) != value):
         kind = "an integer" if whole else "a number"
-        raise SpecError(f"{name} must be {kind} from {low:g} to {high:g}; got {value!r}")
+        raise SpecError(
+            f"{name} must be {kind} from {low:g} to {high:g}; got {value!r}",
+            hint=f"omit {name} for the default of the database",
+        )
 
 
 def _pairs(tail: str) -> list[str]:
@@ -302,7 +312,10 @@ def _read_pair(pair: str, kind: Kind) -> tuple[str, Any]:
     try:
         number = float(value)
     except ValueError:
-        raise SpecError(f"{option} must be a number, got {value!r}") from None
+        raise SpecError(
+            f"{option} must be a number, got {value!r}",
+            hint=f"omit {option} for the default of the database",
+        ) from None
     return option, int(number) if number.is_integer() else number
 
 
@@ -310,9 +323,9 @@ def _read_native(value: str) -> dict[str, Any]:
     try:
         native = json.loads(value)
     except (ValueError, RecursionError) as error:
-        raise SpecError(f"native must be a JSON object: {error}") from None
+        raise SpecError(f"native must be a JSON object: {error}", hint=_NATIVE) from None
     if not isinstance(native, dict):
-        raise SpecError(f"native must be a JSON object, got {value!r}")
+        raise SpecError(f"native must be a JSON object, got {value!r}", hint=_NATIVE)
     return native
 
 
