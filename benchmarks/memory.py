@@ -1,7 +1,7 @@
 """Memory of commands that read a collection, by the number of rows.
 
     python benchmarks/memory.py [ADDRESS ...] [--rows 100000 1000000] [--dim 8]
-        [--commands inspect plan verify doctor export] [--payload] [--keep]
+        [--commands inspect plan verify doctor export] [--payload] [--uuids] [--keep]
 
 Each command runs in a separate process. Printed are the peaks, in MiB, of its resident memory
 (RSS), of the part that it allocated (anonymous) and of the part that maps files, which the system
@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,7 +57,9 @@ ALONE = {
 }
 
 
-def fill(database: qa.Database, name: str, rows: int, dim: int, *, payload: bool) -> None:
+def fill(
+    database: qa.Database, name: str, rows: int, dim: int, *, payload: bool, uuids: bool
+) -> None:
     """Create a collection of random vectors."""
     made = database.create(name, dim=dim, metric="dot")
     draw = np.random.default_rng(0)
@@ -64,7 +67,8 @@ def fill(database: qa.Database, name: str, rows: int, dim: int, *, payload: bool
         keys = list(range(start, min(rows, start + BLOCK)))
         floats = draw.standard_normal((len(keys), dim)).astype(np.float32)
         payloads = [{"text": f"row {key}"} for key in keys] if payload else None
-        made.write(qa.Batch(keys, {"": floats}, payloads))
+        ids = [str(uuid.UUID(int=key + 1)) for key in keys] if uuids else keys
+        made.write(qa.Batch(ids, {"": floats}, payloads))
 
 
 def measured(argv: list[str], environment: dict[str, str]) -> tuple[dict[str, float], float]:
@@ -102,7 +106,7 @@ def now(process: int) -> Iterator[tuple[str, int]]:
 
 @contextmanager
 def filled(
-    address: str, sizes: list[int], dim: int, *, payload: bool, keep: bool
+    address: str, sizes: list[int], dim: int, *, payload: bool, uuids: bool, keep: bool
 ) -> Iterator[None]:
     """Create the collections for the block."""
     with qa.open(address) as database:
@@ -111,7 +115,7 @@ def filled(
             name = f"{PREFIX}{rows}"
             if name not in there:
                 begun = time.perf_counter()
-                fill(database, name, rows, dim, payload=payload)
+                fill(database, name, rows, dim, payload=payload, uuids=uuids)
                 print(f"  wrote {rows:,} rows in {time.perf_counter() - begun:.0f} s", flush=True)
     try:
         yield
@@ -162,13 +166,19 @@ def main() -> None:
         "--commands", nargs="+", choices=list(COMMANDS), default=["inspect", "plan", "verify"]
     )
     parser.add_argument("--payload", action="store_true", help="add a short text to each row")
+    parser.add_argument("--uuids", action="store_true", help="write UUIDs instead of integers")
     parser.add_argument("--keep", action="store_true", help="keep the collections for the next run")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for address in options.addresses or [f"edge:{folder}"]:
             print(address, flush=True)
             with filled(
-                address, options.rows, options.dim, payload=options.payload, keep=options.keep
+                address,
+                options.rows,
+                options.dim,
+                payload=options.payload,
+                uuids=options.uuids,
+                keep=options.keep,
             ):
                 report(address, options.rows, options.commands)
 

@@ -52,17 +52,22 @@ class Encoder:
         device: str | None = None,
     ) -> None:
         if batch < 1:
-            raise InputError(f"batch must be at least 1; got {batch}")
+            raise InputError(
+                f"batch must be at least 1; got {batch}",
+                hint="pass a number of texts per batch, such as batch=32",
+            )
         self._model = _load(model, device) if isinstance(model, str) else model
         if not hasattr(self._model, "encode_query"):
             raise InputError(
                 f"model must be a name, a folder or a SentenceTransformer of "
-                f"sentence-transformers 5 or newer; got {type(model).__name__}"
+                f"sentence-transformers 5 or newer; got {type(model).__name__}",
+                hint="for example qa.Encoder('sentence-transformers/all-MiniLM-L6-v2')",
             )
         full = _dimensions(self._model)
         if dim is not None and not 1 <= dim <= full:
             raise InputError(
-                f"dim must be from 1 to {full}, the dimensions of the model; got {dim}"
+                f"dim must be from 1 to {full}, the dimensions of the model; got {dim}",
+                hint="omit dim to keep all dimensions",
             )
         self.name = model if isinstance(model, str) else type(model).__name__
         self.dim = full if dim is None else int(dim)
@@ -142,7 +147,10 @@ def load(text: str) -> Encoder:
         if not equals or key not in _OPTIONS:
             raise SpecError.unknown("option", key, _OPTIONS, where="--encoder NAME,dim=256")
         if key != "device" and not value.isdecimal():
-            raise SpecError(f"{key} must be an integer; got {value!r}")
+            raise SpecError(
+                f"{key} must be an integer; got {value!r}",
+                hint=f"for example --encoder NAME,{key}=256",
+            )
         given[key] = value if key == "device" else int(value)
     return Encoder(name, **given)
 
@@ -184,7 +192,10 @@ def _dimensions(model: Any) -> int:
     ask = getattr(model, "get_embedding_dimension", None) or model.get_sentence_embedding_dimension
     found = ask()
     if not found:
-        raise InputError(f"the model {type(model).__name__} does not report its dimensions")
+        raise InputError(
+            f"the model {type(model).__name__} does not report its dimensions",
+            hint="use another model of sentence-transformers",
+        )
     return int(found)
 
 
@@ -194,9 +205,12 @@ def _checked(texts: Sequence[str]) -> list[str]:
     listed = list(texts)
     wrong = [at for at, text in enumerate(listed) if not isinstance(text, str)]
     if wrong:
-        raise InputError(f"text {wrong[0]} is a {type(listed[wrong[0]]).__name__}, not a string")
+        raise InputError(
+            f"text {wrong[0]} is a {type(listed[wrong[0]]).__name__}, not a string",
+            hint="convert it with str(), or remove it",
+        )
     if not listed:
-        raise InputError("there are no texts to encode")
+        raise InputError("there are no texts to encode", hint="pass at least one text")
     return listed
 
 

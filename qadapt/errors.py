@@ -328,6 +328,8 @@ _ADVICE = {
     errno.EDQUOT: "free some of your disk quota, then run the command again",
     errno.EACCES: "check the permissions of this file or folder",
     errno.EPERM: "check the permissions of this file or folder",
+    errno.EEXIST: "choose another path, or move the file away",
+    errno.ENOTDIR: "choose another path, or move the file away",
     errno.EMFILE: "raise the limit of open files (ulimit -n), then run the command again",
     errno.ENFILE: "raise the limit of open files (ulimit -n), then run the command again",
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qadapt.errors import UnsupportedError
-from qadapt.model import Kind, MatchLevel, Quantization, Serializable, Vector, VectorInfo
+from qadapt.model import Kind, Match, MatchLevel, Quantization, Serializable, Vector, VectorInfo
 
 # Bytes per dimension of the original vectors.
 WIDTH: Mapping[str, float] = {
@@ -94,6 +94,14 @@ def centroids(dim: int, quantization: Quantization, source: str) -> Component:
     return Component("centroids", size, size, "256 centroids of float32", source)
 
 
+def unsupported(match: Match) -> UnsupportedError:
+    """The error for a quantization that has no cost because the store does not support it."""
+    return UnsupportedError(
+        "; ".join(match.differences),
+        hint="; ".join(match.support) or "`qadapt matrix` lists the supported kinds",
+    )
+
+
 class CostModel(abc.ABC):
     """Computes the bytes of a vector of one store.
 
@@ -145,7 +153,7 @@ class TableCost(CostModel):
     ) -> Footprint:
         mapped = self._mapping(quantization, vector)
         if mapped.match.level is MatchLevel.UNSUPPORTED:
-            raise UnsupportedError("; ".join(mapped.match.differences))
+            raise unsupported(mapped.match)
         each = 0
         if mapped.target.kind is not Kind.NONE:
             each = mapped.target.code_bytes(vector.dim)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import pickle
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -135,3 +137,30 @@ def test_errors_are_pickled_between_processes(name: str) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)
     assert (str(again), vars(again)) == (str(error), vars(error))
+
+
+def test_each_error_has_a_hint() -> None:
+    """All places that raise an error of qadapt say what to do next."""
+    package = Path(errors.__file__).parent
+    calls = [
+        (file, call)
+        for file in sorted(package.rglob("*.py"))
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+    ]
+    without = [
+        f"{file.relative_to(package)}:{call.lineno} {call.func.id}"
+        for file, call in calls
+        if call.func.id in set(CLASSES) - set(_SPECIAL)  # those write their hint themselves
+        and not any(keyword.arg in ("hint", None) for keyword in call.keywords)
+    ]
+    assert len(calls) > 10_000
+    assert without == []
+    rules = [
+        f"{file.relative_to(package)}:{call.lineno}"
+        for file, call in calls
+        if call.func.id == "AnswerRule"
+        and len(call.args) < 2
+        and not any(keyword.arg == "hint" for keyword in call.keywords)
+    ]
+    assert rules == []

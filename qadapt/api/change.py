@@ -367,5 +367,7 @@ def load_plan(path: str | Path) -> Plan:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the plan {path}: {error}") from error
+        raise InputError(
+            f"cannot read the plan {path}: {error}", hint="pass a file that `qadapt plan -o` wrote"
+        ) from error
     return Plan.from_json(text)

@@ -148,7 +148,10 @@ def run_guarded(out: Output, work: Callable[[], int | None], *, own_limit: bool 
     """Run ``work``; errors are printed and converted to an exit code."""
     try:
         if out.timeout is not None and not 0 < out.timeout < _LONGEST:
-            raise SpecError(f"--timeout is a number of seconds above 0; got {out.timeout:g}")
+            raise SpecError(
+                f"--timeout is a number of seconds above 0; got {out.timeout:g}",
+                hint="for example --timeout 60",
+            )
         with out.logs(), out.warnings(), _limit(None if own_limit else out.timeout):
             warn_of_namesake()
             return work() or 0

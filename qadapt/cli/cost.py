@@ -114,7 +114,10 @@ def _scales(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise SpecError(f"--scales takes a list such as 1,10,100; got {text!r}") from None
+        raise SpecError(
+            f"--scales takes a list such as 1,10,100; got {text!r}",
+            hint="for example --scales 1,10",
+        ) from None
 
 
 def _show(out: Output, found: Cost) -> None:

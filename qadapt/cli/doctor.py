@@ -119,15 +119,18 @@ def doctor(
     return 1 if failed else MISSED if missed else 0
 
 
+_PARAMS = """for example --search-params '{"quantization": {"oversampling": 3}}'"""
+
+
 def _params(text: str | None) -> dict[str, Any]:
     if text is None:
         return {}
     try:
         given = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SpecError(f"--search-params is not JSON: {error}") from None
+        raise SpecError(f"--search-params is not JSON: {error}", hint=_PARAMS) from None
     if not isinstance(given, dict):
-        raise SpecError(f"--search-params must be a JSON object, got {text}")
+        raise SpecError(f"--search-params must be a JSON object, got {text}", hint=_PARAMS)
     return given
 
 

@@ -326,7 +326,10 @@ def _numbers(text: str) -> tuple[int, ...]:
     try:
         found = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise SpecError(f"--concurrency takes a list such as 1,4; got {text!r}") from None
+        raise SpecError(
+            f"--concurrency takes a list such as 1,4; got {text!r}",
+            hint="for example --concurrency 1,4",
+        ) from None
     return () if found == (0,) else found
 
 
@@ -334,7 +337,10 @@ def _lines(path: Path) -> list[str]:
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read query ids from {path}: {error}") from error
+        raise InputError(
+            f"cannot read query ids from {path}: {error}",
+            hint="pass a text file with one id per line",
+        ) from error
 
 
 # -- results -------------------------------------------------------------------------------------

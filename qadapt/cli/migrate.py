@@ -219,7 +219,10 @@ def _known(word: str | None, words: tuple[str, ...], option: str) -> None:
 
 def _bytes(megabytes: float) -> int:
     if not math.isfinite(megabytes):
-        raise SpecError(f"--batch must be a finite number of megabytes; got {megabytes:g}")
+        raise SpecError(
+            f"--batch must be a finite number of megabytes; got {megabytes:g}",
+            hint="for example --batch 4",
+        )
     return int(megabytes * (1 << 20))
 
 
@@ -227,7 +230,10 @@ def _ray(on: str | None) -> str | None:
     if on is None or on == "ray":
         return None if on is None else "auto"
     if not on.startswith("ray://"):
-        raise SpecError(f"--on must be ray or ray://HOST:PORT; got {on!r}")
+        raise SpecError(
+            f"--on must be ray or ray://HOST:PORT; got {on!r}",
+            hint="for example --on ray, or omit it to copy in this process",
+        )
     return on
 
 

@@ -258,18 +258,23 @@ class Calibration:
             text = Path(path).read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise IntegrityError(
-                f"{os.fspath(path)} is not a calibration: not UTF-8 text"
+                f"{os.fspath(path)} is not a calibration: not UTF-8 text", hint=_AGAIN
             ) from error
         return _parse(text, os.fspath(path))
+
+
+_AGAIN = "pass a file that Calibration.save wrote, or calibrate and encode again"
 
 
 def _parse(text: str, where: str) -> Calibration:
     try:
         data: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"{where} is not a calibration: {error}") from error
+        raise IntegrityError(f"{where} is not a calibration: {error}", hint=_AGAIN) from error
     if not isinstance(data, dict) or data.get("format") != _FORMAT:
-        raise IntegrityError(f"{where} is not a calibration: it has no format {_FORMAT!r}")
+        raise IntegrityError(
+            f"{where} is not a calibration: it has no format {_FORMAT!r}", hint=_AGAIN
+        )
     if data.get("version") != VERSION:
         raise IntegrityError(
             f"{where} has calibration version {data.get('version')!r}; "
@@ -285,7 +290,7 @@ def _parse(text: str, where: str) -> Calibration:
             str(data["source"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise IntegrityError(f"{where} is a damaged calibration: {error}") from error
+        raise IntegrityError(f"{where} is a damaged calibration: {error}", hint=_AGAIN) from error
     if calibration.checksum != data.get("checksum"):
         raise IntegrityError(
             f"{where} is damaged or was changed: its checksum is "

@@ -113,7 +113,10 @@ def compare(
 ) -> Cost:
     """The lines of a cost."""
     if replicas < 1 or not scales or any(not s > 0 for s in scales):
-        raise InputError("replicas and scales must be greater than 0")
+        raise InputError(
+            "replicas and scales must be greater than 0",
+            hint="for example replicas=1, scales=(1, 10)",
+        )
     asked = None if quantization is None else Quantization.of(quantization).with_default_places
     chosen = [Quantization.of(each).with_default_places for each in (settings or SETTINGS)]
     compared = modelled() if stores is None else list(stores)

@@ -70,7 +70,9 @@ def memory(
     """
     known, model = cost_model(store)
     if not is_whole(count) or count < 0:
-        raise InputError(f"rows must be a non-negative integer; got {count!r}")
+        raise InputError(
+            f"rows must be a non-negative integer; got {count!r}", hint="for example rows=1000000"
+        )
     if vector.datatype not in known.datatypes:
         vector = vector.replace(datatype="float32")
     wanted = Quantization.of(quantization)

@@ -87,7 +87,10 @@ class Encoder:
         tokens = [np.asarray(one.ids, dtype=np.int64) for one in encoded]
         lengths = np.array([len(ids) for ids in tokens])
         if not lengths.all():
-            raise InputError(f"{texts[int(np.argmin(lengths))]!r} has no tokens to embed")
+            raise InputError(
+                f"{texts[int(np.argmin(lengths))]!r} has no tokens to embed",
+                hint="pass a text that contains a word",
+            )
         flat = np.concatenate(tokens).clip(max=len(self._table) - 1)
         starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
         means: Floats = np.add.reduceat(self._table[flat], starts, axis=0)

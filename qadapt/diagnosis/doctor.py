@@ -108,7 +108,10 @@ def diagnose(
     """
     chosen = _chosen(only, skip)
     if sample < 2:
-        raise InputError(f"sample must be at least 2 rows; got {sample}")
+        raise InputError(
+            f"sample must be at least 2 rows; got {sample}",
+            hint="for example sample=1000 (--sample 1000)",
+        )
     metric = None if model_metric is None else Metric.of(model_metric)
     refuse_pairs(
         (bool(options) and not _asked(chosen, "options", store), "options (--search-params)",

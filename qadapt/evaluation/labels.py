@@ -77,4 +77,7 @@ def _checked(given: Any, what: str) -> Qrels:
             for query, known in given.items()
         }
     except (AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"{what} do not have the form {_SHAPES}: {error}") from error
+        raise InputError(
+            f"{what} do not have the form {_SHAPES}: {error}",
+            hint='for example {"query 1": {"document 7": 1}}',
+        ) from error

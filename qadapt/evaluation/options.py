@@ -126,13 +126,19 @@ class EvaluationOptions:
         numbers = [("rows", self.rows), ("copy_rows", self.copy_rows)]
         for what, number in [*numbers, *(("concurrency", each) for each in self.concurrency)]:
             if number is not None and (not is_whole(number) or number < 1):
-                raise InputError(f"{what} must be an integer from 1; got {number!r}")
+                raise InputError(
+                    f"{what} must be an integer from 1; got {number!r}",
+                    hint=f"for example {what}=100",
+                )
         for what, limit in (
             ("seconds", self.seconds),
             ("timeout (--build-timeout)", self.timeout),
         ):
             if not limit > 0:
-                raise InputError(f"{what} must be above 0; got {limit!r}")
+                raise InputError(
+                    f"{what} must be above 0; got {limit!r}",
+                    hint="pass a number of seconds, such as 60",
+                )
 
     def replace(self, **changes: Any) -> EvaluationOptions:
         """A checked copy with some options changed."""
@@ -176,7 +182,10 @@ class EvaluationOptions:
         """
         each = stores.profile(engine).traits.segment_candidates
         if isinstance(self.segments, bool) or self.segments < 1:
-            raise InputError(f"segments must be an integer from 1; got {self.segments!r}")
+            raise InputError(
+                f"segments must be an integer from 1; got {self.segments!r}",
+                hint="for example segments=1",
+            )
         refuse_pairs(
             (self.segments != 1 and not each, "segments (--segments)",
              f"with the database {engine}", "its segments do not contribute candidates"),
@@ -191,12 +200,16 @@ class EvaluationOptions:
         """
         if isinstance(target.recall, bool) or not 0 < target.recall <= 1:
             raise SpecError(
-                f"the recall of a target must be above 0 and at most 1; got {target.recall!r}"
+                f"the recall of a target must be above 0 and at most 1; got {target.recall!r}",
+                hint="for example Target(recall=0.95)",
             )
         for word in ("max_ram", "max_latency_ms", "price"):
             value = getattr(target, word)
             if value is not None and (isinstance(value, bool) or value <= 0):
-                raise SpecError(f"{word} must be a number above 0; got {value!r}")
+                raise SpecError(
+                    f"{word} must be a number above 0; got {value!r}",
+                    hint=f"omit {word} for no requirement",
+                )
         refuse_pairs(
             (target.max_latency_ms is not None and not self.confirm,
              "max_latency_ms (--max-latency)", "with confirm=False (--no-confirm)",

@@ -64,12 +64,18 @@ def resolve_queries(
         array = as_stored(array, vector, read_settings(store, collection).of(name).full_dim)
         check_queries(array, vector, what="encoded queries")
         if len(array) != len(texts):
-            raise InputError(f"the encoder returned {len(array)} vectors for {len(texts)} texts")
+            raise InputError(
+                f"the encoder returned {len(array)} vectors for {len(texts)} texts",
+                hint="an encoder returns one vector per text, in the same order",
+            )
         where = f" from {os.fspath(given)}" if isinstance(given, (str, os.PathLike)) else ""
         found = Queries(array, (None,) * len(array), f"{len(array)} texts{where}, encoded")
         named = [str(key) for key in ids] if ids is not None else named
     if named is not None and len(named) != len(found):
-        raise InputError(f"{len(found)} queries, but {len(named)} query ids")
+        raise InputError(
+            f"{len(found)} queries, but {len(named)} query ids",
+            hint="give one id per query, in the same order",
+        )
     return Queries(found.vectors, found.own, found.source, None if named is None else tuple(named))
 
 

@@ -130,7 +130,10 @@ class CodeIndex:
             BusyError: another process has it open for writing.
         """
         if verify not in ("full", "size"):
-            raise InputError(f"verify is {verify!r}, expected 'full' or 'size'")
+            raise InputError(
+                f"verify must be 'full' or 'size'; got {verify!r}",
+                hint="verify='size' is faster, but compares only the sizes of the files",
+            )
         place = Path(folder)
         read_header(place)  # before a lock is created in a folder that has no index
         lock = None if read_only else FolderLock(place, wait=wait)
@@ -316,7 +319,9 @@ class CodeIndex:
         names = clean_ids(ids)
         vectors = as_matrix(X, dim=inside.settings.dim)
         if len(names) != len(vectors):
-            raise InputError(f"{len(names)} ids for {len(vectors)} vectors")
+            raise InputError(
+                f"{len(names)} ids for {len(vectors)} vectors", hint="give one id per vector"
+            )
         return inside.differing(names, vectors)
 
     def check(self, ids: Any, X: Any) -> None:  # noqa: N803

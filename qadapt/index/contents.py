@@ -49,7 +49,10 @@ class Settings:
             InputError: a setting has an invalid value.
         """
         if not isinstance(dim, (int, np.integer)) or isinstance(dim, bool) or dim < 1:
-            raise InputError(f"dim must be an integer of at least 1; got {dim!r}")
+            raise InputError(
+                f"dim must be an integer of at least 1; got {dim!r}",
+                hint="use the number of dimensions of the embedding model",
+            )
         if codes not in CODES:
             raise SpecError.unknown("kind of codes", codes, CODES)
         known_bits = get_args(QueryBits)
@@ -72,7 +75,9 @@ class Settings:
         names = clean_ids(ids)
         array = as_matrix(vectors, dim=self.dim)
         if len(names) != len(array):
-            raise InputError(f"{len(names)} ids for {len(array)} vectors")
+            raise InputError(
+                f"{len(names)} ids for {len(array)} vectors", hint="give one id per vector"
+            )
         twice = repeated(names)
         if twice:
             raise InputError(f"duplicate ids in one call: {shown(twice)}", hint="nothing was added")

@@ -25,7 +25,9 @@ def clean_ids(ids: Any, *, what: str = "ids") -> list[Id]:
     if isinstance(ids, np.ndarray):
         ids = ids.reshape(-1).tolist()
     if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
-        raise InputError(f"{what} must be a list of int or str; got {ids!r}")
+        raise InputError(
+            f"{what} must be a list of int or str; got {ids!r}", hint="for one id: [id]"
+        )
     plain = list(ids)
     if set(map(type, plain)) <= {int, str}:
         return plain

@@ -61,7 +61,7 @@ def search(
         engine: engine for Hamming distances.
     """
     if isinstance(k, bool) or not isinstance(k, numbers.Integral) or k < 1:
-        raise InputError(f"k must be an integer of at least 1; got {k!r}")
+        raise InputError(f"k must be an integer of at least 1; got {k!r}", hint="for example k=10")
     k = int(k)
     source = _source(inside, source, fetch)
     scanner = engine if isinstance(engine, Engine) else get_engine(engine)

@@ -178,9 +178,9 @@ def _parse_settings(path: Path, collection: str) -> Settings:
     reported = newer_version(document, FORMAT)
     try:
         if not isinstance(document, dict) or "settings" not in document:
-            raise SpecError("it contains no settings")
+            raise SpecError("it contains no settings", hint=UPGRADE)
         if reported is not None and of_newer_format(document, FORMAT):
-            raise SpecError(reported)
+            raise SpecError(reported, hint=UPGRADE)
         return Settings.from_dict(document["settings"])
     except SpecError as error:
         if reported is not None:

@@ -91,7 +91,9 @@ def load(file: Path = FILE) -> list[LiveRun]:
     try:
         entries = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise SpecError(f"{file} is not valid JSON: {error}") from error
+        raise SpecError(
+            f"{file} is not valid JSON: {error}", hint="restore the file from the repository"
+        ) from error
     return _checked((LiveRun.from_dict(entry) for entry in entries), str(file))
 
 
@@ -132,7 +134,10 @@ def forget(key: Sequence[str], file: Path = FILE) -> list[LiveRun]:
     there = load(file)
     left = [each for each in there if each.key != tuple(key)]
     if len(left) == len(there):
-        raise SpecError(f"{' '.join(key)} is not in {file.name}")
+        raise SpecError(
+            f"{' '.join(key)} is not in {file.name}",
+            hint="name a cell of the file",
+        )
     return _write(left, file)
 
 
@@ -147,5 +152,8 @@ def _checked(records: Iterable[LiveRun], where: str) -> list[LiveRun]:
     for each in result:
         problem = each.problem()
         if problem is not None:
-            raise SpecError(f"{where}: {' '.join(each.key)} was not verified active: {problem}")
+            raise SpecError(
+                f"{where}: {' '.join(each.key)} was not verified active: {problem}",
+                hint="run the cell again",
+            )
     return result

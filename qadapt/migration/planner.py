@@ -258,7 +258,10 @@ def _losses(found: _Findings) -> tuple[Loss, ...]:
         details["existing-target"] = f"{target.name!r} has {rows:,} rows"
     for name in details:
         if name not in LOSSES:
-            raise InputError(f"the store {source.store.name!r} reports an unknown loss: {name!r}")
+            raise InputError(
+                f"the store {source.store.name!r} reports an unknown loss: {name!r}",
+                hint="upgrade the package of this store",
+            )
     allow = found.options.allow
     return tuple(Loss(name, detail, name in allow) for name, detail in details.items())
 

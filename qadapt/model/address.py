@@ -97,7 +97,8 @@ class Address:
             return text
         if not isinstance(text, str):
             raise AddressError(
-                f"an address is a string such as {server_example()!r}, got a {type(text).__name__}"
+                f"an address is a string such as {server_example()!r}, got a {type(text).__name__}",
+                hint="for a client that is already open: qa.wrap(client)",
             )
         return _parse(text.strip())
 
@@ -171,7 +172,10 @@ class Address:
             AddressError: the address is of a server or of memory.
         """
         if self.transport or self.location == MEMORY:
-            raise AddressError(f"{self} is not the address of a folder or file")
+            raise AddressError(
+                f"{self} is not the address of a folder or file",
+                hint=f"for example {local_example()}",
+            )
         return Path(os.path.expanduser(self.location))
 
     @functools.cached_property
@@ -301,7 +305,9 @@ def _parse(text: str) -> Address:
     if len(text) > MAX_LENGTH:
         fail(text, f"longer than {MAX_LENGTH} characters", "check where the address comes from")
     if any(0xD800 <= ord(char) <= 0xDFFF for char in text):
-        raise AddressError("the address is not valid Unicode text")
+        raise AddressError(
+            "the address is not valid Unicode text", hint="check where the address comes from"
+        )
     body, hash_sign, fragment = text.partition("#")
     body, _, query = body.partition("?")
     found = _SCHEME.fullmatch(body)

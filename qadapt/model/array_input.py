@@ -109,7 +109,10 @@ def _null_row(what: str, row: int) -> InputError:
 
 
 def _ragged(what: str, least: int, most: int) -> InputError:
-    return InputError(f"{what} must have rows of equal length; found {least} and {most}")
+    return InputError(
+        f"{what} must have rows of equal length; found {least} and {most}",
+        hint="remove or correct the rows of another length",
+    )
 
 
 def _arrow_array(x: Any, what: str) -> Any:

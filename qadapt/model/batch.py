@@ -78,7 +78,14 @@ class Batch:
                 raise InputError(
                     f"{len(listed)} ids but {len(each)} rows in {_label(name)}", hint=_EQUAL
                 )
-        _fill(self, listed, arrays, payloads, missing or {}, extras or {})
+        # The class is frozen, so attributes are set through its dictionary.
+        vars(self).update(
+            ids=listed,
+            vectors=arrays,
+            payloads=payloads,
+            missing=missing or {},
+            extras=extras or {},
+        )
 
     def table(self) -> Table:
         """One row per row of the batch: id, values of each vector, payload; at most 20 rows."""
@@ -207,7 +214,7 @@ class Batch:
             wanted, extras: as in ``check``.
             normalizes_cosine: whether the database stores cosine vectors normalized.
 
-            Raises:
+        Raises:
             The same errors as ``check``.
         """
         self.check(wanted, extras)
@@ -256,23 +263,8 @@ def _unchecked(
 ) -> Batch:
     """Create a batch of columns that were checked before."""
     batch = object.__new__(Batch)
-    _fill(batch, ids, vectors, payloads, missing, extras)
+    vars(batch).update(ids=ids, vectors=vectors, payloads=payloads, missing=missing, extras=extras)
     return batch
-
-
-def _fill(
-    batch: Batch,
-    ids: Sequence[Id],
-    vectors: Mapping[str, Floats],
-    payloads: Sequence[Mapping[str, Any]] | None,
-    missing: Mapping[str, npt.NDArray[np.bool_]],
-    extras: Mapping[str, RaggedArray],
-) -> None:
-    object.__setattr__(batch, "ids", ids)
-    object.__setattr__(batch, "vectors", vectors)
-    object.__setattr__(batch, "payloads", payloads)
-    object.__setattr__(batch, "missing", missing)
-    object.__setattr__(batch, "extras", extras)
 
 
 def _known(names: Iterable[str]) -> list[str]:

@@ -59,10 +59,14 @@ class RaggedArray:
         total = int(self.offsets[-1])
         if len(self.values) != total or (self.indices is not None and len(self.indices) != total):
             raise InputError(
-                f"the offsets describe {total} entries, but there are {len(self.values)} values"
+                f"the offsets describe {total} entries, but there are {len(self.values)} values",
+                hint="the last offset is the number of values, and of indices if there are any",
             )
         if self.missing is not None and len(self.missing) != len(self):
-            raise InputError(f"{len(self)} extra vectors but {len(self.missing)} values in missing")
+            raise InputError(
+                f"{len(self)} extra vectors but {len(self.missing)} values in missing",
+                hint="missing has one bool per row",
+            )
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -68,14 +68,20 @@ def _read_json(text: str, where: str) -> Any:
     def number(text: str) -> float:
         value = float(text)
         if not math.isfinite(value):
-            raise SpecError(f"{where}: {text:.40} is not a finite number")
+            raise SpecError(
+                f"{where}: {text:.40} is not a finite number",
+                hint="write a number of at most 1.7e308, or remove the key",
+            )
         return value
 
     def whole(text: str) -> int:
         try:
             return int(text)
         except ValueError:
-            raise SpecError(f"{where}: a number of {len(text)} digits") from None
+            raise SpecError(
+                f"{where}: a number of {len(text)} digits",
+                hint="write a shorter number, or put it in quotes",
+            ) from None
 
     value = json.loads(
         text, object_pairs_hook=pairs, parse_float=number, parse_int=whole, parse_constant=number

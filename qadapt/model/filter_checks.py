@@ -24,7 +24,8 @@ def check_field(name: Any) -> None:
     """Raise an error for a name that cannot be a field."""
     if not isinstance(name, str) or not all(name.split(".")):
         raise SpecError(
-            f"a field must be a name such as 'topic' or 'author.name'; got {brief(name)}"
+            f"a field must be a name such as 'topic' or 'author.name'; got {brief(name)}",
+            hint="name a key of the payload; a dot separates the keys of nested objects",
         )
     _check_text(name, "the field of a filter")
     if "[" in name or "]" in name:

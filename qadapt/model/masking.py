@@ -24,6 +24,9 @@ _OPTION = re.compile(
     rf"(?<![\w-])(?P<name>(?:{_LONG})[\"']?\s*[=:]\s*|key[\"']?\s*=\s*|key[\"']\s*:\s*){_VALUE}",
     re.IGNORECASE,
 )
+# A path up to its last component, and the colon after a path.
+_PATH = re.compile(r"[/\\][^\s\"'=,;(){}<>/\\]*\Z")
+_COLON = re.compile(r":\s+\Z")
 _BEARER = re.compile(r"(bearer\s+)[^\s\"']+", re.IGNORECASE)
 _QUERY = re.compile(rf"([?&](?:{SECRET_NAME.pattern})=)[^&]*", re.IGNORECASE)
 
@@ -74,8 +77,14 @@ def mask(text: str) -> str:
     """
     text = mask_used(text)
     text = _USER.sub(_mask_login, text)
-    text = _OPTION.sub(lambda at: "{0}{1}{2}{1}".format(at["name"], at["quote"] or "", MASK), text)
+    text = _OPTION.sub(_masked_option, text)
     return _BEARER.sub(rf"\1{MASK}", text)
+
+
+def _masked_option(at: re.Match[str]) -> str:
+    if _PATH.search(at.string, 0, at.start()) and _COLON.search(at["name"]):
+        return at[0]  # the end of a path, such as "/etc/passwd: not a database"
+    return "{0}{1}{2}{1}".format(at["name"], at["quote"] or "", MASK)
 
 
 def shown(text: str) -> str:

@@ -306,11 +306,9 @@ class Guard(Serializable):
             recall = float(share.rstrip("%")) / (100 if share.endswith("%") else 1)
             k = int(found[1])
         except ValueError:
-            raise SpecError(
-                f"a guard must have the form 'recall@10>=0.95'; got {text!r}",
-            ) from None
+            raise _not_a_guard(text) from None
         if not math.isfinite(recall):
-            raise SpecError(f"a guard must have the form 'recall@10>=0.95'; got {text!r}")
+            raise _not_a_guard(text)
         return cls(recall=recall, k=k)
 
     @property
@@ -326,9 +324,19 @@ class Guard(Serializable):
         return f"recall@{self.k}>={self.recall!r}"
 
 
+def _not_a_guard(text: Any) -> SpecError:
+    return SpecError(
+        f"a guard must have the form 'recall@10>=0.95'; got {text!r:.60}",
+        hint="for example --guard 'recall@10>=0.95'",
+    )
+
+
 def _at_least_one(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < _LARGEST:
-        raise SpecError(f"{name} of a guard must be an integer from 1; got {value!r:.40}")
+        raise SpecError(
+            f"{name} of a guard must be an integer from 1; got {value!r:.40}",
+            hint="for example Guard(recall=0.95, k=10, queries=200)",
+        )
 
 
 def _refuse_surrogates(data: Any) -> None:

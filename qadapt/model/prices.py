@@ -26,7 +26,10 @@ class Prices(Serializable):
     def __post_init__(self) -> None:
         for name, price in (("ram", self.ram), ("disk", self.disk)):
             if price is not None and not (math.isfinite(price) and price >= 0):
-                raise SpecError(f"the price of {name} must be a non-negative number; got {price!r}")
+                raise SpecError(
+                    f"the price of {name} must be a non-negative number; got {price!r}",
+                    hint="pass a price per GiB and month, such as 0.10",
+                )
 
     @property
     def given(self) -> bool:

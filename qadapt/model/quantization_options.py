@@ -54,6 +54,8 @@ QUERY_BITS: dict[Kind, tuple[int, ...]] = {
 }
 COMMON = ("dims", "rescore", "candidates", "codes", "originals", "native")
 
+NATIVE = 'for example native={"rescoreLimit": 100}'
+
 
 def json_copy(native: Any) -> dict[str, Any]:
     """Copy native settings.
@@ -65,8 +67,8 @@ def json_copy(native: Any) -> dict[str, Any]:
         try:
             return dict(json.loads(json.dumps(dict(native), allow_nan=False)))
         except (TypeError, ValueError, RecursionError) as error:
-            raise SpecError(f"native must be JSON-serializable: {error}") from None
-    raise SpecError(f"native must be a mapping of native settings, got {native!r}")
+            raise SpecError(f"native must be JSON-serializable: {error}", hint=NATIVE) from None
+    raise SpecError(f"native must be a mapping of native settings, got {native!r}", hint=NATIVE)
 
 
 def is_number(value: Any) -> bool:
@@ -78,7 +80,10 @@ def one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
     """Raise SpecError for a value that is neither None nor allowed."""
     if value is not None and (isinstance(value, bool) or value not in allowed):
         listed = ", ".join(number_text(a) if is_number(a) else str(a) for a in allowed)
-        raise SpecError(f"{name} must be one of {listed}; got {value!r}")
+        raise SpecError(
+            f"{name} must be one of {listed}; got {value!r}",
+            hint=f"for example {name}={allowed[0]}",
+        )
 
 
 def between(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:
@@ -88,4 +93,7 @@ def between(name: str, value: Any, low: float, high: float, *, whole: bool = Fal
     in_range = is_number(value) and low <= value <= high
     if not in_range or (whole and int(value) != value):
         kind = "an integer" if whole else "a number"
-        raise SpecError(f"{name} must be {kind} from {low:g} to {high:g}; got {value!r}")
+        raise SpecError(
+            f"{name} must be {kind} from {low:g} to {high:g}; got {value!r}",
+            hint=f"omit {name} for the default of the database",
+        )

@@ -10,6 +10,7 @@ from qadapt.errors import SpecError
 from qadapt.model import synonyms
 from qadapt.model.quantization_options import (
     COMMON,
+    NATIVE,
     OMITTED_BITS,
     OPTIONS,
     Kind,
@@ -25,7 +26,10 @@ def read_options(text: Any) -> tuple[Kind, dict[str, Any]]:
         SpecError: an unknown kind or option, or an option that is given twice.
     """
     if not isinstance(text, str):
-        raise SpecError(f"a quantization is a string such as 'binary:query_bits=8', got {text!r}")
+        raise SpecError(
+            f"a quantization is a string such as 'binary:query_bits=8', got {text!r:.60}",
+            hint="pass a string, a mapping with kind, or qa.binary(), qa.scalar(), ...",
+        )
     name, _, tail = (part.strip() for part in text.partition(":"))
     word, implied = synonyms.quantization(name)
     if word not in {kind.value for kind in Kind}:
@@ -104,7 +108,10 @@ def _read_pair(pair: str, kind: Kind) -> tuple[str, Any]:
     try:
         number = float(value)
     except ValueError:
-        raise SpecError(f"{option} must be a number, got {value!r}") from None
+        raise SpecError(
+            f"{option} must be a number, got {value!r}",
+            hint=f"omit {option} for the default of the database",
+        ) from None
     return option, int(number) if number.is_integer() else number
 
 
@@ -112,7 +119,7 @@ def _read_native(value: str) -> dict[str, Any]:
     try:
         native = json.loads(value)
     except (ValueError, RecursionError) as error:
-        raise SpecError(f"native must be a JSON object: {error}") from None
+        raise SpecError(f"native must be a JSON object: {error}", hint=NATIVE) from None
     if not isinstance(native, dict):
-        raise SpecError(f"native must be a JSON object, got {value!r}")
+        raise SpecError(f"native must be a JSON object, got {value!r}", hint=NATIVE)
     return native

@@ -194,11 +194,15 @@ def check(
     """
     if (ragged.indices is None) != (extra.kind == "multi"):
         given = "multivectors" if ragged.indices is None else "sparse vectors"
-        raise InputError(f"{what} takes {extra.kind} vectors; got {given}")
+        raise InputError(
+            f"{what} takes {extra.kind} vectors; got {given}",
+            hint="a RaggedArray with indices holds sparse vectors, one without holds multivectors",
+        )
     if extra.kind == "multi":
         if ragged.values.ndim != 2:
             raise InputError(
-                f"the values of {what} must have the shape (total, d); got {ragged.values.shape}"
+                f"the values of {what} must have the shape (total, d); got {ragged.values.shape}",
+                hint="concatenate the vectors of all rows along the first axis",
             )
         if extra.dim is not None and ragged.values.shape[1] != extra.dim and len(ragged.values):
             raise DimensionError(extra.dim, ragged.values.shape[1], what=what)

@@ -100,7 +100,10 @@ class Serializable:
 
 
 def _not_json(value: Any, error: Exception) -> SpecError:
-    return SpecError(f"a {type(value).__name__} cannot be represented in JSON: {error}")
+    return SpecError(
+        f"a {type(value).__name__} cannot be represented in JSON: {error}",
+        hint="remove values that are not text, finite numbers, lists or mappings",
+    )
 
 
 def _shape_error(cls: type[Any], error: Any) -> SpecError:

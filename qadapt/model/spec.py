@@ -21,6 +21,7 @@ from typing import Any, NoReturn, TypeVar
 
 from qadapt.errors import QadaptError, SpecError
 from qadapt.model.address import Address
+from qadapt.model.address_form import server_example
 from qadapt.model.document_io import read_document
 from qadapt.model.plan import Guard
 from qadapt.model.prices import Prices
@@ -35,6 +36,9 @@ from qadapt.model.rescore import Rescore
 from qadapt.model.serializable import Serializable
 
 T = TypeVar("T")
+
+_EXAMPLE = 'collections: {articles: {vectors: {"": {quantization: binary, rescore: 4}}}}'
+
 
 _VECTOR_KEYS = ("quantization", "rescore", "candidates", "codes", "originals", "native")
 _COLLECTION_KEYS = ("vectors", "guard")
@@ -151,7 +155,10 @@ def parse_spec(text: str, *, where: str = "the spec", folder: Path | None = None
         at.known(document, ("stores",))
         items = document["stores"]
         if not isinstance(items, list) or not items:
-            at.down("stores").fail("expected a list of documents with store and collections")
+            at.down("stores").fail(
+                "expected a list of documents with store and collections",
+                "for one database, write its keys store and collections at the top",
+            )
         places = [at.down("stores").down(str(number)) for number in range(len(items))]
     else:
         items, places = [document], [at]
@@ -178,7 +185,7 @@ class _Location:
 
     def mapping(self, value: Any, expected: str) -> dict[str, Any]:
         if not isinstance(value, dict) or not value:
-            self.fail(f"expected {expected}; got {_kind(value)}")
+            self.fail(f"expected {expected}; got {_kind(value)}", "for example " + _EXAMPLE)
         return value
 
     def known(self, value: Iterable[str], known: Iterable[str]) -> None:
@@ -210,7 +217,10 @@ def _store(value: Any, at: _Location, folder: Path | None) -> StoreSpec:
             at.fail(f"{key!r} is missing", "a spec has the keys store and collections")
     place = at.down("store")
     if not isinstance(document["store"], str):
-        place.fail(f"expected an address as a string; got {_kind(document['store'])}")
+        place.fail(
+            f"expected an address as a string; got {_kind(document['store'])}",
+            f"for example store: {server_example()}",
+        )
     address = place.call(Address.from_file, document["store"])
     if address.collection is not None:
         place.fail(
@@ -263,17 +273,23 @@ def _vector(value: Any, at: _Location) -> VectorSpec:
     if not isinstance(document["quantization"], (str, dict)):
         place.fail(
             f"expected a string such as 'binary:query_bits=8', or a mapping with kind; "
-            f"got {_kind(document['quantization'])}"
+            f"got {_kind(document['quantization'])}",
+            "for example quantization: binary",
         )
     quantization = place.call(Quantization.of, document["quantization"])
     rescore = _rescore(document, at)
     for key, known in (("codes", CODES_PLACES), ("originals", ORIGINALS_PLACES)):
         if document.get(key) not in (None, *known):
             words = f"{', '.join(known[:-1])} or {known[-1]}"
-            at.down(key).fail(f"expected {words}; got {_kind(document[key])}")
+            at.down(key).fail(
+                f"expected {words}; got {_kind(document[key])}", f"for example {key}: {known[0]}"
+            )
     native = document.get("native")
     if native is not None and not isinstance(native, dict):
-        at.down("native").fail(f"expected a mapping of native settings; got {_kind(native)}")
+        at.down("native").fail(
+            f"expected a mapping of native settings; got {_kind(native)}",
+            "for example native: {rescoreLimit: 100}",
+        )
     places = {key: document.get(key) for key in ("codes", "originals")}
     return at.call(VectorSpec, quantization, rescore, native=native or {}, **places)
 
@@ -308,17 +324,20 @@ def _guard(value: Any, at: _Location, folder: Path | None) -> Guard:
             at.down("k").fail(f"k is given twice: here and in {name}", "remove one of them")
         k = int(name.partition("@")[2])
     if isinstance(recall, bool) or not isinstance(recall, (int, float)):
-        at.down(name).fail(f"expected a number such as 0.95; got {_kind(recall)}")
+        at.down(name).fail(
+            f"expected a number such as 0.95; got {_kind(recall)}", "for example recall@10: 0.95"
+        )
     queries = document.get("queries", 200)
     if isinstance(queries, bool) or not isinstance(queries, (int, str)) or queries == "":
         at.down("queries").fail(
-            f"expected a .npy file or a number of vectors to sample; got {_kind(queries)}"
+            f"expected a .npy file or a number of vectors to sample; got {_kind(queries)}",
+            "for example queries: queries.npy, or queries: 200",
         )
     if isinstance(queries, str) and folder is not None:
         queries = str(folder / queries)
     seed = document.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int):
-        at.down("seed").fail(f"expected a whole number; got {_kind(seed)}")
+        at.down("seed").fail(f"expected a whole number; got {_kind(seed)}", "for example seed: 0")
     clients = document.get("clients", "any")
     rows = {key: document[key] for key in ("filter", "by", "by_limit") if key in document}
     return at.call(Guard, recall, k, queries, seed, clients, **rows)

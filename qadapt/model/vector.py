@@ -41,5 +41,8 @@ class Vector(Serializable):
         if self.datatype not in DATATYPES:
             raise SpecError.unknown("datatype", str(self.datatype), DATATYPES)
         if not is_whole(self.dim) or not 1 <= self.dim <= MAX_DIM:
-            raise SpecError(f"dim must be a whole number from 1 to {MAX_DIM}; got {self.dim!r:.60}")
+            raise SpecError(
+                f"dim must be a whole number from 1 to {MAX_DIM}; got {self.dim!r:.60}",
+                hint="use the number of dimensions of the embedding model",
+            )
         object.__setattr__(self, "dim", int(self.dim))

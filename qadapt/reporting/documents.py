@@ -86,7 +86,10 @@ def read(path: str | os.PathLike[str]) -> list[Document]:
             hint="create one with `qadapt eval URL COLLECTION -o eval.json`",
         ) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"cannot read {str(place)!r}: {error}") from None
+        raise InputError(
+            f"cannot read {str(place)!r}: {error}",
+            hint="pass a JSON file that qadapt wrote with -o",
+        ) from None
     return _parsed(data, str(place))
 
 

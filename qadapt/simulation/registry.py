@@ -53,7 +53,10 @@ def mapped_to(store: str, quantization: Quantization, vector: Vector) -> MappedQ
     """
     mapping = registry.profile(store).mapping
     if mapping is None:
-        raise UnsupportedError(f"the store {store!r} has no native quantization")
+        raise UnsupportedError(
+            f"the store {store!r} has no native quantization",
+            hint="use client-side codes with accept='client' (--accept client)",
+        )
     return mapping(quantization, vector)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from qadapt.errors import InputError, UnsupportedError
+from qadapt.errors import InputError, StoreError, UnsupportedError
 from qadapt.model import (
     Batch,
     Capabilities,
@@ -367,9 +367,43 @@ class Store(BulkCopy, Changeable, Counted):
     # -- settings ----------------------------------------------------------------------------
 
     def load_settings(self, collection: str) -> Mapping[str, Any] | None:
-        """The settings saved by ``save_settings``; None if the store cannot persist settings."""
+        """The settings saved by ``save_settings``, which may be some seconds old; None if the store
+        cannot persist settings."""
         return None
 
+    def write_settings(self, collection: str, settings: Mapping[str, Any]) -> None:
+        """Store settings that differ from the current ones, for ``save_settings``.
+
+        Raises:
+            UnsupportedError: the store cannot persist settings.
+        """
+        raise UnsupportedError(
+            f"{self.name} cannot store settings of qadapt in a collection",
+            hint="they are kept in the state folder",
+        )
+
     def save_settings(self, collection: str, settings: Mapping[str, Any]) -> bool:
-        """Save settings of qadapt with the collection; False if the store cannot persist them."""
-        return False
+        """Save settings of qadapt with the collection, and read them back.
+
+        Returns:
+            False if the store cannot persist settings.
+
+        Raises:
+            StoreError: the database stored something else.
+        """
+        wanted = dict(settings)
+        known = self.load_settings(collection)
+        if known is None:
+            return False
+        if known == wanted:
+            return True
+        self.write_settings(collection, wanted)
+        self.forget(collection)
+        kept = self.load_settings(collection)
+        if kept != wanted:
+            raise StoreError(
+                f"the settings of {collection!r} were not stored as they were sent: sent "
+                f"{wanted!r}, stored {kept!r}",
+                hint="apply again; another client may have changed them at the same time",
+            )
+        return True

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from qadapt.errors import QadaptError
 
+SERVER_LOG = "the log of the server has more about this error"
+
 
 @dataclass(frozen=True)
 class ErrorRule:

@@ -201,7 +201,9 @@ class RowStore(Store):
         self.check_name(collection)
         refused = self.unsupported_vectors(vectors)
         if refused is not None:
-            raise UnsupportedError(refused)
+            raise UnsupportedError(
+                refused, hint="use another metric or datatype, or another database"
+            )
         wanted = checks.quantizations(quantization, vectors)
         codes = {name: self._target(each, vectors[name]) for name, each in wanted.items()}
         self.make(collection, vectors, codes)

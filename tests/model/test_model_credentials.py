@@ -88,3 +88,31 @@ def test_a_used_key_is_masked_in_server_responses() -> None:
     remember("abc")
     text = 'key s3cr"et/4711 refused; {"k": "s3cr\\"et/4711"}; s3cr%22et%2F4711; abc, abcde'
     assert mask(text) == 'key *** refused; {"k": "***"}; ***; ***, abcde'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "milvus:/etc/passwd: the file name must end in .db",
+        "edge:/etc/passwd: the path is a file",
+        "'/home/u/my-token': not a folder",
+        r"C:\keys\db.secret: access denied",
+    ],
+)
+def test_words_after_a_path_are_not_masked(text: str) -> None:
+    assert mask(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "passwd: hunter2",
+        "user/password:hunter2",
+        "/etc/passwd=hunter2",
+        "{'api_key': 'hunter2'}",
+        "/etc/app.conf: password: hunter2",
+        "/etc/app.conf, token: hunter2",
+    ],
+)
+def test_values_of_secret_options_are_masked_next_to_paths(text: str) -> None:
+    assert "hunter2" not in mask(text)

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.errors import UnsupportedError
-from qadapt.footprint import Component, CostModel, Footprint, original_bytes
+from qadapt.footprint import Component, CostModel, Footprint, original_bytes, unsupported
 from qadapt.model import Kind, MatchLevel, Quantization, Vector, VectorInfo
 from qadapt.stores.milvus import mapping, native_mapping
 
@@ -41,7 +40,7 @@ class MilvusCostModel(CostModel):
         wanted = quantization.replace(rescore=None, codes=None, originals=None)
         mapped = mapping.to_native(wanted, vector, current=current)
         if mapped.match.level is MatchLevel.UNSUPPORTED:
-            raise UnsupportedError("; ".join(mapped.match.differences))
+            raise unsupported(mapped.match)
         native = mapped.native or {"index_type": "HNSW", "params": dict(mapping.GRAPH)}
         return of_index(count, vector, native, mapped.target, mapped.match.differences)
 

@@ -18,7 +18,7 @@ from qadapt.errors import (
     UnreachableError,
     UnsupportedError,
 )
-from qadapt.stores.error_table import AnswerRule, by_table
+from qadapt.stores.error_table import SERVER_LOG, AnswerRule, by_table
 
 NOT_FOUND, NOT_LOADED, NO_INDEX, RATE_LIMIT = 100, 101, 700, 8
 NO_ALIAS = 1600
@@ -40,6 +40,8 @@ _KEY = "set the key with MILVUS_TOKEN, QADAPT_API_KEY or ?key_env=NAME"
 _LESS = "write smaller batches: a server accepts 64 MB per request"
 _SLOW = "raise the time limit with ?timeout=SECONDS"
 _UP = "check that the server is running and that this is its gRPC port (19530)"
+_TAKEN = "choose another name, or drop it first"
+MISSING = "`qadapt inspect` lists the collections of the database"
 SPACE = "free space on the disk of the database, then repeat the command"
 _STATUSES = (
     AnswerRule(StoreTimeoutError, _SLOW, ("DEADLINE_EXCEEDED",)),
@@ -50,7 +52,7 @@ _STATUSES = (
 )
 _WORDS = (
     AnswerRule(StoreError, SPACE, words=("no space left on device",)),
-    AnswerRule(AlreadyExistsError, words=("already exist",)),
+    AnswerRule(AlreadyExistsError, _TAKEN, words=("already exist",)),
     AnswerRule(AuthError, _KEY, words=("auth check failure", "unauthenticated", "privilege")),
     AnswerRule(TooLargeError, _LESS, words=("resource_exhausted", "message larger than max")),
     AnswerRule(StoreTimeoutError, _SLOW, words=("retry timeout", "timeout in ")),
@@ -63,7 +65,11 @@ _WORDS = (
         "check the filter, which was sent as a Milvus expression",
         words=("cannot parse expression", "failed to create query plan"),
     ),
-    AnswerRule(InputError, names=("DataNotMatchException", "ParamError")),
+    AnswerRule(
+        InputError,
+        "correct the value that the message names",
+        names=("DataNotMatchException", "ParamError"),
+    ),
 )
 
 
@@ -84,7 +90,7 @@ def translate(error: Exception, doing: str, limit: int | None = None) -> QadaptE
     message_text = f"could not {doing}: {_words(error)}"
     code = getattr(error, "code", None)
     if code in (NOT_FOUND, NO_ALIAS):
-        return NotFoundError(message_text)
+        return NotFoundError(message_text, hint=MISSING)
     if code == NOT_LOADED:
         return NotLoadedError(message_text, hint=LOAD)
     if code == RATE_LIMIT:
@@ -111,7 +117,9 @@ def _words(error: Any) -> str:
 
 def _by_status(status: str, words: str, doing: str) -> QadaptError:
     message_text = f"could not {doing}: {words or status}"
-    return by_table(_STATUSES, message_text, status=status) or StoreError(message_text)
+    return by_table(_STATUSES, message_text, status=status) or StoreError(
+        message_text, hint=SERVER_LOG
+    )
 
 
 def _by_words(error: Exception, message_text: str) -> QadaptError:
@@ -119,7 +127,7 @@ def _by_words(error: Exception, message_text: str) -> QadaptError:
     if found is not None:
         return found
     return (
-        TransientError(message_text)
+        TransientError(message_text, hint=SERVER_LOG)
         if getattr(error, "retriable", False)
-        else StoreError(message_text)
+        else StoreError(message_text, hint=SERVER_LOG)
     )

@@ -66,7 +66,10 @@ class PrimaryKey:
         return f"ids can have at most {self.length} {unit}" if size > self.length else None
 
     def _no(self, key: Id, why: str) -> InputError:
-        return InputError(f"{key!r:.100} is not a valid id for this collection: {why}")
+        return InputError(
+            f"{key!r:.100} is not a valid id for this collection: {why}",
+            hint="use ids of the type and length that the primary key of the collection has",
+        )
 
     def from_native(self, key: int | str) -> Id:
         """The id of a primary key."""

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from qadapt.errors import IntegrityError, StoreError
+from qadapt.errors import IntegrityError
 from qadapt.stores.milvus import schema
 
 if TYPE_CHECKING:
@@ -44,19 +44,8 @@ def load_settings(store: MilvusStore, collection: str) -> Mapping[str, Any] | No
     return found if isinstance(found, Mapping) else {}
 
 
-def save_settings(store: MilvusStore, collection: str, settings: Mapping[str, Any]) -> bool:
-    """Save settings in the property of a collection.
-
-    Returns:
-        Whether the engine stores properties.
-
-    Raises:
-        StoreError: the engine stored something else.
-    """
-    if store.connection.old_lite:
-        return False
-    if load_settings(store, collection) == dict(settings):
-        return True
+def write_settings(store: MilvusStore, collection: str, settings: Mapping[str, Any]) -> None:
+    """Write settings to the property of a collection."""
     layout = store.reader.read_again(collection)
     text = json.dumps(dict(settings), sort_keys=True) if settings else ""
     connection = store.connection
@@ -66,9 +55,3 @@ def save_settings(store: MilvusStore, collection: str, settings: Mapping[str, An
         layout.real,
         {KEY: text},
     )
-    kept = store.reader.read_again(collection).settings
-    if kept != text:
-        raise StoreError(
-            f"the property {KEY!r} was not stored as it was sent: sent {text!r}, stored {kept!r}"
-        )
-    return True

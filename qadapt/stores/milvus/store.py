@@ -398,7 +398,7 @@ class MilvusStore(ClientStore[Connection]):
     # -- settings ----------------------------------------------------------------------------
 
     load_settings = settings.load_settings
-    save_settings = settings.save_settings
+    write_settings = settings.write_settings
 
     # -- doctor ------------------------------------------------------------------------------
 

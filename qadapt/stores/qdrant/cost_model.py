@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.errors import UnsupportedError
-from qadapt.footprint import Component, CostModel, Footprint, centroids, original_bytes
+from qadapt.footprint import Component, CostModel, Footprint, centroids, original_bytes, unsupported
 from qadapt.model import Kind, MatchLevel, Quantization, Vector
 from qadapt.stores.qdrant import mapping, memory
 
@@ -53,7 +52,7 @@ class QdrantCostModel(CostModel):
             vector = vector.replace(datatype="float16")
         mapped = mapping.to_native(wanted, vector)
         if mapped.match.level is MatchLevel.UNSUPPORTED:
-            raise UnsupportedError("; ".join(mapped.match.differences))
+            raise unsupported(mapped.match)
         config = (mapped.native or {}).get("quantization_config")
         codes = memory.code_bytes(config, vector, count)
         size = original_bytes(count, vector)

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.errors import UnsupportedError
-from qadapt.footprint import Component, CostModel, Footprint, centroids, original_bytes
+from qadapt.footprint import Component, CostModel, Footprint, centroids, original_bytes, unsupported
 from qadapt.model import MatchLevel, Quantization, Vector
 from qadapt.stores.weaviate import mapping, vector_index_config
 from qadapt.stores.weaviate.schema import FLAT, HFRESH
@@ -52,7 +51,7 @@ class WeaviateCostModel(CostModel):
         wanted = quantization.replace(rescore=None, codes=None, originals=None)
         mapped = mapping.to_native(wanted, vector, current=current)
         if mapped.match.level is MatchLevel.UNSUPPORTED or mapped.native is None:
-            raise UnsupportedError("; ".join(mapped.match.differences))
+            raise unsupported(mapped.match)
         native, kind = mapped.native, str(mapped.native["vectorIndexType"])
         codes = count * mapping.code_bytes(native, vector)
         floats = original_bytes(count, vector.replace(datatype="float32"))

@@ -25,7 +25,7 @@ from qadapt.errors import (
     UnsupportedError,
 )
 from qadapt.stores import retry
-from qadapt.stores.error_table import AnswerRule, by_table
+from qadapt.stores.error_table import SERVER_LOG, AnswerRule, by_table
 
 T = TypeVar("T")
 
@@ -53,11 +53,13 @@ class CompressingError(BusyError):
 
 
 _KEY = "set the key in WEAVIATE_API_KEY or QADAPT_API_KEY, or name its variable: ?key_env=NAME"
+_TAKEN = "choose another name, or drop it first"
+_GONE = "`qadapt inspect` lists the collections of the database"
 _LESS = "send smaller batches"
 _STATUSES = (
     AnswerRule(AuthError, _KEY, (401,)),
     AnswerRule(AuthError, "the key has no permission for this", (403,)),
-    AnswerRule(AlreadyExistsError, status=(409,)),
+    AnswerRule(AlreadyExistsError, _TAKEN, (409,)),
     AnswerRule(TooLargeError, _LESS, (413,)),
     AnswerRule(BusyError, "the server limits the rate of requests; try again later", (429,)),
     AnswerRule(UnsupportedError, "this version of Weaviate does not support it", (405, 501)),
@@ -77,6 +79,7 @@ _WORDS = (
     AnswerRule(AuthError, _KEY, words=("unauthorized", "anonymous access not enabled")),
     AnswerRule(
         NotFoundError,
+        _GONE,
         words=(
             "could not find class",
             r"class \S+ (not found|does not exist)",
@@ -85,7 +88,7 @@ _WORDS = (
             "tenant not found",
         ),
     ),
-    AnswerRule(AlreadyExistsError, words=("already exists",)),
+    AnswerRule(AlreadyExistsError, _TAKEN, words=("already exists",)),
     AnswerRule(
         StoreError,
         "activate the tenant first, or set autoTenantActivation on the collection",
@@ -132,9 +135,14 @@ def translate(error: Exception, doing: str) -> QadaptError:
     if hasattr(error, "status_code"):
         return by_status(int(error.status_code), _words(error), doing)
     if name in ("WeaviateInvalidInputError", "WeaviateInsertInvalidPropertyError"):
-        return InputError(f"could not {doing}: {_words(error)}")
+        return InputError(
+            f"could not {doing}: {_words(error)}", hint="correct the value that the message names"
+        )
     if name == "WeaviateUnsupportedFeatureError" or "is not supported. Please use" in str(error):
-        return UnsupportedError(f"could not {doing}: {_words(error)}")
+        return UnsupportedError(
+            f"could not {doing}: {_words(error)}",
+            hint="upgrade the server, or install the client version for it",
+        )
     if name == "WeaviateClosedClientError":
         return closed(doing)
     if "Timeout" in name:
@@ -172,15 +180,15 @@ def by_status(status: int, text: str, doing: str) -> QadaptError:
     if type(found) is not StoreError:
         return found
     if status == 404:
-        return NotFoundError(message_text)
+        return NotFoundError(message_text, hint=_GONE)
     if status in (502, 503):
-        return TransientError(message_text, hint="check the server's log")
+        return TransientError(message_text, hint=SERVER_LOG)
     return found
 
 
 def by_words(words: str, message_text: str) -> QadaptError:
     """The error for the server's message; the status is not specific: mostly 422 or 500."""
-    return by_table(_WORDS, message_text, words=words) or StoreError(message_text)
+    return by_table(_WORDS, message_text, words=words) or StoreError(message_text, hint=SERVER_LOG)
 
 
 def _by_grpc(error: Any, doing: str) -> QadaptError:
@@ -194,7 +202,7 @@ def _by_grpc(error: Any, doing: str) -> QadaptError:
         return _no_grpc(doing, details or code)
     if code in _GRPC_STATUS:
         return by_status(_GRPC_STATUS[code], details or code, doing)
-    return StoreError(f"could not {doing}: gRPC error {code}: {details}")
+    return StoreError(f"could not {doing}: gRPC error {code}: {details}", hint=SERVER_LOG)
 
 
 def _no_grpc(doing: str, words: str) -> UnreachableError:

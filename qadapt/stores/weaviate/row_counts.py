@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qadapt.errors import StoreError
+from qadapt.stores.error_table import SERVER_LOG
 from qadapt.stores.weaviate import cursor, rows
 from qadapt.stores.weaviate.connection import Connection, proto
 from qadapt.stores.weaviate.schema import Layout
@@ -66,5 +67,5 @@ def _by_graphql(connection: Connection, real: str, tenant: str) -> int:
     doing = f"count {real!r}"
     answer = connection.rest("POST", "/v1/graphql", {"query": query}, doing=doing, repeatable=True)
     if answer.get("errors"):
-        raise StoreError(f"could not {doing}: {answer['errors'][0]['message']}")
+        raise StoreError(f"could not {doing}: {answer['errors'][0]['message']}", hint=SERVER_LOG)
     return int(answer["data"]["Aggregate"][real][0]["meta"]["count"])

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from qadapt.errors import StoreError
 from qadapt.model import Rescore
 from qadapt.stores.base import silent
 from qadapt.stores.weaviate import native_rescore, schema
@@ -35,14 +34,13 @@ def _rescores(settings: Mapping[str, Any]) -> dict[str, Rescore | None]:
     return found
 
 
-def save_settings(connection: Connection, real: str, settings: Mapping[str, Any]) -> None:
-    """Save settings in the note; the rest of the description is kept.
+def write_settings(connection: Connection, real: str, settings: Mapping[str, Any]) -> None:
+    """Write settings to the note; the rest of the description is kept.
 
     The indexes hold the rescoring of the settings, and get their former limit back when it goes
     (``native_rescore``). Both are one change of the schema.
 
     Raises:
-        StoreError: the server stored something else.
         BusyError: a shard builds codes, and did not finish within 60 seconds.
     """
     doing, path = f"save the settings of {real!r}", f"/v1/schema/{quote(real)}"
@@ -61,9 +59,3 @@ def save_settings(connection: Connection, real: str, settings: Mapping[str, Any]
                 if time.monotonic() > end:
                     raise
                 time.sleep(PAUSE)
-    kept = load_settings(schema.describe(connection, real))
-    if kept != dict(settings):
-        raise StoreError(
-            f"the settings of {real!r} were not stored as they were sent: sent {dict(settings)!r}, "
-            f"stored {kept!r}"
-        )

@@ -533,11 +533,8 @@ class WeaviateStore(ClientStore[Connection]):
     def load_settings(self, collection: str) -> Mapping[str, Any]:
         return settings.load_settings(self._layout(collection, fresh=False))
 
-    def save_settings(self, collection: str, wanted: Mapping[str, Any]) -> bool:
-        if self.load_settings(collection) != dict(wanted):
-            settings.save_settings(self.connection, self._layout(collection).real, wanted)
-            self.snapshots.forget()
-        return True
+    def write_settings(self, collection: str, wanted: Mapping[str, Any]) -> None:
+        settings.write_settings(self.connection, self._layout(collection).real, wanted)
 
     # -- doctor ------------------------------------------------------------------------------
 

@@ -74,13 +74,19 @@ def translated(doing: str) -> Iterator[None]:
     except QadaptError:
         raise
     except OSError as error:
-        raise StoreError(f"could not {doing}: {error}") from error
+        raise StoreError(
+            f"could not {doing}: {error}",
+            hint="check the permissions of the folder, and the free disk space",
+        ) from error
     except Exception as error:
         raise translate(str(error), doing) from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        raise StoreError(f"Qdrant's engine panicked: could not {doing}: {error}") from error
+        raise StoreError(
+            f"Qdrant's engine panicked: could not {doing}: {error}",
+            hint="restart this process; if it happens again, restore the folder from a backup",
+        ) from error
 
 
 def translate(words: str, doing: str) -> QadaptError:
@@ -96,10 +102,19 @@ def translate(words: str, doing: str) -> QadaptError:
     if wrong:
         return DimensionError(int(wrong[1]), int(wrong[2]))
     if "Not existing vector name" in text:
-        return NotFoundError(f"could not {doing}: {text}")
+        return NotFoundError(
+            f"could not {doing}: {text}",
+            hint="`qadapt inspect` lists the vectors of the collection",
+        )
     if "no segments were loaded" in text or "Failed to deserialize" in text:
-        return IntegrityError(f"could not {doing}: {text}")
-    return StoreError(f"could not {doing}; Qdrant's engine reports: {text}")
+        return IntegrityError(
+            f"could not {doing}: {text}",
+            hint="the folder of the collection is damaged: restore it from a backup",
+        )
+    return StoreError(
+        f"could not {doing}; Qdrant's engine reports: {text}",
+        hint="`qadapt doctor` checks the collection",
+    )
 
 
 # The engine can open a folder only once per process, so all stores of a process share open shards.

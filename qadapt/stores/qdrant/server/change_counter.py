@@ -39,7 +39,10 @@ def read(connection: Connection, collection: str) -> ChangeCounter | None:
             head = file.read(_END)
         about = path.stat()
     except OSError as error:
-        raise StoreError(f"could not read the change counter of {collection!r}: {error}") from error
+        raise StoreError(
+            f"could not read the change counter of {collection!r}: {error}",
+            hint="check the permissions of the folder",
+        ) from error
     if len(head) < _END or not head.startswith(_MAGIC):
         return None
     number = int.from_bytes(head[_OFFSET:], "big")

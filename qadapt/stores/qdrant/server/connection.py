@@ -216,6 +216,10 @@ def connect(address: Address) -> Connection:
 def _open_local(client: Any, address: Address) -> Any:
     if address.location == MEMORY:
         return client.QdrantClient(location=MEMORY)
+    if address.path.exists() and not address.path.is_dir():
+        raise AddressError(
+            f"{address}: the path is a file", hint="the DIR of qdrant:DIR must be a folder"
+        )
     try:
         return client.QdrantClient(path=str(address.path))
     except RuntimeError as error:

@@ -32,7 +32,7 @@ from qadapt.errors import (
 from qadapt.model import Id
 from qadapt.model.address import MASK
 from qadapt.stores import retry
-from qadapt.stores.error_table import AnswerRule, by_table
+from qadapt.stores.error_table import SERVER_LOG, AnswerRule, by_table
 
 T = TypeVar("T")
 
@@ -66,9 +66,9 @@ _STATUSES = (
         AuthError, "set the key with QDRANT_API_KEY, QADAPT_API_KEY or ?key_env=NAME", (401,)
     ),
     AnswerRule(AuthError, _RIGHTS, (403,)),
-    AnswerRule(NotFoundError, status=(404,)),
-    AnswerRule(AlreadyExistsError, status=(409,)),
-    AnswerRule(StoreTimeoutError, status=(408, 504)),
+    AnswerRule(NotFoundError, "`qadapt inspect` lists the collections of the database", (404,)),
+    AnswerRule(AlreadyExistsError, "choose another name, or drop it first", (409,)),
+    AnswerRule(StoreTimeoutError, "raise the limit with ?timeout=SECONDS", (408, 504)),
     AnswerRule(TransientError, "see the server's log for details", least=500),
 )
 
@@ -145,23 +145,28 @@ def _by_words(text: str, message_text: str) -> QadaptError:
     if wrong:
         return DimensionError(int(wrong[1]), int(wrong[2]))
     if "Not existing vector name" in text:
-        return NotFoundError(message_text)
+        return NotFoundError(
+            message_text, hint="`qadapt inspect` lists the vectors of the collection"
+        )
     # Strict mode: "Bad request: Limit exceeded 6 > 5 for "limit". Help: Reduce ...".
     strict, _, help_ = text.partition(" Help: ")
     if text.startswith("Bad request: ") and help_:
         return over_limit(f"strict mode: {strict.removeprefix('Bad request: ')}", hint=help_)
-    return StoreError(message_text)
+    return StoreError(message_text, hint=SERVER_LOG)
 
 
 def _by_grpc(error: Any, doing: str) -> QadaptError:
     code = getattr(error.code(), "name", str(error.code()))
     details = str(error.details() or "")
     if code == "DEADLINE_EXCEEDED":
-        return StoreTimeoutError(f"could not {doing}: the gRPC request timed out")
+        return StoreTimeoutError(
+            f"could not {doing}: the gRPC request timed out",
+            hint="raise the limit with ?timeout=SECONDS",
+        )
     if code in _GRPC_STATUS:
         return by_status(_GRPC_STATUS[code], details or code, doing)
     if code != "UNAVAILABLE":
-        return StoreError(f"could not {doing}: gRPC error {code}: {details}")
+        return StoreError(f"could not {doing}: gRPC error {code}: {details}", hint=SERVER_LOG)
     hint = "check that the server is running and that this is its gRPC port (6334)"
     return UnreachableError(f"could not {doing}: gRPC error {code}: {details}", hint=hint)
 
@@ -170,7 +175,7 @@ def _by_transport(error: Exception, name: str, doing: str) -> QadaptError:
     if "Timeout" in name:
         return StoreTimeoutError(
             f"could not {doing}: the request timed out ({name})",
-            hint=("raise the limit with ?timeout=SECONDS"),
+            hint="raise the limit with ?timeout=SECONDS",
         )
     if name == "ConnectError":
         return UnreachableError(
@@ -182,7 +187,7 @@ def _by_transport(error: Exception, name: str, doing: str) -> QadaptError:
             f"could not {doing}: the connection was closed: {error or name}",
             hint="check that the server is running and that this is its REST port (default: 6333)",
         )
-    return StoreError(f"could not {doing}: {name}: {error}")
+    return StoreError(f"could not {doing}: {name}: {error}", hint=SERVER_LOG)
 
 
 @contextmanager

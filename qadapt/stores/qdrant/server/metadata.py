@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from qadapt.errors import StoreError
 from qadapt.stores.qdrant import version as qdrant_version
 from qadapt.stores.qdrant.server import errors, schema
 
@@ -23,34 +22,16 @@ def load_settings(store: QdrantStore, collection: str) -> Mapping[str, Any] | No
     return found if isinstance(found, Mapping) else {}
 
 
-def save_settings(store: QdrantStore, collection: str, settings: Mapping[str, Any]) -> bool:
-    """Save settings in the metadata of a collection.
-
-    Returns:
-        Whether the server has metadata.
-
-    Raises:
-        StoreError: the server stored something else.
-    """
-    if not _has_metadata(store):
-        return False
-    if load_settings(store, collection) == dict(settings):
-        return True
-    store.forget(collection)
+def write_settings(store: QdrantStore, collection: str, settings: Mapping[str, Any]) -> None:
+    """Write settings to the metadata of a collection."""
     # The server merges metadata by key, and null removes a key.
     body = {"metadata": {KEY: dict(settings) or None}}
     names = {"collection_name": collection}
     doing = f"save the settings of {collection!r}"
-    path = "/collections/{collection_name}"
     with errors.first_of_its_step():
-        store.connection.ask("PATCH", path, body, doing=doing, names=names)
-    kept = schema.metadata(store.snapshot(collection, fresh=True).info).get(KEY) or {}
-    if kept != dict(settings):
-        raise StoreError(
-            f"the server did not store metadata.{KEY} as it was sent: sent "
-            f"{dict(settings)!r}, stored {kept!r}"
+        store.connection.ask(
+            "PATCH", "/collections/{collection_name}", body, doing=doing, names=names
         )
-    return True
 
 
 def _has_metadata(store: QdrantStore) -> bool:

@@ -393,5 +393,5 @@ class QdrantStore(ClientStore[Connection]):
     def load_settings(self, collection: str) -> Mapping[str, Any] | None:
         return metadata.load_settings(self, collection)
 
-    def save_settings(self, collection: str, settings: Mapping[str, Any]) -> bool:
-        return metadata.save_settings(self, collection, settings)
+    def write_settings(self, collection: str, settings: Mapping[str, Any]) -> None:
+        metadata.write_settings(self, collection, settings)
