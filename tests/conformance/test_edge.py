@@ -29,6 +29,7 @@ def rotational() -> Iterator[str]:
 class TestEdge(StoreConformance):
     """qdrant-edge-py 0.6 and newer."""
 
+    rows = 1000
     must_support = (
         "scalar",
         "product:ratio=4",
