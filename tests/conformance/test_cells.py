@@ -28,12 +28,16 @@ from qadapt.stores.milvus.store import MilvusStore
 from qadapt.stores.weaviate.snapshot import SINCE_PROFILE
 from qadapt.stores.weaviate.version import SINCE_ALIAS, SINCE_HFRESH, SINCE_RQ8, ServerVersion
 from qadapt.testing import CellTests, Sample
-from qadapt.testing.cells import OUT
+from qadapt.testing.cells import ASKED, OUT
 
 pytestmark = pytest.mark.timeout(900)
 
 # Codes of 1,000 rows lose as much recall, and product codes take half of the time.
-EMBEDDED_ROWS = 2000 if os.environ.get(OUT) else 1000
+WRITES = bool(os.environ.get(OUT))
+EMBEDDED_ROWS = 2000 if WRITES else 1000
+ONE_OF_EACH = (
+    "scalar:bits=4", "scalar:bits=8", "rotational:bits=4", "binary:bits=1", "product:ratio=16",
+)  # fmt: skip
 
 
 class RealCells(CellTests):
@@ -50,7 +54,10 @@ class RealCells(CellTests):
 
 
 class TestEdgeCells(RealCells):
+    """Without QADAPT_MATRIX_OUT, one width of each kind: test_edge_quantization.py has them all."""
+
     rows = EMBEDDED_ROWS
+    asked = ASKED if WRITES else ONE_OF_EACH
 
     @pytest.fixture
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
