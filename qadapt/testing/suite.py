@@ -35,6 +35,7 @@ class Suite:
         rows, dim: size of the collections for quantization tests; large enough that the engine
             builds its index.
         few_rows: size of the collections for tests that need no index.
+        many_rows: size of a collection that is read in pages.
         int_ids: whether the store accepts integer ids.
         uuid_ids: whether string ids must be UUIDs.
         names: the format of collection names; ``{}`` is replaced by a unique part.
@@ -44,6 +45,7 @@ class Suite:
     must_support: ClassVar[Sequence[str]] = ()
     rows: ClassVar[int] = 2000
     few_rows: ClassVar[int] = 300
+    many_rows: ClassVar[int] = 10_000
     dim: ClassVar[int] = 96
     int_ids: ClassVar[bool] = True
     uuid_ids: ClassVar[bool] = True

@@ -108,6 +108,7 @@ class TestMilvusScannCells(MilvusCells):
 
 class TestMilvusLiteCells(RealCells):
     rows = EMBEDDED_ROWS
+    asked = ASKED if WRITES else ONE_OF_EACH
     uuid_ids = False
 
     @pytest.fixture

@@ -77,6 +77,7 @@ class TestQdrantFolder(LocalMode):
     """``qdrant:DIR``: SQLite commits each row separately, so there are fewer of them here."""
 
     rows = 300
+    many_rows = 1500
 
     @pytest.fixture
     def database(self, tmp_path: Path) -> Iterator[Database]:
