@@ -31,9 +31,12 @@ COMPOSE = $(if $(filter oldest,$(AGE)),$(ages)) \
 PY := $(VENV)/bin/python
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(PY) -m pip
 
+# The workers and subprocesses of a run, and the next run, share compiled modules.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-servers test-models test-report test-milvus test-milvus-lite25 test-ray soak test-live weaviate up \
+.PHONY: help demo test test-slow test-servers test-models test-report test-milvus test-milvus-lite25 test-ray soak test-live weaviate up \
   down matrix mutants lint style types layers format bench-import clean distclean
 
 help: ## list all targets
@@ -44,7 +47,11 @@ demo: $(VENV)/.demo ## run the whole workflow on sample data, in an embedded eng
 	$(PY) -m qadapt.cli demo $(DEMO_ARGS)
 
 test: $(VENV)/.dev ## run the tests on embedded engines; no server is started
-	$(PY) -m pytest -n auto -m "not server" $(PYTEST_ARGS)
+	$(PY) -m pytest -n auto --dist worksteal -m "not server" $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.dev ## kill and damage a change at every event (make test: at some of them)
+	QADAPT_SLOW=1 $(PY) -m pytest -n auto --dist worksteal -m "slow and not server" \
+	  tests/planning tests/migration $(PYTEST_ARGS)
 
 test-servers: $(VENV)/.dev ## run the tests on servers: Milvus 2.3.5, PostgreSQL, Weaviate (make weaviate), containers
 	$(PY) -m pytest -n auto -m server $(PYTEST_ARGS)

@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 from embeddings import Embeddings, load
 
+from qadapt.evaluation import latency
 from qadapt.model import masking
 
 pytest_plugins = ["live.plugin", "skips"]
@@ -23,6 +24,10 @@ hypothesis.settings.load_profile("qadapt-ci" if os.environ.get("CI") else "qadap
 # A shell's background job ignores Ctrl-C, and so would every process that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: tests more cases with QADAPT_SLOW=1 (slow.py)")
 
 
 # -- state ---------------------------------------------------------------------------------------
@@ -41,6 +46,16 @@ def forgotten_keys() -> Iterator[None]:
     """Forget the keys that a test used: from then on they would be masked everywhere."""
     yield
     masking._used.clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_timings() -> Iterator[None]:
+    """Time at most 100 queries instead of 2,000 where a test measures latency."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(latency, "FEWEST", 20)
+        patched.setattr(latency, "MOST", 100)
+        patched.setattr(latency, "CLIENT_SECONDS", 0.02)
+        yield
 
 
 # -- real embeddings -----------------------------------------------------------------------------

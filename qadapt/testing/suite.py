@@ -34,6 +34,8 @@ class Suite:
         must_support: settings that the store must support.
         rows, dim: size of the collections for quantization tests; large enough that the engine
             builds its index.
+        few_rows: size of the collections for tests that need no index.
+        many_rows: size of a collection that is read in pages.
         int_ids: whether the store accepts integer ids.
         uuid_ids: whether string ids must be UUIDs.
         names: the format of collection names; ``{}`` is replaced by a unique part.
@@ -42,6 +44,8 @@ class Suite:
 
     must_support: ClassVar[Sequence[str]] = ()
     rows: ClassVar[int] = 2000
+    few_rows: ClassVar[int] = 300
+    many_rows: ClassVar[int] = 10_000
     dim: ClassVar[int] = 96
     int_ids: ClassVar[bool] = True
     uuid_ids: ClassVar[bool] = True
@@ -78,9 +82,23 @@ class Suite:
     @pytest.fixture
     def filled(self, database: Database, sample: Sample) -> Collection:
         """A collection with the sample under cosine, rows 0..n-1, payload ``group``."""
+        return self._fill(database, sample)
+
+    @pytest.fixture
+    def small_sample(self) -> Sample:
+        """``few_rows`` rows and queries with their ground truth."""
+        return _sample(self.few_rows, self.dim, self.k)
+
+    @pytest.fixture
+    def small(self, database: Database, small_sample: Sample) -> Collection:
+        """As ``filled``, with ``few_rows`` rows, for tests of exact searches and of filters."""
+        return self._fill(database, small_sample)
+
+    def _fill(self, database: Database, sample: Sample) -> Collection:
+        count = len(sample.rows)
         collection = database.create(self.name, dim=self.dim, metric="cosine")
-        payloads = [{"group": row % 7, "name": f"row {row}"} for row in range(self.rows)]
-        collection.write(qa.Batch(self.keys(self.rows), {"": sample.rows}, payloads))
+        payloads = [{"group": row % 7, "name": f"row {row}"} for row in range(count)]
+        collection.write(qa.Batch(self.keys(count), {"": sample.rows}, payloads))
         return collection
 
     # -- ids ---------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ def rotational() -> Iterator[str]:
 class TestEdge(StoreConformance):
     """qdrant-edge-py 0.6 and newer."""
 
+    rows = 1000
     must_support = (
         "scalar",
         "product:ratio=4",
@@ -128,7 +129,7 @@ CAUGHT = {
     "TestFloatsCalledCodes": "test_every_setting_is_verified_active_or_refused[binary]",
     "TestCodesCalledExact": "test_every_setting_is_verified_active_or_refused[scalar]",
     "TestDeafToFilters": "test_filters[{'group': 3}-]",
-    "TestOneRowShort": "test_ten_thousand_rows_in_pages",
+    "TestOneRowShort": "test_many_rows_in_pages",
     "TestUnsupported": "test_every_setting_is_verified_active_or_refused[scalar]",
     "TestForgetsPayloads": "test_payloads_are_returned",
     "TestDeletesNothing": "test_deleting_removes_rows_and_ignores_unknown_ids",

@@ -22,9 +22,9 @@ class LocalMode(StoreConformance):
     """Tests for memory and folder: nothing is quantized natively, or reported as quantized."""
 
     @pytest.mark.parametrize("text", SETTINGS)
-    def test_every_setting_is_refused_with_the_rule(self, filled: Collection, text: str) -> None:
+    def test_every_setting_is_refused_with_the_rule(self, small: Collection, text: str) -> None:
         with pytest.raises(UnsupportedError, match="local mode"):
-            filled.plan(text)
+            small.plan(text)
 
     @pytest.mark.parametrize(
         "text", ["binary:rescore=4", "binary:query_bits=8,rescore=4", "scalar:rescore=4"]
@@ -77,6 +77,7 @@ class TestQdrantFolder(LocalMode):
     """``qdrant:DIR``: SQLite commits each row separately, so there are fewer of them here."""
 
     rows = 300
+    many_rows = 1500
 
     @pytest.fixture
     def database(self, tmp_path: Path) -> Iterator[Database]:

@@ -17,7 +17,7 @@ import qadapt as qa
 from qadapt.costing import Prices, memory
 from qadapt.testing import clustered
 
-ROWS = 3000
+ROWS = 1500
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,6 @@ fails. Acknowledged rows must exist afterwards; others may.
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from proxies import Haproxy, Toxiproxy
 from rigs import ROWS, Rig, attempt, during, eventually
@@ -34,10 +32,19 @@ def done_in_the_end(rig: Rig, action: str) -> None:
 def test_a_short_outage_is_retried(action, container, rig) -> None:
     use = rig(container.url)
     container.inner.pause()
-    begun = time.monotonic()
-    error = during(getattr(use, action), container.inner.unpause, after=3)
+    order: list[str] = []
+
+    def act() -> None:
+        getattr(use, action)()
+        order.append("done")
+
+    def resume() -> None:
+        order.append("resumed")
+        container.inner.unpause()
+
+    error = during(act, resume, after=3)
     assert error is None, error
-    assert time.monotonic() - begun > 2.5, "the engine was not paused"
+    assert order == ["resumed", "done"], "the engine was not paused"
     done_in_the_end(use, action)
 
 
@@ -103,9 +110,7 @@ def test_slow_responses_are_waited_for(action, container, proxied, rig) -> None:
     proxy = proxied(Toxiproxy, container)
     use = rig(proxy.url)
     proxy.delay(300)
-    begun = time.monotonic()
     getattr(use, action)()
-    assert time.monotonic() - begun > 0.3
     proxy.mend()
     done_in_the_end(use, action)
 

@@ -11,6 +11,7 @@ from typing import Any
 import corruptions
 import numpy as np
 import pytest
+from slow import some
 
 import qadapt as qa
 from qadapt.api import Collection, Plan, load_plan
@@ -107,6 +108,7 @@ def test_a_code_index(kind: str, fake: Any, state_folder: Path, tmp_path: Path) 
     assert noticed > tried / 3
 
 
+@pytest.mark.slow
 def test_a_plan_file(
     fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,12 +130,12 @@ def test_a_plan_file(
         assert plan.to_json()
         plan.apply(yes=True, timeout=0.01)
 
-    every = [*corruptions.of_file(path), *corruptions.of_json(path)]
+    every = some([*corruptions.of_file(path), *corruptions.of_json(path)], 80)
     tried, noticed = each_damaged(every, folder, tmp_path / "spare", work)
-    assert tried > 200
+    assert tried == len(every)
     assert noticed > tried / 2
 
-    for told, damage in [*corruptions.of_file(path)][:40]:
+    for told, damage in some([*corruptions.of_file(path)][:40], 10):
         shutil.rmtree(folder)
         shutil.copytree(tmp_path / "spare", folder)
         damage()

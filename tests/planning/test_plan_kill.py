@@ -1,9 +1,11 @@
-"""kill -9 at every moment of a change: nothing is lost, and it can be completed or rolled back.
+"""kill -9 at any moment of a change: nothing is lost, and it can be completed or rolled back.
 
 Each point is a real process that applies (or undoes) a change and kills itself with SIGKILL at its
 N-th event. Events are progress events and, with an audit hook of Python, the moments around each
 write to the journal, the settings and the engine's configuration, including the time between an
 action and its journal entry. qadapt contains no test code for this.
+
+By default a change is killed at five events of different kinds, with QADAPT_SLOW=1 at every event.
 
 New processes check the state after a kill.
 """
@@ -23,6 +25,7 @@ from typing import Any
 import numpy as np
 import pytest
 from kill_world import DIM, ROWS, SERVER, World, at_each, places, states
+from slow import SLOW, moments, some
 
 import qadapt as qa
 from qadapt.testing import clustered
@@ -66,9 +69,10 @@ OURS: dict[str, Any] = {
 SPECS = pytest.mark.parametrize("spec", [NATIVE, OURS], ids=["native", "ours"])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @SPECS
-def test_kill_at_every_event_of_an_apply(world: World, spec: dict[str, Any]) -> None:
+def test_kill_at_events_of_an_apply(world: World, spec: dict[str, Any]) -> None:
     """Every second change is completed by the same plan, the others are rolled back."""
     apply = {"verb": "apply", "queries": str(world.folder / "queries.npy"), **spec}
     stages = world.run(audit=True, **apply)["stages"]
@@ -104,9 +108,10 @@ def test_kill_at_every_event_of_an_apply(world: World, spec: dict[str, Any]) -> 
     print(f"{len(stages)} kill points of an apply")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @SPECS
-def test_kill_at_every_event_of_an_undo(world: World, spec: dict[str, Any]) -> None:
+def test_kill_at_events_of_an_undo(world: World, spec: dict[str, Any]) -> None:
     """Every second undo is completed; otherwise the same plan is applied again."""
     apply = {"verb": "apply", **spec}
     world.run(**apply)
@@ -136,6 +141,7 @@ def test_kill_at_every_event_of_an_undo(world: World, spec: dict[str, Any]) -> N
     print(f"{len(stages)} kill points of an undo")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_kill_at_random_moments_of_an_apply(world: World) -> None:
     """The history is readable after each kill, and the next apply is applied."""
@@ -144,7 +150,7 @@ def test_kill_at_random_moments_of_an_apply(world: World) -> None:
     duration = time.monotonic() - started
     rng = random.Random(5)
     interrupted = 0
-    for number in range(30):
+    for number in range(30 if SLOW else 4):
         quantization = ("binary:rescore=4", "scalar:rescore=4")[number % 2]
         world.send(verb="apply", quantization=quantization, kill_after=rng.uniform(0, duration))
         code, text = world.answer()
@@ -161,12 +167,13 @@ def test_kill_at_random_moments_of_an_apply(world: World) -> None:
     assert interrupted, "no kill hit a change"
 
 
+@pytest.mark.slow
 def test_another_plan_after_a_kill_takes_the_first_back(world: World) -> None:
     """Whether it was made before the kill or, as here, from what the kill has left."""
     stages = world.run(verb="apply", audit=True, **NATIVE)["stages"]
     world.is_original(world.run(verb="undo"))
 
-    for stop in range(2, len(stages) + 1, 5):
+    for stop in some(range(2, len(stages) + 1, 5), 2):
         world.forget()
         world.killed(verb="apply", audit=True, stop=stop, **NATIVE)
         told = world.run(verb="apply", quantization="binary:rescore=6")
@@ -214,12 +221,13 @@ def test_a_guard_added_later_is_checked(world: World) -> None:
     world.is_original(told)
 
 
-@pytest.mark.parametrize("spec", [NATIVE, OURS], ids=["native", "ours"])
+@pytest.mark.slow
+@SPECS
 def test_ctrl_c_is_as_safe_as_a_kill(world: World, spec: dict[str, Any]) -> None:
-    """A real SIGINT at the first event of each kind."""
+    """A real SIGINT at events of different kinds."""
     stages = world.run(verb="apply", audit=True, **spec)["stages"]
     world.is_original(world.run(verb="undo", **places(spec)))
-    for stop in sorted({stages.index(stage) + 1 for stage in stages}):
+    for stop in moments(stages, 3):
         world.forget()
         world.send(verb="apply", audit=True, pause=stop, **spec)
         child, word = world.answer()

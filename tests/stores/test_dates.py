@@ -64,9 +64,12 @@ def found(collection: Any, filter: Any) -> list[int]:
 
 @pytest.mark.parametrize("word", ["gt", "gte", "lt", "lte"])
 def test_date_ranges_match_the_common_syntax(collection: Any, word: str) -> None:
-    for bound in (each for each in DATES if isinstance(each, str) and each != "words"):
+    bounds = [each for each in DATES if isinstance(each, str) and each != "words"]
+    for at, bound in enumerate(bounds):
         leaf = {"day": {word: bound}}
-        for filter in (leaf, {"not": leaf}, {"any": [leaf, {"day": "words"}]}):
+        # One bound of four is also combined with other conditions.
+        combined = ({"not": leaf}, {"any": [leaf, {"day": "words"}]}) if at % 4 == 1 else ()
+        for filter in (leaf, *combined):
             tree = parse_filter(filter)
             meant = [at for at, date in enumerate(DATES) if matches(tree, {"day": date})]
             assert found(collection, filter) == meant, filter

@@ -87,7 +87,7 @@ def test_the_engine_compares_exactly(tmp_path: Path, index: str | None, values: 
         collection.write(qa.Batch(range(len(values)), {"": ones}, payloads))
         if index is not None:
             database._store.create_payload_index("a", "t", index)
-        assert differing(collection, values, seed=1, count=300) == []
+        assert differing(collection, values, seed=1, count=120) == []
 
 
 def test_local_mode_compares_exactly() -> None:
