@@ -256,6 +256,7 @@ def check_other_machine(url: str, name: str, folder: Path, monkeypatch: pytest.M
         filled(database, name)
         plan = database[name].plan("scalar:rescore=4")
         assert plan.clients is not None and plan.clients.kept_in == "collection"
+        assert any("an undo keeps the properties qadapt.settings" in each for each in plan.notes)
         before = database[name].info().fingerprint
         plan.apply(yes=True)
         assert database[name].client_params().kept_in == "collection"

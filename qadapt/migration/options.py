@@ -21,7 +21,8 @@ class Options:
 
     Attributes:
         allow: names of accepted losses, see ``qadapt.model.losses.LOSSES``.
-        quantization: of the target, for all vectors or by vector name; by default the source's.
+        quantization: of the target, for all vectors or by vector name; by default the
+            source's, or the nearest one that the target supports.
         datatype: of the target's vectors; None for the source's, where the target supports it.
         keep_norms: store the lengths of vectors that the target normalizes in the payload.
         workers: number of workers, each with a reading and a writing thread.

@@ -139,6 +139,18 @@ class QuantizationTests(Suite):
         assert filled.count() == self.rows
         assert filled.fetch(self.keys(self.rows)).vectors[""].tobytes() == before
 
+    @pytest.mark.parametrize("text", ["scalar:rescore=4", "binary:rescore=4"])
+    def test_undo_of_a_setting_with_rescoring_restores_the_configuration(
+        self, filled: Collection, text: str
+    ) -> None:
+        """The default search parameters are part of the collection where it can keep them."""
+        self.supported(filled, text.partition(":")[0])
+        native = self.native_configuration(filled)
+        change = filled.plan(text).apply(yes=True, timeout=300)
+        assert self.native_configuration(filled) != native
+        change.undo(timeout=300)
+        self.check_restored(change, native, filled)
+
     def native_configuration(self, collection: Collection) -> dict[str, Any]:
         """The whole configuration of a collection in the store's terms, and its indexes."""
         info = collection.info()

@@ -58,6 +58,21 @@ def quantized(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
         each.close()
 
 
+@pytest.fixture(scope="module")
+def targets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ends]:
+    """``targets("lite")`` is the same database for all tests."""
+    opened: dict[str, Database] = {}
+
+    def make(engine: str) -> Database:
+        if engine not in opened:
+            opened[engine] = qa.open(address_in(tmp_path_factory.mktemp("to"), engine))
+        return opened[engine]
+
+    yield make
+    for each in opened.values():
+        each.close()
+
+
 def address_in(folder: Path, engine: str) -> str:
     """An address in a folder; skips without the engine's package."""
     form, package = {
@@ -95,25 +110,25 @@ def assert_translated(source: Collection, target: Database, name: str, kind: str
 
 @pytest.mark.parametrize(("setting", "engine", "kind"), EDGE)
 def test_edge_to_each_store(
-    quantized: Callable[..., Collection], ends: Ends, name: str,
+    quantized: Callable[..., Collection], targets: Ends, name: str,
     setting: str, engine: str, kind: str | None,
 ) -> None:  # fmt: skip
-    assert_translated(quantized("edge", setting), ends(engine), name, kind)
+    assert_translated(quantized("edge", setting), targets(engine), name, kind)
 
 
 @pytest.mark.parametrize(("setting", "engine", "kind"), LITE)
 def test_lite_to_each_store(
-    quantized: Callable[..., Collection], ends: Ends, name: str,
+    quantized: Callable[..., Collection], targets: Ends, name: str,
     setting: str, engine: str, kind: str | None,
 ) -> None:  # fmt: skip
-    assert_translated(quantized("lite", setting), ends(engine), name, kind)
+    assert_translated(quantized("lite", setting), targets(engine), name, kind)
 
 
 @pytest.mark.parametrize("engine", ["edge", "local", "lite"])
 def test_local_mode_to_each_store(
-    quantized: Callable[..., Collection], ends: Ends, name: str, engine: str
+    quantized: Callable[..., Collection], targets: Ends, name: str, engine: str
 ) -> None:
-    assert_translated(quantized("local", "none"), ends(engine), name, "none")
+    assert_translated(quantized("local", "none"), targets(engine), name, "none")
 
 
 @pytest.mark.parametrize(

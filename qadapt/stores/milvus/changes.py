@@ -67,15 +67,35 @@ def plan(
     planned: tuple[Step, ...] = ()
     if request.codes is not None and not narrower:  # the narrower copy is created with its codes
         planned = _plan_quantization(connection, snapshot, request, request.codes, server_version)
+    notes = _kept_properties(snapshot, request, planned, server_version)
     if target is None:
-        return ChangePlan(planned)
+        return ChangePlan(planned, notes=notes)
     collections.unsupported_vectors({request.vector: target}, server_version)
     target_vector = copy_switch.target_definitions(
         snapshot, request.vector, target, server_version, request.codes if narrower else None
     )
     return ChangePlan(
-        planned, (copy_switch.step(connection, snapshot, request.vector, target_vector),)
+        planned, (copy_switch.step(connection, snapshot, request.vector, target_vector),), notes
     )
+
+
+def _kept_properties(
+    snapshot: Snapshot,
+    request: ChangeRequest,
+    planned: tuple[Step, ...],
+    server_version: ServerVersion,
+) -> tuple[str, ...]:
+    """A note on the properties of qadapt that an undo does not delete."""
+    layout, kept = snapshot.layout, []
+    if request.rescore is not None and not layout.settings and not server_version.old_lite:
+        kept.append(f"{schema.OURS}settings (empty)")
+    if any(step.request.get("op") == SetBits.op for step in planned):
+        field = layout.field(request.vector).field
+        if field not in layout.bits:
+            kept.append(f"{schema.bits_property(field)} (off)")
+    if not kept:
+        return ()
+    return (f"an undo keeps the properties {', '.join(kept)}: Milvus 2.3 cannot delete one",)
 
 
 def _plan_quantization(

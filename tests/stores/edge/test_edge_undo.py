@@ -57,9 +57,8 @@ def changed(collection: Collection, folder: Path, setting: str) -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    ["scalar", "binary", "product:ratio=16", "binary:originals=disk", "scalar:originals=disk",
-     "none:originals=disk"],
-)  # fmt: skip
+    ["scalar", "binary", "scalar:originals=disk", "none:originals=disk"],
+)
 def test_undo_restores_segments_without_an_index(folder: Path, setting: str) -> None:
     before = segments(folder)
     assert before["segments"] == ['["plain", null, "InRamChunkedMmap"]']
