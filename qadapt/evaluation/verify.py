@@ -16,7 +16,7 @@ from qadapt.evaluation.ground_truth import Queries, exact_neighbors
 from qadapt.evaluation.measurement import Searcher, Workload
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.query_input import resolve_queries
-from qadapt.evaluation.reachability import Reachability, measure_reachability
+from qadapt.evaluation.reachability import SAMPLE, Reachability, measure_reachability
 from qadapt.evaluation.results import Result
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.subsets import Subset
@@ -49,7 +49,7 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
         [measure_subset(store, info, name, settings, part, options) for part in chosen.parts]
     )
     queries, truth = parts[0].queries, parts[0].truth
-    reached = measure_reachability(store, info, name, options.progress, seed=options.seed)
+    reached = _reachability(store, info, name, parts, options)
     return Verification(
         store=str(store.address),
         server=info.server,
@@ -75,6 +75,26 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
         reachability=reached,
         client_params=client_params(store, collection, vector, k),
     )
+
+
+def _reachability(
+    store: Store,
+    info: CollectionInfo,
+    name: str,
+    parts: Sequence[MeasuredSubset],
+    options: EvaluationOptions,
+) -> Reachability:
+    """Rows that searches do not find by their own vectors, of all measured partitions."""
+    places = list(dict.fromkeys(part.subset.collection for part in parts))
+    found = [
+        measure_reachability(
+            store, info.replace(name=place), name, options.progress,
+            sample=max(1, SAMPLE // len(places)), seed=options.seed,
+        )
+        for place in places
+    ]  # fmt: skip
+    unreachable = tuple(key for each in found for key in each.unreachable)
+    return Reachability(sum(each.sampled for each in found), unreachable)
 
 
 def matches_configuration(vector: VectorInfo) -> bool:
