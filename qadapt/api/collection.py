@@ -37,6 +37,7 @@ from qadapt.model.client_params import ClientParams
 from qadapt.model.ids import listed_ids
 from qadapt.model.vector import Datatype
 from qadapt.planning.conflicts import named_if_changing
+from qadapt.planning.plan_options import PlanOptions
 from qadapt.planning.planner import make_plan, which_vector
 from qadapt.search import search
 from qadapt.stores.base import (
@@ -253,18 +254,16 @@ class Collection(EvaluationMethods):
             UnsupportedError, NotFoundError, SpecError
             BusyError: another process is changing the collection.
         """
+        options = PlanOptions(
+            vector=vector,
+            metric=metric,
+            datatype=datatype,
+            accept=accept,
+            guard=Guard.parse(guard) if isinstance(guard, str) else guard,
+            strategy=strategy,
+        )
         with named_if_changing(self._store, self.name):
-            made = make_plan(
-                self._store,
-                self.name,
-                quantization,
-                vector=vector,
-                metric=metric,
-                datatype=datatype,
-                accept=accept,
-                guard=Guard.parse(guard) if isinstance(guard, str) else guard,
-                strategy=strategy,
-            )
+            made = make_plan(self._store, self.name, quantization, options)
         return Plan._of(made, self._store)
 
     def client_params(self, *, vector: str | None = None, k: int = 10) -> ClientParams:
