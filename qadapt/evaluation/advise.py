@@ -46,11 +46,12 @@ UNMET = "no setting meets the target; the ruled-out settings show by how much ea
 
 @dataclass
 class _Findings:
-    """What one call has found so far."""
+    """What one call has found so far; ``filters`` is the number of filters, 0 for none."""
 
     options: list[Option] = field(default_factory=list)
     out: list[RuledOut] = field(default_factory=list)
     evaluation: Evaluation | None = None
+    filters: int = 0
 
     def add(self, options: list[Option], out: list[RuledOut], measured: Evaluation) -> None:
         """Add the outcome of one evaluation."""
@@ -86,7 +87,7 @@ def advise(
     grid = candidate_grid(codes, target.k, store, vector.vector)
     simulation = simulate(store, collection, name, grid, options)
     tries, out = shortlist(store, info, vector, simulation, target, options.accept)
-    found = _Findings(out=out)
+    found = _Findings(out=out, filters=len(simulation.truths))
     if options.confirm and tries:
         _confirm(store, info, name, target, options, tries, found)
     else:
@@ -175,7 +176,10 @@ def _confirm(
     tries: Sequence[Candidate],
     found: _Findings,
 ) -> None:
-    """Measure candidates, cheapest first, until two of them meet the target."""
+    """Measure candidates, cheapest first, until two of them meet the target.
+
+    Each setting is timed with each filter; together they take as long as one.
+    """
     at = 0
     for at in range(0, min(len(tries), AT_ONCE * ROUNDS), AT_ONCE):
         part = tries[at : at + AT_ONCE]
@@ -185,6 +189,7 @@ def _confirm(
             fresh=False,  # the simulation has just computed the ground truth
             accept="differs" if options.accept == "client" else options.accept,
             concurrency=(1,) if target.max_latency_ms is None else (1, 4),
+            seconds=options.seconds / max(1, found.filters),
         )
         measured = evaluate(store, info.name, name, settings, asked)
         found.add(*_confirmed(part, measured, target), measured)

@@ -47,21 +47,16 @@ def test_filters_can_be_repeated(cli: Any, docs: str) -> None:
     assert ran.code == 0 and '{"not": {"tenant": "a"}}' in ran.out
 
 
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
+def test_invalid_filters_are_usage_errors(cli: Any, docs: str) -> None:
+    for words, says in (
         (("--filter", "{"), "--filter is not JSON"),
         (("--filter", "[1]"), "--filter must be a JSON object"),
         (("--filter", '{"exists": "a"}'), '{"a": {"exists": true}}'),
         (("--filter", '{"a": 1}', "--filter", '{"a": 2}', "--by", "a"), "conflicts with by"),
         (("--by-limit", "3"), "without by (--by)"),
-    ],
-)
-def test_invalid_filters_are_usage_errors(
-    cli: Any, docs: str, words: tuple[str, ...], says: str
-) -> None:
-    ran = cli("verify", docs, "docs", *words)
-    assert ran.code in (1, 2) and says in " ".join(ran.err.split())
+    ):
+        ran = cli("verify", docs, "docs", *words)
+        assert ran.code == 2 and says in " ".join(ran.err.split())
 
 
 def test_a_guard_of_plan_and_apply_has_filters(cli: Any, docs: str) -> None:
