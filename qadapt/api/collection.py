@@ -39,6 +39,7 @@ from qadapt.model.ids import listed_ids
 from qadapt.model.leading_dims import CUT_QUERIES, as_stored
 from qadapt.model.vector import Datatype
 from qadapt.planning.conflicts import named_if_changing
+from qadapt.planning.plan_options import PlanOptions
 from qadapt.planning.planner import codes_of, make_plan, which_vector
 from qadapt.search import search
 from qadapt.stores.base import (
@@ -273,18 +274,16 @@ class Collection(EvaluationMethods):
             UnsupportedError, NotFoundError, SpecError
             BusyError: another process is changing the collection.
         """
+        options = PlanOptions(
+            vector=vector,
+            metric=metric,
+            datatype=datatype,
+            accept=accept,
+            guard=Guard.parse(guard) if isinstance(guard, str) else guard,
+            strategy=strategy,
+        )
         with named_if_changing(self._store, self.name):
-            made = make_plan(
-                self._store,
-                self.name,
-                quantization,
-                vector=vector,
-                metric=metric,
-                datatype=datatype,
-                accept=accept,
-                guard=Guard.parse(guard) if isinstance(guard, str) else guard,
-                strategy=strategy,
-            )
+            made = make_plan(self._store, self.name, quantization, options)
         return Plan._of(made.priced(prices or Prices()), self._store)
 
     def client_params(self, *, vector: str | None = None, k: int = 10) -> ClientParams:

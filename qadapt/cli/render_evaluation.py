@@ -204,6 +204,9 @@ def show_advice(out: Output, found: Advice) -> None:
             out.print(styled(f"{label}  {option.setting}", "green"))
             _show_option(out, option, target.k)
     out.print(styled(f"ground truth: {found.truth.ground_truth}", "dim"))
+    if found.truths:
+        rows = ", ".join(each.filter for each in found.truths)
+        out.print(styled(f"recall: the lowest of {rows}", "dim"))
     if found.best is None:
         out.print(styled("✗ no setting meets the target", "bold red"))
     if found.ruled_out:

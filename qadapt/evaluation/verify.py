@@ -20,7 +20,7 @@ from qadapt.evaluation.outside_truth import outside_truth
 from qadapt.evaluation.overall_progress import Meter, Steps
 from qadapt.evaluation.partial import Interrupted
 from qadapt.evaluation.query_input import resolve_queries
-from qadapt.evaluation.reachability import Reachability, measure_reachability
+from qadapt.evaluation.reachability import SAMPLE, Reachability, measure_reachability
 from qadapt.evaluation.results import Figure, Result
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.subsets import Subset
@@ -73,7 +73,7 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
     if not stopped:
         meter.begin(overall_progress.REACHED)
         try:
-            reached = measure_reachability(store, info, name, meter, seed=options.seed)
+            reached = _reachability(store, info, name, parts, options)
         except KeyboardInterrupt:
             stopped = True
     parts = worst_first(parts)
@@ -112,6 +112,26 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
     if stopped:
         raise Interrupted(document)
     return document
+
+
+def _reachability(
+    store: Store,
+    info: CollectionInfo,
+    name: str,
+    parts: Sequence[MeasuredSubset],
+    options: EvaluationOptions,
+) -> Reachability:
+    """Rows that searches do not find by their own vectors, of all measured partitions."""
+    places = list(dict.fromkeys(part.subset.collection for part in parts))
+    found = [
+        measure_reachability(
+            store, info.replace(name=place), name, options.progress,
+            sample=max(1, SAMPLE // len(places)), seed=options.seed,
+        )
+        for place in places
+    ]  # fmt: skip
+    unreachable = tuple(key for each in found for key in each.unreachable)
+    return Reachability(sum(each.sampled for each in found), unreachable)
 
 
 def matches_configuration(vector: VectorInfo) -> bool:

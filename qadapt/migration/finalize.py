@@ -21,6 +21,7 @@ from qadapt.migration.payload_indexes import create_payload_indexes
 from qadapt.migration.plan import MigrationPlan
 from qadapt.model import Accept, Kind, Plan, Quantization, Status
 from qadapt.planning import planner
+from qadapt.planning.plan_options import PlanOptions
 from qadapt.stores.base import OnProgress
 from qadapt.stores.polling import Deadline, Wait
 
@@ -119,12 +120,8 @@ def quantize(
     """
 
     def plan(*, without_codes: bool) -> Plan:
-        return planner.make_plan(
-            *(target.store, target.name, wanted),
-            vector=name,
-            accept=accept,
-            without_codes=without_codes,
-        )
+        options = PlanOptions(vector=name, accept=accept, without_codes=without_codes)
+        return planner.make_plan(target.store, target.name, wanted, options)
 
     try:
         made, built = plan(without_codes=False), True

@@ -32,6 +32,7 @@ from qadapt.planning.guard import measure_guard, way_out
 from qadapt.planning.guard import missed as missed_guard
 from qadapt.planning.memory_change import memory_afterwards
 from qadapt.planning.outcome import Outcome, make_outcome
+from qadapt.planning.plan_options import PlanOptions
 from qadapt.planning.planner import make_plan, rooted
 from qadapt.planning.restore_commands import restore_commands
 from qadapt.stores.base import OnProgress, Progress, Store
@@ -189,12 +190,14 @@ def plan_again(store: Store, plan: Plan) -> Plan:
         store,
         plan.collection,
         plan.requested,
-        vector=plan.vector,
-        metric=None if plan.target_vector is None else plan.target_vector.metric,
-        datatype=None if plan.target_vector is None else plan.target_vector.datatype,
-        accept=plan.accept,
-        guard=plan.guard,
-        strategy=plan.strategy,
+        PlanOptions(
+            vector=plan.vector,
+            metric=None if plan.target_vector is None else plan.target_vector.metric,
+            datatype=None if plan.target_vector is None else plan.target_vector.datatype,
+            accept=plan.accept,
+            guard=plan.guard,
+            strategy=plan.strategy,
+        ),
     )
     prices = None if plan.memory is None else plan.memory.prices
     return made if prices is None else made.priced(prices)

@@ -36,49 +36,31 @@ from qadapt.model.vector import Datatype
 from qadapt.planning import codes_only, journal, leading_dims
 from qadapt.planning.change_record import utc_now
 from qadapt.planning.memory_change import memory_change
+from qadapt.planning.plan_options import PlanOptions
 from qadapt.planning.restore_commands import restore_commands
 from qadapt.stores.base import ChangePlan, ChangeRequest, Store, unsupported_error
 from qadapt.version import __version__
-
-STRATEGIES: tuple[Strategy, ...] = ("in-place", "alias", "vector")
 
 
 def make_plan(
     store: Store,
     collection: str,
     quantization: QuantizationLike | None,
-    *,
-    vector: str | None = None,
-    metric: Metric | str | None = None,
-    datatype: Datatype | None = None,
-    accept: Accept = "differs",
-    guard: Guard | None = None,
-    strategy: Strategy | None = None,
-    without_codes: bool = False,
+    options: PlanOptions | None = None,
 ) -> Plan:
     """Plan the steps from the current quantization to ``quantization``.
 
     Args:
         quantization: requested quantization; None keeps the current one.
-        vector: name of the vector; optional if the collection has only one.
-        metric, datatype: new metric and datatype; None keeps them. Both are fixed at creation,
-            so a new value needs a copy of the collection and an alias switch.
-        accept: ``exact``, ``differs`` (the nearest equivalent is accepted), or ``client``
-            (client-side codes are accepted too).
-        guard: minimum recall after the change.
-        strategy: ``in-place``; ``alias`` for a copy and an alias switch, without interrupting
-            searches; ``vector`` for an additional vector; None lets the database decide.
-        without_codes: see ``ChangeRequest.without_codes``.
+        options: everything else; None for the defaults.
 
     Raises:
         NotFoundError: the collection or vector does not exist.
         UnsupportedError: the match is not permitted by ``accept``, or the strategy is not
             possible.
     """
-    if strategy is not None and strategy not in STRATEGIES:
-        raise SpecError.unknown("strategy", strategy, STRATEGIES)
-    if accept not in ACCEPTS:
-        raise SpecError.unknown("accept", accept, ACCEPTS)
+    options = options or PlanOptions()
+    accept, strategy = options.accept, options.strategy
     if store.collection_of(collection) != collection:
         raise UnsupportedError(
             f"{collection!r} is a partition; quantization applies to the whole collection",
@@ -86,7 +68,7 @@ def make_plan(
         )
     inspection = store.inspect(collection)
     info = collection_info.merged(store, inspection.info)
-    now = info.vectors[which_vector(collection, info.vectors, vector)]
+    now = info.vectors[which_vector(collection, info.vectors, options.vector)]
     wanted = now.quantization
     if quantization is not None:
         wanted = Quantization.of(quantization).with_default_places
@@ -95,7 +77,8 @@ def make_plan(
     if quantization is None and now.quantized_by == "qadapt":
         accept = "client"  # the client-side codes exist already
     codes_datatype = codes_only.datatype_of(store, now, wanted)
-    target_vector = _target_vector(now, wanted, metric, codes_datatype or datatype)
+    datatype = codes_datatype or options.datatype
+    target_vector = _target_vector(now, wanted, options.metric, datatype)
     leading_dims.check(store, collection, now, wanted, target_vector)
     by_us, target, match = _decide_backend(store, now, wanted, accept)
     if strategy == "vector":
@@ -103,7 +86,9 @@ def make_plan(
     change = ChangePlan()
     if not by_us or target_vector is not None:
         asked = None if by_us else codes_only.stored(wanted)
-        request = ChangeRequest(inspection, now.name, asked, target_vector, strategy, without_codes)
+        request = ChangeRequest(
+            inspection, now.name, asked, target_vector, strategy, options.without_codes
+        )
         change = store.plan_change(request)
     ours = _client_steps(store, info, now, wanted) if by_us else _own_codes_gone(now, strategy)
     steps = [*ours, *change.steps]
@@ -147,7 +132,7 @@ def make_plan(
             *change.notes,
         ),
         disabled=store.disabled,
-        guard=rooted(guard),
+        guard=rooted(options.guard),
         target_vector=target_vector,
         strategy=strategy,
         reopen=store.address.reopen,

@@ -17,6 +17,7 @@ from qadapt.model import CollectionInfo, Estimate, State, Status, Step, Symbol
 from qadapt.planning import journal
 from qadapt.planning.apply import apply_plan
 from qadapt.planning.guard_result import GuardResult
+from qadapt.planning.plan_options import PlanOptions
 from qadapt.planning.plan_text import plan_text
 from qadapt.planning.planner import make_plan
 from qadapt.stores.base import Store, silent
@@ -48,10 +49,10 @@ def test_an_in_place_request_refuses_a_copy(fake: Store, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(store, "plan_change", copies)
     with pytest.raises(UnsupportedError, match="flat codes are fixed") as refused:
-        make_plan(store, "articles", "binary", strategy="in-place")
+        make_plan(store, "articles", "binary", PlanOptions(strategy="in-place"))
     assert "alias" in str(refused.value.hint)
     for strategy in (None, "alias"):
-        plan = make_plan(store, "articles", "binary", strategy=strategy)
+        plan = make_plan(store, "articles", "binary", PlanOptions(strategy=strategy))
         assert plan.steps[0].symbol is Symbol.RECREATE
         assert plan.strategy == strategy
 
@@ -95,7 +96,7 @@ def test_a_store_without_additional_vectors_is_refused(articles: Collection) -> 
 
 
 def test_the_new_vector_is_waited_for_and_saved(vector_store: Any) -> None:
-    plan = make_plan(vector_store, "articles", "binary:rescore=4", strategy="vector")
+    plan = make_plan(vector_store, "articles", "binary:rescore=4", PlanOptions(strategy="vector"))
     assert (plan.vector, plan.new_vector, plan.changed_vector) == ("", "b", "b")
     assert type(plan).from_json(plan.to_json()) == plan
     assert plan.needs_consent
@@ -110,8 +111,8 @@ def test_the_new_vector_is_waited_for_and_saved(vector_store: Any) -> None:
     assert settings.of("").rescore is None
 
 
-def measured(value: float) -> tuple[GuardResult, None, None]:
-    return GuardResult(value, "float32", Proof()), None, None
+def measured(value: float) -> tuple[GuardResult, list[Any]]:
+    return GuardResult(value, "float32", Proof()), []
 
 
 def test_a_guard_compares_the_old_vector_and_the_new(
@@ -124,7 +125,7 @@ def test_a_guard_compares_the_old_vector_and_the_new(
         return measured(1.0)
 
     monkeypatch.setattr("qadapt.planning.guard.guard_recall", recall)
-    plan = make_plan(vector_store, "articles", "binary", strategy="vector")
+    plan = make_plan(vector_store, "articles", "binary", PlanOptions(strategy="vector"))
     guard = qa.Guard(0.5, queries=2)
     apply_plan(vector_store, plan, yes=True, progress=silent, guard=guard, timeout=5)
     assert asked == ["", "b"]
@@ -135,7 +136,9 @@ def test_a_missed_guard_of_an_irreversible_change_keeps_it(
 ) -> None:
     monkeypatch.setattr("qadapt.planning.guard.guard_recall", lambda *_: measured(0.25))
     guard = qa.Guard(0.5, queries=2)
-    plan = make_plan(vector_store, "articles", "binary", strategy="vector", guard=guard)
+    plan = make_plan(
+        vector_store, "articles", "binary", PlanOptions(strategy="vector", guard=guard)
+    )
     assert "else apply fails and the change is kept" in " ".join(plan_text(plan).split())
     with pytest.raises(GuardMissedError, match="cannot be rolled back and is kept"):
         apply_plan(vector_store, plan, yes=True, progress=silent, guard=None, timeout=5)
@@ -143,27 +146,29 @@ def test_a_missed_guard_of_an_irreversible_change_keeps_it(
 
 
 def test_a_failed_irreversible_change_offers_no_undo(vector_store: Any) -> None:
-    plan = make_plan(vector_store, "articles", "binary", strategy="vector")
+    plan = make_plan(vector_store, "articles", "binary", PlanOptions(strategy="vector"))
     vector_store.failing["fake.set"] = StoreError("it broke")
     with pytest.raises(ApplyError, match="it broke") as failed:
         apply_plan(vector_store, plan, yes=True, progress=silent, guard=None, timeout=5)
     assert "apply again" in str(failed.value.hint)
     assert "undo" not in str(failed.value.hint)
     vector_store.failing.clear()
-    again = make_plan(vector_store, "articles", "binary", strategy="vector")
+    again = make_plan(vector_store, "articles", "binary", PlanOptions(strategy="vector"))
     done = apply_plan(vector_store, again, yes=True, progress=silent, guard=None, timeout=5)
     assert done.id == plan.id
 
 
 def test_an_existing_configuration_adds_no_vector(vector_store: Any) -> None:
-    plan = make_plan(vector_store, "articles", "none", strategy="vector")
+    plan = make_plan(vector_store, "articles", "none", PlanOptions(strategy="vector"))
     assert plan.new_vector is None
     assert not plan.changes
 
 
 def test_a_new_vector_keeps_its_metric(vector_store: Any) -> None:
     with pytest.raises(UnsupportedError, match="same metric and datatype"):
-        make_plan(vector_store, "articles", "binary", metric="cosine", strategy="vector")
+        make_plan(
+            vector_store, "articles", "binary", PlanOptions(metric="cosine", strategy="vector")
+        )
 
 
 def test_an_in_place_refusal_suggests_the_strategy(
@@ -177,7 +182,7 @@ def test_an_in_place_refusal_suggests_the_strategy(
         traits = replace(fake.traits, adds_vectors=has)
         monkeypatch.setattr(type(fake), "profile", replace(fake.profile, traits=traits))
         with pytest.raises(UnsupportedError) as refused:
-            make_plan(fake, "articles", "binary", strategy="in-place")
+            make_plan(fake, "articles", "binary", PlanOptions(strategy="in-place"))
         assert ("strategy='vector'" in str(refused.value.hint)) is has
 
 

@@ -251,6 +251,8 @@ PAYLOADS: list[dict[str, Any]] = [
     {"year": 2001.5, "topic": "music", "made": "2024-05-01T12:00:00Z", "a b": "x"},
     {"year": 7, "topic": "", "made": "2024-06-01T00:00:00+02:00", "big": 2**60},
     {},
+    {"topic": None, "yes": [None, True], "author": {"name": None}},
+    {"topic": [], "year": [None], "author": []},
 ]
 FILTERS: list[dict[str, Any]] = [
     {"year": 1990},
@@ -269,6 +271,12 @@ FILTERS: list[dict[str, Any]] = [
     {"made": {"gte": "2024-05-01", "lt": "2024-05-31T22:00:00Z"}},
     {"made": {"gt": "2024-05-31T21:59:59.123456789Z"}},
     {"not": {"topic": "art"}},
+    *(
+        {field: test}
+        for field in ("topic", "year", "author", "author.name", "yes")
+        for test in ({"exists": True}, {"missing": True}, None)
+    ),
+    {"not": {"any": [{"topic": None}, {"yes": {"exists": True}}]}},
     {"any": [{"year": 7}, {"all": [{"topic": "music"}, {"not": {"yes": False}}]}]},
 ]
 
@@ -278,7 +286,7 @@ def local() -> Iterator[qa.Collection]:
     """The rows in the filter engine of the client."""
     with qa.open("qdrant::memory:") as database:
         collection = database.create("articles", dim=2, metric="dot")
-        collection.write(qa.Batch(range(5), {"": np.ones((5, 2))}, PAYLOADS))
+        collection.write(qa.Batch(range(7), {"": np.ones((7, 2))}, PAYLOADS))
         yield collection
 
 
