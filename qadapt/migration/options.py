@@ -9,9 +9,10 @@ from typing import Literal
 
 from qadapt.errors import InputError, SpecError
 from qadapt.migration.plan import LOSSES
-from qadapt.model import Guard, Quantization
+from qadapt.model import Guard, Quantization, synonyms
 
 MB = 1 << 20
+DATATYPES = ("float32", "float16", "bfloat16")
 CheckScope = Literal["all", "sample", "off"]
 
 
@@ -36,7 +37,7 @@ class Options:
 
     allow: tuple[str, ...] = ()
     quantization: Mapping[str, Quantization] | Quantization | None = None
-    datatype: Literal["float32", "float16"] | None = None
+    datatype: Literal["float32", "float16", "bfloat16"] | None = None
     keep_norms: bool = False
     workers: int = 2
     batch_bytes: int = 4 * MB
@@ -67,8 +68,10 @@ class Options:
                 f"{self.retry_timeout!r}",
                 hint="for example --retry-timeout 60",
             )
-        if self.datatype not in (None, "float32", "float16"):
-            raise SpecError.unknown("datatype", str(self.datatype), ("float32", "float16"))
+        if self.datatype is not None:
+            object.__setattr__(self, "datatype", synonyms.datatype(str(self.datatype)))
+        if self.datatype not in (None, *DATATYPES):
+            raise SpecError.unknown("datatype", str(self.datatype), DATATYPES)
 
     def quantization_of(self, vector: str) -> Quantization | None:
         """The quantization requested for a vector; None to keep the source's."""
