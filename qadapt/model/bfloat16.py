@@ -1,4 +1,4 @@
-"""bfloat16 values as uint16, because numpy has no such type: the upper half of each float32."""
+"""bfloat16 values as uint16 (the upper half of each float32), a type that numpy lacks."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_a_round_trip_is_within_half_a_unit() -> None:
 
 
 class Half(np.ndarray):
-    """Stands for an array of ml_dtypes, which is no dependency."""
+    """An array as ml_dtypes returns it; ml_dtypes is no dependency."""
 
     @property
     def dtype(self) -> Any:
