@@ -181,7 +181,7 @@ def _dispatch(
             return _with_how(ours.search(queries, wanted, rescore), rescore_from=by)
         except OutdatedError as outdated:
             notes = (f"client-side codes are not used: {outdated}; {code_marks.REPAIR}",)
-        if wanted.rescore is not None and wanted.rescore.source == "codes":
+        if wanted.rescore is not None and wanted.rescore.by_codes:
             wanted = _changed(wanted, rescore=None)
             notes += ("rescoring with codes is ignored, because it requires the client-side codes",)
         settings = VectorSettings()

@@ -193,7 +193,7 @@ class Collection(EvaluationMethods):
             queries: float ``(d,)`` or ``(nq, d)``, any array-like. If the collection holds the
                 first dimensions of a model (``dims``), queries of the full width are cut.
             k: 1 to 10,000, or the limit of the database.
-            rescore: number, ``qa.Rescore``, ``"off"``; None for the
+            rescore: factor, ``"candidates=200"``, ``qa.Rescore``, ``"off"``; None for the
                 default of the collection, else of the database.
             filter: common syntax, such as ``{"topic": "art"}``, or a native filter.
             vector: name of the vector; optional if there is only one.

@@ -25,6 +25,7 @@ _SEVERAL = {
     "product": ["ratio=", "segments=", "centroids="],
 }
 _COMMON = [
+    "dims=",
     "rescore=",
     "candidates=",
     "codes=ram",
@@ -32,6 +33,7 @@ _COMMON = [
     "codes=disk",
     "originals=ram",
     "originals=disk",
+    "originals=none",
 ]
 
 

@@ -73,7 +73,7 @@ def migrate(
     datatype: Annotated[
         str | None,
         optional(
-            "--datatype", metavar="float32|float16",
+            "--datatype", metavar="float32|float16|bfloat16",
             help="Datatype of the target's vectors [default: that of the source].",
         ),
     ] = None,

@@ -96,7 +96,7 @@ DatatypeWord = Annotated[
     str | None,
     optional(
         "--datatype",
-        metavar="float16|...",
+        metavar="float16|bfloat16|...",
         help="New datatype of the vectors; works like --metric.",
     ),
 ]

@@ -82,8 +82,8 @@ def candidate_grid(codes: Sequence[str], k: int, store: Store, vector: Vector) -
     found = []
     for text in codes:
         quantization = Quantization.parse(text).replace(rescore=None)
-        if quantization.kind in (Kind.NONE, Kind.FLOAT16):
-            found.append(Setting(quantization))
+        if quantization.kind in (Kind.NONE, Kind.FLOAT16) or quantization.originals == "none":
+            found.append(Setting(quantization))  # nothing to rescore with
             continue
         off = Rescore(source="off")
         mapped = store.map(quantization, vector)
@@ -165,7 +165,7 @@ def _places(
 
     Only the quantization itself if the database has no placement.
     """
-    if quantization.kind in (Kind.NONE, Kind.FLOAT16):
+    if quantization.kind in (Kind.NONE, Kind.FLOAT16) or quantization.originals == "none":
         return [quantization]
     plain = store.map(quantization, vector.vector).match.differences
     for codes, originals in (("ram", "disk"), ("ram", "ram")):

@@ -30,6 +30,12 @@ FEW_ROWS = 100
 def match(quantization: Quantization) -> Match:
     """Match level of client-side codes for a quantization."""
     kind = quantization.kind
+    if quantization.rescore is not None and quantization.rescore.source in ("float16", "bfloat16"):
+        return Match.unsupported(
+            f"client-side codes keep int8 codes and no {quantization.rescore.source} to rescore "
+            "with",
+            "rescore source int8 or originals",
+        )
     if quantization.originals == "none":
         return Match.unsupported(
             "client-side codes are rescored with the original vectors of the database",

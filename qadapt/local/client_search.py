@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.errors import IntegrityError
+from qadapt.errors import IntegrityError, UnsupportedError
 from qadapt.index import CodeIndex
 from qadapt.index.hits import CodeHits
 from qadapt.local import client_codes, code_freshness, code_marks
@@ -18,6 +18,9 @@ from qadapt.stores.base import ReadRequest, SearchRequest, Store
 
 Floats = npt.NDArray[np.float32]
 
+Kept = Literal["codes", "originals", "off"]
+# What a code index keeps for each rescore source.
+_KEPT: dict[str, Kept] = {"codes": "codes", "int8": "codes", "originals": "originals", "off": "off"}
 # Maximum rounds of searching with missing candidates before falling back to a native search.
 ROUNDS = 20
 
@@ -73,6 +76,7 @@ class ClientSearch:
         Raises:
             OutdatedError: the codes are missing, damaged or outdated.
         """
+        _check_tier(rescore)
         allowed = self._allowed(wanted)
         for _ in range(code_freshness.TRIES):
             try:
@@ -141,7 +145,7 @@ class ClientSearch:
                     wanted.k,
                     rescore=rescore.oversampling,
                     candidates=rescore.candidates,
-                    source=rescore.source,
+                    source=_KEPT[rescore.source],
                     fetch=fetch if rescore.source == "originals" else None,
                     ids=allowed,
                     exclude=self.gone,
@@ -214,6 +218,19 @@ class ClientSearch:
         )
         payloads = payloads_of(self.store, self.collection, found.ids, wanted)
         return Hits(found.ids, found.scores, how, payloads)
+
+
+def _check_tier(rescore: Rescore) -> None:
+    """Refuse finer codes that the index does not keep.
+
+    Raises:
+        UnsupportedError
+    """
+    if rescore.source not in _KEPT:
+        raise UnsupportedError(
+            f"client-side codes keep int8 codes and no {rescore.source} to rescore with",
+            hint="use rescore source 'int8' or 'originals'",
+        )
 
 
 def _rows(ids: set[Id]) -> str:

@@ -28,6 +28,7 @@ Bools = npt.NDArray[np.bool_]
 NORMALIZED_TOLERANCE = 1e-6
 # float16: half a unit in the last place of 11 bits, and the smallest subnormal number.
 HALF, HALF_LEAST = 2.0**-11, 2.0**-24
+BRAIN = 2.0**-8  # bfloat16: half a unit in the last place of 8 bits
 # Largest distance of a vector to its codes, as a share of its length: about twice the observed one
 # (docs/engines/qdrant.md#datatypes).
 LOSSY_ERROR: Mapping[Comparison, float] = {"turbo4": 0.25, "turbo8": 0.03, "turbo16": 0.001}
@@ -128,6 +129,9 @@ def same_vectors(
     elif comparison in LOSSY_ERROR:
         near = _near_codes(wanted[rest], found[rest], LOSSY_ERROR[comparison])
         near |= _near_codes(unit(wanted[rest]), found[rest], LOSSY_ERROR[comparison])
+    elif comparison == "bfloat16":
+        near = _near_bfloat16(wanted[rest], found[rest])
+        near |= _near_bfloat16(unit(wanted[rest]), found[rest])
     elif comparison == "float16":
         near = _near_float16(wanted[rest], found[rest])
         near |= _near_float16(unit(wanted[rest]), found[rest])
@@ -150,6 +154,10 @@ def _near_float16(wanted: Floats, found: Floats) -> Bools:
     with np.errstate(over="ignore"):
         tolerance = np.abs(wanted) * HALF + HALF_LEAST
         return np.asarray((np.abs(wanted - found) <= tolerance).all(axis=1))
+
+
+def _near_bfloat16(wanted: Floats, found: Floats) -> Bools:
+    return np.asarray((np.abs(wanted - found) <= np.abs(wanted) * BRAIN).all(axis=1))
 
 
 # -- sparse vectors and multivectors -------------------------------------------------------------

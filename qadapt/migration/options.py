@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qadapt.errors import InputError, SpecError
-from qadapt.model import Guard, Quantization
+from qadapt.model import Guard, Quantization, synonyms
 from qadapt.model.losses import LOSSES
 
 MB = 1 << 20
+DATATYPES = ("float32", "float16", "bfloat16")
 CheckScope = Literal["all", "sample", "off"]
 
 
@@ -37,7 +38,7 @@ class Options:
 
     allow: tuple[str, ...] = ()
     quantization: Mapping[str, Quantization] | Quantization | None = None
-    datatype: Literal["float32", "float16"] | None = None
+    datatype: Literal["float32", "float16", "bfloat16"] | None = None
     keep_norms: bool = False
     workers: int = 2
     batch_bytes: int = 4 * MB
@@ -68,8 +69,10 @@ class Options:
                 f"{self.retry_timeout!r}",
                 hint="for example --retry-timeout 60",
             )
-        if self.datatype not in (None, "float32", "float16"):
-            raise SpecError.unknown("datatype", str(self.datatype), ("float32", "float16"))
+        if self.datatype is not None:
+            object.__setattr__(self, "datatype", synonyms.datatype(str(self.datatype)))
+        if self.datatype not in (None, *DATATYPES):
+            raise SpecError.unknown("datatype", str(self.datatype), DATATYPES)
 
     def quantization_of(self, vector: str) -> Quantization | None:
         """The quantization requested for a vector; None to keep the source's."""

@@ -114,6 +114,8 @@ def comparison_of(store: Store, vector: Vector | ExtraVector) -> Comparison:
     """How values of a dense vector or a multivector are compared with the source's."""
     if vector.datatype == "float16":
         return "float16"
+    if vector.datatype == "bfloat16":
+        return "bfloat16"
     if vector.datatype == "uint8":
         return "uint8"
     lossy = LOSSY.get(vector.datatype)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import InputError
+from qadapt.model import bfloat16
 
 
 def plain_array(x: Any, *, what: str = "vectors") -> npt.NDArray[Any]:
@@ -61,6 +62,8 @@ def _plain_id(key: Any) -> Any:
 
 def _unwrapped(x: Any, what: str) -> Any:
     """A numpy array or sequence in place of an object of another library."""
+    if isinstance(x, np.ndarray) and x.dtype.name == bfloat16.NAME:  # of ml_dtypes
+        return bfloat16.from_bfloat16(np.ascontiguousarray(x).view(np.uint16))
     if isinstance(x, (np.ndarray, list, tuple)):
         return x
     if hasattr(x, "detach") and hasattr(x, "cpu"):  # torch; numpy has no bfloat16

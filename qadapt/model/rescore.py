@@ -7,12 +7,15 @@ import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from qadapt.errors import SpecError
 from qadapt.model.serializable import Serializable
 
-Source = Literal["originals", "codes", "off"]
+Source = Literal["originals", "codes", "int8", "float16", "bfloat16", "off"]
+SOURCES: tuple[Source, ...] = get_args(Source)
+# Finer codes by name, which a database keeps for rescoring in addition to the searched codes.
+TIERS: tuple[Source, ...] = ("int8", "float16", "bfloat16")
 
 MAX_OVERSAMPLING = 1_000_000
 CANDIDATES = "candidates"
@@ -44,8 +47,9 @@ class Rescore(Serializable):
 
     Args:
         oversampling: 1 to 1,000,000; ``ceil(f * k)`` candidates are scored exactly.
-        source: ``"originals"`` (the original vectors), ``"codes"`` (finer codes, such as int8 in
-            addition to binary codes) or ``"off"`` (no rescoring).
+        source: ``"originals"`` (the original vectors), ``"int8"``, ``"float16"`` or
+            ``"bfloat16"`` (finer codes that are kept in addition to the searched ones),
+            ``"codes"`` (finer codes of any kind) or ``"off"`` (no rescoring).
         candidates: 1 to 1,000,000: number of candidates of each query for any ``k``, instead
             of ``oversampling``. A search for more results rescores its ``k`` candidates.
 
@@ -78,8 +82,8 @@ class Rescore(Serializable):
                 f"oversampling must be at most {MAX_OVERSAMPLING:,}, got {self.oversampling:g}",
                 hint="4 is a good start for binary; for exact search use quantization none",
             )
-        if self.source not in ("originals", "codes", "off"):
-            raise SpecError.unknown("rescore source", self.source, ("originals", "codes", "off"))
+        if self.source not in SOURCES:
+            raise SpecError.unknown("rescore source", self.source, SOURCES)
         if self.source == "off" and self.oversampling != 1:
             raise SpecError(
                 "oversampling without rescoring has no effect",
@@ -113,6 +117,11 @@ class Rescore(Serializable):
     def on(self) -> bool:
         """Whether candidates are rescored."""
         return self.source != "off"
+
+    @property
+    def by_codes(self) -> bool:
+        """Whether finer codes rescore candidates, not the original vectors."""
+        return self.source not in ("originals", "off")
 
     def count(self, k: int) -> int:
         """Number of candidates that are rescored for ``k`` results, at least ``k``."""

@@ -31,6 +31,19 @@ METRICS: Mapping[str, str] = {
 }
 
 
+DATATYPES: Mapping[str, str] = {
+    **dict.fromkeys(("fp32", "f32", "float"), "float32"),
+    **dict.fromkeys(("fp16", "f16", "half", "halfvec"), "float16"),
+    "bf16": "bfloat16",
+}
+
+
+def datatype(name: str) -> str:
+    """The datatype of a name in any case; an unknown name is returned unchanged."""
+    lower = name.lower()
+    return DATATYPES.get(lower, lower)
+
+
 def quantization(name: str) -> tuple[str, Mapping[str, Any]]:
     """The common kind of a name in any case, and the options that the name implies.
 

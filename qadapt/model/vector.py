@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from qadapt.errors import (
     SpecError,
 )
+from qadapt.model import synonyms
 from qadapt.model.metric import Metric
 from qadapt.model.numbers import is_whole
 from qadapt.model.serializable import Serializable
@@ -38,6 +39,7 @@ class Vector(Serializable):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metric", Metric.of(self.metric))
+        object.__setattr__(self, "datatype", synonyms.datatype(str(self.datatype)))
         if self.datatype not in DATATYPES:
             raise SpecError.unknown("datatype", str(self.datatype), DATATYPES)
         if not is_whole(self.dim) or not 1 <= self.dim <= MAX_DIM:

@@ -7,6 +7,7 @@ from typing import Any
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import CollectionInfo, Quantization, Rescore, Step, Strategy, Vector
+from qadapt.model.rescore import TIERS
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,15 @@ class ChangeRequest:
 
     @property
     def codes(self) -> Quantization | None:
-        """The quantization without what no step to codes sets: rescoring and ``dims``."""
+        """The quantization without what no step to codes sets: rescoring and ``dims``.
+
+        Rescoring by finer codes with a name stays, because an index may have to store them.
+        """
         if self.quantization is None:
             return None
-        return self.quantization.replace(rescore=None, dims=None)
+        rescore = self.quantization.rescore
+        tier = rescore if rescore is not None and rescore.source in TIERS else None
+        return self.quantization.replace(rescore=tier, dims=None)
 
     def mapped_vector(self, vector: Vector) -> Vector:
         """The vector that the codes are for: ``vector``, with the dimensions after the change."""

@@ -37,7 +37,7 @@ from qadapt.model import (
 )
 from qadapt.model.address import Address
 from qadapt.model.arrays import Floats
-from qadapt.stores import brute_force, checks, codes_only
+from qadapt.stores import brute_force, checks, codes_only, rescore_tiers
 from qadapt.stores.base import (
     ALL_ROWS,
     MappedQuantization,
@@ -157,7 +157,9 @@ class RowStore(Store):
 
     def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
         """Map with the profile; unsupported according to the rules for this version."""
-        refused = codes_only.refuse(quantization, self.name, "omit originals")
+        refused = rescore_tiers.refuse(quantization, self.name) or codes_only.refuse(
+            quantization, self.name, "omit originals"
+        )
         if refused is not None:
             return refused
         if self.profile.mapping is None:
@@ -366,7 +368,7 @@ class RowStore(Store):
         """Search all rows, by the store's codes if they are active, otherwise by the original
         vectors."""
         check_k(search.k, self.traits.max_k)
-        if search.rescore is not None and search.rescore.on and search.rescore.source == "codes":
+        if search.rescore is not None and search.rescore.by_codes:
             raise UnsupportedError(
                 f"{self.name} stores no finer codes for rescoring",
                 hint="use rescore source 'originals'",

@@ -115,7 +115,7 @@ near_objects: st.SearchStrategy[Any] = st.recursive(
 rescores = st.just(Rescore(source="off")) | st.builds(
     Rescore,
     oversampling=st.floats(1, 1e6) | st.integers(1, 1000),
-    source=st.sampled_from(["originals", "codes"]),
+    source=st.sampled_from(["originals", "codes", "int8", "float16", "bfloat16"]),
 )
 rescores |= st.builds(
     Rescore,

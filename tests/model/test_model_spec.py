@@ -349,3 +349,21 @@ def test_specs_created_in_python() -> None:
     assert spec.rescore == Rescore(4)
     assert spec.wanted == binary(query_bits=8, rescore=4)
     assert hash(spec) == hash(VectorSpec(binary(query_bits=8), Rescore(4)))
+
+
+@pytest.mark.parametrize(
+    ("written", "rescore"),
+    [
+        ("candidates: 200", Rescore(candidates=200)),
+        ("candidates: 200@int8", Rescore(source="int8", candidates=200)),
+        ("rescore: 4@float16", Rescore(4, "float16")),
+    ],
+)
+def test_a_spec_takes_a_number_of_candidates(written: str, rescore: Rescore) -> None:
+    assert _wanted(f"quantization: binary\n{written}").rescore == rescore
+
+
+def test_a_spec_with_a_factor_and_a_number_of_candidates_is_refused() -> None:
+    text = _under("quantization: binary\nrescore: 4\ncandidates: 200")
+    with pytest.raises(SpecError, match="rescore and candidates are both given"):
+        parse_spec(text)

@@ -148,3 +148,26 @@ def test_the_cost_of_codes_only_has_no_originals() -> None:
     assert only.disk < both.disk - 10_000 * 64 * 3
     with pytest.raises(UnsupportedError, match="keeps the original vectors"):
         memory(10_000, Vector(64), CODES, "weaviate")
+
+
+@pytest.mark.parametrize("store", ["edge", "qdrant", "weaviate"])
+def test_stores_without_finer_codes_offer_the_originals(store: str) -> None:
+    match = mapped_to(store, asked("binary:candidates=200@int8"), Vector(64)).match
+    assert match.level is MatchLevel.UNSUPPORTED
+    assert "keeps no int8 codes" in match.differences[0]
+    assert match.support[0].startswith("candidates=200: ")
+
+
+def test_client_side_codes_rescore_by_their_int8_tier(tmp_path: Path, rows: np.ndarray) -> None:
+    with qa.open(f"edge:{tmp_path}") as db:
+        articles = db.create("articles", dim=64)
+        articles.write(qa.Batch(range(len(rows)), {"": rows}))
+        with pytest.raises(UnsupportedError, match="keeps no int8 codes"):
+            articles.plan("binary:rescore=20@int8")
+        articles.plan("binary:rescore=20@int8", accept="client").apply(yes=True)
+        hits = articles.search(rows[:20], 10)
+        assert (hits.how.rescored_on, hits.how.rescorer) == ("codes", "qadapt")
+        assert (hits.how.candidates, hits.how.scores) == (200, "approximate")
+        assert articles.search(rows[:20], 10, rescore="candidates=50@int8").how.candidates == 50
+        with pytest.raises(UnsupportedError, match="no float16 to rescore with"):
+            articles.search(rows[:1], 10, rescore="4@float16")

@@ -141,6 +141,9 @@ def test_a_plan_copies_the_first_dimensions_and_switches_the_alias(
             articles = db[alias]
             assert articles.info().vectors[""].quantization.kind is plan.target.kind
             check(articles, rows)
+            if asked == "scalar":
+                how = articles.search(rows[:5], 5, rescore="candidates=50").how
+                assert how.candidates >= 50 and how.scores == "exact"
             change.undo()
             before = db[alias].info().vectors[""]
             assert (before.dim, before.quantization.dims) == (FULL, None)

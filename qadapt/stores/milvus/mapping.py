@@ -35,6 +35,8 @@ from qadapt.stores.milvus.version import (
 # Defaults of index parameters.
 GRAPH = {"M": "16", "efConstruction": "200"}
 LISTS = {"nlist": "128"}
+# The refine_type of each tier of finer codes.
+REFINE_TYPES: Mapping[str, str] = {"int8": "SQ8", "float16": "FP16", "bfloat16": "BF16"}
 
 IVF = ("IVF_FLAT", "IVF_SQ8", "IVF_PQ", "IVF_RABITQ", "IVF_RABITQ_FASTSCAN", "SCANN")
 FLOATS = ("FLAT", "BRUTE_FORCE", "IVF_FLAT", "HNSW")
@@ -89,7 +91,8 @@ def to_native(
     """The Milvus index for a quantization.
 
     Args:
-        quantization: ``rescore`` is ignored, because it is a search parameter.
+        quantization: ``rescore`` is a search parameter; only its source, such as ``int8``, is
+            stored by the index.
         vector: the vector to index.
         server_version: the server that builds the index.
         current: the current index, whose graph or list parameters are kept if possible.
@@ -117,7 +120,7 @@ def to_native(
         params = {key: value for key, value in params.items() if key in _OWN.get(chosen, ())}
         params.update({"with_raw_data": "true"} if chosen == "SCANN" else {})
     kind = chosen
-    params = {**_inherited(kind, current), **params, **wanted}
+    params = {**_inherited(kind, current), **params, **_refinement(quantization), **wanted}
     problem = unsupported_index(kind, params, vector, server_version)
     if problem is not None:
         return MappedQuantization(None, quantization, problem)
@@ -136,6 +139,14 @@ def to_native(
     if target.kind is not quantization.kind and not differences:
         differences.append(f"the index {kind} stores {target} codes")
     return MappedQuantization(native, target, Match.of(*differences))
+
+
+def _refinement(quantization: Quantization) -> dict[str, str]:
+    """The parameters of an index that stores finer codes for rescoring."""
+    rescore = quantization.rescore
+    if rescore is None or rescore.source not in REFINE_TYPES:
+        return {}
+    return {"refine": "true", "refine_type": REFINE_TYPES[rescore.source]}
 
 
 def require_native(

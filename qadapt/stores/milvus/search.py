@@ -32,7 +32,7 @@ from qadapt.stores.milvus.connection import CONSISTENCY_LEVELS, Connection
 from qadapt.stores.milvus.errors import TooLargeError
 from qadapt.stores.milvus.index_params import Index
 from qadapt.stores.milvus.json_existence import compiled
-from qadapt.stores.milvus.mapping import IVF
+from qadapt.stores.milvus.mapping import IVF, REFINE_TYPES
 from qadapt.stores.milvus.schema import METRICS, Field, Layout
 from qadapt.stores.milvus.version import HNSW_CODES, ServerVersion
 
@@ -96,17 +96,26 @@ def refinement(index: Index | None) -> str | None:
 
 
 def check_rescore(rescore: Rescore | None, index: Index | None) -> None:
-    """Refuse the rescore source ``codes`` if the index has no refinement.
+    """Refuse rescoring by finer codes that the index does not have.
 
     Raises:
-        UnsupportedError: the index has no refinement.
+        UnsupportedError: the index has no refinement, or another one.
     """
-    if rescore is None or rescore.source != "codes" or refinement(index) is not None:
+    if rescore is None or not rescore.by_codes:
         return
+    kept, wanted = refinement(index), REFINE_TYPES.get(rescore.source, "").lower()
+    if kept is not None and wanted in ("", kept):
+        return
+    if kept is not None:
+        raise UnsupportedError(
+            f"the index keeps {kept.upper()} to rescore with, not {rescore.source}",
+            hint="use rescore source 'codes', or build the index for this source: "
+            f"`qadapt apply` with {rescore.option}",
+        )
     raise UnsupportedError(
         "the index has no refinement to rescore with",
-        hint='build it with native={"refine": "true", "refine_type": "SQ8"} (Milvus 2.5 and '
-        "newer), or rescore with the original vectors (rescore source 'originals')",
+        hint="build it with rescore source int8, float16 or bfloat16, such as rescore=4@int8 "
+        "(Milvus 2.5 and newer), or rescore with the original vectors (rescore source 'originals')",
     )
 
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from qadapt.errors import unheld_rows
 from qadapt.model import Metric, Vector, vector_norms
+from qadapt.model.bfloat16 import from_bfloat16, to_bfloat16
 
 VectorForm = Literal["float", "beside", "array"]
 FLOAT: VectorForm = "float"
@@ -93,19 +94,10 @@ def stored(array: npt.NDArray[np.float32], vector: Vector) -> Sequence[Any]:
     if vector.datatype == "float16":
         return list(np.clip(array, -_HALF_MAX, _HALF_MAX).astype(np.float16))
     if vector.datatype == "bfloat16":
-        return [row.tobytes() for row in _to_bfloat16(array)]
+        return [row.tobytes() for row in to_bfloat16(array)]
     if vector.datatype == "int8":
         return list(to_int8(array, vector.metric))
     return list(array)
-
-
-def _to_bfloat16(array: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
-    """bfloat16 values: the upper half of each float32, rounded to nearest even."""
-    bits = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
-    rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
-    # Rounding up the largest values would make them infinite: they are truncated.
-    finite = np.where((rounded & 0x7F800000) == 0x7F800000, bits, rounded)
-    return (finite >> np.uint32(16)).astype(np.uint16)
 
 
 def to_int8(array: npt.NDArray[np.float32], metric: Metric) -> npt.NDArray[np.int8]:
@@ -132,8 +124,7 @@ def floats(values: Sequence[Any], vector: Vector) -> npt.NDArray[np.float32]:
     if vector.datatype == "float16":
         found = np.frombuffer(raw, dtype=np.float16).astype(np.float32)
     elif vector.datatype == "bfloat16":
-        half = np.frombuffer(raw, dtype=np.uint16).astype(np.uint32)
-        found = (half << np.uint32(16)).view(np.float32)
+        found = from_bfloat16(np.frombuffer(raw, dtype=np.uint16))
     else:
         found = np.frombuffer(raw, dtype=np.int8).astype(np.float32)
     return found.reshape(len(values), vector.dim)

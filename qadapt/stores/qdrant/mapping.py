@@ -19,7 +19,7 @@ import numpy as np
 from qadapt.errors import UnsupportedError
 from qadapt.model import Kind, Match, Quantization, Rescore, Vector
 from qadapt.model.capabilities import older
-from qadapt.stores import checks
+from qadapt.stores import checks, rescore_tiers
 from qadapt.stores.base import MappedQuantization
 from qadapt.stores.leading_dims import by_leading_dims
 from qadapt.stores.qdrant import placement
@@ -62,6 +62,9 @@ def to_native(
         MappedQuantization: ``native`` is the vector's part of the configuration, None if it has no
         settings; ``target`` equals ``from_native(native)``.
     """
+    refused = rescore_tiers.refuse(quantization, "Qdrant")
+    if refused is not None:
+        return refused
     old = placement.too_old(quantization, version)
     if old is not None:
         return MappedQuantization(None, quantization, old)

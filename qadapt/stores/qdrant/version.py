@@ -97,5 +97,7 @@ def datatype(vector: Vector, version: str | None) -> str | None:
     """Why a vector's datatype is not supported; None if it is."""
     since = DATATYPES.get(vector.datatype)
     if since is None:
-        return f"Qdrant does not support the datatype {vector.datatype}"
+        return (
+            f"Qdrant does not support the datatype {vector.datatype}; it has {', '.join(DATATYPES)}"
+        )
     return QdrantVersion(version).lacks(f"the datatype {vector.datatype} needs", since)

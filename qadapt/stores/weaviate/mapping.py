@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qadapt.model import Kind, Match, Quantization, Vector
-from qadapt.stores import codes_only, product_segments
+from qadapt.stores import codes_only, product_segments, rescore_tiers
 from qadapt.stores.base import MappedQuantization
 from qadapt.stores.leading_dims import by_leading_dims
 from qadapt.stores.weaviate import vector_index_config, version
@@ -72,7 +72,7 @@ def to_native(
     problem = version.unsupported_index(index, vector, server_version)
     if problem is not None:
         return MappedQuantization(None, quantization, problem)
-    refused = codes_only.refuse(
+    refused = rescore_tiers.refuse(quantization, "Weaviate") or codes_only.refuse(
         quantization,
         "Weaviate",
         f"{quantization.replace(originals=None)}: codes in RAM, original vectors on disk",

@@ -56,7 +56,7 @@ def check(
     # With RQ, and with BQ of the same code size, the server returns nothing and no error.
     if field.dim is not None and queries.shape[1] != field.dim:
         raise DimensionError(field.dim, queries.shape[1], what="queries")
-    if search.rescore is not None and search.rescore.source == "codes":
+    if search.rescore is not None and search.rescore.by_codes:
         raise UnsupportedError(
             "Weaviate stores no finer codes for rescoring", hint="rescore with the original vectors"
         )

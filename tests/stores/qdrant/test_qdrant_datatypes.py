@@ -16,7 +16,8 @@ from qadapt.stores.qdrant import version
 @pytest.mark.parametrize("datatype", ["bfloat16", "int8"])
 def test_datatypes_of_other_databases_are_rejected(datatype: Any) -> None:
     problem = version.datatype(Vector(4, datatype=datatype), None)
-    assert problem == f"Qdrant does not support the datatype {datatype}"
+    supported = "it has float32, uint8, float16, turbo4, turbo8, turbo16"
+    assert problem == f"Qdrant does not support the datatype {datatype}; {supported}"
 
 
 def test_a_uint8_vector_accepts_integers_only() -> None:

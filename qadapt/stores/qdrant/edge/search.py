@@ -145,7 +145,7 @@ def check_rescore(rescore: Rescore | None) -> None:
     Raises:
         UnsupportedError
     """
-    if rescore is not None and rescore.source == "codes":
+    if rescore is not None and rescore.by_codes:
         raise UnsupportedError(
             "Qdrant's engine stores no finer codes for rescoring; it rescores with the original "
             "vectors",

@@ -79,7 +79,7 @@ def check(search: SearchRequest) -> None:
         SpecError, UnsupportedError
     """
     shared_search.check(search.options, "qdrant")
-    if search.rescore is not None and search.rescore.source == "codes":
+    if search.rescore is not None and search.rescore.by_codes:
         raise UnsupportedError(
             "Qdrant stores no finer codes for rescoring; it rescores with the original vectors",
             hint="use rescore source 'originals'",
