@@ -29,7 +29,9 @@ LARGE = {
 OF_ONE_ENGINE = {
     "qdrant": {"date_ranges", "integer_ranges", "indexing_threshold"},
     "qdrant/edge": {"disk_space", "optimize", "optimize_worker", "segment_files"},
-    "qdrant/server": {"local_mode", "metadata", "optimizations", "strict_mode", "telemetry"},
+    "qdrant/server": {
+        "grpc_search", "local_mode", "metadata", "optimizations", "strict_mode", "telemetry",
+    },
     "milvus": {
         "binary_sidecar", "duplicate_ids", "index_params", "lite", "loading", "sparse",
         "vector_layout",

@@ -55,6 +55,7 @@ from qadapt.stores.qdrant import client_code, mapping, payload, scan_ranges
 from qadapt.stores.qdrant import extra_vectors as shared_extras
 from qadapt.stores.qdrant import ids as qdrant_ids
 from qadapt.stores.qdrant import rows as shared_rows
+from qadapt.stores.qdrant import search as shared_search
 from qadapt.stores.qdrant.edge import (
     change_counter,
     changes,
@@ -363,7 +364,7 @@ class EdgeStore(Store):
                 array, vector.datatype, cosine=cosine, normalizes_cosine=True
             )
             found = edge_search.run_all(shard, array, search, codes)
-        return edge_search.hits(found, search, vector, edge_search.how(search, codes))
+        return shared_search.hits(found, search, vector, edge_search.how(search, codes))
 
     def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
         edge_search.check_options(request.options)
