@@ -140,11 +140,9 @@ def test_an_hfresh_search_that_would_fail_is_refused(store: WeaviateStore, name:
     with pytest.raises(UnsupportedError, match="rescoreLimit 0"):
         store.search(name, normal(1, 96), SearchRequest(k=5))
     field = store._layout(name).field("")
-    queries = normal(1, 96)
+    target = (store.connection, store._layout(name), "", field)
     with pytest.raises(StoreError, match="panic"):
-        search.run(
-            store.connection, store._layout(name), "", field, queries, SearchRequest(k=5), None
-        )
+        search.NativeSearch(*target, SearchRequest(k=5), None)(normal(1, 96))
 
 
 def test_exact_searches_read_all_rows(store: WeaviateStore, name: str) -> None:
