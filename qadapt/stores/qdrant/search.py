@@ -26,11 +26,13 @@ class Answer(NamedTuple):
     Attributes:
         scores: as the engine reports them.
         ids, payloads: read them; called when they are needed.
+        float32: whether the scores are exact in float32.
     """
 
     scores: list[float]
     ids: Callable[[], list[Id]]
     payloads: Callable[[], list[dict[str, Any] | None]]
+    float32: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,13 @@ class Codes:
 _ID, _SCORE, _PAYLOAD = map(attrgetter, ("id", "score", "payload"))
 
 
-def of_points(points: Sequence[Any]) -> Answer:
+def of_points(points: Sequence[Any], *, float32: bool = False) -> Answer:
     """Results of one query from points with ``id``, ``score`` and ``payload``."""
     return Answer(
         list(map(_SCORE, points)),
         lambda: plain_ids(list(map(_ID, points))),
         lambda: list(map(_PAYLOAD, points)),
+        float32,
     )
 
 
@@ -84,10 +87,11 @@ def hits(
 
 def _columns(found: Sequence[Answer], negated: bool) -> tuple[list[list[Id]], list[list[float]]]:
     """Ids and scores; distances become negative squares."""
-    scores = [row.scores for row in found]
+    ids = [row.ids() for row in found]
     if negated:
-        scores = [[-(score**2) for score in row] for row in scores]
-    return [row.ids() for row in found], [float32_values(row) for row in scores]
+        squares = ([-(score**2) for score in row.scores] for row in found)
+        return ids, [float32_values(row) for row in squares]
+    return ids, [row.scores if row.float32 else float32_values(row.scores) for row in found]
 
 
 def _payloads(found: Sequence[Answer]) -> list[list[dict[str, Any] | None]]:

@@ -95,7 +95,7 @@ def prepare(
             part = shard.search(snapshot, run, made(queries[start : start + QUERIES]))
             if part is None:
                 return None
-            found += map(of_points, part)
+            found += [of_points(row, float32=True) for row in part]
         return hits(found, search, vector, reported)
 
     return prepared
@@ -119,7 +119,7 @@ def run_all(shard: Shard, queries: Floats, search: SearchRequest, codes: Codes) 
     for start in range(0, len(queries), QUERIES):
         asked = requests(queries[start : start + QUERIES], search, codes)
         with shard.use("search") as opened:
-            found += map(of_points, run(opened, asked))
+            found += [of_points(row, float32=True) for row in run(opened, asked)]
     return found
 
 

@@ -73,6 +73,7 @@ def _answer(points: Any, doing: str) -> Answer:
         scores,
         lambda: [_id(point.id) for point in points],
         lambda: [_payload(point.payload) for point in points],
+        float32=True,
     )
 
 
