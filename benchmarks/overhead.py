@@ -6,9 +6,9 @@
 
 Each store is searched with k 10 and 100, with and without payloads, by qadapt and by the code that
 a user of the client writes for the same parameters and results. Both read the id, score and payload
-of each result (not with ``--unread``: only the call is timed), and the results of 20 queries are compared first. Calls alternate (raw, qadapt,
-qadapt, raw, ...); figures are the medians of several runs. The limit is the larger of 1.05 times
-the p50 of the raw client and 50 microseconds more.
+of each result (not with ``--unread``, which times only the call), and the results of 20 queries are
+compared first. Calls alternate (raw, qadapt, qadapt, raw, ...); figures are the medians of several
+runs. The limit is the larger of 1.05 times the p50 of the raw client and 50 microseconds more.
 
 CPU is the time of the calling thread. ``qdrant-rest`` and ``qdrant-grpc`` send requests to a
 process that answers at once with fixed bodies, so that only the work of the client is measured.

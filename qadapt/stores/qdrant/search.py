@@ -24,12 +24,12 @@ class Answer(NamedTuple):
     """Results of one query, best first.
 
     Attributes:
-        scores: as the engine reports them.
-        ids, payloads: read them; called when they are needed.
+        scores: read the scores as the engine reports them.
+        ids, payloads: read the ids and payloads.
         float32: whether the scores are exact in float32.
     """
 
-    scores: list[float]
+    scores: Callable[[], list[float]]
     ids: Callable[[], list[Id]]
     payloads: Callable[[], list[dict[str, Any] | None]]
     float32: bool = False
@@ -65,7 +65,7 @@ _ID, _SCORE, _PAYLOAD = map(attrgetter, ("id", "score", "payload"))
 def of_points(points: Sequence[Any], *, float32: bool = False) -> Answer:
     """Results of one query from points with ``id``, ``score`` and ``payload``."""
     return Answer(
-        list(map(_SCORE, points)),
+        lambda: list(map(_SCORE, points)),
         lambda: plain_ids(list(map(_ID, points))),
         lambda: list(map(_PAYLOAD, points)),
         float32,
@@ -89,9 +89,10 @@ def _columns(found: Sequence[Answer], negated: bool) -> tuple[list[list[Id]], li
     """Ids and scores; distances become negative squares."""
     ids = [row.ids() for row in found]
     if negated:
-        squares = ([-(score**2) for score in row.scores] for row in found)
+        squares = ([-(score**2) for score in row.scores()] for row in found)
         return ids, [float32_values(row) for row in squares]
-    return ids, [row.scores if row.float32 else float32_values(row.scores) for row in found]
+    scores = ((row.scores(), row.float32) for row in found)
+    return ids, [row if exact else float32_values(row) for row, exact in scores]
 
 
 def _payloads(found: Sequence[Answer]) -> list[list[dict[str, Any] | None]]:

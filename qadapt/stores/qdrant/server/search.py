@@ -167,7 +167,7 @@ def of_json(answer: Mapping[str, Any], doing: str) -> Answer:
     if None in scores:
         raise not_a_number(doing, [each["id"] for each in points if each["score"] is None])
     return Answer(
-        scores,
+        lambda: scores,
         lambda: [point["id"] for point in points],
         lambda: [point.get("payload") for point in points],
     )
