@@ -337,11 +337,7 @@ class EdgeStore(Store):
     def create_payload_index(
         self, collection: str, key: str, kind: str, settings: Mapping[str, Any] | None = None
     ) -> None:
-        if problem := unknown_kind(kind):
-            raise UnsupportedError(
-                f"cannot index {key!r}: {problem}",
-                hint="filters on the field work without an index",
-            )
+        payload.check_index(key, unknown_kind(kind))
         payload_indexes.create_index(self.shard(collection), key, kind, settings or {})
 
     # -- searching ---------------------------------------------------------------------------
