@@ -6,9 +6,9 @@
 
 Each store is searched with k 10 and 100, with and without payloads, by qadapt and by the code that
 a user of the client writes for the same parameters and results. Both read the id, score and payload
-of each result, and the results of 20 queries are compared first. Calls alternate (raw, qadapt,
-qadapt, raw, ...); figures are the medians of several runs. The limit is the larger of 1.05 times
-the p50 of the raw client and 50 microseconds more.
+of each result (not with ``--unread``, which times only the call), and the results of 20 queries are
+compared first. Calls alternate (raw, qadapt, qadapt, raw, ...); figures are the medians of several
+runs. The limit is the larger of 1.05 times the p50 of the raw client and 50 microseconds more.
 
 CPU is the time of the calling thread. ``qdrant-rest`` and ``qdrant-grpc`` send requests to a
 process that answers at once with fixed bodies, so that only the work of the client is measured.
@@ -46,7 +46,7 @@ STORES = ("edge", "local", "lite", "qdrant-rest", "qdrant-grpc")
 
 Rows = list[tuple[Any, float, Any]]
 Search = Callable[[Any], Rows]
-RawOf = Callable[[int, bool], Search]
+RawOf = Callable[[int, bool, bool], Search]  # k, payload, read the results
 
 
 @dataclass
@@ -132,13 +132,15 @@ def pairs_of(
     queries = list(random.standard_normal((QUERIES, DIM), dtype=np.float32))
     for k in given.k:
         for payload in (False, True):
-            raw = raw_of(k, payload)
+            raw = raw_of(k, payload, not given.unread)
 
             def ours(query: Any, k: int = k, payload: bool = payload) -> Rows:
                 found = collection.search(query, k, with_payload=payload)
+                if given.unread:
+                    return []
                 return [(hit.id, hit.score, hit.payload) for hit in found]
 
-            if not given.replay:
+            if not given.replay and not given.unread:
                 compared(f"{store}, k={k}", raw, ours, queries)
             runs = [measure(raw, ours, queries, given.pairs) for _ in range(given.runs)]
             middle = [statistics.median(each) for each in zip(*runs, strict=True)]
@@ -181,10 +183,12 @@ def edge_raw(collection: Any) -> RawOf:
     with collection._store.shard(NAME).use("search") as opened:
         shard = opened  # the engine opens a folder only once per process
 
-    def of(k: int, payload: bool) -> Search:
+    def of(k: int, payload: bool, read: bool) -> Search:
         def search(query: Any) -> Rows:
             nearest = edge.Query.Nearest(query.tolist(), using=None)
             found = shard.query(edge.QueryRequest(limit=k, query=nearest, with_payload=payload))
+            if not read:
+                return []
             return [(row.id, row.score, row.payload if payload else None) for row in found]
 
         return search
@@ -193,9 +197,11 @@ def edge_raw(collection: Any) -> RawOf:
 
 
 def qdrant_raw(client: Any) -> RawOf:
-    def of(k: int, payload: bool) -> Search:
+    def of(k: int, payload: bool, read: bool) -> Search:
         def search(query: Any) -> Rows:
             found = client.query_points(NAME, query=query, limit=k, with_payload=payload)
+            if not read:
+                return []
             return [(row.id, row.score, row.payload if payload else None) for row in found.points]
 
         return search
@@ -207,7 +213,7 @@ def milvus_raw(collection: Any) -> RawOf:
     client = collection._store.connection.client
     level = collection._store.reader.layout(NAME).consistency
 
-    def of(k: int, payload: bool) -> Search:
+    def of(k: int, payload: bool, read: bool) -> Search:
         params = collection.client_params(k=k).params
         wanted = ["qadapt_id", "group", "title"] if payload else ["qadapt_id"]
 
@@ -221,6 +227,8 @@ def milvus_raw(collection: Any) -> RawOf:
                 search_params={"metric_type": "COSINE", "params": params},
                 consistency_level=level,
             )
+            if not read:
+                return []
             return [
                 (
                     int(hit["entity"].pop("qadapt_id")[1:]),
@@ -241,7 +249,7 @@ def weaviate_raw(collection: Any) -> RawOf:
     rows = collection._store.connection.client.collections.get(NAME)
     distance = MetadataQuery(distance=True)
 
-    def of(k: int, payload: bool) -> Search:
+    def of(k: int, payload: bool, read: bool) -> Search:
         limit = collection.client_params(k=k).limit
         wanted = ["group", "title"] if payload else []
 
@@ -249,6 +257,8 @@ def weaviate_raw(collection: Any) -> RawOf:
             found = rows.query.near_vector(
                 query, limit=limit, return_metadata=distance, return_properties=wanted
             )
+            if not read:
+                return []
             return [
                 (str(row.uuid), 1 - row.metadata.distance, row.properties if payload else None)
                 for row in found.objects[:k]
@@ -313,6 +323,7 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=200, help="pairs of calls of each run")
     parser.add_argument("--k", type=int, nargs="*", default=[10, 100])
     parser.add_argument("--seconds", type=float, default=0.5, help="of each measurement of threads")
+    parser.add_argument("--unread", action="store_true", help="do not read results")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     found: list[Figures] = []

@@ -75,7 +75,8 @@ class FoundRows:
         """Payloads of each query, padded with None."""
         if self.read_payloads is None:
             return None
-        return [row + [None] * (self.k - len(row)) for row in self.read_payloads()]
+        found = self.read_payloads()
+        return [row if len(row) == self.k else row + [None] * (self.k - len(row)) for row in found]
 
 
 def float32_values(scores: list[float]) -> list[float]:

@@ -30,7 +30,9 @@ LARGE = {
 OF_ONE_ENGINE = {
     "qdrant": {"date_ranges", "integer_ranges", "indexing_threshold"},
     "qdrant/edge": {"disk_space", "optimize", "optimize_worker", "segment_files"},
-    "qdrant/server": {"local_mode", "metadata", "optimizations", "strict_mode", "telemetry"},
+    "qdrant/server": {
+        "grpc_search", "local_mode", "metadata", "optimizations", "strict_mode", "telemetry",
+    },
     "milvus": {
         "binary_sidecar", "duplicate_ids", "index_params", "json_existence", "lite", "loading",
         "native_mapping", "sparse", "vector_layout",

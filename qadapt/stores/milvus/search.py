@@ -219,13 +219,6 @@ def blocks(queries: npt.NDArray[np.float32], k: int) -> Iterator[npt.NDArray[np.
         yield queries[start : start + size]
 
 
-def exact(
-    pages: Iterator[Batch], name: str, vector: Vector, queries: npt.NDArray[np.float32], k: int
-) -> Hits:
-    """The best rows, scored with the original vectors that were read."""
-    return brute_force.exact_search(pages, name, vector, queries, k, ALL_READ)
-
-
 def payloads(ids: npt.NDArray[np.object_], batch: Batch) -> list[list[dict[str, Any] | None]]:
     """Payloads in the shape of the ids."""
     found: Sequence[Mapping[str, Any]] = batch.payloads or ({},) * len(batch)
@@ -270,7 +263,8 @@ def run(
             request = ReadRequest(payload=False, filter=expression)
             vectors = {search.vector: field.vector}
             pages = rows.read(connection, layout, vectors, request, level(search, layout))
-            found = exact(pages, search.vector, field.vector, array, search.k)
+            name, vector = search.vector, field.vector
+            found = brute_force.exact_search(pages, name, vector, array, search.k, ALL_READ)
         elif has_sidecar or field.coded:
             check_rescore(search.rescore, None)
             found = _search_bits(connection, layout, field, array, search, expression)

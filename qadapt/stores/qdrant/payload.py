@@ -12,7 +12,22 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from qadapt.errors import UnsupportedError
+
 _MOST = 308
+
+
+def check_index(key: str, problem: str | None) -> None:
+    """Refuse an index on a payload field.
+
+    Raises:
+        UnsupportedError: there is a problem.
+    """
+    if problem:
+        raise UnsupportedError(
+            f"cannot index {key!r}: {problem}",
+            hint="filters on the field work without an index",
+        )
 
 
 def is_exact(value: Any) -> bool:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from qadapt.errors import SpecError
-from qadapt.model import Id, Kind, Quantization, SearchProvenance
+from qadapt.model import Hits, Id, Kind, Metric, Quantization, SearchProvenance, Vector
+from qadapt.model.found_rows import FoundRows, float32_values
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant.mapping import default_rescore
+from qadapt.stores.qdrant.rows import plain_ids
 
+RAW_COUNTS = "scores are raw bit counts, not values of the metric; only the order is meaningful"
+PER_SEGMENT = "the engine takes this number of candidates from each of {} segments"
 UNINDEXED = "indexed_only: rows that are not indexed yet were skipped"
 
 
@@ -18,13 +24,15 @@ class Answer(NamedTuple):
     """Results of one query, best first.
 
     Attributes:
-        scores: as the engine reports them.
-        ids, payloads: read them; called when they are needed.
+        scores: read the scores as the engine reports them.
+        ids, payloads: read the ids and payloads.
+        float32: whether the scores are exact in float32.
     """
 
-    scores: list[float]
+    scores: Callable[[], list[float]]
     ids: Callable[[], list[Id]]
     payloads: Callable[[], list[dict[str, Any] | None]]
+    float32: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,46 @@ class Codes:
         """Whether a search without explicit rescoring returns scores of the original vectors."""
         rescore = default_rescore(self.quantization)
         return rescore is None or rescore.on
+
+
+_ID, _SCORE, _PAYLOAD = map(attrgetter, ("id", "score", "payload"))
+
+
+def of_points(points: Sequence[Any], *, float32: bool = False) -> Answer:
+    """Results of one query from points with ``id``, ``score`` and ``payload``."""
+    return Answer(
+        lambda: list(map(_SCORE, points)),
+        lambda: plain_ids(list(map(_ID, points))),
+        lambda: list(map(_PAYLOAD, points)),
+        float32,
+    )
+
+
+def hits(
+    found: Sequence[Answer], search: SearchRequest, vector: Vector, how: SearchProvenance
+) -> Hits:
+    """Convert results to ``Hits``: best first, higher is better.
+
+    Euclidean distances are converted to negative squared distances; bit counts (``RAW_COUNTS``)
+    stay unchanged, because the engine ranks higher counts first.
+    """
+    negated = vector.metric is Metric.EUCLIDEAN and RAW_COUNTS not in how.notes
+    payloads = partial(_payloads, found) if search.with_payload else None
+    return Hits.of_rows(FoundRows(partial(_columns, found, negated), search.k, payloads), how)
+
+
+def _columns(found: Sequence[Answer], negated: bool) -> tuple[list[list[Id]], list[list[float]]]:
+    """Ids and scores; distances become negative squares."""
+    ids = [row.ids() for row in found]
+    if negated:
+        squares = ([-(score**2) for score in row.scores()] for row in found)
+        return ids, [float32_values(row) for row in squares]
+    scores = ((row.scores(), row.float32) for row in found)
+    return ids, [row if exact else float32_values(row) for row, exact in scores]
+
+
+def _payloads(found: Sequence[Answer]) -> list[list[dict[str, Any] | None]]:
+    return [[payload or {} for payload in row.payloads()] for row in found]
 
 
 def chosen(search: SearchRequest) -> str:

@@ -9,9 +9,8 @@ from edge_helpers import OFF, Texts, carry_out, fill, plan
 from qadapt.errors import DimensionError, NotFoundError, SpecError, UnsupportedError
 from qadapt.model import Batch, Rescore, Vector
 from qadapt.stores.base import SearchRequest
-from qadapt.stores.qdrant.edge.search import PER_SEGMENT, RAW_COUNTS
 from qadapt.stores.qdrant.edge.store import EdgeStore
-from qadapt.stores.qdrant.search import UNINDEXED
+from qadapt.stores.qdrant.search import PER_SEGMENT, RAW_COUNTS, UNINDEXED
 
 
 def test_search_without_codes_is_exact(store: EdgeStore, texts: Texts) -> None:

@@ -23,7 +23,7 @@ from qadapt.errors import (
     StoreTimeoutError,
     UnsupportedError,
 )
-from qadapt.model import Batch, Quantization, State, Vector
+from qadapt.model import Batch, Metric, Quantization, State, Vector
 from qadapt.model.address import Address
 from qadapt.stores.base import SearchRequest, silent
 from qadapt.stores.milvus import schema
@@ -358,3 +358,28 @@ def test_a_full_disk_names_the_folder_and_prints_no_traceback(
     assert lite.count(NAME) == len(sample.rows)
     lite.write(NAME, row)
     assert lite.count(NAME) == len(sample.rows) + 1
+
+
+def test_payloads_are_part_of_the_search_response(
+    lite: MilvusStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.eye(8, dtype=np.float32)
+    payloads = [{"at": at, "nested": {"a": [1, at]}, "text": None} for at in range(8)]
+    lite.create("c", {"": Vector(8, Metric.DOT)}, {})
+    lite.write("c", Batch([*range(7), "x"], {"": rows}, payloads))
+    search = SearchRequest(k=2, with_payload=True)
+    first = lite.search("c", rows[[7, 2]], search)
+    assert first.payloads is not None
+    assert [first.payloads[0][0], first.payloads[1][0]] == [payloads[7], payloads[2]]
+    asked: list[str] = []
+    for name in ("search", "query", "get"):
+        original = getattr(lite.connection.client, name)
+
+        def counted(*args: Any, _name: str = name, _call: Any = original, **more: Any) -> Any:
+            asked.append(_name)
+            return _call(*args, **more)
+
+        monkeypatch.setattr(lite.connection.client, name, counted)
+    again = lite.search("c", rows[[7, 2]], search)
+    assert (again.ids.tolist(), again.payloads) == (first.ids.tolist(), first.payloads)
+    assert asked == ["search"]

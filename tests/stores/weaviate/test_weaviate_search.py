@@ -140,11 +140,9 @@ def test_an_hfresh_search_that_would_fail_is_refused(store: WeaviateStore, name:
     with pytest.raises(UnsupportedError, match="rescoreLimit 0"):
         store.search(name, normal(1, 96), SearchRequest(k=5))
     field = store._layout(name).field("")
-    queries = normal(1, 96)
+    target = (store.connection, store._layout(name), "", field)
     with pytest.raises(StoreError, match="panic"):
-        search.run(
-            store.connection, store._layout(name), "", field, queries, SearchRequest(k=5), None
-        )
+        search.NativeSearch(*target, SearchRequest(k=5), None)(normal(1, 96))
 
 
 def test_exact_searches_read_all_rows(store: WeaviateStore, name: str) -> None:
@@ -182,3 +180,36 @@ def test_candidates_are_limited_by_the_server(store: WeaviateStore, name: str) -
     hits = store.search(name, sample.queries[:2], SearchRequest(k=200, rescore=Rescore(100)))
     assert "at most 10,000" in " ".join(hits.how.notes)
     assert not (hits.ids == None).any()  # noqa: E711
+
+
+def test_payloads_are_part_of_the_search_response(
+    store: WeaviateStore, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    original = type(store.connection).ask
+
+    def ask(self: Any, method: str, request: Any, **more: Any) -> Any:
+        asked.append(request)
+        return original(self, method, request, **more)
+
+    sample = clustered(40, 96)
+    payloads = [{"group": at % 7, "note": None, "tags": ["a", 1]} for at in range(40)]
+    store.create(name, {"": Vector(96, Metric.COSINE)}, {"": Quantization.parse("rotational")})
+    store.write(name, Batch(keys(40), {"": sample.rows}, payloads))
+    search = SearchRequest(k=3, with_payload=True)
+    store.search(name, sample.queries[:1], search)  # reads the schema
+    monkeypatch.setattr(type(store.connection), "ask", ask)
+    hits = store.search(name, sample.queries[:1], search)
+    assert len(asked) == 1
+    assert hits.payloads == [[payloads[number(key)] for key in hits.ids[0].tolist()]]
+    prepared = store.prepare_search(name, search)
+    assert prepared is not None
+    for _ in range(2):
+        again = prepared(sample.queries[:1])
+        assert again is not None
+        assert again.how == hits.how
+        assert again.payloads == hits.payloads
+    profiled = [each.metadata.query_profile for each in asked]
+    assert profiled[0], "the first search verifies whether candidates are rescored"
+    store.forget(name)
+    assert prepared(sample.queries[:1]) is None

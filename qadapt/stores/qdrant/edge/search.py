@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from qadapt.errors import UnsupportedError
-from qadapt.model import Hits, Id, Kind, Metric, Rescore, SearchProvenance, Vector
-from qadapt.model.found_rows import FoundRows, float32_values
+from qadapt.model import Hits, Kind, Rescore, SearchProvenance, Vector
 from qadapt.stores.base import PreparedSearch, SearchRequest
 from qadapt.stores.qdrant import search as shared_search
 from qadapt.stores.qdrant.edge.connection import Shard, client_module
 from qadapt.stores.qdrant.edge.filters import to_engine
-from qadapt.stores.qdrant.rows import plain_ids
-from qadapt.stores.qdrant.search import Codes, check
+from qadapt.stores.qdrant.search import (
+    PER_SEGMENT,
+    RAW_COUNTS,
+    Answer,
+    Codes,
+    check,
+    hits,
+    of_points,
+)
 
 if TYPE_CHECKING:
     import qdrant_edge
@@ -25,13 +29,6 @@ if TYPE_CHECKING:
 
 # Maximum number of queries in one request of the engine.
 QUERIES = 1_000
-
-_ID, _SCORE, _PAYLOAD = map(attrgetter, ("id", "score", "payload"))
-RAW_COUNTS = (
-    "scores are raw bit counts of the engine, not values of the metric; only the order is "
-    "meaningful"
-)
-PER_SEGMENT = "the engine takes this number of candidates from each of {} segments"
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -93,12 +90,12 @@ def prepare(
     made, reported = request_maker(search, codes), how(search, codes)
 
     def prepared(queries: Floats) -> Hits | None:
-        found: list[Any] = []
+        found: list[Answer] = []
         for start in range(0, len(queries), QUERIES):
             part = shard.search(snapshot, run, made(queries[start : start + QUERIES]))
             if part is None:
                 return None
-            found += part
+            found += [of_points(row, float32=True) for row in part]
         return hits(found, search, vector, reported)
 
     return prepared
@@ -116,13 +113,13 @@ def run(
     return shard.query_batch(batch(requests))
 
 
-def run_all(shard: Shard, queries: Floats, search: SearchRequest, codes: Codes) -> list[Any]:
+def run_all(shard: Shard, queries: Floats, search: SearchRequest, codes: Codes) -> list[Answer]:
     """Run all queries in batches; the results of each query."""
-    found: list[Any] = []
+    found: list[Answer] = []
     for start in range(0, len(queries), QUERIES):
         asked = requests(queries[start : start + QUERIES], search, codes)
         with shard.use("search") as opened:
-            found += run(opened, asked)
+            found += [of_points(row, float32=True) for row in run(opened, asked)]
     return found
 
 
@@ -158,37 +155,3 @@ def how(search: SearchRequest, codes: Codes) -> SearchProvenance:
     raw = (RAW_COUNTS,) if codes.quantization.kind is Kind.BINARY else ()
     several = (PER_SEGMENT.format(codes.segments),) if (codes.segments or 0) > 1 else ()
     return shared_search.how(search, codes, raw, several)
-
-
-def hits(
-    found: Sequence[Sequence[qdrant_edge.ScoredPoint]],
-    search: SearchRequest,
-    vector: Vector,
-    how: SearchProvenance,
-) -> Hits:
-    """Convert the results to ``Hits``: best first, higher is better.
-
-    Euclidean distances are converted to negative squared distances; bit counts (``RAW_COUNTS``)
-    stay unchanged, because the engine already ranks higher counts first.
-    """
-    sign = None
-    if vector.metric is Metric.EUCLIDEAN:
-        sign = 1.0 if RAW_COUNTS in how.notes else -1.0
-    payloads = partial(_payloads, found) if search.with_payload else None
-    return Hits.of_rows(FoundRows(partial(_columns, found, sign), search.k, payloads), how)
-
-
-def _columns(
-    found: Sequence[Sequence[qdrant_edge.ScoredPoint]], sign: float | None
-) -> tuple[list[list[Id]], list[list[float]]]:
-    """Ids and scores; with a sign, scores are signed squares."""
-    ids = [plain_ids(list(map(_ID, row))) for row in found]
-    if sign is None:
-        return ids, [list(map(_SCORE, row)) for row in found]
-    return ids, [float32_values([sign * point.score**2 for point in row]) for row in found]
-
-
-def _payloads(
-    found: Sequence[Sequence[qdrant_edge.ScoredPoint]],
-) -> list[list[dict[str, Any] | None]]:
-    return [[payload or {} for payload in map(_PAYLOAD, row)] for row in found]

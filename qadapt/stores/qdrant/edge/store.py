@@ -55,6 +55,7 @@ from qadapt.stores.qdrant import client_code, mapping, payload, scan_ranges
 from qadapt.stores.qdrant import extra_vectors as shared_extras
 from qadapt.stores.qdrant import ids as qdrant_ids
 from qadapt.stores.qdrant import rows as shared_rows
+from qadapt.stores.qdrant import search as shared_search
 from qadapt.stores.qdrant.edge import (
     change_counter,
     changes,
@@ -336,11 +337,7 @@ class EdgeStore(Store):
     def create_payload_index(
         self, collection: str, key: str, kind: str, settings: Mapping[str, Any] | None = None
     ) -> None:
-        if problem := unknown_kind(kind):
-            raise UnsupportedError(
-                f"cannot index {key!r}: {problem}",
-                hint="filters on the field work without an index",
-            )
+        payload.check_index(key, unknown_kind(kind))
         payload_indexes.create_index(self.shard(collection), key, kind, settings or {})
 
     # -- searching ---------------------------------------------------------------------------
@@ -363,7 +360,7 @@ class EdgeStore(Store):
                 array, vector.datatype, cosine=cosine, normalizes_cosine=True
             )
             found = edge_search.run_all(shard, array, search, codes)
-        return edge_search.hits(found, search, vector, edge_search.how(search, codes))
+        return shared_search.hits(found, search, vector, edge_search.how(search, codes))
 
     def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
         edge_search.check_options(request.options)

@@ -70,9 +70,10 @@ def _answer(points: Any, doing: str) -> Answer:
         wrong = [_id(point.id) for point in points if math.isnan(point.score)]
         raise not_a_number(doing, wrong)
     return Answer(
-        scores,
+        lambda: scores,
         lambda: [_id(point.id) for point in points],
         lambda: [_payload(point.payload) for point in points],
+        float32=True,
     )
 
 

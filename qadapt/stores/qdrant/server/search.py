@@ -12,9 +12,7 @@ without codes ignores ``rescore`` (docs/engines/qdrant.md#search-parameters).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from operator import attrgetter
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +20,6 @@ import numpy as np
 from qadapt.errors import UnsupportedError
 from qadapt.model import (
     Hits,
-    Id,
     Kind,
     Metric,
     Quantization,
@@ -31,11 +28,16 @@ from qadapt.model import (
     vector_norms,
 )
 from qadapt.model.capabilities import older
-from qadapt.model.found_rows import FoundRows, float32_values
 from qadapt.stores.base import SearchRequest
-from qadapt.stores.qdrant import rows as shared_rows
 from qadapt.stores.qdrant import search as shared_search
-from qadapt.stores.qdrant.search import Answer, Codes
+from qadapt.stores.qdrant.search import (
+    PER_SEGMENT,
+    RAW_COUNTS,
+    Answer,
+    Codes,
+    hits,
+    of_points,
+)
 from qadapt.stores.qdrant.server import collections, grpc_search, schema, strict_mode
 from qadapt.stores.qdrant.server.connection import Connection, module
 from qadapt.stores.qdrant.server.errors import not_a_number
@@ -51,15 +53,10 @@ QUERIES = 100
 
 SINCE_EUCLID = "1.19"
 
-RAW_COUNTS = (
-    "scores are raw bit counts of the server, not values of the metric; only the order is "
-    "meaningful"
-)
 WRONG_EUCLID = (
     "before 1.19, scores of scalar codes with the euclidean metric are wrong; only their order is "
     "correct (https://github.com/qdrant/qdrant/issues/9515)"
 )
-PER_SEGMENT = "the server takes this number of candidates from each of {} segments"
 SEGMENTS_UNSEEN = (
     "the server takes this number of candidates from each segment; the number of segments, and "
     "whether they hold codes, could not be read"
@@ -68,7 +65,6 @@ MAY_HOLD_CODES = "it is unknown whether the segments held codes during the searc
 LOCAL = "the client's local mode compares the original vectors of all rows"
 
 
-_ID, _SCORE, _PAYLOAD = map(attrgetter, ("id", "score", "payload"))
 NO_CODES = Codes(Quantization(Kind.NONE), None)
 
 
@@ -167,18 +163,9 @@ def of_json(answer: Mapping[str, Any], doing: str) -> Answer:
     if None in scores:
         raise not_a_number(doing, [each["id"] for each in points if each["score"] is None])
     return Answer(
-        scores,
+        lambda: scores,
         lambda: [point["id"] for point in points],
         lambda: [point.get("payload") for point in points],
-    )
-
-
-def of_models(points: Sequence[Any]) -> Answer:
-    """The results of one query from the client's typed calls."""
-    return Answer(
-        list(map(_SCORE, points)),
-        lambda: shared_rows.plain_ids(list(map(_ID, points))),
-        lambda: list(map(_PAYLOAD, points)),
     )
 
 
@@ -218,31 +205,6 @@ def _wrong_scores(kind: Kind, metric: Metric, version: str | None) -> list[str]:
     return [WRONG_EUCLID] if kind is Kind.SCALAR and metric is Metric.EUCLIDEAN and old else []
 
 
-def hits(
-    found: Sequence[Answer], search: SearchRequest, vector: Vector, how: SearchProvenance
-) -> Hits:
-    """Convert the response to ``Hits``: best first, higher is better.
-
-    Euclidean distances are converted to negative squared distances; bit counts (``RAW_COUNTS``)
-    stay unchanged, because the server ranks higher counts first.
-    """
-    negated = vector.metric is Metric.EUCLIDEAN and RAW_COUNTS not in how.notes
-    payloads = partial(_payloads, found) if search.with_payload else None
-    return Hits.of_rows(FoundRows(partial(_columns, found, negated), search.k, payloads), how)
-
-
-def _columns(found: Sequence[Answer], negated: bool) -> tuple[list[list[Id]], list[list[float]]]:
-    """Ids and scores; distances become negative squares."""
-    scores = [row.scores for row in found]
-    if negated:
-        scores = [[-(score**2) for score in row] for row in scores]
-    return [row.ids() for row in found], [float32_values(row) for row in scores]
-
-
-def _payloads(found: Sequence[Answer]) -> list[list[dict[str, Any] | None]]:
-    return [[payload or {} for payload in row.payloads()] for row in found]
-
-
 def query(
     connection: Connection, name: str, queries: Floats, common: Mapping[str, Any]
 ) -> list[Answer]:
@@ -268,13 +230,13 @@ def asker(
     def typed(queries: Floats) -> list[Answer]:
         ask = connection.client.query_batch_points
         answers = connection.call(doing, ask, name, requests(queries, common))
-        return [of_models(answer.points) for answer in answers]
+        return [of_points(answer.points) for answer in answers]
 
     def one_by_one(queries: Floats) -> list[Answer]:
         # Local mode searches in Python anyway, and QueryRequest would validate each number.
         ask = connection.client.query_points
         answers = [connection.call(doing, ask, name, row, **sent) for row in queries]
-        return [of_models(answer.points) for answer in answers]
+        return [of_points(answer.points) for answer in answers]
 
     if connection.local:
         sent = {"query_filter" if key == "filter" else key: each for key, each in common.items()}

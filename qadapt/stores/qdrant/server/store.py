@@ -286,11 +286,7 @@ class QdrantStore(ClientStore[Connection]):
     def create_payload_index(
         self, collection: str, key: str, kind: str, settings: Mapping[str, Any] | None = None
     ) -> None:
-        if problem := self.unsupported_payload_index(kind):
-            raise UnsupportedError(
-                f"cannot index {key!r}: {problem}",
-                hint="filters on the field work without an index",
-            )
+        payload.check_index(key, self.unsupported_payload_index(kind))
         asked = {"type": kind, **settings} if settings else kind
         payload_indexes.create_index(self.connection, collection, key, asked)
         self.forget(collection)
