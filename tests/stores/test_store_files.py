@@ -35,7 +35,7 @@ OF_ONE_ENGINE = {
         "vector_layout",
     },
     "weaviate": {
-        "cursor", "dimensions", "multivectors", "named_vectors", "native_rescore",
+        "cursor", "dimensions", "layout_reader", "multivectors", "named_vectors", "native_rescore",
         "schema_update", "vector_index_config",
     },
 }  # fmt: skip

@@ -11,8 +11,9 @@ the client or on the server, running it again completes it.
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from qadapt.errors import UnsupportedError
@@ -72,6 +73,32 @@ def plan_change(
     way = alias_steps if request.strategy == "alias" else steps
     made = way(snapshot, vector, mapped, asked, server_version, taken)
     return ChangePlan(tuple(made), recreation, reported)
+
+
+def mapped_request(
+    request: ChangeRequest, mapped: Callable[..., MappedQuantization]
+) -> tuple[ChangeRequest, MappedQuantization]:
+    """The request with the rescoring that the index will do, and its mapped quantization.
+
+    Args:
+        request: a request for a quantization.
+        mapped: maps a quantization for a vector and its current index.
+
+    Raises:
+        UnsupportedError
+    """
+    codes = request.codes
+    assert codes is not None
+    field = request.inspection.native.layout.field(request.vector)
+    found = mapped(codes, field.vector, field.native)
+    held = native_rescore.held(then(field, found.native or field.native, codes), request.rescore)
+    if not held:
+        return request, found
+    # Clients without parameters get the rescoring of the setting too.
+    codes = codes.replace(native=vector_index_config.merged(codes.native, held))
+    asked = codes.replace(rescore=request.rescore)
+    request = dataclasses.replace(request, quantization=asked)
+    return request, mapped(codes, field.vector, field.native)
 
 
 def steps(

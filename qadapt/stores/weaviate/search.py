@@ -16,12 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import DimensionError, SpecError, StoreError, UnsupportedError
-from qadapt.model import Batch, Hits, Id, Metric, SearchProvenance, Vector
+from qadapt.model import Batch, Hits, Id, Metric, SearchProvenance, Vector, vector_norms
 from qadapt.model.capabilities import older
 from qadapt.stores import brute_force
 from qadapt.stores.base import SearchRequest
-from qadapt.stores.weaviate import native_rescore, vector_index_config
+from qadapt.stores.weaviate import cursor, native_rescore, rows, vector_index_config
 from qadapt.stores.weaviate.connection import Connection, proto
+from qadapt.stores.weaviate.filters import to_message
 from qadapt.stores.weaviate.schema import Field, Layout
 from qadapt.stores.weaviate.version import SINCE_VECTORS, ServerVersion
 
@@ -37,6 +38,28 @@ NOT_IN_USE = (
     "codes are not in use: Weaviate searched the original vectors (`qadapt inspect` shows why)"
 )
 BELIEVED = "as configured: this version has no query profile that verifies rescoring"
+
+
+def search(
+    connection: Connection, layout: Layout, tenant: str, queries: Any, request: SearchRequest
+) -> Hits:
+    """Search without payloads: the index, or all rows for an exact search.
+
+    Raises:
+        SpecError, DimensionError, UnsupportedError
+    """
+    field = layout.field(request.vector)
+    array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+    check(request, field, array, connection.version)
+    cosine = field.metric is Metric.COSINE
+    array = vector_norms.prepared_queries(array, "float32", cosine=cosine, normalizes_cosine=False)
+    message = to_message(request.filter, layout, connection.version)
+    if request.exact or request.ignore_quantization:
+        selection = rows.Selection(layout, tenant, {request.vector: field})
+        pages = cursor.read(connection, selection, message)
+        vector = Vector(array.shape[1], field.metric)
+        return exact(pages, request.vector, vector, array, request.k)
+    return run(connection, layout, tenant, field, array, request, message)
 
 
 def check(
