@@ -41,7 +41,7 @@ OF_ONE_ENGINE = {
         "binary_format", "catalogs", "column_type", "index_build", "index_operations", "statements",
     },
     "weaviate": {
-        "cursor", "dimensions", "multivectors", "named_vectors", "native_rescore",
+        "cursor", "dimensions", "layout_reader", "multivectors", "named_vectors", "native_rescore",
         "schema_update", "vector_index_config",
     },
 }  # fmt: skip

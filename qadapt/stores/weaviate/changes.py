@@ -11,8 +11,9 @@ the client or on the server, running it again completes it.
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -76,6 +77,42 @@ def plan_change(
     way = alias_steps if request.strategy == "alias" else steps
     made = way(snapshot, vector, mapped, asked, server_version, taken)
     return ChangePlan(tuple(made), recreation, reported)
+
+
+def rescored_request(
+    request: ChangeRequest, mapped: Callable[..., MappedQuantization]
+) -> tuple[ChangeRequest, MappedQuantization, int | None, tuple[str, ...]]:
+    """The request with the rescoring that the index will do, and its mapped quantization.
+
+    Clients without parameters get the rescoring of the setting too, if the index can hold it.
+
+    Args:
+        request: a request for a quantization.
+        mapped: maps a quantization for a vector and its current index.
+
+    Returns:
+        The request, its mapped quantization, the limit that an undo restores (None to keep the
+        one of the plan), and notes.
+
+    Raises:
+        UnsupportedError
+    """
+    codes = request.codes
+    assert codes is not None
+    snapshot: Snapshot = request.inspection.native
+    field = snapshot.layout.field(request.vector)
+    about = request.mapped_vector(field.vector)
+    found = mapped(codes, about, field.native)
+    index = then(field, found.native or field.native, codes)
+    notes = tuple(limit_notes(snapshot, request.vector, index, request))
+    held = native_rescore.held(index, request.rescore)
+    if not held:
+        return request, found, None, notes
+    was = native_rescore.limit_before(snapshot.layout, request.vector, index)
+    codes = codes.replace(native=vector_index_config.merged(codes.native, held))
+    asked = codes.replace(rescore=request.rescore)
+    request = dataclasses.replace(request, quantization=asked)
+    return request, mapped(codes, about, field.native), was, notes
 
 
 def steps(

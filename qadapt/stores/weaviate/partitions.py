@@ -34,6 +34,20 @@ def split(name: str) -> tuple[str, str | None]:
     return collection, tenant if at else None
 
 
+def drop(connection: Connection, layout: Layout, tenant: str) -> None:
+    """Delete a tenant and its rows.
+
+    Raises:
+        NotFoundError
+    """
+    known = states(connection, layout) if layout.multi_tenant else {}
+    if tenant not in known:
+        raise NotFoundError.missing("tenant", tenant, known)
+    path = f"/v1/schema/{quote(layout.real)}/tenants"
+    doing = f"delete the tenant {tenant!r} of {layout.name!r}"
+    connection.rest("DELETE", path, [tenant], doing=doing)
+
+
 def states(connection: Connection, layout: Layout) -> dict[str, bool]:
     """All tenants, sorted, and whether each is active."""
     path = f"/v1/schema/{quote(layout.real)}/tenants"

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -114,6 +114,16 @@ class Layout:
             UnsupportedError: qadapt does not support the vector.
         """
         return checks.vector(vector, self.vectors, self.others)
+
+    def fields(self, vectors: Sequence[str] | None) -> dict[str, Field]:
+        """Vectors and multivectors by name; None for all vectors.
+
+        Raises:
+            NotFoundError, UnsupportedError: as ``field``.
+        """
+        if vectors is None:
+            return dict(self.vectors)
+        return {name: self.multis.get(name) or self.field(name) for name in vectors}
 
     @property
     def wanted(self) -> dict[str, Vector]:

@@ -9,6 +9,7 @@ profile (before 1.36.9) the configuration is assumed to apply, with a note.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -17,14 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import DimensionError, SpecError, StoreError, UnsupportedError
-from qadapt.model import Batch, Hits, Id, Metric, SearchProvenance, Vector
+from qadapt.model import Batch, Hits, Id, Metric, SearchProvenance, Vector, vector_norms
 from qadapt.model.capabilities import older
 from qadapt.model.found_rows import FoundRows, float32_values
 from qadapt.stores import brute_force
 from qadapt.stores.base import SearchRequest
-from qadapt.stores.weaviate import native_rescore, rows, vector_index_config
+from qadapt.stores.weaviate import cursor, native_rescore, rows, vector_index_config
 from qadapt.stores.weaviate import payload as weaviate_payload
 from qadapt.stores.weaviate.connection import Connection, proto
+from qadapt.stores.weaviate.errors import TooLargeError
+from qadapt.stores.weaviate.filters import to_message
 from qadapt.stores.weaviate.schema import Field, Layout
 from qadapt.stores.weaviate.version import SINCE_VECTORS, ServerVersion
 
@@ -40,6 +43,49 @@ NOT_IN_USE = (
     "codes are not in use: Weaviate searched the original vectors (`qadapt inspect` shows why)"
 )
 BELIEVED = "as configured: this version has no query profile that verifies rescoring"
+
+
+def search(
+    connection: Connection, layout: Layout, tenant: str, queries: Any, request: SearchRequest
+) -> Hits:
+    """Search the index, or all rows for an exact search.
+
+    Returns:
+        Hits; without payloads if rows were read, or if the payloads are too large for one response.
+
+    Raises:
+        SpecError, DimensionError, UnsupportedError
+    """
+    field = layout.field(request.vector)
+    array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+    check(request, field, array, connection.version)
+    cosine = field.metric is Metric.COSINE
+    array = vector_norms.prepared_queries(array, "float32", cosine=cosine, normalizes_cosine=False)
+    message = to_message(request.filter, layout, connection.version)
+    if request.exact or request.ignore_quantization:
+        selection = rows.Selection(layout, tenant, {request.vector: field})
+        pages = cursor.read(connection, selection, message)
+        vector = Vector(array.shape[1], field.metric)
+        return exact(pages, request.vector, vector, array, request.k)
+    made = partial(NativeSearch, connection, layout, tenant, field)
+    try:
+        return made(request, message)(array)
+    except TooLargeError:
+        if not request.with_payload:
+            raise
+        return made(dataclasses.replace(request, with_payload=False), message)(array)
+
+
+def prepare(
+    connection: Connection, layout: Layout, tenant: str, request: SearchRequest
+) -> NativeSearch | None:
+    """A search of the index that is used again; None if rows are read, or with a filter."""
+    field = layout.field(request.vector)
+    whole = request.exact or request.ignore_quantization or request.filter is not None
+    if whole or field.dim is None:
+        return None
+    check(request, field, np.empty((0, field.dim), np.float32), connection.version)
+    return NativeSearch(connection, layout, tenant, field, request, filter=None)
 
 
 def check(

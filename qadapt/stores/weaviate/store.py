@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.errors import AlreadyExistsError, InputError, NotFoundError, UnsupportedError
+from qadapt.errors import AlreadyExistsError, InputError, UnsupportedError
 from qadapt.model import (
     Batch,
     CollectionInfo,
@@ -20,11 +17,9 @@ from qadapt.model import (
     Finding,
     Hits,
     Id,
-    Metric,
     Quantization,
     Rescore,
     Vector,
-    vector_norms,
 )
 from qadapt.model.address import Address
 from qadapt.stores import checks
@@ -45,17 +40,13 @@ from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection, check_st
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.client import ClientStore
 from qadapt.stores.client_form import ClientSearch
-from qadapt.stores.snapshots import SnapshotCache
 from qadapt.stores.weaviate import (
     aliases,
     change_counter,
     changes,
     client_code,
     collections,
-    cursor,
     diagnostics,
-    dimensions,
-    ids,
     mapping,
     multivectors,
     native_rescore,
@@ -63,6 +54,7 @@ from qadapt.stores.weaviate import (
     payload_schema,
     row_counts,
     rows,
+    scan_ranges,
     schema,
     settings,
     vector_index_config,
@@ -74,19 +66,10 @@ from qadapt.stores.weaviate.connection import Connection, connect, wrapped
 from qadapt.stores.weaviate.dimensions import Dimensions
 from qadapt.stores.weaviate.errors import TooLargeError
 from qadapt.stores.weaviate.filters import to_message
+from qadapt.stores.weaviate.layout_reader import FRESH, LayoutReader
 from qadapt.stores.weaviate.profile import PROFILE
-from qadapt.stores.weaviate.schema import Field, Layout
+from qadapt.stores.weaviate.schema import Layout
 from qadapt.stores.weaviate.version import ServerVersion
-
-FRESH = 10.0  # seconds that searches use a cached schema
-
-
-@dataclass(frozen=True)
-class _Read:
-    """A schema, and the number of rows read for dimensions that it does not contain."""
-
-    layout: Layout
-    most: int
 
 
 class WeaviateStore(ClientStore[Connection]):
@@ -104,8 +87,9 @@ class WeaviateStore(ClientStore[Connection]):
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
     ) -> None:
         super().__init__(address, connection, disabled=disabled)
-        self.snapshots: SnapshotCache[_Read] = SnapshotCache()
         self.dimensions = Dimensions()
+        self.layouts = LayoutReader(connection, self.dimensions, self.collections)
+        self.snapshots = self.layouts.cache
 
     @classmethod
     def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> WeaviateStore:
@@ -180,12 +164,7 @@ class WeaviateStore(ClientStore[Connection]):
         if tenant is None:
             collections.drop(self.connection, name)
         else:
-            known = partitions.states(self.connection, layout) if layout.multi_tenant else {}
-            if tenant not in known:
-                raise NotFoundError.missing("tenant", tenant, known)
-            path = f"/v1/schema/{quote(layout.real)}/tenants"
-            doing = f"delete the tenant {tenant!r} of {name!r}"
-            self.connection.rest("DELETE", path, [tenant], doing=doing)
+            partitions.drop(self.connection, layout, tenant)
         self.snapshots.forget()
 
     def info(self, collection: str) -> CollectionInfo:
@@ -208,44 +187,12 @@ class WeaviateStore(ClientStore[Connection]):
     def _layout(
         self, collection: str, *, fresh: bool = True, vectors: Sequence[str] | None = ()
     ) -> Layout:
-        """The schema; with ``fresh=False``, for searches, possibly a few seconds old.
-
-        Args:
-            vectors: vectors whose dimensions are needed, for which more rows are read; None for
-                all.
-        """
-        name, tenant = partitions.split(collection)
-        known = self.snapshots.get(collection, FRESH)
-        if known is not None and not fresh:
-            enough = known.most == dimensions.SOME or not _lacking(known.layout, vectors)
-            if enough:
-                return known.layout
-        try:
-            layout = schema.describe(self.connection, name)
-        except NotFoundError:
-            raise NotFoundError.missing("collection", name, self.collections()) from None
-        most = dimensions.FEW
-        if layout.unknown_dimensions:
-            places = partitions.to_read(self.connection, layout, tenant)
-            layout, _ = self.dimensions.complete(self.connection, layout, places, most)
-            if _lacking(layout, vectors):
-                most = dimensions.SOME
-                layout, _ = self.dimensions.complete(self.connection, layout, places, most)
-        self.snapshots.put(collection, _Read(layout, most))
-        return layout
+        return self.layouts.read(collection, fresh=fresh, vectors=vectors)
 
     def measure_dimensions(
         self, collection: str, progress: OnProgress = silent
     ) -> Mapping[str, int]:
-        name, tenant = partitions.split(collection)
-        layout = schema.describe(self.connection, name)
-        if not layout.unknown_dimensions:
-            return {}
-        known = partitions.to_read(self.connection, layout, tenant)
-        layout, seen = self.dimensions.complete(self.connection, layout, known, None, progress)
-        return {
-            name: seen.rows_read for name in layout.vectors if name in layout.unknown_dimensions
-        }
+        return self.layouts.measure_dimensions(collection, progress)
 
     def forget(self, collection: str) -> None:
         """Clear the cache of all collections, since a name may be an alias or a tenant."""
@@ -298,7 +245,7 @@ class WeaviateStore(ClientStore[Connection]):
         payload: bool = True,
     ) -> Batch:
         layout = self._layout(collection, fresh=False, vectors=vectors)
-        wanted = _wanted(layout, vectors)
+        wanted = layout.fields(vectors)
         places = self._read(collection, layout)
         return rows.fetch(self.connection, layout, places, ids, wanted, payload)
 
@@ -307,48 +254,14 @@ class WeaviateStore(ClientStore[Connection]):
         collection: str,
         request: ReadRequest = ALL_ROWS,
     ) -> Iterator[Batch]:
-        size = checks.page(request.page)
+        checks.page(request.page)
         layout = self._layout(collection, vectors=request.vectors)
-        message = to_message(request.filter, layout, self.connection.version)
-        wanted = _wanted(layout, request.vectors)
-        scan_range, after = request.scan_range or {}, request.after
-        behind, last = scan_range.get("behind"), scan_range.get("last")
-        places = (
-            [scan_range["tenant"]] if "tenant" in scan_range else self._read(collection, layout)
-        )
-        if after is not None:
-            key = ids.canonical(after)
-            if key is None:
-                raise InputError(
-                    f"the id {after!r} is not a valid Weaviate id (UUID)",
-                    hint="use an id that this collection returned",
-                )
-            if layout.multi_tenant and "tenant" not in scan_range and "@" not in collection:
-                raise InputError(
-                    f"{collection!r} has tenants, and ids are ordered within each tenant only",
-                    hint="read one of `scan_ranges()`, or NAME@TENANT",
-                )
-            behind = key if behind is None else max(behind, key)
-        for tenant in places:
-            selection = rows.Selection(layout, tenant, wanted, request.payload)
-            bounds = cursor.Bounds(behind, last)
-            yield from cursor.read(self.connection, selection, message, size, bounds)
+        yield from scan_ranges.read(self.connection, layout, collection, request)
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         """Ranges of ids, ``{"behind": ID, "last": ID}``; ``{"tenant": NAME}`` per tenant if the
         collection is multi-tenant and the name addresses no tenant."""
-        layout = self._layout(collection)
-        places = self._read(collection, layout)
-        if layout.multi_tenant and "@" not in collection:
-            return [{"tenant": tenant} for tenant in places]
-        ends = cursor.ends(self.connection, layout, places[0])
-        if ends is None:
-            return [{}]
-        found: list[ScanRange] = []
-        for behind, last in ids.split(*ends, n):
-            bounds = {"behind": behind, "last": last}
-            found.append({name: key for name, key in bounds.items() if key is not None})
-        return found
+        return scan_ranges.scan_ranges(self.connection, self._layout(collection), collection, n)
 
     def payload_fidelity(self, key: str, value: Any) -> PayloadFidelity:
         return "dropped" if key == weaviate_payload.REST else "exact"
@@ -409,28 +322,8 @@ class WeaviateStore(ClientStore[Connection]):
     def search(self, collection: str, queries: Any, search: SearchRequest) -> Hits:
         layout = self._layout(collection, fresh=False, vectors=[search.vector])
         tenant = partitions.to_change(layout, partitions.split(collection)[1], "search")
-        field = layout.field(search.vector)
-        array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
-        weaviate_search.check(search, field, array, self.connection.version)
-        cosine = field.metric is Metric.COSINE
-        array = vector_norms.prepared_queries(
-            array, "float32", cosine=cosine, normalizes_cosine=False
-        )
-        message = to_message(search.filter, layout, self.connection.version)
-        if search.exact or search.ignore_quantization:
-            selection = rows.Selection(layout, tenant, {search.vector: field})
-            pages = cursor.read(self.connection, selection, message)
-            vector = Vector(array.shape[1], field.metric)
-            hits = weaviate_search.exact(pages, search.vector, vector, array, search.k)
-        else:
-            made = partial(weaviate_search.NativeSearch, self.connection, layout, tenant, field)
-            try:
-                return made(search, message)(array)
-            except TooLargeError:  # large payloads, which are fetched for the results only
-                if not search.with_payload:
-                    raise
-                hits = made(dataclasses.replace(search, with_payload=False), message)(array)
-        if not search.with_payload:
+        hits = weaviate_search.search(self.connection, layout, tenant, queries, search)
+        if not search.with_payload or hits.payloads is not None:
             return hits
         found = list(dict.fromkeys(key for key in hits.ids.ravel().tolist() if key is not None))
         batch = self.fetch(collection, found, vectors=(), payload=True)
@@ -439,16 +332,10 @@ class WeaviateStore(ClientStore[Connection]):
     def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
         layout = self._layout(collection, fresh=False, vectors=[request.vector])
         read = self.snapshots.get(collection, FRESH)
-        field = layout.field(request.vector)
-        whole = request.exact or request.ignore_quantization or request.filter is not None
-        if whole or field.dim is None or read is None:
-            return None
         tenant = partitions.to_change(layout, partitions.split(collection)[1], "search")
-        queries = np.empty((0, field.dim), np.float32)
-        weaviate_search.check(request, field, queries, self.connection.version)
-        made = weaviate_search.NativeSearch(
-            self.connection, layout, tenant, field, request, filter=None
-        )
+        made = weaviate_search.prepare(self.connection, layout, tenant, request)
+        if made is None or read is None:
+            return None
 
         def prepared(queries: npt.NDArray[np.float32]) -> Hits | None:
             if self._forked or self.snapshots.get(collection, FRESH) is not read:
@@ -495,25 +382,14 @@ class WeaviateStore(ClientStore[Connection]):
     def plan_change(self, request: ChangeRequest) -> ChangePlan:
         check_strategy(self.name, request, "alias", "vector")
         snapshot: weaviate_snapshot.Snapshot = request.inspection.native
-        taken, vector = self.collections(), request.vector
+        taken = self.collections()
         if request.codes is None:
             return changes.plan_change(snapshot, request, None, self._server_version, taken)
-        field, codes = snapshot.layout.field(vector), request.codes
-        about = request.mapped_vector(field.vector)
-        mapped = self._mapped(codes, about, field.native)
-        then = changes.then(field, mapped.native or field.native, codes)
-        was = native_rescore.limit_before(snapshot.layout, vector, then)
-        noted = changes.limit_notes(snapshot, vector, then, request)
-        held = native_rescore.held(then, request.rescore)
-        if held:  # clients without parameters get the rescoring of the setting too
-            codes = codes.replace(native=vector_index_config.merged(codes.native, held))
-            mapped = self._mapped(codes, about, field.native)
-            asked = codes.replace(rescore=request.rescore)
-            request = dataclasses.replace(request, quantization=asked)
+        request, mapped, was, notes = changes.rescored_request(request, self._mapped)
         plan = changes.plan_change(snapshot, request, mapped, self._server_version, taken)
-        if held and was is not None:
-            plan = changes.with_former_limit(plan, vector, was)
-        return dataclasses.replace(plan, notes=(*plan.notes, *noted))
+        if was is not None:
+            plan = changes.with_former_limit(plan, request.vector, was)
+        return dataclasses.replace(plan, notes=(*plan.notes, *notes))
 
     # -- aliases -----------------------------------------------------------------------------
 
@@ -542,15 +418,3 @@ class WeaviateStore(ClientStore[Connection]):
         self, info: CollectionInfo, options: Mapping[str, Any] | None = None
     ) -> list[Finding]:
         return diagnostics.findings(self.address, info)
-
-
-def _lacking(layout: Layout, vectors: Sequence[str] | None) -> bool:
-    """Whether the dimension of any of these vectors is unknown; None for all vectors."""
-    unknown = layout.unknown_dimensions
-    return bool(unknown) if vectors is None else any(name in unknown for name in vectors)
-
-
-def _wanted(layout: Layout, names: Sequence[str] | None) -> dict[str, Field]:
-    if names is None:
-        return dict(layout.vectors)
-    return {name: layout.multis.get(name) or layout.field(name) for name in names}
