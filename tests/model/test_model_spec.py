@@ -349,3 +349,11 @@ def test_specs_created_in_python() -> None:
     assert spec.rescore == Rescore(4)
     assert spec.wanted == binary(query_bits=8, rescore=4)
     assert hash(spec) == hash(VectorSpec(binary(query_bits=8), Rescore(4)))
+
+
+@pytest.mark.parametrize("value", ["3", "[]", "text"])
+def test_a_vector_that_is_no_mapping_has_a_hint(value: str) -> None:
+    text = f'store: edge:/x\ncollections: {{a: {{vectors: {{"": {value}}}}}}}'
+    with pytest.raises(SpecError, match="expected a mapping with quantization") as caught:
+        parse_spec(text)
+    assert "quantization: binary" in str(caught.value.hint)
