@@ -317,6 +317,7 @@ class StorageError(QadaptError):
         reason = error.strerror or str(error)
         if error.errno in (errno.EEXIST, errno.ENOTDIR):
             reason = "a file with this name exists where a folder is needed"
+            hint = hint or "choose another path, or move the file away"
         name = error.filename if isinstance(error.filename, (str, bytes)) else None
         place = "" if name is None or str(name) in doing else f" ({name!s})"
         advice = _ADVICE.get(error.errno or 0) or hint
@@ -328,8 +329,6 @@ _ADVICE = {
     errno.EDQUOT: "free some of your disk quota, then run the command again",
     errno.EACCES: "check the permissions of this file or folder",
     errno.EPERM: "check the permissions of this file or folder",
-    errno.EEXIST: "choose another path, or move the file away",
-    errno.ENOTDIR: "choose another path, or move the file away",
     errno.EMFILE: "raise the limit of open files (ulimit -n), then run the command again",
     errno.ENFILE: "raise the limit of open files (ulimit -n), then run the command again",
 }

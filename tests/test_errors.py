@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import inspect
 import pickle
 import re
@@ -164,3 +165,12 @@ def test_each_error_has_a_hint() -> None:
         and not any(keyword.arg == "hint" for keyword in call.keywords)
     ]
     assert rules == []
+
+
+@pytest.mark.parametrize("number", [errno.EEXIST, errno.ENOTDIR])
+def test_a_file_in_place_of_a_folder_has_the_hint_of_the_caller_or_a_general_one(
+    number: int,
+) -> None:
+    problem = OSError(number, "reason of the system", "/x")
+    assert errors.StorageError.of(problem, hint="set the variable").hint == "set the variable"
+    assert errors.StorageError.of(problem).hint == "choose another path, or move the file away"

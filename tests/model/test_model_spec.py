@@ -367,3 +367,11 @@ def test_a_spec_with_a_factor_and_a_number_of_candidates_is_refused() -> None:
     text = _under("quantization: binary\nrescore: 4\ncandidates: 200")
     with pytest.raises(SpecError, match="rescore and candidates are both given"):
         parse_spec(text)
+
+
+@pytest.mark.parametrize("value", ["3", "[]", "text"])
+def test_a_vector_that_is_no_mapping_has_a_hint(value: str) -> None:
+    text = f'store: edge:/x\ncollections: {{a: {{vectors: {{"": {value}}}}}}}'
+    with pytest.raises(SpecError, match="expected a mapping with quantization") as caught:
+        parse_spec(text)
+    assert "quantization: binary" in str(caught.value.hint)

@@ -46,14 +46,21 @@ PASSES = 3  # over all rows; the last one must have nothing left to write
 
 
 @dataclass(frozen=True)
-class Add(Operation):
-    """Adds a named vector next to ``source``; cannot be undone, as servers cannot drop a vector."""
+class _FromTo(Operation):
+    """Concerns an existing vector and a new one."""
 
-    op: ClassVar[str] = "weaviate.add"
     keys: ClassVar[Mapping[str, str]] = {"source": "from", "target": "to"}
 
     source: str
     target: str
+
+
+@dataclass(frozen=True)
+class Add(_FromTo):
+    """Adds a named vector next to ``source``; cannot be undone, as servers cannot drop a vector."""
+
+    op: ClassVar[str] = "weaviate.add"
+
     index: Mapping[str, Any]
 
     def run(self, at: Execution[WeaviateStore]) -> None:
@@ -61,14 +68,10 @@ class Add(Operation):
 
 
 @dataclass(frozen=True)
-class Fill(Operation):
+class Fill(_FromTo):
     """Copies the values of one vector to another."""
 
     op: ClassVar[str] = "weaviate.fill"
-    keys: ClassVar[Mapping[str, str]] = {"source": "from", "target": "to"}
-
-    source: str
-    target: str
 
     def run(self, at: Execution[WeaviateStore]) -> None:
         name = partitions.split(at.collection)[0]
