@@ -36,8 +36,9 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-servers test-models test-report test-milvus test-milvus-lite25 test-ray soak test-live weaviate up \
-  down matrix mutants lint style types layers format bench-import clean distclean
+.PHONY: help demo test test-slow test-servers test-models test-report test-milvus \
+  test-milvus-lite25 test-ray soak test-live weaviate up down matrix mutants lint style types layers \
+  format bench-import clean distclean
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,7 +63,7 @@ test-models: $(MODELS)/.models ## test an embedding model, in a separate environ
 	  tests/test_encoder.py $(PYTEST_ARGS)
 
 test-report: $(VENV)/.dev ## test the HTML report in Chromium, which must be on PATH
-	QADAPT_REQUIRE_BROWSER=1 $(PY) -m pytest tests/reporting $(PYTEST_ARGS)
+	QADAPT_REQUIRE_BROWSER=1 $(PY) -m pytest tests/reporting/test_report_browser.py $(PYTEST_ARGS)
 
 test-milvus: $(VENV)/.dev ## test Milvus Lite and Milvus 2.3.5 only
 	$(PY) -m pytest -n auto --require-live=milvus,milvus-lite tests/conformance/test_milvus.py \

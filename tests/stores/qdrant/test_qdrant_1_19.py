@@ -8,13 +8,13 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from fake_optimizer import FakeOptimizer
 from qdrant_helpers import (
     BINARY,
     NEW,
     PATH,
     TELEMETRY,
     UNNAMED,
-    FakeOptimizer,
     RecordedSequence,
     Replay,
     info_of,

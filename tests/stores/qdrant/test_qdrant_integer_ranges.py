@@ -6,7 +6,8 @@ import copy
 from typing import Any
 
 import pytest
-from qdrant_helpers import NEW, FakeOptimizer, info_of, ok, recording, serve, telemetry_of
+from fake_optimizer import FakeOptimizer
+from qdrant_helpers import NEW, info_of, ok, recording, serve, telemetry_of
 
 from qadapt.api import Database
 from qadapt.model import State

@@ -6,7 +6,8 @@ import copy
 from typing import Any
 
 import pytest
-from qdrant_helpers import NEW, UNNAMED, FakeOptimizer, Replay, info_of, ok, recording, result
+from fake_optimizer import FakeOptimizer
+from qdrant_helpers import NEW, UNNAMED, Replay, info_of, ok, recording, result
 
 import qadapt as qa
 from qadapt.api import Database

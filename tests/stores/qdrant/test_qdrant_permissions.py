@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from qdrant_helpers import BINARY, NEW, PATH, FakeOptimizer, info_of, ok, recording, refused
+from fake_optimizer import FakeOptimizer
+from qdrant_helpers import BINARY, NEW, PATH, info_of, ok, recording, refused
 
 import qadapt as qa
 from qadapt.api import Database
