@@ -3,7 +3,7 @@
     import qadapt as qa
 
     db = qa.open("edge:./data")
-    plan = db["articles"].plan(qa.binary(rescore=4))
+    plan = db["articles"].plan(qa.binary(rescore=4, codes="ram", originals="disk"))
     print(plan)
     change = plan.apply(yes=True, guard=qa.Guard(recall=0.95, clients="configured"))
     change.undo()

@@ -35,7 +35,14 @@ GUARD = 0.8
 STRICT_GUARD = 0.95
 ASKED = ("who discovered penicillin", "disease carried by mosquitoes")
 SHOWN = 4
-OTHERS = (qa.rotational(bits=1), qa.rotational(bits=2), qa.rotational(bits=4), qa.scalar())
+# Codes in RAM and original vectors on disk save RAM; codes in addition to originals need more.
+PLACES: dict[str, Any] = {"codes": "ram", "originals": "disk"}
+OTHERS = (
+    qa.rotational(bits=1, **PLACES),
+    qa.rotational(bits=2, **PLACES),
+    qa.rotational(bits=4, **PLACES),
+    qa.scalar(**PLACES),
+)
 _PAGE = 1000
 
 Say = Callable[[str], None]
@@ -203,8 +210,7 @@ def _tell(stage: Stage, collection: Collection, material: Material) -> None:
     report["before"] = _seen(stage, collection, "before")
     table = _measure(collection, material)
 
-    # Codes in RAM and original vectors on disk save RAM; codes alone need more of it.
-    wanted = qa.binary(rescore=OVERSAMPLING, codes="ram", originals="disk")
+    wanted = qa.binary(rescore=OVERSAMPLING, **PLACES)
     stage.say(f"requested: {wanted}")
     planned = collection.plan(wanted, prices=stage.prices)
     report["plan"] = planned.to_dict()
@@ -314,7 +320,7 @@ def _measure(collection: Collection, material: Material) -> list[dict[str, Any]]
     name = "float32"
     if vector.quantization.kind is not qa.Kind.NONE:
         # The quantization in the database, which may be the nearest equivalent.
-        name = str(vector.quantization.replace(rescore=None))
+        name = str(vector.quantization.codes_only)
         ways = {"off": Rescore(source="off"), f"x{OVERSAMPLING}": Rescore(OVERSAMPLING)}
     lines = []
     for label, rescore in ways.items():
@@ -364,7 +370,7 @@ def _show_table(stage: Stage, table: Sequence[dict[str, Any]]) -> None:
     report = stage.report
     title = (
         f"{report['rows']:,} abstracts, {report['dim']} dimensions, {report['queries']} queries, "
-        f"best {K}; measured now (p50: sequential queries)"
+        f"best {K}; codes in RAM, original vectors on disk; measured now (p50: sequential queries)"
     )
     stage.show(title, header, rows)
 
@@ -372,7 +378,7 @@ def _show_table(stage: Stage, table: Sequence[dict[str, Any]]) -> None:
 def _miss_a_guard(stage: Stage, collection: Collection, material: Material) -> dict[str, Any]:
     """Apply a change that misses its guard and is rolled back."""
     guard = Guard(recall=STRICT_GUARD, k=K, queries=material.queries)
-    planned = collection.plan(qa.binary(rescore="off"))
+    planned = collection.plan(qa.binary(rescore="off", **PLACES))
     try:
         change = planned.apply(yes=True, progress=stage.progress, guard=guard)
     except GuardMissedError as error:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import qadapt as qa
 from qadapt.api import Collection
+from qadapt.costing import memory
 from qadapt.costing.compare import SETTINGS
 from qadapt.errors import UnsupportedError
 from qadapt.model import MemoryChange
@@ -91,6 +96,19 @@ def test_originals_on_disk_alone_keep_codes_in_ram(live: Callable[[str], str]) -
         assert alone != found.plan("binary:originals=disk,codes=disk").memory
 
 
+def test_recorded_memory_of_a_server_matches_the_formulas() -> None:
+    """20,000 x 256 without codes, as Qdrant 1.19.0 reports them."""
+    folder = Path(__file__).parents[1] / "recordings/qdrant-1.19.0/placement"
+    reported = json.loads((folder / "07_memory.json").read_text())["response"]["body"]["result"]
+    found = memory(20_000, qa.Vector(256), "none", "qdrant")
+    parts = {part.name: part.disk for part in found.components}
+    (vector,) = reported["vectors"]
+    assert parts["originals"] == pytest.approx(vector["storage"]["disk_bytes"], rel=0.05)
+    ids = reported["other"]["id_tracker"]["disk_bytes"]
+    assert parts["ids"] == pytest.approx(ids, rel=0.05)
+    assert parts["graph"] == pytest.approx(vector["index"]["disk_bytes"], rel=0.2)
+
+
 RSS = """
 import os, sys
 import qadapt as qa
@@ -99,6 +117,9 @@ def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
+with qa.open(sys.argv[1] + "-empty") as db:  # load the engine and its buffers
+    db.create("agreement", dim=256)
+    db["agreement"].cost()
 before = resident()
 with qa.open(sys.argv[1]) as db:
     collection = db["agreement"]
@@ -111,10 +132,7 @@ with qa.open(sys.argv[1]) as db:
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="there is no /proc")
 def test_resident_memory_is_reported_with_the_estimate(tmp_path: object) -> None:
-    """The growth of the process holds the estimate, and also the engine's code and buffers."""
-    import subprocess
-    import sys
-
+    """The process grows by the vectors, and also by buffers of the engine and of the read pages."""
     pytest.importorskip("qdrant_edge")
     with qa.open(f"edge:{tmp_path}/data") as db:
         made = db.create("agreement", dim=256)

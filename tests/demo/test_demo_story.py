@@ -80,6 +80,11 @@ def test_the_report_contains_all_sections(tmp_path: Path) -> None:
     assert len(screen.tables) == 2, "the results and the comparison"
     assert {step.stage for step in screen.steps} >= {"embedding", "writing"}
 
+    memory = report["change"]["memory"]
+    assert memory["ram_after"] < memory["ram_before"] / 2
+    assert screen.said[-1] == f"memory: {report['memory_line']}"
+    assert "RAM " in screen.said[-1]
+
     # A temporary folder is deleted together with its history.
     assert not (tmp_path / "state").exists()
     assert os.environ["QADAPT_STATE_DIR"] == str(tmp_path / "state")
