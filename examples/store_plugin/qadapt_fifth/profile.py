@@ -10,7 +10,6 @@ from qadapt.model.address_form import AddressForm
 from qadapt.quantizers import Codes, Model, OneQuantizer
 from qadapt.stores.profile import DoctorCheck, StoreProfile, Traits
 from qadapt.stores.store_types import MappedQuantization
-from qadapt_fifth.client_code import FORMS
 
 NONE, INT8 = Quantization(Kind.NONE), Quantization(Kind.SCALAR, bits=8)
 STEPS = 127
@@ -74,5 +73,4 @@ PROFILE = StoreProfile(
     quantizers=OneQuantizer("scalar of 8 bits", Int8),
     checks=(DoctorCheck("clipped-codes", "Rows outside of the range that the codes cover."),),
     traits=Traits(accepts_id=accepts_id),
-    client_forms=FORMS,
 )

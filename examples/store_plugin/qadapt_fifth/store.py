@@ -12,8 +12,7 @@ from qadapt import model as m
 from qadapt.engines.exact import unit
 from qadapt.model.address import Address
 from qadapt.stores import blobs
-from qadapt.stores.base import OnProgress, Progress, SearchRequest
-from qadapt.stores.client_form import ClientSearch
+from qadapt.stores.base import OnProgress, Progress
 from qadapt.stores.row_status import vector_info
 from qadapt.stores.row_store import RowStore
 from qadapt_fifth.connection import Files, Http
@@ -130,13 +129,6 @@ class FifthStore(RowStore):
             done += len(ids)
             progress(Progress("writing codes", done))
         self._db.run(collection, "UPDATE meta SET schema = ?", [[json.dumps(schema)]])
-
-    def client_search(
-        self, collection: str, request: SearchRequest, target: m.Quantization | None = None
-    ) -> ClientSearch:
-        schema = self._schema(collection)
-        at = [each["name"] for each in schema].index(request.vector)
-        return ClientSearch(request.k, details={"column": at, "step": schema[at]["step"]})
 
     def findings(
         self, info: m.CollectionInfo, options: Mapping[str, Any] | None = None

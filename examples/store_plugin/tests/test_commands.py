@@ -67,23 +67,6 @@ def test_stores_and_matrix() -> None:
     assert cells["embedded", "scalar"] == cells["server", "scalar"] == "native"
 
 
-@pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
-@pytest.mark.parametrize("setting", ["none", "scalar:rescore=off", "scalar:rescore=3"])
-def test_the_code_for_other_clients_finds_the_same_rows(
-    tmp_path: Path, metric: str, setting: str
-) -> None:
-    with qa.open(f"fifth:{tmp_path}/clients") as db:
-        made = db.create("articles", dim=32, metric=metric)
-        made.write(qa.Batch(IDS, {"": SAMPLE.rows}))
-        made.plan(setting).apply(yes=True)
-        found, own = made.client_params(k=7), made.search(SAMPLE.queries[:20], k=7).ids.tolist()
-    assert found.rescores == (setting == "scalar:rescore=3")
-    pasted: dict[str, Any] = {}
-    exec(compile(found.code["sqlite3"], "pasted.py", "exec"), pasted)
-    assert [pasted["search"](query.tolist()) for query in SAMPLE.queries[:20]] == own
-    pasted["db"].close()
-
-
 def test_plan_apply_search_undo(address: str) -> None:
     qadapt("apply", address, "articles", "scalar", "--yes")
     with qa.open(address) as db:
