@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from qadapt.errors import QadaptError, SpecError
-from qadapt.model.address import Address, server_example
+from qadapt.model.address import Address
+from qadapt.model.address_form import server_example
 from qadapt.model.document_io import read_document
 from qadapt.model.plan import Guard
 from qadapt.model.quantization import Place, Quantization
