@@ -95,7 +95,7 @@ def test_a_used_key_is_masked_in_server_responses() -> None:
     [
         "milvus:/etc/passwd: the file name must end in .db",
         "edge:/etc/passwd: the path is a file",
-        "'/home/u/my-token': not a folder",
+        "'/srv/my-token': not a folder",
         r"C:\keys\db.secret: access denied",
     ],
 )
