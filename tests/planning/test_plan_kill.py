@@ -5,7 +5,7 @@ N-th event. Events are progress events and, with an audit hook of Python, the mo
 write to the journal, the settings and the engine's configuration, including the time between an
 action and its journal entry. qadapt contains no test code for this.
 
-By default a change is killed at five events of different kinds, with QADAPT_SLOW=1 at every event.
+By default a change is killed at three events of different kinds, with QADAPT_SLOW=1 at every event.
 
 New processes check the state after a kill.
 """
@@ -227,7 +227,7 @@ def test_ctrl_c_is_as_safe_as_a_kill(world: World, spec: dict[str, Any]) -> None
     """A real SIGINT at events of different kinds."""
     stages = world.run(verb="apply", audit=True, **spec)["stages"]
     world.is_original(world.run(verb="undo", **places(spec)))
-    for stop in moments(stages, 3):
+    for stop in moments(stages, 2):
         world.forget()
         world.send(verb="apply", audit=True, pause=stop, **spec)
         child, word = world.answer()
