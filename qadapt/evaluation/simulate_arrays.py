@@ -14,8 +14,9 @@ from qadapt.evaluation.documents import Simulation, now
 from qadapt.evaluation.exact_neighbors import over_rows
 from qadapt.evaluation.ground_truth import Queries
 from qadapt.evaluation.options import QUERIES, EvaluationOptions
+from qadapt.evaluation.predictions import SimulatedEngine, population, predict
 from qadapt.evaluation.settings import Setting, SettingLike
-from qadapt.evaluation.simulate import NO_GRAPH, SimulatedEngine, population, predict
+from qadapt.evaluation.simulate import NO_GRAPH
 from qadapt.model import Batch, Metric, Server, Vector, as_vectors, check_queries, check_vectors
 from qadapt.simulation import registry
 from qadapt.stores import registry as stores
