@@ -85,13 +85,15 @@ class Lock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._lock = filelock.FileLock(path, mode=0o600, thread_local=False)
+        self._path = path
+        self._lock = _file_lock(path)
+        self._pid = os.getpid()
         self._holder = path.with_name(f"{path.name}.holder")
 
     @property
     def held(self) -> bool:
-        """Whether this object holds the lock."""
-        return bool(self._lock.is_locked)
+        """Whether this object holds the lock, in this process."""
+        return self._pid == os.getpid() and bool(self._lock.is_locked)
 
     def holder(self) -> Holder | None:
         """Holder according to the file, without acquiring the lock; None if it is not alive."""
@@ -107,6 +109,11 @@ class Lock:
             LockHeldError: another process or thread holds it.
             OSError: the file cannot be created.
         """
+        if self._pid != os.getpid():
+            # filelock 4 refuses a lock that was made before a fork. The parent's is kept, because
+            # its destructor could release it.
+            self._inherited = self._lock
+            self._lock, self._pid = _file_lock(self._path), os.getpid()
         try:
             self._lock.acquire(timeout=timeout)
         except filelock.Timeout:
@@ -120,6 +127,10 @@ class Lock:
         if self.held:
             self._holder.unlink(missing_ok=True)
             self._lock.release()
+
+
+def _file_lock(path: Path) -> filelock.BaseFileLock:
+    return filelock.FileLock(path, mode=0o600, thread_local=False)
 
 
 def _write(path: Path) -> None:

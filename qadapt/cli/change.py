@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
         app,
         "plan",
         examples="qadapt plan edge:./data articles binary:rescore=4,codes=ram,originals=disk\n"
-        "qadapt plan edge:./data articles scalar:originals=disk --price 3.8 --disk-price 0.1\n"
+        "qadapt plan edge:./data docs scalar:originals=disk --price 3.8\n"
         "qadapt plan -f quantization.yaml -o plan.json",
     )(plan)
     command(
@@ -61,7 +61,7 @@ def register(app: typer.Typer) -> None:
         "apply",
         own_limit=True,
         examples="qadapt apply plan.json\n"
-        "qadapt apply edge:./data articles scalar:originals=disk --guard 'recall@10>=0.95'\n"
+        "qadapt apply edge:./data a scalar:originals=disk --guard 'recall@10>=0.95'\n"
         "qadapt apply -f quantization.yaml",
     )(apply)
     command(app, "undo", own_limit=True, examples="qadapt undo\nqadapt undo 20260102T030405")(undo)

@@ -103,7 +103,7 @@ def register(app: typer.Typer) -> None:
         app,
         "eval",
         examples="qadapt eval edge:./data articles\n"
-        "qadapt eval edge:./data articles binary:rescore=4,originals=disk scalar --price 3.8\n"
+        "qadapt eval edge:./data docs binary:rescore=4,originals=disk --price 3.8\n"
         "qadapt eval edge:./data articles 'live:rescore=8 hnsw_ef=256'",
     )(evaluate)
     command(

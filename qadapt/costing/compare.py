@@ -133,7 +133,7 @@ def compare(
             if setting is not asked:
                 return as_planned(live.info, live.name, setting, rows=count)
             if live.refused:
-                raise UnsupportedError(live.refused)
+                raise UnsupportedError(live.refused, hint="choose another quantization")
             by_us = live.client_side
             return as_planned(live.info, live.name, setting, client_side=by_us, rows=count)
 

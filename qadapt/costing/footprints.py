@@ -93,7 +93,10 @@ def _codes_only(
 ) -> Footprint:
     """Codes as the datatype of a vector without quantization."""
     if known.mapping is None:
-        raise UnsupportedError(f"the store {known.name!r} has no native quantization")
+        raise UnsupportedError(
+            f"the store {known.name!r} has no native quantization",
+            hint="omit originals=none",
+        )
     mapped = require_supported(known.mapping(wanted.replace(dims=None), vector), wanted, known.name)
     coded = vector.replace(datatype=mapped.datatype or vector.datatype)
     found = model.footprint(count, coded, Quantization(Kind.NONE), index)

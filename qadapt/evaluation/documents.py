@@ -148,7 +148,7 @@ class EvaluationDocument(Tabular, Serializable):
                    "#No params", "#nDCG", "#p50 ms", "#p99 ms")  # fmt: skip
         rows = []
         for each in self.results:
-            setting, where, recall, span, ndcg, _, p50, p99 = _cells(each)
+            setting, where, recall, span, ndcg, *_, p50, p99 = _cells(each)
             bare = share_text(each.recall_no_params.value if each.recall_no_params else None)
             head = (each.filter or "all rows", f"{self.matching(each):,}", setting, where)
             rows.append((*head, recall, span, bare, ndcg, p50, p99))

@@ -93,7 +93,10 @@ def _partitions(store: Store, collection: str, filter: Any, limit: int) -> Subse
     chosen = [name for rows, name in counted if rows][:limit]
     parts = tuple(Subset(f"{collection}@{name}", filter, f"@{name}{also}") for name in chosen)
     if not parts:
-        raise InputError(f"no partition of {collection!r} has rows, so nothing can be measured")
+        raise InputError(
+            f"no partition of {collection!r} has rows, so nothing can be measured",
+            hint="write rows, or use a filter that matches some",
+        )
     notes = [] if len(chosen) == len(names) else [MOST.format(len(chosen), len(names), "partition")]
     return Subsets(parts, tuple(notes))
 
@@ -198,7 +201,9 @@ def check_filters(filter: Any, by: str | None, limit: Any) -> None:
     if isinstance(filter, (list, tuple)) and (not listed or None in listed):
         raise InputError("the list of filters is empty or contains None", hint="pass filters")
     if by is not None and (not isinstance(by, str) or not by):
-        raise SpecError(f"by must be the name of a payload field; got {by!r}")
+        raise SpecError(
+            f"by must be the name of a payload field; got {by!r}", hint="for example by='topic'"
+        )
     if by is not None and isinstance(filter, (list, tuple)):
         raise InputError(
             "a list of filters (--filter) conflicts with by (--by)",
@@ -210,7 +215,10 @@ def check_filters(filter: Any, by: str | None, limit: Any) -> None:
             hint='for example {"topic": "art"}',
         )
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise InputError(f"by_limit (--by-limit) must be an integer from 1; got {limit!r}")
+        raise InputError(
+            f"by_limit (--by-limit) must be an integer from 1; got {limit!r}",
+            hint="for example by_limit=10",
+        )
     for each in listed:
         if filters.is_common(each):
             filters.parse_filter(each)

@@ -111,7 +111,7 @@ CLIENT_OPERATIONS = operations.table(BuildCodes, DropCodes, Remember, RememberDi
 
 def is_client_operation(request: Mapping[str, Any]) -> bool:
     """Whether qadapt executes a request, without a change in the store."""
-    return request.get("op") in CLIENT_OPERATIONS
+    return str(request.get("op")) in CLIENT_OPERATIONS
 
 
 def read_operation(store: Store, request: Mapping[str, Any]) -> Operation:

@@ -85,6 +85,8 @@ def form_of(store: str) -> AddressForm | None:
 
 def store_of_scheme(scheme: str) -> str | None:
     """The store that a URL scheme such as ``postgresql`` addresses; None if there is none."""
+    if scheme in plugins.names():  # without loading all profiles, which import numpy
+        return None
     for name, form in forms().items():
         if scheme in form.url_schemes:
             return name

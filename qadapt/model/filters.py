@@ -249,7 +249,10 @@ def _operators(name: str, value: Mapping[Any, Any]) -> Filter:
             listed = isinstance(_as_list(operand), (list, tuple))
             if listed != (word == "in"):
                 takes = "a list of values" if word == "in" else "one value"
-                raise SpecError(f"{word!r} takes {takes}; got {brief(operand)} for {name!r}")
+                raise SpecError(
+                    f"{word!r} takes {takes}; got {brief(operand)} for {name!r}",
+                    hint=f"use {'eq' if word == 'in' else 'in'!r}",
+                )
             found.append(_values(name, operand))
         else:
             found.append(_presence(name, str(word), operand))

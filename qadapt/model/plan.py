@@ -291,7 +291,10 @@ class Guard(Serializable):
             if not saved:
                 raise SpecError("the list of filters of a guard is empty", hint="omit it")
         if self.by is not None and (not isinstance(self.by, str) or not self.by):
-            raise SpecError(f"`by` of a guard must be a payload field; got {self.by!r:.40}")
+            raise SpecError(
+                f"`by` of a guard must be a payload field; got {self.by!r:.40}",
+                hint='for example "topic"',
+            )
         if isinstance(self.queries, (bool, int)):
             _at_least_one("queries", self.queries)
 

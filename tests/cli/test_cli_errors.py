@@ -15,6 +15,7 @@ import pytest
 
 import qadapt
 from qadapt import errors
+from qadapt.planning import journal
 
 COMMANDS = [
     "stores", "matrix", "inspect", "schema", "plan", "apply", "undo", "history", "verify",
@@ -134,7 +135,7 @@ def test_exit_codes(
     def history() -> None:
         raise error
 
-    monkeypatch.setattr(qadapt, "history", history, raising=False)
+    monkeypatch.setattr(journal, "scan", history)
     ran = cli("history")
     assert (ran.code, ran.out) == (code, "")
     assert ran.err.startswith("error: ")
@@ -150,7 +151,7 @@ def test_an_internal_error_is_reported_as_a_bug_with_a_traceback_in_verbose_mode
     def history() -> None:
         raise RuntimeError("boom at http://me:s3cret@host")
 
-    monkeypatch.setattr(qadapt, "history", history, raising=False)
+    monkeypatch.setattr(journal, "scan", history)
     short = cli("history")
     assert "RuntimeError: boom" in short.err
     assert "this is a bug in qadapt" in short.err
@@ -164,7 +165,7 @@ def test_an_interruption_prints_the_next_command(cli: Cli, monkeypatch: pytest.M
     def history() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(qadapt, "history", history, raising=False)
+    monkeypatch.setattr(journal, "scan", history)
     ran = cli("history", "-q")
     assert ran.code == 130
     assert "run the command again: qadapt history -q" in ran.err
@@ -184,7 +185,7 @@ def test_the_time_limit_interrupts_code_that_catches_exceptions(
             except Exception:  # noqa: BLE001, S112 - a retry that swallows all there is
                 continue
 
-    monkeypatch.setattr(qadapt, "history", history, raising=False)
+    monkeypatch.setattr(journal, "scan", history)
     ran = cli("history", "--timeout", "0.2", "--json")
     assert not slept, "the first wait was broken off"
     assert ran.code == 1

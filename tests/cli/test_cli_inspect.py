@@ -220,8 +220,16 @@ def short_demo(monkeypatch: pytest.MonkeyPatch, articles: str) -> None:
     from qadapt.stores.base import Progress
 
     def run(
-        *, folder: Path | None, rows: int | None, say: Any, progress: Any, show: Any, plan: Any
+        *,
+        folder: Path | None,
+        rows: int | None,
+        say: Any,
+        progress: Any,
+        show: Any,
+        plan: Any,
+        prices: Any,
     ) -> dict[str, Any]:
+        assert prices == qa.Prices()
         say("once upon a time")
         progress(Progress("embedding", 1, 2, "texts"))
         show("what was measured", ["kind", "recall"], [["binary", "0.934"], ["none", "-"]])

@@ -12,7 +12,7 @@ import pytest
 import qadapt as qa
 from qadapt.api import Collection
 from qadapt.evaluation import evaluate as evaluating
-from qadapt.evaluation import latency, measurement, reachability, simulate
+from qadapt.evaluation import latency, measurement, predictions, reachability
 from qadapt.evaluation.partial import Interrupted
 from qadapt.testing import clustered
 
@@ -124,7 +124,7 @@ def test_an_interruption_before_the_first_result_has_no_document(
 def test_an_interrupted_simulation_is_resumed(
     articles: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted = Counted(monkeypatch, simulate, "_ranked", cut=2)
+    counted = Counted(monkeypatch, predictions, "_ranked", cut=2)
     with pytest.raises(Interrupted) as caught:
         articles.simulate(*SETTINGS, queries=60)
     assert measured(caught.value.document) == ["scalar"]
@@ -140,7 +140,7 @@ def test_interrupted_advice_answers_with_what_it_knows(
     articles: Collection, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     module, name, cut = {
-        "simulating": (simulate, "_ranked", 2),
+        "simulating": (predictions, "_ranked", 2),
         "copying": (evaluating, "_sample", 1),
         "measuring": (measurement, "measure", 3),
     }[moment]
@@ -153,11 +153,12 @@ def test_interrupted_advice_answers_with_what_it_knows(
     assert found.confirmed == (moment == "measuring")
     assert any("--resume" in note for note in found.notes)
     counted.cut = -1
-    simulated = counted if moment == "simulating" else Counted(monkeypatch, simulate, "_ranked")
+    other = moment != "simulating"
+    simulated = Counted(monkeypatch, predictions, "_ranked") if other else counted
     simulated.calls = 0
     whole = articles.advise(0.9, codes=CODES, queries=60, resume=True)
     assert not whole.partial and whole.confirmed
-    assert bool(simulated.calls) == (moment == "simulating")
+    assert bool(simulated.calls) != other
 
 
 def test_the_prediction_is_the_first_answer_of_advise(articles: Collection) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import qadapt as qa
+from qadapt.evaluation import reachability
 from qadapt.evaluation.reachability import measure_reachability
 from qadapt.stores.base import silent
-from qadapt.stores.qdrant.edge.store import EdgeStore
 
 
 @pytest.fixture
@@ -47,15 +48,14 @@ def test_unreachable_rows_are_reported(
 ) -> None:
     collection = database.create("articles", dim=16)
     collection.write(qa.Batch(range(300), {"": rows(300)}))
-    native = EdgeStore.search
+    native = reachability.search
 
-    def forgetful(self: Any, name: str, queries: Any, search: Any) -> Any:
-        hits = native(self, name, queries, search)
-        for row in hits.ids:
-            row[[key is not None and key >= 290 for key in row]] = None
-        return hits
+    def forgetful(*arguments: Any) -> Any:
+        ids = native(*arguments).ids.astype(object)
+        ids[ids >= 290] = None
+        return SimpleNamespace(ids=ids)
 
-    monkeypatch.setattr(EdgeStore, "search", forgetful)
+    monkeypatch.setattr(reachability, "search", forgetful)
     found = of(collection)
     assert sorted(found.unreachable) == list(range(290, 300))
     assert "10 of 300" in found.words

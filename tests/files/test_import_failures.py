@@ -76,8 +76,13 @@ def test_every_flipped_bit_of_a_file_is_detected(edge: Database, tmp_path: Path)
     file = exported(edge, tmp_path)
     whole = file.read_bytes()
     draw = np.random.default_rng(5)
-    # Anywhere, and in the footer, where the schema and the metadata are.
-    places = [*draw.integers(0, len(whole), 40), *draw.integers(len(whole) - 3000, len(whole), 40)]
+    # Anywhere, in the footer, where the schema and the metadata are, and in the checksum.
+    mark = whole.index(checksum.MARK)
+    places = [
+        *range(mark, mark + 8),
+        *draw.integers(0, len(whole), 40),
+        *draw.integers(len(whole) - 3000, len(whole), 40),
+    ]
     for place in map(int, places):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << int(draw.integers(8))

@@ -293,7 +293,7 @@ def test_missing_folders_and_missing_files_are_different_errors(
         CodeIndex.open(tmp_path / "file")
     with pytest.raises(AlreadyExistsError, match=r"CodeIndex\.open"):
         CodeIndex.create(saved, 37)
-    with pytest.raises(InputError, match="verify is 'none'"):
+    with pytest.raises(InputError, match="must be 'full' or 'size'; got 'none'"):
         CodeIndex.open(saved, verify="none")  # type: ignore[arg-type]
 
 

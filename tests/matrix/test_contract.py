@@ -222,7 +222,7 @@ HELD_BY: Mapping[tuple[str, str], str] = {
         "qdrant/test_qdrant_rows.py::test_the_recorded_searches_are_sent_and_read"
     ),
     ("qdrant", "native-oversampling"): (
-        "qdrant/test_qdrant_silent_settings.py::test_oversampling_is_never_sent_without_rescoring"
+        "qdrant/test_qdrant_silent_search.py::test_oversampling_is_never_sent_without_rescoring"
     ),
     ("qdrant", "native-undo"): (
         "qdrant/test_qdrant_lifecycle.py::test_undo_restores_the_former_configuration"

@@ -44,6 +44,8 @@ def stores(fake_at: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Stor
     monkeypatch.setattr("os.fsync", lambda _: None)
     monkeypatch.setattr("qadapt.local.journal_file._SYNCHRONOUS", "OFF")
     monkeypatch.setattr("qadapt.stores.polling.PAUSE", 0)
+    # The store is none that is installed; its profile has no cost model.
+    monkeypatch.setattr("qadapt.costing.footprints.registry.profile", lambda _: made["ill"].profile)
     return made
 
 

@@ -77,6 +77,7 @@ REQUESTS: list[tuple[operations.Operations, dict[str, Any]]] = [
     (OURS, {"op": "qadapt.drop_codes", "vector": ""}),
     (OURS, {"op": "qadapt.remember", "vector": "", "rescore": None}),
     (OURS, {"op": "qadapt.remember", "vector": "", "rescore": "4"}),
+    (OURS, {"op": "qadapt.remember_dims", "vector": "", "full_dim": 768}),
     (OURS, {"op": "qadapt.forget", "vector": "gone"}),
 ]
 

@@ -47,7 +47,10 @@ class PgvectorCostModel(CostModel):
         """
         mapped = mapping.to_native(quantization.replace(rescore=None), vector)
         if mapped.match.level is MatchLevel.UNSUPPORTED:
-            raise UnsupportedError("; ".join(mapped.match.differences))
+            raise UnsupportedError(
+                "; ".join(mapped.match.differences),
+                hint="docs/pgvector.md lists the supported quantizations",
+            )
         native = dict(mapped.native or {})
         kind = index.get("type")
         using = native.get("using") or (kind if kind in mapping.METHODS else mapping.HNSW)

@@ -116,6 +116,37 @@ def test_a_cheaper_index_of_the_same_codes_is_reported(
     assert state(articles)[0] is qa.State.ACTIVE
 
 
+def test_deleted_rows_that_wait_for_vacuum_are_reported(
+    articles: Collection, raw: Any, name: str
+) -> None:
+    def codes() -> set[str]:
+        return {each.code for each in articles.doctor().findings}
+
+    raw.execute(f"ALTER TABLE {name} SET (autovacuum_enabled = off)")
+    assert "dead-rows" not in codes()
+    raw.execute(f"DELETE FROM {name} WHERE id < 1000")
+    raw.execute("SELECT pg_stat_force_next_flush()")
+    raw.execute("SELECT 1")
+    assert "dead-rows" in codes()
+    (finding,) = [each for each in articles.doctor().findings if each.code == "dead-rows"]
+    raw.execute(finding.command)
+    raw.execute("SELECT pg_stat_force_next_flush()")
+    raw.execute("SELECT 1")
+    assert "dead-rows" not in codes()
+
+
+def test_an_assumed_metric_is_reported(database: Database, raw: Any, name: str) -> None:
+    raw.execute(f"CREATE TABLE {name} (id int PRIMARY KEY, embedding vector(2))")
+    raw.execute(f"INSERT INTO {name} VALUES (1, '[1,0]'), (2, '[0,1]')")
+    (finding,) = [
+        each for each in database[name].doctor().findings if each.code == "unknown-metric"
+    ]
+    assert "?metric=cosine" in finding.command
+    raw.execute(f"CREATE INDEX ON {name} USING hnsw (embedding vector_l2_ops)")
+    found = {each.code for each in database[name].doctor().findings}
+    assert "unknown-metric" not in found
+
+
 def test_deleted_neighbors_do_not_shorten_filtered_results(
     articles: Collection, sample: Sample
 ) -> None:
