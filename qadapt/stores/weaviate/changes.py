@@ -241,7 +241,9 @@ def with_former_limit(plan: ChangePlan, vector: str, was: int) -> ChangePlan:
             return step.replace(request={**step.request, "was": {vector: was}})
         return step
 
-    return replace(plan, steps=tuple(map(changed, plan.steps)))
+    # A copy of the first dimensions has its codes; another copy is followed by a step for them.
+    recreation = (changed(step) if step.request.get("dims") else step for step in plan.recreation)
+    return replace(plan, steps=tuple(map(changed, plan.steps)), recreation=tuple(recreation))
 
 
 def limit_notes(

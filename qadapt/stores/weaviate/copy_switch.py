@@ -217,7 +217,8 @@ def planned(
     dims = None
     if target_vector is not None and field.dim is not None and target_vector.dim < field.dim:
         dims = {vector: target_vector.dim}
-    return Copy(layout.name, layout.real, next_version(layout.real, taken), {vector: made}, dims)
+    copy = next_version(layout.real, taken)
+    return Copy(layout.name, layout.real, copy, {vector: made}, dims=dims)
 
 
 def index(field: Field, wanted: Mapping[str, Any], vector: Vector, count: int) -> dict[str, Any]:
