@@ -117,7 +117,7 @@ def test_workers_share_one_server_without_leftovers(
     assert "live engines: weaviate " in output
     assert "(server of the tests)" in output
     assert not processes(tmp_path)
-    assert not listens(port(urls[0]))
+    assert within(10, lambda: not listens(port(urls[0])))
     assert not servers(tmp_path)
 
 
@@ -134,5 +134,5 @@ def test_a_run_that_is_killed_leaves_nothing(
         assert listens(port(url))
         pytest_run.send_signal(signal.SIGKILL)
     assert within(30, lambda: not any(there(pid) for pid in [*started, worker]))
-    assert not listens(port(url))
+    assert within(10, lambda: not listens(port(url)))
     assert within(10, lambda: not servers(tmp_path))
