@@ -51,6 +51,7 @@ from qadapt.stores.base import (
     check_k,
     silent,
 )
+from qadapt.stores.checks import vector_names
 
 # Types of ``rescore`` with equal values that mean the same.
 _HASHED = (type(None), int, float, str, Rescore)
@@ -131,7 +132,7 @@ class Collection(EvaluationMethods):
         Args:
             vectors: names of vectors to fetch; None for all, ``()`` for none.
         """
-        names = _vector_names(vectors)
+        names = vector_names(vectors)
         return self._store.fetch(self.name, listed_ids(ids), vectors=names, payload=payload)
 
     def read(
@@ -155,7 +156,7 @@ class Collection(EvaluationMethods):
         yield from self._store.read(
             self.name,
             ReadRequest(
-                vectors=_vector_names(vectors),
+                vectors=vector_names(vectors),
                 payload=payload,
                 filter=filter,
                 page=page,
@@ -392,24 +393,3 @@ class Collection(EvaluationMethods):
             self._asked = time.monotonic()
         found = which_vector(self.name, self._vectors, name)
         return found, self._vectors[found]
-
-    def _remember(self, rescores: Mapping[str, Rescore | None]) -> None:
-        from qadapt.local.client_operations import Remember, run
-
-        for name, rescore in rescores.items():
-            if rescore is not None:
-                request = Remember(name, str(rescore)).to_request()
-                run(self._store, self.name, request, silent, 0)
-
-
-def _vector_names(given: Sequence[str] | None) -> Sequence[str] | None:
-    """Check a list of vector names.
-
-    Raises:
-        InputError: a single name.
-    """
-    if isinstance(given, str):
-        raise InputError(
-            f"vectors must be a list of names; got {given!r}", hint=f"vectors=[{given!r}]"
-        )
-    return given

@@ -244,3 +244,13 @@ def _equal(
 def is_name(text: str) -> bool:
     """Whether Milvus accepts this field name."""
     return _NAME.fullmatch(text) is not None and len(text) <= 200
+
+
+def span(key: str, low: Any, high: Any, *, closed: bool = False) -> str:
+    """The expression of a key range above ``low`` (``closed``: or equal), up to ``high``."""
+    parts = []
+    if low is not None:
+        parts.append(f"{key} {'>=' if closed else '>'} {literal(low)}")
+    if high is not None:
+        parts.append(f"{key} <= {literal(high)}")
+    return " and ".join(parts)
