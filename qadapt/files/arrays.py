@@ -135,7 +135,7 @@ class Arrays:
                 hint="numpy.save(path, array) with an array of the shape (n, d), d at least 1",
             )
         self.head = Head(path.stem, {"": Vector(int(self._rows.shape[1]))}, "json")
-        self._beside = ids_of(path)
+        self._ids = ids_of(path)
 
     def pages(self, page: int, row_errors: RowErrors, seen: IdSet | None = None) -> Iterator[Batch]:
         """Read the rows in pages; see ``reading.Parquet.pages``."""
@@ -154,24 +154,23 @@ class Arrays:
 
     def keys(self, page: int, row_errors: RowErrors | None = None) -> Iterator[list[Id]]:
         """Read only the ids, in pages: from the ids file, or row numbers."""
-        if not self._beside.exists():
+        if not self._ids.exists():
             for start in range(0, self.rows, page):
                 yield list(range(start, min(start + page, self.rows)))
             return
         noted = RowErrors() if row_errors is None else row_errors
         try:
-            with self._beside.open(encoding="utf-8") as lines:
+            with self._ids.open(encoding="utf-8") as lines:
                 for start in range(0, self.rows, page):
                     yield self._listed(lines, range(start, min(start + page, self.rows)), noted)
                 if lines.readline():
                     raise InputError(
-                        f"{self._beside} has more ids than {self.path.name} has rows "
-                        f"({self.rows:,})",
+                        f"{self._ids} has more ids than {self.path.name} has rows ({self.rows:,})",
                         hint="delete it to number the rows",
                     )
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(
-                f"cannot read {self._beside}: {error}",
+                f"cannot read {self._ids}: {error}",
                 hint="check that the file exists and can be read",
             ) from error
 
@@ -181,7 +180,7 @@ class Arrays:
             line = lines.readline()
             if not line:
                 raise InputError(
-                    f"{self._beside} has {row:,} ids, but {self.path.name} has {self.rows:,} rows",
+                    f"{self._ids} has {row:,} ids, but {self.path.name} has {self.rows:,} rows",
                     hint="delete it to number the rows",
                 )
             try:
@@ -190,7 +189,7 @@ class Arrays:
                 key = None
             if type(key) is not int and type(key) is not str:
                 row_errors.add(
-                    f"invalid id (not a JSON number or string) in {self._beside.name}", [row]
+                    f"invalid id (not a JSON number or string) in {self._ids.name}", [row]
                 )
                 key = row
             found.append(key)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow import examples
 
 from qadapt.codecs import hamming
 from qadapt.engines import Engine, NumpyEngine, engine_names, get_engine, numpy_engine
@@ -26,7 +27,7 @@ def brute(queries: np.ndarray, codes: np.ndarray, k: int, mask: np.ndarray | Non
     return rows, best
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     nq=st.integers(0, 9),

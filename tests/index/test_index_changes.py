@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow import examples
 
 from qadapt.codecs import Calibration
 from qadapt.errors import (
@@ -36,7 +37,7 @@ _STEP = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(steps=st.lists(_STEP, max_size=14), codes=st.sampled_from(["binary", "int8"]))
 def test_any_sequence_of_changes_equals_a_dict(
     steps: list[tuple[str, list[int | str]]], codes: str

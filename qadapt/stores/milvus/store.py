@@ -393,6 +393,6 @@ class MilvusStore(ClientStore[Connection]):
         if self.connection.lite or not info.count:
             return reported
         found = duplicate_ids.find(
-            self.connection, self.reader.layout(info.name), diagnostics.LOOKED
+            self.connection, self.reader.layout(info.name), diagnostics.ROWS_CHECKED
         )
         return reported + diagnostics.duplicate_ids(info, found)

@@ -9,6 +9,7 @@ import pytest
 from edge_helpers import fill
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from slow import examples
 
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Batch, Vector
@@ -130,7 +131,7 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=trees)
 def test_any_tree(filled: EdgeStore, tree: Any) -> None:
     assert through(filled, tree) == meant(tree)

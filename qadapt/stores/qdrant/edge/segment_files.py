@@ -78,7 +78,7 @@ class SegmentVector:
         """An upper bound for the rows that a search can find."""
         return self.rows or 0 if self.live is None else self.live
 
-    def obeys(self, target: Mapping[str, Any] | None) -> bool:
+    def matches(self, target: Mapping[str, Any] | None) -> bool:
         """Whether both the segment and its codes have exactly this quantization."""
         if not target:
             return self.config is None and self.code_config is None

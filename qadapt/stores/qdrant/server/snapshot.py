@@ -51,8 +51,8 @@ class Snapshot:
     @property
     def optimizer_error(self) -> str:
         """The optimizer's error; empty for none."""
-        told = self.info.get("optimizer_status", "ok")
-        text = str(told.get("error", told)) if isinstance(told, Mapping) else str(told)
+        found = self.info.get("optimizer_status", "ok")
+        text = str(found.get("error", found)) if isinstance(found, Mapping) else str(found)
         # 1.9 to 1.11 report here the state that later versions call grey.
         return "" if text == "ok" or "pending" in text else text
 

@@ -110,7 +110,7 @@ class Observation:
     @property
     def obeying(self) -> list[Segment]:
         """The expected segments with the configured codes."""
-        return [each for each in self.expected if obeys(each, self.target)]
+        return [each for each in self.expected if matches(each, self.target)]
 
     @property
     def unmeasured(self) -> list[Segment]:
@@ -153,7 +153,7 @@ def wide(target: Mapping[str, Any] | None) -> bool:
     return ((target or {}).get("binary") or {}).get("encoding") in WIDE
 
 
-def obeys(segment: Segment, target: Mapping[str, Any] | None) -> bool:
+def matches(segment: Segment, target: Mapping[str, Any] | None) -> bool:
     """Whether a segment holds exactly the configured codes."""
     if not target or not segment.codes:
         return not target and not segment.codes
