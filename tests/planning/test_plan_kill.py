@@ -5,7 +5,7 @@ N-th event. Events are progress events and, with an audit hook of Python, the mo
 write to the journal, the settings and the engine's configuration, including the time between an
 action and its journal entry. qadapt contains no test code for this.
 
-By default a change is killed at three events of different kinds, with QADAPT_SLOW=1 at every event.
+By default a change is killed at two events of different kinds, with QADAPT_SLOW=1 at every event.
 
 New processes check the state after a kill.
 """
