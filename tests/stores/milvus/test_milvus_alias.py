@@ -116,7 +116,7 @@ def test_a_change_killed_at_any_request_continues_on_the_next_apply(
 def test_undo_before_the_switch_drops_the_unfinished_copy(
     either: MilvusStore, sample: Sample
 ) -> None:
-    fill(either, sample.rows)
+    fill(either, sample.rows[:300])
     steps = alias_plan(either, "scalar")
     with killed_at(either, 4), pytest.raises(Killed):
         carry_out(either, steps)
@@ -159,7 +159,7 @@ def test_searches_never_stop(server: MilvusStore, sample: Sample) -> None:
 
 
 def test_rows_written_during_the_copy_are_copied(either: MilvusStore, sample: Sample) -> None:
-    fill(either, sample.rows)
+    fill(either, sample.rows[:300])
     (step,) = alias_plan(either, "scalar")
     assert "rows replaced during the copy" in step.reason
     extra = np.ones((3, 64), dtype=np.float32)
@@ -171,7 +171,7 @@ def test_rows_written_during_the_copy_are_copied(either: MilvusStore, sample: Sa
 
     carry_out(either, [step], meanwhile)
     held = whole(either, NAME)
-    assert set(held.ids) == set(range(2000)) - {7} | {9000, 9001}
+    assert set(held.ids) == set(range(300)) - {7} | {9000, 9001}
 
 
 def test_the_alias_does_not_switch_to_a_copy_that_differs(
@@ -189,9 +189,9 @@ def test_the_alias_does_not_switch_to_a_copy_that_differs(
 def test_a_timeout_reports_progress_and_the_next_apply_continues(
     either: MilvusStore, sample: Sample
 ) -> None:
-    fill(either, sample.rows)
+    fill(either, sample.rows[:300])
     (step,) = alias_plan(either, "scalar")
-    with pytest.raises(StoreTimeoutError, match="of 2,000 rows"):
+    with pytest.raises(StoreTimeoutError, match="of 300 rows"):
         either.run(NAME, step.request, silent, 0)
     carry_out(either, [step])
     assert either.aliases().get(NAME) == SECOND
