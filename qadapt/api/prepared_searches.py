@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Hashable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from qadapt.errors import UnsupportedError
@@ -18,7 +18,7 @@ from qadapt.stores.base import SearchRequest, Store
 MOST = 64  # searches kept per collection
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Entry:
     """A resolved search.
 
@@ -54,7 +54,7 @@ class PreparedSearches:
             QadaptError: errors of the database.
         """
         known = self._known.get(key)
-        if known is None or known.search is None or time.monotonic() > known.until:
+        if known is None or known.search is None or self._store.closed or monotonic() > known.until:
             return None
         if read_settings(self._store, self._collection) is not known.settings:
             return None
@@ -76,7 +76,7 @@ class PreparedSearches:
     ) -> None:
         """Resolve a search that just succeeded, for later queries."""
         known = self._known.get(key)
-        if known is not None and known.search is None and time.monotonic() <= known.until:
+        if known is not None and known.search is None and monotonic() <= known.until:
             return
         store, name = self._store, self._collection
         made = prepare(store, name, wanted, vector, settings.of(wanted.vector))

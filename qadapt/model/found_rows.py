@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qadapt.model.hit_rows import id_column
 from qadapt.model.ids import Id
 
 Payloads = list[list[dict[str, Any] | None]]
@@ -61,9 +62,12 @@ class FoundRows:
             self._lists = (ids, [_clipped(row) for row in scores] if self.clip else scores)
         return self._lists
 
-    def arrays(self) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.float32]]:
-        """Ids as objects and scores, ``(nq, k)``, padded with None and NaN."""
+    def arrays(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
+        """Ids and scores, ``(nq, k)``, padded with None and NaN; ids are objects unless typed."""
         found, numbers = self.lists()
+        if found and all(len(row) == self.k for row in found):
+            keys = id_column(found) if self.typed_ids else np.array(found, dtype=object)
+            return keys, np.array(numbers, dtype=np.float32)
         ids = np.full((len(found), self.k), None, dtype=object)
         scores = np.full((len(found), self.k), np.nan, dtype=np.float32)
         for at, (row, values) in enumerate(zip(found, numbers, strict=True)):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from qadapt.errors import SpecError
 from qadapt.model import Hits, Id, Kind, Metric, Quantization, SearchProvenance, Vector
-from qadapt.model.found_rows import FoundRows, float32_values
+from qadapt.model.found_rows import Columns, FoundRows, float32_values
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant.mapping import default_rescore
 from qadapt.stores.qdrant.rows import plain_ids
@@ -72,6 +72,52 @@ def of_points(points: Sequence[Any], *, float32: bool = False) -> Answer:
     )
 
 
+@dataclass(frozen=True)
+class PointForm:
+    """How the points of a search are converted.
+
+    Attributes:
+        k: number of results.
+        with_payload: payloads were requested.
+        negated: scores are distances, which become negative squares.
+        float32: scores are exact in float32.
+    """
+
+    k: int
+    with_payload: bool
+    negated: bool
+    float32: bool
+
+    @classmethod
+    def of(
+        cls, search: SearchRequest, vector: Vector, how: SearchProvenance, *, float32: bool
+    ) -> PointForm:
+        """The conversion of a search; see ``hits``."""
+        return cls(search.k, search.with_payload, _negated(vector, how), float32)
+
+    def columns(self, points: Sequence[Any]) -> Columns:
+        """Ids and scores of one query."""
+        ids, scores = plain_ids(list(map(_ID, points))), list(map(_SCORE, points))
+        if self.negated:
+            return [ids], [float32_values([-(score**2) for score in scores])]
+        return [ids], [scores if self.float32 else float32_values(scores)]
+
+
+def point_hits(points: Sequence[Any], form: PointForm, how: SearchProvenance) -> Hits:
+    """``Hits`` of one query, from points that are converted when they are read."""
+    payloads = partial(_point_payloads, points) if form.with_payload else None
+    return Hits.of_rows(FoundRows(partial(form.columns, points), form.k, payloads), how)
+
+
+def _point_payloads(points: Sequence[Any]) -> list[list[dict[str, Any] | None]]:
+    found = list(map(_PAYLOAD, points))
+    return [found if all(found) else [payload or {} for payload in found]]
+
+
+def _negated(vector: Vector, how: SearchProvenance) -> bool:
+    return vector.metric is Metric.EUCLIDEAN and RAW_COUNTS not in how.notes
+
+
 def hits(
     found: Sequence[Answer], search: SearchRequest, vector: Vector, how: SearchProvenance
 ) -> Hits:
@@ -80,7 +126,7 @@ def hits(
     Euclidean distances are converted to negative squared distances; bit counts (``RAW_COUNTS``)
     stay unchanged, because the engine ranks higher counts first.
     """
-    negated = vector.metric is Metric.EUCLIDEAN and RAW_COUNTS not in how.notes
+    negated = _negated(vector, how)
     payloads = partial(_payloads, found) if search.with_payload else None
     return Hits.of_rows(FoundRows(partial(_columns, found, negated), search.k, payloads), how)
 

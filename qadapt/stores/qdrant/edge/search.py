@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from qadapt.errors import UnsupportedError
@@ -16,9 +17,11 @@ from qadapt.stores.qdrant.search import (
     RAW_COUNTS,
     Answer,
     Codes,
+    PointForm,
     check,
     hits,
     of_points,
+    point_hits,
 )
 
 if TYPE_CHECKING:
@@ -68,10 +71,12 @@ def request_maker(
     using, limit, with_payload = search.vector or None, search.k, search.with_payload
 
     def made(queries: Floats) -> list[qdrant_edge.QueryRequest]:
+        numbers = Struct(f"{queries.shape[1]}f")
         return [
             request(
                 limit=limit,
-                query=nearest(memoryview(query), using=using),
+                # Unpacked numbers take a third less time than ``tolist`` or the buffer itself.
+                query=nearest(list(numbers.unpack(query)), using=using),
                 params=params,
                 filter=filter,
                 with_payload=with_payload,
@@ -88,8 +93,12 @@ def prepare(
     """A search for one state of the shard, without a filter."""
     codes = snapshot.codes(search.vector)
     made, reported = request_maker(search, codes), how(search, codes)
+    form = PointForm.of(search, vector, reported, float32=True)
 
     def prepared(queries: Floats) -> Hits | None:
+        if len(queries) == 1:
+            points = shard.search(snapshot, run_one, made(queries)[0])
+            return None if points is None else point_hits(points, form, reported)
         found: list[Answer] = []
         for start in range(0, len(queries), QUERIES):
             part = shard.search(snapshot, run, made(queries[start : start + QUERIES]))
@@ -99,6 +108,13 @@ def prepare(
         return hits(found, search, vector, reported)
 
     return prepared
+
+
+def run_one(
+    shard: qdrant_edge.EdgeShard, request: qdrant_edge.QueryRequest
+) -> Sequence[qdrant_edge.ScoredPoint]:
+    """Run one request."""
+    return shard.query(request)
 
 
 def run(
