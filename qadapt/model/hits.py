@@ -88,7 +88,7 @@ class Hits(HitRows):
         # An entry of the instance hides the class attribute.
         fields = made.__dict__
         fields["how"], fields["_rows"] = how, rows
-        if rows.read_payloads is None:
+        if not rows.with_payload:
             fields["payloads"] = None
         return made
 

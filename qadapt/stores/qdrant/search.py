@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from qadapt.errors import SpecError
 from qadapt.model import Hits, Id, Kind, Metric, Quantization, SearchProvenance, Vector
-from qadapt.model.found_rows import Columns, FoundRows, float32_values
+from qadapt.model.found_rows import Columns, FoundRows, Payloads, clipped, float32_values
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant.mapping import default_rescore
 from qadapt.stores.qdrant.rows import plain_ids
@@ -72,46 +72,66 @@ def of_points(points: Sequence[Any], *, float32: bool = False) -> Answer:
     )
 
 
-@dataclass(frozen=True)
-class PointForm:
-    """How the points of a search are converted.
+class PointRows(FoundRows):
+    """Points of one query with ``id``, ``score`` and ``payload``, best first.
 
-    Attributes:
-        k: number of results.
+    Args:
+        points: as the client returned them.
+        k: number of columns.
         with_payload: payloads were requested.
-        negated: scores are distances, which become negative squares.
-        float32: scores are exact in float32.
+        convert: converts scores to values of the metric that are exact in float32; None if they
+            are.
     """
 
-    k: int
-    with_payload: bool
-    negated: bool
-    float32: bool
+    __slots__ = ("_convert", "_points")
 
-    @classmethod
-    def of(
-        cls, search: SearchRequest, vector: Vector, how: SearchProvenance, *, float32: bool
-    ) -> PointForm:
-        """The conversion of a search; see ``hits``."""
-        return cls(search.k, search.with_payload, _negated(vector, how), float32)
+    def __init__(
+        self,
+        points: Sequence[Any],
+        k: int,
+        with_payload: bool,
+        convert: Callable[[list[float]], list[float]] | None,
+    ) -> None:
+        # One is made for each search: everything else is left for when the results are read.
+        self._points = points
+        self._convert = convert
+        self._lists = None
+        self.k = k
+        self.with_payload = with_payload
+        self.clip = self.typed_ids = False
 
-    def columns(self, points: Sequence[Any]) -> Columns:
-        """Ids and scores of one query."""
-        ids, scores = plain_ids(list(map(_ID, points))), list(map(_SCORE, points))
-        if self.negated:
-            return [ids], [float32_values([-(score**2) for score in scores])]
-        return [ids], [scores if self.float32 else float32_values(scores)]
+    def lists(self) -> Columns:
+        """Ids and scores of the query."""
+        if self._lists is None:
+            ids, scores = list(map(_ID, self._points)), list(map(_SCORE, self._points))
+            if self._convert is not None:
+                scores = self._convert(scores)
+            if self.clip:
+                scores = clipped(scores)
+            self._lists = ([plain_ids(ids)], [scores])
+        return self._lists
+
+    def payload_lists(self) -> Payloads:
+        """Payloads of the query."""
+        found = list(map(_PAYLOAD, self._points))
+        return [found if all(found) else [payload or {} for payload in found]]
 
 
-def point_hits(points: Sequence[Any], form: PointForm, how: SearchProvenance) -> Hits:
-    """``Hits`` of one query, from points that are converted when they are read."""
-    payloads = partial(_point_payloads, points) if form.with_payload else None
-    return Hits.of_rows(FoundRows(partial(form.columns, points), form.k, payloads), how)
+def score_converter(
+    vector: Vector, how: SearchProvenance, *, float32: bool
+) -> Callable[[list[float]], list[float]] | None:
+    """The conversion of the scores of a search; see ``hits`` and ``PointRows``.
+
+    Args:
+        float32: whether the engine's scores are exact in float32.
+    """
+    if _negated(vector, how):
+        return _negative_squares
+    return None if float32 else float32_values
 
 
-def _point_payloads(points: Sequence[Any]) -> list[list[dict[str, Any] | None]]:
-    found = list(map(_PAYLOAD, points))
-    return [found if all(found) else [payload or {} for payload in found]]
+def _negative_squares(distances: list[float]) -> list[float]:
+    return float32_values([-(distance**2) for distance in distances])
 
 
 def _negated(vector: Vector, how: SearchProvenance) -> bool:
@@ -135,8 +155,7 @@ def _columns(found: Sequence[Answer], negated: bool) -> tuple[list[list[Id]], li
     """Ids and scores; distances become negative squares."""
     ids = [row.ids() for row in found]
     if negated:
-        squares = ([-(score**2) for score in row.scores()] for row in found)
-        return ids, [float32_values(row) for row in squares]
+        return ids, [_negative_squares(row.scores()) for row in found]
     scores = ((row.scores(), row.float32) for row in found)
     return ids, [row if exact else float32_values(row) for row, exact in scores]
 
