@@ -80,9 +80,7 @@ def check_open(owner: Any) -> None:
         )
 
 
-def fill_error(
-    error: QadaptError, owner: Any, operation: str, args: tuple[Any, ...] = ()
-) -> None:
+def fill_error(error: QadaptError, owner: Any, operation: str, args: tuple[Any, ...] = ()) -> None:
     """Set the store, the collection and the operation of an error."""
     store = getattr(owner, "_store", None)
     collection = getattr(owner, "name", None)

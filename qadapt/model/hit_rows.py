@@ -67,9 +67,8 @@ class HitRows(Tabular):
         lists = self._lists()
         if lists is not None and len(lists[0]) == 1:  # one query, without the cost of chaining
             ((keys,), (values,)), documents = lists, self.payloads
-            return map(
-                _hit, zip(keys, values, repeat(None) if documents is None else documents[0], _FIRST)
-            )
+            row = repeat(None) if documents is None else documents[0]
+            return map(_hit, zip(keys, values, row, _FIRST))  # noqa: B905  # repeats never end
         ids, scores = lists or (self.ids.tolist(), self.scores.tolist())
         payloads: Iterable[Iterable[Any]] = self.payloads or repeat(repeat(None))
         columns = zip(ids, scores, payloads, count())

@@ -62,10 +62,10 @@ def request_maker(
     nearest, request = edge.Query.Nearest, edge.QueryRequest
     using, limit, with_payload = search.vector or None, search.k, search.with_payload
 
-    def made(query: Floats) -> qdrant_edge.QueryRequest:
+    def made(query: Any) -> Any:
         return request(
             limit=limit,
-            query=nearest(memoryview(query), using=using),
+            query=nearest(memoryview(query), using=using),  # faster than ``query.tolist()``
             params=params,
             filter=filter,
             with_payload=with_payload,
