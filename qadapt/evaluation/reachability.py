@@ -17,7 +17,7 @@ from qadapt.evaluation.exact_neighbors import Fetch, stored_vectors
 from qadapt.evaluation.row_samples import RowSamples
 from qadapt.evaluation.subsets import Subset
 from qadapt.local.settings import read_settings
-from qadapt.model import CollectionInfo, Id, Kind, Rescore, Serializable, Vector
+from qadapt.model import CollectionInfo, Id, Rescore, Serializable, Vector
 from qadapt.model.arrays import Floats
 from qadapt.search import search
 from qadapt.stores.base import OnProgress, Progress, SearchRequest, Store
@@ -83,7 +83,7 @@ def measure_reachability(
     rows = batch.vectors[name][there]
     now = info.vectors[name]
     more = store.limit_rescore(info.name, Rescore(OVERSAMPLING))
-    rescore = None if now.quantization.kind is Kind.NONE else more
+    rescore = None if now.is_plain else more
     settings = read_settings(store, info.name).of(name)
     k = min(K, store.max_results(info.name))
     wanted = SearchRequest(k=k, vector=name, rescore=rescore)

@@ -27,7 +27,7 @@ from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.subsets import Subset
 from qadapt.local import collection_info
 from qadapt.local.client_params import client_params
-from qadapt.model import CollectionInfo, Kind, Prices, Rescore, State, VectorInfo
+from qadapt.model import CollectionInfo, Prices, Rescore, State, VectorInfo
 from qadapt.stores.base import OnProgress, Store
 
 CURRENT = Setting(None)
@@ -142,7 +142,7 @@ def _reachability(
 
 def matches_configuration(vector: VectorInfo) -> bool:
     """Whether the configured quantization is verified active."""
-    wanted = State.ABSENT if vector.quantization.kind is Kind.NONE else State.ACTIVE
+    wanted = State.ABSENT if vector.is_plain else State.ACTIVE
     return vector.status.state is wanted
 
 
@@ -340,7 +340,7 @@ def _limit_k(store: Store, collection: str, k: int) -> tuple[int, tuple[str, ...
 
 def _settings(store: Store, collection: str, vector: VectorInfo, k: int) -> list[Setting]:
     """The current setting; of a quantized vector, also without and with rescoring."""
-    if vector.quantization.kind is Kind.NONE:
+    if vector.is_plain:
         return [CURRENT]
     current = vector.default_rescore
     factor = current.factor(k) if current is not None and current.on else 1.0
@@ -355,7 +355,7 @@ def _notes(
     truth = parts[0].truth
     if vector.datatype in LOSSY and truth.vector.datatype == vector.datatype:
         notes.append(LOSSY[vector.datatype])
-    if vector.quantization.dims is not None and truth.vector.dim == vector.dim:
+    if vector.quantization.dims == vector.dim and truth.vector.dim == vector.dim:
         notes.append(NARROW_TRUTH.format(vector.dim))
     if not matches_configuration(vector):
         status = f"configured {vector.quantization}, verified {vector.status.state}"
