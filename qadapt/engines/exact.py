@@ -65,6 +65,42 @@ def exact_row_scores(query: Floats, rows: Floats, metric: Metric) -> Floats:
     return found
 
 
+def best_candidates(
+    queries: Floats, vectors: Floats, candidates: npt.NDArray[np.int64], k: int, metric: Metric
+) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Rescore candidates of each query with their original vectors, and return the best.
+
+    Scores are computed in float64 and rounded once, so that equal vectors have equal scores. Equal
+    scores are in the order of the candidates.
+
+    Args:
+        queries: float32 ``(nq, d)``.
+        vectors: float32 ``(m, d)``, originals of all candidates.
+        candidates: int64 ``(nq, c)``, numbers of ``vectors``; -1 for none.
+        k: number of results.
+        metric: metric of the scores.
+
+    Returns:
+        places: int64 ``(nq, min(k, c))``, positions in the rows of ``candidates``, best first; -1
+            for none.
+        scores: float32, the same shape; NaN for none.
+    """
+    there = candidates >= 0
+    at, column = np.nonzero(there)
+    scores = np.full(candidates.shape, -np.inf)
+    scores[there] = pair_scores(queries, vectors, at, candidates[at, column], metric)
+    with np.errstate(over="ignore"):
+        rounded: Floats = scores.astype(np.float32)
+    # A candidate may score -inf, too, and "none" must still be last.
+    order = np.lexsort((-rounded, ~there), axis=1)[:, :k]
+    rounded = np.take_along_axis(rounded, order, axis=1)
+    none = ~np.take_along_axis(there, order, axis=1)
+    rounded[none] = np.nan
+    places = order.astype(np.int64)
+    places[none] = -1
+    return places, rounded
+
+
 def tolerance(scores: npt.ArrayLike, dim: int) -> Doubles:
     """Score differences within which a float32 engine may order rows differently.
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from qadapt.codecs import bit_query, pack_bits, pad_words
-from qadapt.codecs.bitquery import QueryBits
-from qadapt.engines import Engine, score_topk
-from qadapt.engines.base import Array, Mask, Rows
+from qadapt.codecs.bitquery import plane_query
+from qadapt.engines import Engine, PlaneEngine, score_topk
+from qadapt.engines.base import PADDING_ROW, Array, Mask, Rows
+from qadapt.engines.exact import best_candidates
 from qadapt.errors import InputError, NotFoundError
 from qadapt.index.bit_blocks import BitBlocks
 from qadapt.index.int8_rows import Int8Rows
 from qadapt.index.rows import Id, shown
-from qadapt.index.vector_blocks import BLOCK_BYTES, block_rows, check, prepared_blocks
+from qadapt.index.vector_blocks import BLOCK_BYTES, block_rows, check
 from qadapt.model.arrays import Floats, as_matrix
 from qadapt.model.metric import Metric
 
@@ -51,13 +52,24 @@ def by_query_bits(
     bits: BitBlocks,
     k: int,
     mask: Mask | None,
-    query_bits: QueryBits,
+    query_bits: Literal[4, 8],
     metric: Metric,
+    engine: PlaneEngine,
 ) -> tuple[Rows, Scores]:
-    """Scan sign bits with queries of more than one bit per dimension."""
-    query = bit_query(queries, query_bits)
+    """Scan sign bits with queries of 4 or 8 bits per dimension, as bit planes."""
+    query = plane_query(queries, query_bits)
+    rows, products = engine.plane_topk(query, bits.blocks(), k, mask)
+    scores = query.scores(products) * bit_scale(metric, queries.shape[1])
+    scores[rows < 0] = np.nan
+    return rows, scores
+
+
+def by_float_bits(
+    queries: Floats, bits: BitBlocks, k: int, mask: Mask | None, metric: Metric
+) -> tuple[Rows, Scores]:
+    """Scan sign bits with float32 queries."""
     blocks = bits.as_bytes(_scan_rows(queries))
-    rows, scores = score_topk(query.score, blocks, len(queries), k, mask)
+    rows, scores = score_topk(bit_query(queries, 32).score, blocks, len(queries), k, mask)
     return rows, scores * bit_scale(metric, queries.shape[1])
 
 
@@ -144,21 +156,15 @@ def rescore_originals(
     places = places.reshape(rows.shape)
     wanted = [one for one in id_at(unique) if one is not None]
     vectors = _fetched(fetch, wanted, queries.shape[1], metric)
-    places = np.maximum(places - (len(unique) - len(wanted)), 0)  # -1, if present, is first
-    scores = np.empty(rows.shape, dtype=np.float32)
-    for i, query in enumerate(queries):
-        some = vectors[places[i]]
-        if metric is Metric.EUCLIDEAN:
-            some = some - query
-            scores[i] = -np.vecdot(some, some)
-        else:
-            # one dot product per row: equal vectors have equal scores in any position
-            scores[i] = np.vecdot(some, query)
-    return best_of(rows, scores, k)
+    places = np.maximum(places - (len(unique) - len(wanted)), -1)  # -1, if present, is first
+    best, scores = best_candidates(queries, vectors, places, k, metric)
+    rows = np.take_along_axis(rows, np.maximum(best, 0), axis=1)
+    rows[best < 0] = PADDING_ROW
+    return rows, scores
 
 
 def _fetched(fetch: Fetch, ids: list[Id], dim: int, metric: Metric) -> Floats:
-    """Fetch the original vectors of ids, float32 (m, dim), normalized under cosine.
+    """Fetch the original vectors of ids, float32 (m, dim).
 
     Raises:
         NotFoundError: some are missing.
@@ -178,7 +184,7 @@ def _fetched(fetch: Fetch, ids: list[Id], dim: int, metric: Metric) -> Floats:
     absent = np.isnan(vectors).all(axis=1)
     _all_there([ids[row] for row in np.flatnonzero(absent)])
     check(vectors, metric, what="fetched vectors")
-    return np.concatenate(list(prepared_blocks(vectors, metric)))
+    return np.ascontiguousarray(vectors, dtype=np.float32)
 
 
 def _all_there(missing: list[Id]) -> None:

@@ -70,13 +70,13 @@ def make_plan(
     wanted = now.quantization
     if quantization is not None:
         wanted = Quantization.of(quantization).with_default_places
-        if wanted.dims is None and now.quantization.dims is not None:
-            wanted = wanted.replace(dims=now.quantization.dims)  # the others do not exist
+        if wanted.dims is None and now.quantization.dims == now.dim:
+            wanted = wanted.replace(dims=now.dim)  # the others do not exist
     if quantization is None and now.quantized_by == "qadapt":
         accept = "client"  # the client-side codes exist already
     codes_datatype = codes_only.datatype_of(store, now, wanted)
     datatype = codes_datatype or options.datatype
-    target_vector = _target_vector(now, wanted, options.metric, datatype)
+    target_vector = _target_vector(store, now, wanted, options.metric, datatype)
     leading_dims.check(store, collection, now, wanted, target_vector)
     by_us, target, match = _decide_backend(store, now, wanted, accept)
     if strategy == "vector":
@@ -129,7 +129,7 @@ def make_plan(
             *filter(None, [Quantization.synonym_note(quantization)]),
             *_notes(store, info, now, wanted, by_us),
             *leading_dims.notes(now, target_vector),
-            *codes_only.notes(now, wanted, codes_datatype),
+            *codes_only.notes(store, now, wanted, codes_datatype),
             *change.notes,
         ),
         disabled=store.disabled,
@@ -158,6 +158,7 @@ def make_plan(
 
 
 def _target_vector(
+    store: Store,
     now: VectorInfo,
     wanted: Quantization,
     metric: Metric | str | None,
@@ -165,7 +166,7 @@ def _target_vector(
 ) -> Vector | None:
     """Vector with the new metric or datatype; None if they do not change."""
     target_vector = Vector(
-        leading_dims.target_dim(now, wanted),
+        leading_dims.target_dim(store, now, wanted),
         now.metric if metric is None else Metric.of(metric),
         now.datatype if datatype is None else datatype,
     )
@@ -177,7 +178,8 @@ def _target_vector(
             hint=f"plan `none` first, then {wanted}",
         )
     fixed = target_vector.replace(dim=now.dim) != now.vector
-    if fixed and (wanted.kind is Kind.FLOAT16 or now.quantized_by == "qadapt"):
+    half = wanted.kind is Kind.FLOAT16 and wanted.originals != "none"
+    if fixed and (half or now.quantized_by == "qadapt"):
         raise UnsupportedError(
             f"a change of the metric or datatype cannot be combined with {wanted}",
             hint="plan `none` first, then the metric or datatype, then the quantization",
@@ -216,7 +218,7 @@ def _decide_backend(
     store: Store, now: VectorInfo, wanted: Quantization, accept: Accept
 ) -> tuple[bool, Quantization, Match]:
     """Decide whether codes are client-side, the resulting quantization, and its match."""
-    if wanted.kind is Kind.NONE:
+    if wanted.kind is Kind.NONE and not store.traits.shortens_codes:
         return False, wanted, Match.of()
     mapped = client_codes.by_store(store, wanted, now.vector)
     native = mapped.match
@@ -336,7 +338,7 @@ def rescore_words(rescore: Rescore) -> str:
 
 
 def _why_nothing(now: VectorInfo) -> str:
-    if now.quantization.kind is Kind.NONE:
+    if now.is_plain:
         return "the vector has no quantization, as requested"
     return f"{now.quantization} is configured and verified active"
 

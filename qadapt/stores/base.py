@@ -26,12 +26,12 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores import sampling
 from qadapt.stores.bulk_copy import BulkCopy
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
 from qadapt.stores.change_counter import Counted
 from qadapt.stores.changeable import Changeable
 from qadapt.stores.client_form import ClientSearch
+from qadapt.stores.sampling import Sampled
 from qadapt.stores.saved_settings import KeepsSettings
 from qadapt.stores.snapshots import SnapshotCache
 from qadapt.stores.store_types import (
@@ -81,13 +81,14 @@ __all__ = [
 ]
 
 
-class Store(BulkCopy, Changeable, Counted, KeepsSettings):
+class Store(BulkCopy, Changeable, Counted, Sampled, KeepsSettings):
     """A database of collections.
 
     Subclasses open with ``Store.open(address)``; those whose client can be wrapped also implement
     ``Store.wrap(client)``. Every method raises only errors of ``qadapt.errors``. ``BulkCopy`` has
     the methods for copies, ``Changeable`` those for changes of a vector, ``Counted`` those for
-    change counters, and ``KeepsSettings`` those for settings that are saved with a collection.
+    change counters, ``Sampled`` those for random samples, and ``KeepsSettings`` those for settings
+    that are saved with a collection.
 
     Attributes:
         profile: describes the store without opening it; the entry point names the same object.
@@ -248,20 +249,6 @@ class Store(BulkCopy, Changeable, Counted, KeepsSettings):
         while rows are written.
         """
         return [{}]
-
-    def sample(
-        self, collection: str, n: int, *, seed: int = 0, vectors: Sequence[str] | None = None
-    ) -> Batch:
-        """A uniform random sample of ``n`` rows without replacement (all rows if there are
-        fewer)."""
-        if n < 1:
-            raise InputError(
-                f"the sample size must be at least 1; got {n}",
-                hint="pass a number of rows, for example 200",
-            )
-        pages = self.read(collection, ReadRequest(vectors=(), payload=False, page=10_000))
-        sampled = sampling.sample_ids((batch.ids for batch in pages), n, seed)
-        return self.fetch(collection, sampled, vectors=vectors)
 
     # -- searching ---------------------------------------------------------------------------
 

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qadapt.engines.exact import RunningTop, exact_row_scores, exact_scores, unit
+from qadapt.engines.exact import (
+    RunningTop,
+    best_candidates,
+    exact_row_scores,
+    exact_scores,
+    unit,
+)
 from qadapt.model import Metric
 
 METRICS = list(Metric)
@@ -104,3 +110,32 @@ def test_excluded_rows_are_last() -> None:
     top = RunningTop(2)
     top.add(scores)
     assert top.rows.tolist() == [[3, 2]]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_candidates_are_ranked_by_score_and_then_by_their_order(metric: Metric) -> None:
+    random = np.random.default_rng(5)
+    vectors = random.standard_normal((30, 19)).astype(np.float32)
+    vectors[10:20] = vectors[:10]
+    queries = random.standard_normal((4, 19)).astype(np.float32)
+    candidates = np.stack([random.permutation(30) for _ in queries])
+    candidates[0, :5] = -1
+    places, scores = best_candidates(queries, vectors, candidates, 28, metric)
+    expected = slow(queries, vectors, metric).astype(np.float32)
+    for at in range(4):
+        there = np.flatnonzero(candidates[at] >= 0)
+        points = expected[at, candidates[at, there]]
+        order = there[np.argsort(-points, kind="stable")][:28]
+        assert places[at, : len(order)].tolist() == order.tolist()
+        np.testing.assert_allclose(
+            scores[at, : len(order)], expected[at, candidates[at, order]], rtol=1e-6
+        )
+        assert (places[at, len(order) :] == -1).all() and np.isnan(scores[at, len(order) :]).all()
+
+
+def test_a_candidate_of_minus_infinity_is_before_padding() -> None:
+    vectors = np.full((1, 2), 3e38, dtype=np.float32)
+    queries = np.full((1, 2), -3e38, dtype=np.float32)
+    places, scores = best_candidates(queries, vectors, np.array([[-1, 0]]), 2, Metric.DOT)
+    assert places.tolist() == [[1, -1]]
+    assert scores[0, 0] == -np.inf and np.isnan(scores[0, 1])

@@ -234,7 +234,7 @@ def run(
         UnsupportedError: the index cannot rescore from the requested source.
     """
     field = layout.field(search.vector)
-    expression = compiled(connection, layout, search.filter)
+    expression = compiled(connection, layout, search.filter, level(search, layout))
     array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
     has_sidecar = layout.bits.get(field.field) == binary_sidecar.ON
     only_qadapt_knows_bits = search.no_params and field.form != vector_layout.ARRAY

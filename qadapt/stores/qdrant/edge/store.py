@@ -74,9 +74,9 @@ from qadapt.stores.qdrant.edge.connection import (
     open_shard,
     release,
     stores,
-    translated,
     version,
 )
+from qadapt.stores.qdrant.edge.errors import translated
 from qadapt.stores.qdrant.edge.filters import to_engine
 from qadapt.stores.qdrant.edge.profile import DEPLOYMENT, PROFILE
 from qadapt.stores.qdrant.edge.version import refuse_old, server_version, too_old
