@@ -16,6 +16,7 @@ from qadapt.errors import CalibrationError, InputError, SpecError
 from qadapt.index.bit_blocks import BitBlocks
 from qadapt.index.id_column import IdColumn
 from qadapt.index.int8_rows import Int8Rows
+from qadapt.index.range_watch import RangeWatch
 from qadapt.index.row_map import RowMap, first_repeated
 from qadapt.index.rows import Id, shown
 from qadapt.index.segment_file import SegmentFile
@@ -126,6 +127,7 @@ class Contents:
         bits: sign bits in memory, or None.
         int8: int8 codes on disk, or None.
         generation: highest number of a data file.
+        watch: counts values that the calibration cuts off; None without a calibration.
         segments: saved segments of the first rows.
         saved_calibration: file of the calibration; None if it is not saved yet.
     """
@@ -135,6 +137,7 @@ class Contents:
     ) -> None:
         self.settings = settings
         self.calibration = calibration
+        self.watch = None if calibration is None else RangeWatch(calibration)
         self.generation = generation
         self.saved_calibration: FileRecord | None = None
         self.segments: tuple[Segment, ...] = ()
@@ -174,11 +177,13 @@ class Contents:
         calibration = self.calibration
         if self.int8 is not None:
             calibration = calibration or self._fitted(vectors)
+            self.watch = self.watch or RangeWatch(calibration)
             if self.int8.growing is None:
                 self.int8.begin(folder / file_name("rows", self.next_generation()))
             self.int8.mark()
+        blocks = prepared_blocks(vectors, self.settings.metric)
         try:
-            for block in prepared_blocks(vectors, self.settings.metric):
+            for block in blocks if self.watch is None else self.watch.watched(blocks):
                 if self.int8 is not None:
                     self.int8.append(quantize(block, "int8", calibration=calibration))
                 if self.bits is not None:
@@ -193,6 +198,16 @@ class Contents:
         if replace:
             self.delete(names)
         self.rows.append(names)
+
+    def replace_int8(self, codes: Int8Rows, calibration: Calibration) -> None:
+        """Replace all int8 codes by those of the live rows, which are not saved yet."""
+        ids = self.rows.column()
+        assert self.int8 is not None
+        self.int8.close()
+        self.int8, self.calibration = codes, calibration
+        self.watch, self.saved_calibration = RangeWatch(calibration), None
+        self.renumber(0, ids)
+        self.segments, self._files, self._marks, self._new_marks = (), [], [], []
 
     def delete(self, names: IdColumn) -> int:
         """Mark the rows of these ids as deleted; returns the number of rows."""

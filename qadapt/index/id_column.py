@@ -138,7 +138,8 @@ class IdColumn:
     def tolist(self) -> list[Id]:
         """Ids as int and str."""
         if self.kind == "int":
-            return self.values.tolist()
+            listed: list[Id] = self.values.tolist()
+            return listed
         if self.kind == "uuid":
             text = _uuid_text(self.values)
             return [text[at : at + _UUID_CHARS] for at in range(0, len(text), _UUID_CHARS)]

@@ -335,6 +335,7 @@ def _evidence(index: CodeIndex, count: int) -> tuple[Evidence, ...]:
         Evidence("checksums", "match"),
         Evidence("rows in codes", len(index)),
         Evidence("rows in database", count),
-        Evidence("bytes in RAM", size["ram"]),
+        Evidence("bytes in RAM", size["ram"] - size["ids"]),
+        Evidence("bytes of ids in RAM", size["ids"]),
         Evidence("bytes on disk", size["disk"]),
     )
