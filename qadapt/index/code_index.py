@@ -7,20 +7,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
 from qadapt.codecs import Calibration, CalibrationWarning
 from qadapt.engines import Engine
 from qadapt.errors import InputError
 from qadapt.index import persist
-from qadapt.index.contents import Contents, Settings
+from qadapt.index.contents import Contents, Settings, unique_ids
+from qadapt.index.given_codes import given_codes, refuse_known
 from qadapt.index.hits import CodeHits
 from qadapt.index.id_column import IdColumn
 from qadapt.index.lock import FolderLock
 from qadapt.index.open_index import OpenIndex
 from qadapt.index.recalibration import recalibrate
-from qadapt.index.rows import Id, shown
+from qadapt.index.rows import Id
 from qadapt.index.stages import Fetch
 from qadapt.index.storage import (
     read_header,
@@ -30,6 +30,7 @@ from qadapt.index.storage import (
 from qadapt.index.two_stage_search import search
 from qadapt.index.vector_blocks import check, prepared
 from qadapt.model.arrays import as_matrix
+from qadapt.model.embedding_kinds import EmbeddingKind
 from qadapt.model.query_checks import check_norms
 
 
@@ -147,38 +148,68 @@ class CodeIndex(OpenIndex):
 
     # -- changes ---------------------------------------------------------------------------
 
-    def add(self, ids: Any, X: Any) -> None:  # noqa: N803 - the usual name of a matrix
+    def add(
+        self,
+        ids: Any,
+        X: Any = None,  # noqa: N803 - the usual name of a matrix
+        *,
+        codes: Any = None,
+        kind: EmbeddingKind | None = None,
+    ) -> None:
         """Add vectors with new ids.
 
         Args:
-            ids: n ids, int or str.
-            X: float16, float32 or float64 (n, dim).
+            ids: n ids, int or str; arrays of numpy and pyarrow.
+            X: float16, bfloat16 (of ml_dtypes), float32 or float64 (n, dim); may be a memory map.
+            codes: embeddings of a service, instead of ``X``.
+            kind: form of ``codes``: ``int8`` or ``uint8`` (n, dim), proportional to the floats;
+                packed bits ``ubinary`` (uint8) or ``binary`` (the same minus 128, as int8)
+                (n, ceil(dim / 8)), for an index of sign bits with ``rescore_codes=None``;
+                ``base64`` (n texts of float32 values); ``bfloat16`` (uint16); ``numbers``.
 
         Raises:
             InputError: existing or duplicate ids, or different numbers of ids and vectors.
             DimensionError, NonFiniteError, ZeroVectorError: invalid vectors.
             CalibrationError: there is no calibration, and too few vectors to measure one.
+            SpecError: unknown kind, or packed bits for an index that needs vectors.
         """
-        inside = self._writable()
-        names, vectors = inside.settings.batch(ids, X)
-        there = names.take(np.flatnonzero(inside.rows.places(names) >= 0)).tolist()
-        if there:
-            raise InputError(
-                f"{len(there)} of {len(names)} ids already exist in the index: {shown(there)}",
-                hint="use upsert to replace them; nothing was added",
-            )
-        inside.append(self._folder, names, vectors)
-        self._changed(inside, len(names))
+        self._append(ids, X, codes, kind, replace=False)
 
-    def upsert(self, ids: Any, X: Any) -> None:  # noqa: N803
+    def upsert(
+        self,
+        ids: Any,
+        X: Any = None,  # noqa: N803
+        *,
+        codes: Any = None,
+        kind: EmbeddingKind | None = None,
+    ) -> None:
         """Add vectors, replacing existing ids. They become the last rows.
+
+        Args:
+            ids, X, codes, kind: as in :meth:`add`.
 
         Raises:
             The same errors as :meth:`add`, except for existing ids.
         """
+        self._append(ids, X, codes, kind, replace=True)
+
+    def _append(
+        self, ids: Any, vectors: Any, codes: Any, kind: str | None, *, replace: bool
+    ) -> None:
         inside = self._writable()
-        names, vectors = inside.settings.batch(ids, X)
-        inside.append(self._folder, names, vectors, replace=True)
+        packed = None
+        if codes is not None or kind is not None:
+            vectors, packed = given_codes(inside.settings, vectors, codes, kind)
+        if packed is None:
+            names, vectors = inside.settings.batch(ids, vectors)
+        else:
+            names = unique_ids(ids, len(packed))
+        if not replace:
+            refuse_known(inside, names)
+        if packed is None:
+            inside.append(self._folder, names, vectors, replace=replace)
+        else:
+            inside.append_bits(names, packed, replace=replace)
         self._changed(inside, len(names))
 
     def _changed(self, inside: Contents, rows: int) -> None:
@@ -196,7 +227,7 @@ class CodeIndex(OpenIndex):
             "recalibrate() widens them for later vectors. For client-side codes of a database, "
             "repeat `qadapt apply`",
             CalibrationWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
     def recalibrate(

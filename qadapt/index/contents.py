@@ -23,6 +23,7 @@ from qadapt.index.segment_file import SegmentFile
 from qadapt.index.storage import FileRecord, Segment, file_name, row_bytes
 from qadapt.index.vector_blocks import check, prepared_blocks
 from qadapt.model.arrays import Floats, Vectors, as_matrix
+from qadapt.model.embedding_kinds import Packed, refuse_packed
 from qadapt.model.metric import Metric
 
 CODES = ("binary", "int8")
@@ -80,6 +81,9 @@ class Settings:
             InputError: duplicate ids, or different numbers of ids and vectors.
             DimensionError, NonFiniteError, ZeroVectorError: invalid vectors.
         """
+        refuse_packed(
+            vectors, self.dim, what="vectors", how="pass codes=X, kind={kind!r} for packed bits"
+        )
         array = as_matrix(vectors, dim=self.dim)
         names = unique_ids(ids, len(array))
         check(array, self.metric, what="vectors")
@@ -195,6 +199,23 @@ class Contents:
                 self.int8.rewind()
             raise
         self.calibration = calibration
+        if replace:
+            self.delete(names)
+        self.rows.append(names)
+
+    def append_bits(self, names: IdColumn, packed: Packed, *, replace: bool = False) -> None:
+        """Append sign bits without vectors; see :meth:`append`.
+
+        Args:
+            packed: uint8 (n, ceil(dim / 8)).
+        """
+        assert self.bits is not None
+        assert self.int8 is None
+        try:
+            self.bits.append(packed)
+        except BaseException:
+            self.bits.cut(self.rows.total)
+            raise
         if replace:
             self.delete(names)
         self.rows.append(names)

@@ -254,7 +254,7 @@ def _status(
         counter = store.change_counter(collection)
         with client_codes.open_index(store, collection, name, checksums=True) as index:
             size = index.nbytes
-            total = size["ram"] + size["disk"]
+            total = size["ram"] - size["ids"] + size["disk"]
             evidence = _evidence(index, count)
             reason = client_codes.mismatch_reason(index, vector, wanted)
             if reason is None and len(index) != count:
