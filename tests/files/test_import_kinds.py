@@ -28,7 +28,9 @@ def test_packed_bits_in_a_npy_need_a_kind(
 ) -> None:
     file, address = tmp_path / "a.npy", live("edge")
     np.save(file, quantize(ROWS, kind))  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=rf"packed bits of 16 [^\n]*\s+--kind {kind} .*--kind numbers"):
+    with pytest.raises(
+        InputError, match=rf"packed bits of 16 [^\n]*\s+--kind {kind} .*--kind numbers"
+    ):
         qa.import_file(file, f"{address}#a")
     done = qa.import_file(file, f"{address}#a", metric="dot", kind=kind)
     assert done.rows == 40
