@@ -225,7 +225,7 @@ class CodeIndex(OpenIndex):
             f"the ranges of the int8 codes ({ranges.source}, {ranges.count:,} vectors) and were "
             "cut off. recalibrate(fetch) measures the ranges again with the original vectors; "
             "recalibrate() widens them for later vectors. For client-side codes of a database, "
-            "repeat `qadapt apply`",
+            "`qadapt undo` and then `qadapt apply` measure them again",
             CalibrationWarning,
             stacklevel=4,
         )

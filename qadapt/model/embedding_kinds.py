@@ -58,7 +58,8 @@ def decoded(codes: Any, kind: str, *, what: str = "codes", dim: int | None = Non
     """Convert embeddings to floats; bits become -1 and 1.
 
     Args:
-        codes: ``(n, width)`` or ``(width,)`` integers; a list of texts for ``base64``.
+        codes: ``(n, width)`` or ``(width,)`` integers; a list of ``n`` rows of bytes, as Milvus
+            returns a BINARY_VECTOR; a list of texts for ``base64``.
         kind: see ``EmbeddingKind``.
         what: name in messages.
         dim: dimensions, which omit the padding bits of packed bits; None for all bits.
@@ -119,7 +120,8 @@ def _signs(packed: Packed, dim: int | None) -> Floats:
 
 def _integers(codes: Any, kind: str, what: str) -> npt.NDArray[Any]:
     """C-ordered integers (n, width) of the dtype of a kind."""
-    array = plain_array(codes, what=what)
+    held = _of_bytes(codes, kind, what)
+    array = plain_array(codes, what=what) if held is None else held
     if kind == "bfloat16" and array.dtype in (np.dtype("V2"), np.dtype(np.int16)):
         array = array.view(np.uint16)  # as numpy.load returns arrays of ml_dtypes
     if array.dtype.kind not in "iu" and array.size:
@@ -144,6 +146,24 @@ def _integers(codes: Any, kind: str, what: str) -> npt.NDArray[Any]:
                 hint=f"known kinds: {', '.join(KINDS)}",
             )
     return np.ascontiguousarray(array, dtype=wanted)
+
+
+def _of_bytes(codes: Any, kind: str, what: str) -> npt.NDArray[Any] | None:
+    """Integers of rows of bytes, as Milvus returns a BINARY_VECTOR; None for other forms.
+
+    pymilvus returns ``[b"..."]`` for such a vector of a row.
+    """
+    if kind not in _DTYPES or not isinstance(codes, (list, tuple)) or not codes:
+        return None
+    rows = [row[0] if isinstance(row, (list, tuple)) and len(row) == 1 else row for row in codes]
+    if not isinstance(rows[0], bytes):
+        return None
+    if not all(isinstance(row, bytes) and len(row) == len(rows[0]) for row in rows):
+        raise InputError(
+            f"{what} must have rows of equally many bytes",
+            hint="{len(row) for row in codes} shows the lengths",
+        )
+    return np.frombuffer(b"".join(rows), dtype=_DTYPES[kind]).reshape(len(rows), -1)
 
 
 def _of_base64(codes: Any, what: str) -> Floats:

@@ -18,6 +18,8 @@ ROWS = np.array([[1, -1, 1, 1, -1, -1, -1, 1], [-1] * 8], dtype=np.float32)
     [
         (np.array([[0b10110001], [0]], dtype=np.uint8), "ubinary"),
         ([[0b10110001], [0]], "ubinary"),
+        ([b"\xb1", b"\0"], "ubinary"),
+        ([[b"\xb1"], [b"\0"]], "ubinary"),
         (np.array([[0b10110001 - 128], [-128]], dtype=np.int8), "binary"),
         (ROWS.astype(np.int8), "int8"),
         ((ROWS + 128).astype(np.uint8), "uint8"),
@@ -42,3 +44,5 @@ def test_kinds_by_name_and_invalid_ones() -> None:
         qa.Batch([1, 2], {"a": ROWS}, kind="bits")
     with pytest.raises(InputError, match="must be integers; got an array of float32"):
         qa.Batch([1, 2], {"a": ROWS}, kind="ubinary")
+    with pytest.raises(InputError, match="equally many bytes"):
+        qa.Batch([1, 2], {"a": [b"a", b"ab"]}, kind="ubinary")  # type: ignore[dict-item]
