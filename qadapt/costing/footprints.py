@@ -76,10 +76,14 @@ def memory(
     if vector.datatype not in known.datatypes:
         vector = vector.replace(datatype="float32")
     wanted = Quantization.of(quantization)
-    vector = vector.replace(dim=wanted.kept_dims(vector.dim))
+    if known.traits.shortens_codes:
+        codes = wanted
+    else:
+        codes = wanted.replace(dims=None)
+        vector = vector.replace(dim=wanted.kept_dims(vector.dim))
     if wanted.originals == "none":
         return _codes_only(known, model, int(count), vector, wanted, index or {})
-    found = model.footprint(int(count), vector, wanted.replace(dims=None), index or {})
+    found = model.footprint(int(count), vector, codes, index or {})
     return found.replace(store=store, target=found.target.replace(dims=wanted.dims))
 
 
@@ -119,7 +123,7 @@ def footprint_of(store: str, vector: VectorInfo) -> Footprint:
     components = [_seen(part, vector) for part in model.components]
     if vector.quantized_by == "qadapt":
         components += _client_codes_seen(vector)
-    elif vector.code_bytes is not None and there.kind is not Kind.NONE:
+    elif vector.code_bytes is not None and not vector.is_plain:
         in_force = str(vector.status.state) in ("active", "building")
         if not in_force:
             components = _uncompressed(components, vector)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from qadapt.diagnosis.context import CheckContext
 from qadapt.diagnosis.sources import SOURCES
-from qadapt.model import Evidence, Finding, Kind, Severity, State
+from qadapt.model import Evidence, Finding, Severity, State
 
 
 def no_effect(context: CheckContext) -> list[Finding]:
     """Quantization is configured, and the engine ignores it."""
     status = context.vector.status
-    kept = context.quantization.kind is Kind.NONE  # then ABSENT is the expected state
+    kept = context.vector.is_plain  # then ABSENT is the expected state
     ignored = status.state is State.IGNORED or (status.state is State.ABSENT and not kept)
     if not ignored or not context.vector.count:
         return []

@@ -243,7 +243,8 @@ class _Builder:
             return self._by_us(quantization), (OURS,)
         before, self._copy = self._copy, None  # after a failure, the next candidate gets a new copy
         datatype = quantization.kind is Kind.FLOAT16 or quantization.originals == "none"
-        if datatype or quantization.dims is not None:
+        cut = quantization.dims is not None and not self._work.store.traits.shortens_codes
+        if datatype or cut:
             return self._by_store(quantization, None)
         copy, note = self._by_store(quantization, before)
         self._copy = copy
@@ -288,11 +289,13 @@ class _Builder:
                 return copy, note
             except UnsupportedError:
                 note = (FRESH_COPY,)
-        dims, quantization = quantization.dims, quantization.replace(dims=None)
+        dims: int | None = None
+        if not work.store.traits.shortens_codes:
+            dims, quantization = quantization.dims, quantization.replace(dims=None)
         if quantization.originals == "none":
             mapped = work.store.map(quantization, work.vector.vector)
             return self._copied({}, dims, mapped.datatype), note
-        plain = quantization.kind is Kind.NONE
+        plain = quantization.is_plain(work.vector.dim)
         made = self._copied({} if plain else {self._work.name: quantization}, dims)
         self._change(made, quantization)
         return made, note

@@ -135,7 +135,7 @@ def predict(
             ),
         )
         shares = found.recall(count, options.k)
-        if quantization.dims is not None:
+        if quantization.dims is not None and not registry.shortens_codes(engine.name):
             narrow = _narrow_ranks(engine, quantization.dims, represented, options, known)
             shares = np.minimum(shares, narrow.recall(options.k, options.k))
         result = _predicted(start, modelled, metrics.figure(shares), represented)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from qadapt.codecs import Calibration, pack_bits, quantize
 from qadapt.codecs.bitquery import QueryBits
+from qadapt.engines.registry import prefers_columns
 from qadapt.errors import CalibrationError, InputError, SpecError
 from qadapt.index.bit_blocks import BitBlocks
 from qadapt.index.id_column import IdColumn
@@ -152,7 +153,11 @@ class Contents:
         self.bits: BitBlocks | None = None
         self.int8: Int8Rows | None = None
         if settings.codes == "binary":
-            self.bits = BitBlocks(settings.dim, columns=settings.query_bits == 1)
+            # Float queries read rows as bytes; the other scans prefer what their engine does.
+            by_columns = settings.query_bits in (4, 8) or (
+                settings.query_bits == 1 and prefers_columns()
+            )
+            self.bits = BitBlocks(settings.dim, columns=by_columns)
         if "int8" in (settings.codes, settings.rescore_codes):
             self.int8 = Int8Rows(settings.dim)
 

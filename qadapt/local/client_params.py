@@ -6,7 +6,7 @@ import dataclasses
 
 from qadapt.errors import UnsupportedError
 from qadapt.local.settings import kept_in, read_settings
-from qadapt.model import Kind, Quantization, Rescore, Vector, VectorInfo
+from qadapt.model import Quantization, Rescore, Vector, VectorInfo
 from qadapt.model.client_params import ClientParams, KeptIn
 from qadapt.stores.base import SearchRequest, Store
 from qadapt.stores.client_form import ClientCode, ClientSearch
@@ -25,7 +25,7 @@ def client_params(
     settings = read_settings(store, collection).of(info.name)
     rescore = settings.rescore
     notes: tuple[str, ...] = ()
-    if rescore is not None and rescore.on and info.quantization.kind is Kind.NONE:
+    if rescore is not None and rescore.on and info.is_plain:
         rescore = None  # reported in the notes of the vector
         notes = info.notes
     kept: KeptIn = "nowhere" if rescore is None else kept_in(store, collection)
@@ -59,12 +59,15 @@ def planned_params(
     """The parameters after a change to ``target`` in the database; None if none must be sent."""
     kept = "nowhere" if target.rescore is None else kept_in(store, collection)
     limited = None if target.rescore is None else store.limit_rescore(collection, target.rescore, k)
-    bare = target.replace(rescore=None, dims=None)
+    inside = store.traits.shortens_codes
+    bare = target.replace(rescore=None, dims=target.dims if inside else None)
     try:
         search = _search(store, collection, name, k, limited, bare)
     except UnsupportedError:  # searches ignore the setting with a note
         return None
-    found = _params(collection, name, k, target.rescore, search, kept).replace(dims=target.dims)
+    found = _params(collection, name, k, target.rescore, search, kept)
+    if not inside:
+        found = found.replace(dims=target.dims)
     return found if found.needed or found.dims is not None else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qadapt.local import client_codes, code_freshness
 from qadapt.local.settings import read_settings
 from qadapt.local.state import VectorSettings
-from qadapt.model import CollectionInfo, Kind, VectorInfo
+from qadapt.model import CollectionInfo, VectorInfo
 from qadapt.stores.base import Store
 
 IGNORED = (
@@ -66,7 +66,7 @@ def _merge_client_codes(
     rescore = settings.rescore
     if rescore is None:
         return vector
-    if rescore.on and vector.quantization.kind is Kind.NONE:
+    if rescore.on and vector.is_plain:
         return vector.replace(notes=(*vector.notes, IGNORED.format(rescore.option)))
     return vector.replace(
         default_rescore=rescore,

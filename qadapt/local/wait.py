@@ -22,18 +22,22 @@ class Goal:
         ends: other states that end the wait at once.
         tolerated: states that end the wait after several consecutive polls, such as ``ignored`` if
         a change is rolled back to a setting that the engine ignored before.
+        dim: dimensions of the vector, which ``wait_for`` sets; None if they are not known yet.
     """
 
     quantization: Quantization
     ends: tuple[State, ...] = ()
     tolerated: tuple[State, ...] = ()
+    dim: int | None = None
     _believed: Streak = field(default_factory=lambda: Streak(CALM))
 
     @property
     def state(self) -> State:
         """State in which the quantization is reached."""
-        plain = self.quantization.kind is Kind.NONE or self.quantization.originals == "none"
-        return State.ABSENT if plain else State.ACTIVE
+        asked = self.quantization
+        whole = self.dim is None or asked.kept_dims(self.dim) == self.dim
+        plain = asked.kind is Kind.NONE and whole
+        return State.ABSENT if plain or asked.originals == "none" else State.ACTIVE
 
     def reached(self, status: Status) -> bool:
         """Whether a status ends the wait.
@@ -64,15 +68,20 @@ def wait_for(store: Store, collection: str, vector: str, goal: Goal, wait: Wait)
         alternative.
         StoreTimeoutError: time limit exceeded, with the last observed status.
     """
-    wanted = f"{goal.quantization} is {goal.state}"
 
     def look() -> Status:
-        return collection_info.info(store, collection).vectors[vector].status
+        found = collection_info.info(store, collection).vectors[vector]
+        goal.dim = found.dim
+        return found.status
+
+    def progress(status: Status) -> Progress:
+        wanted = f"waiting until {goal.quantization} is {goal.state}"
+        return Progress(wanted, status.progress or 0, 1, "share")
 
     return poll(
         look,
         goal.reached,
-        lambda status: Progress(f"waiting until {wanted}", status.progress or 0, 1, "share"),
+        progress,
         lambda status: StoreTimeoutError(
             f"{goal.quantization} is {status.state} after {wait.deadline.seconds:g} seconds: "
             f"{status.reason}",

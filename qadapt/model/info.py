@@ -103,6 +103,11 @@ class VectorInfo(Tabular, Serializable):
     notes: tuple[str, ...] = ()
 
     @property
+    def is_plain(self) -> bool:
+        """Whether the vector has no codes."""
+        return self.quantization.is_plain(self.dim)
+
+    @property
     def vector(self) -> Vector:
         """Definition of the vector: dimensions, metric and datatype."""
         return Vector(self.dim, self.metric, self.datatype)

@@ -94,7 +94,8 @@ class Quantization(Serializable):
         for option in sorted({name for names in OPTIONS.values() for name in names}):
             if getattr(self, option) is not None and option not in known:
                 raise SpecError.unknown("option", option, [*known, *COMMON], where=str(self.kind))
-        if self.kind is Kind.NONE and self.rescore is not None and self.rescore.on:
+        rescores = self.rescore is not None and self.rescore.on
+        if self.kind is Kind.NONE and self.dims is None and rescores:
             raise SpecError(
                 "rescoring has no effect without quantization",
                 hint="leave out rescore, or use a quantization such as binary",
@@ -103,7 +104,7 @@ class Quantization(Serializable):
     def _check_codes_only(self) -> None:
         if self.originals != "none":
             return
-        if self.kind in (Kind.NONE, Kind.FLOAT16):
+        if self.kind is Kind.NONE:
             raise SpecError(
                 f"originals=none keeps codes only, and {self.kind} has no codes",
                 hint="use rotational:bits=4,originals=none",
@@ -189,6 +190,10 @@ class Quantization(Serializable):
         if self.originals != "disk" or self.codes or self.kind in (Kind.NONE, Kind.FLOAT16):
             return self
         return self.replace(codes="ram")
+
+    def is_plain(self, dim: int) -> bool:
+        """Whether vectors with ``dim`` dimensions have no codes, not even of fewer dimensions."""
+        return self.kind is Kind.NONE and self.kept_dims(dim) == dim
 
     def kept_dims(self, dim: int) -> int:
         """Dimensions that are stored of vectors with ``dim`` dimensions."""

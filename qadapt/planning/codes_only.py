@@ -15,6 +15,13 @@ LOST = (
 )
 
 
+LOST_IN_PLACE = (
+    "irreversible: the column keeps {} and no original vectors, and nothing has a copy of them. "
+    "Another change of the type does not restore the rounded values; export them first "
+    "(`qadapt export`), because `verify` needs them as --truth FILE to measure the loss"
+)
+
+
 def datatype_of(store: Store, now: VectorInfo, wanted: Quantization) -> Datatype | None:
     """The datatype of the codes; None if the original vectors are kept.
 
@@ -39,8 +46,12 @@ def stored(wanted: Quantization) -> Quantization:
     return Quantization(Kind.NONE, dims=wanted.dims)
 
 
-def notes(now: VectorInfo, wanted: Quantization, datatype: str | None) -> tuple[str, ...]:
+def notes(
+    store: Store, now: VectorInfo, wanted: Quantization, datatype: str | None
+) -> tuple[str, ...]:
     """What is lost, for a plan that replaces the original vectors."""
     if datatype is None or datatype == now.datatype:
         return ()
-    return (LOST.format(f"{wanted.bits:g}-bit codes (datatype {datatype})"),)
+    words = f"{wanted.bits:g}-bit codes" if wanted.bits else "values"
+    lost = LOST if store.traits.aliases else LOST_IN_PLACE
+    return (lost.format(f"{words} (datatype {datatype})"),)

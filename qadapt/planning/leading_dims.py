@@ -5,12 +5,16 @@ from __future__ import annotations
 from qadapt.errors import UnsupportedError
 from qadapt.local.client_operations import RememberDims
 from qadapt.local.settings import read_settings
-from qadapt.model import Quantization, Step, Symbol, Vector, VectorInfo
+from qadapt.model import Kind, Quantization, Step, Symbol, Vector, VectorInfo
 from qadapt.stores.base import Store
 from qadapt.stores.leading_dims import too_many
 
+RESCORE_CUT = (
+    "{} has nothing to rescore with: the copy holds the first {:,} dimensions only, without codes"
+)
 
-def target_dim(now: VectorInfo, wanted: Quantization) -> int:
+
+def target_dim(store: Store, now: VectorInfo, wanted: Quantization) -> int:
     """Dimensions after the change.
 
     Raises:
@@ -19,7 +23,7 @@ def target_dim(now: VectorInfo, wanted: Quantization) -> int:
     if wanted.dims is not None and wanted.dims > now.dim:
         match = too_many(wanted.dims, now.dim)
         raise UnsupportedError(match.differences[0], hint=f"use {match.support[0]}")
-    return wanted.kept_dims(now.dim)
+    return now.dim if store.traits.shortens_codes else wanted.kept_dims(now.dim)
 
 
 def check(
@@ -28,8 +32,15 @@ def check(
     """Refuse fewer dimensions or codes only if there is no alias to switch to a copy.
 
     Raises:
-        UnsupportedError: the hint is the command that copies to a new collection.
+        UnsupportedError: the hint is the command that copies to a new collection; or nothing is
+            left to rescore, because the vectors are cut and have no codes.
     """
+    rescores = wanted.rescore is not None and wanted.rescore.on
+    if rescores and wanted.kind is Kind.NONE and not store.traits.shortens_codes:
+        raise UnsupportedError(
+            RESCORE_CUT.format(wanted, wanted.kept_dims(now.dim)),
+            hint=f"leave out rescore: {wanted.replace(rescore=None)}",
+        )
     if target is None or (target.dim == now.dim and wanted.originals != "none"):
         return
     if store.traits.recreates:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qadapt.costing.footprints import as_planned, as_seen
 from qadapt.errors import UnsupportedError
 from qadapt.footprint import Footprint
-from qadapt.model import CollectionInfo, Kind, Plan, Quantization, Vector
+from qadapt.model import CollectionInfo, Plan, Quantization, Vector
 from qadapt.model.memory_change import MemoryChange
 from qadapt.model.table import human_bytes
 from qadapt.stores.profile import StoreProfile
@@ -64,9 +64,10 @@ def _saving_note(
     info: CollectionInfo, name: str, wanted: Quantization, before: int, after: int, by_us: bool
 ) -> str:
     """Why a setting saves no RAM, and the setting that does; empty if it saves RAM."""
-    if wanted.kind is Kind.NONE or after < before or not info.vectors[name].count:
+    vector = info.vectors[name]
+    if wanted.is_plain(vector.dim) or after < before or not vector.count:
         return ""
-    if wanted.codes_only == info.vectors[name].quantization.codes_only:
+    if wanted.codes_only == vector.quantization.codes_only:
         return ""
     reason = "This setting saves no RAM"
     better = wanted.replace(codes="ram", originals="disk")

@@ -8,14 +8,13 @@ from typing import Any
 
 from qadapt.errors import NotFoundError, SpecError, UnsupportedError
 from qadapt.local import client_codes, collection_info
-from qadapt.local.client_operations import BuildCodes, DropCodes, Forget, Remember
+from qadapt.local.client_operations import Forget, Remember
 from qadapt.local.client_params import planned_params
 from qadapt.local.settings import read_settings
 from qadapt.model import (
     ACCEPTS,
     Accept,
     CollectionInfo,
-    Estimate,
     Guard,
     Kind,
     Match,
@@ -25,7 +24,6 @@ from qadapt.model import (
     Quantization,
     QuantizationLike,
     Rescore,
-    State,
     Step,
     Strategy,
     Symbol,
@@ -33,7 +31,7 @@ from qadapt.model import (
     VectorInfo,
 )
 from qadapt.model.vector import Datatype
-from qadapt.planning import codes_only, journal, leading_dims
+from qadapt.planning import client_steps, codes_only, journal, leading_dims
 from qadapt.planning.change_record import utc_now
 from qadapt.planning.memory_change import memory_change
 from qadapt.planning.plan_options import PlanOptions
@@ -72,13 +70,13 @@ def make_plan(
     wanted = now.quantization
     if quantization is not None:
         wanted = Quantization.of(quantization).with_default_places
-        if wanted.dims is None and now.quantization.dims is not None:
-            wanted = wanted.replace(dims=now.quantization.dims)  # the others do not exist
+        if wanted.dims is None and now.quantization.dims == now.dim:
+            wanted = wanted.replace(dims=now.dim)  # the others do not exist
     if quantization is None and now.quantized_by == "qadapt":
         accept = "client"  # the client-side codes exist already
     codes_datatype = codes_only.datatype_of(store, now, wanted)
     datatype = codes_datatype or options.datatype
-    target_vector = _target_vector(now, wanted, options.metric, datatype)
+    target_vector = _target_vector(store, now, wanted, options.metric, datatype)
     leading_dims.check(store, collection, now, wanted, target_vector)
     by_us, target, match = _decide_backend(store, now, wanted, accept)
     if strategy == "vector":
@@ -90,7 +88,10 @@ def make_plan(
             inspection, now.name, asked, target_vector, strategy, options.without_codes
         )
         change = store.plan_change(request)
-    ours = _client_steps(store, info, now, wanted) if by_us else _own_codes_gone(now, strategy)
+    ours = (
+        client_steps.build_steps(store, info, now, wanted) if by_us
+        else client_steps.replaced_codes_steps(now, strategy)
+    )  # fmt: skip
     steps = [*ours, *change.steps]
     if target_vector is not None and steps and store.traits.recreates_separately:
         raise UnsupportedError(
@@ -128,7 +129,7 @@ def make_plan(
             *filter(None, [Quantization.synonym_note(quantization)]),
             *_notes(store, info, now, wanted, by_us),
             *leading_dims.notes(now, target_vector),
-            *codes_only.notes(now, wanted, codes_datatype),
+            *codes_only.notes(store, now, wanted, codes_datatype),
             *change.notes,
         ),
         disabled=store.disabled,
@@ -157,6 +158,7 @@ def make_plan(
 
 
 def _target_vector(
+    store: Store,
     now: VectorInfo,
     wanted: Quantization,
     metric: Metric | str | None,
@@ -164,7 +166,7 @@ def _target_vector(
 ) -> Vector | None:
     """Vector with the new metric or datatype; None if they do not change."""
     target_vector = Vector(
-        leading_dims.target_dim(now, wanted),
+        leading_dims.target_dim(store, now, wanted),
         now.metric if metric is None else Metric.of(metric),
         now.datatype if datatype is None else datatype,
     )
@@ -176,7 +178,8 @@ def _target_vector(
             hint=f"plan `none` first, then {wanted}",
         )
     fixed = target_vector.replace(dim=now.dim) != now.vector
-    if fixed and (wanted.kind is Kind.FLOAT16 or now.quantized_by == "qadapt"):
+    half = wanted.kind is Kind.FLOAT16 and wanted.originals != "none"
+    if fixed and (half or now.quantized_by == "qadapt"):
         raise UnsupportedError(
             f"a change of the metric or datatype cannot be combined with {wanted}",
             hint="plan `none` first, then the metric or datatype, then the quantization",
@@ -215,7 +218,7 @@ def _decide_backend(
     store: Store, now: VectorInfo, wanted: Quantization, accept: Accept
 ) -> tuple[bool, Quantization, Match]:
     """Decide whether codes are client-side, the resulting quantization, and its match."""
-    if wanted.kind is Kind.NONE:
+    if wanted.kind is Kind.NONE and not store.traits.shortens_codes:
         return False, wanted, Match.of()
     mapped = client_codes.by_store(store, wanted, now.vector)
     native = mapped.match
@@ -277,52 +280,6 @@ def _refuse_copy(store: Store, steps: Iterable[Step], strategy: Strategy | None)
             )
 
 
-def _own_codes_gone(now: VectorInfo, strategy: Strategy | None) -> list[Step]:
-    """Step that deletes client-side codes that native quantization replaces."""
-    return [_drop_codes(now)] if now.quantized_by == "qadapt" and strategy != "vector" else []
-
-
-def _drop_codes(now: VectorInfo) -> Step:
-    codes_of = now.quantization.replace(rescore=None)
-    return Step(
-        Symbol.CLIENT,
-        f"delete the client-side {codes_of} codes",
-        "replaced by quantization in the database",
-        DropCodes(now.name).to_request(),
-        BuildCodes(now.name, str(codes_of)).to_request(),
-    )
-
-
-def _client_steps(
-    store: Store, info: CollectionInfo, now: VectorInfo, wanted: Quantization
-) -> list[Step]:
-    bare = wanted.replace(rescore=None, dims=None)
-    same = now.quantized_by == "qadapt" and now.quantization.replace(rescore=None) == bare
-    if same and now.status.state in (State.ACTIVE, State.UNKNOWN):
-        return []
-    former = read_settings(store, info.name).of(now.name).client
-    reverse = DropCodes(now.name).to_request()
-    if former is not None:
-        reverse = BuildCodes(now.name, str(former)).to_request()
-    int8 = info.count * now.dim
-    bits = 0 if wanted.kind is Kind.SCALAR else info.count * wanted.code_bytes(now.dim)
-    return [
-        Step(
-            Symbol.CLIENT,
-            f"build client-side {bare} codes",
-            "the database does not support this; original vectors are not moved",
-            BuildCodes(now.name, str(bare)).to_request(),
-            reverse,
-            Estimate(
-                codes_ram=bits,
-                codes_disk=bits + int8,
-                originals_disk=4 * info.count * now.dim,
-                stops="nothing",
-            ),
-        )
-    ]
-
-
 def _search_defaults_step(
     store: Store, info: CollectionInfo, vector: str, wanted: Quantization
 ) -> list[Step]:
@@ -381,7 +338,7 @@ def rescore_words(rescore: Rescore) -> str:
 
 
 def _why_nothing(now: VectorInfo) -> str:
-    if now.quantization.kind is Kind.NONE:
+    if now.is_plain:
         return "the vector has no quantization, as requested"
     return f"{now.quantization} is configured and verified active"
 

@@ -44,6 +44,11 @@ def model_of(store: str, mapped: MappedQuantization, vector: Vector) -> ModelMat
     return replace(found, name=f"{registry.profile(store).family.capitalize()} {found.name}")
 
 
+def shortens_codes(store: str) -> bool:
+    """Whether ``dims`` shortens codes only, so that rescoring compares all dimensions."""
+    return registry.profile(store).traits.shortens_codes
+
+
 def mapped_to(store: str, quantization: Quantization, vector: Vector) -> MappedQuantization:
     """Map a setting as the newest version of a store does; needs no connection.
 

@@ -63,6 +63,11 @@ class ChangeRequest:
         tier = rescore if rescore is not None and rescore.source in TIERS else None
         return self.quantization.replace(rescore=tier, dims=None)
 
+    @property
+    def shortened(self) -> int | None:
+        """First dimensions that codes keep, for a store whose vectors keep all of them."""
+        return None if self.quantization is None else self.quantization.dims
+
     def mapped_vector(self, vector: Vector) -> Vector:
         """The vector that the codes are for: ``vector``, with the dimensions after the change."""
         target = self.target_vector

@@ -62,6 +62,8 @@ class Traits:
         segment_candidates: each segment contributes its own candidates to a search.
         rounds_in_searches: a search may change the last digits of stored cosine vectors.
         zero_is_positive: the sign bit of the value 0 is that of a positive value.
+        shortens_codes: ``dims`` is a property of the codes, while the vectors keep all dimensions;
+            otherwise the vectors themselves are cut.
         max_k: the largest number of results of one search.
     """
 
@@ -79,6 +81,7 @@ class Traits:
     segment_candidates: bool = False
     rounds_in_searches: bool = False
     zero_is_positive: bool = False
+    shortens_codes: bool = False
     max_k: int = MAX_K
 
 

@@ -78,7 +78,7 @@ def test_text(quantization: Quantization, text: str) -> None:
         ("scalar:quantile=nan", "quantile must be a number from 0.5 to 1"),
         ("scalar:per=row", "per must be one of collection, dimension"),
         ("binary:codes=rom", "codes must be one of ram, cached, disk"),
-        ("float16:originals=none", "originals=none keeps codes only"),
+        ("none:originals=none", "originals=none keeps codes only"),
         ("rotational:rescore=4,originals=none", "rescoring needs the original vectors"),
         ("scalar:dims=0", "dims must be an integer from 1 to 65536"),
         ("scalar:dims=1.5", "dims must be an integer"),

@@ -31,6 +31,7 @@ JOIN pg_opclass o ON o.oid = i.indclass[0]
 WHERE i.indrelid = %s AND am.amname NOT IN ('btree', 'hash', 'gin', 'gist', 'spgist', 'brin')
 ORDER BY c.relname
 """
+_SCHEMA = r"(?:[^\s().]+\.)?"
 _TABLE_SQL = """
 SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence,
        coalesce(obj_description(c.oid, 'pg_class'), ''),
@@ -130,9 +131,9 @@ def _indexes(at: Any, oid: int, columns: Sequence[Column]) -> list[Index]:
         index, name, number, method, opclass, options, valid, expression, predicate, size, parts = (
             row
         )
-        column, codes = number, "vector"
+        column, codes, dims = number, "vector", None
         if not number:
-            column, codes = recognize(expression, columns)
+            column, codes, dims = recognize(expression, columns)
         parsed = dict(each.split("=", 1) for each in options or ())
         found.append(
             Index(
@@ -148,31 +149,43 @@ def _indexes(at: Any, oid: int, columns: Sequence[Column]) -> list[Index]:
                 int(size),
                 expression,
                 tuple(each for each in parts if each != name),
+                dims,
             )
         )
     return found
 
 
-def recognize(expression: str, columns: Sequence[Column]) -> tuple[int, str]:
-    """The column and the codes of an index expression.
+def recognize(expression: str, columns: Sequence[Column]) -> tuple[int, str, int | None]:
+    """The column, the codes and the first dimensions of an index expression.
 
     Returns:
-        The number of the column and ``halfvec`` or ``bit``; ``(number, "other")`` for another
-        expression of one vector column, ``(0, "other")`` for anything else.
+        The number of the column, its codes (``halfvec``, ``bit`` or ``subvector``) and the number
+        of first dimensions (None for all); ``(number, "other", None)`` for another expression of
+        one vector column, ``(0, "other", None)`` for anything else.
     """
     for column in columns:
         if column.type not in DATATYPES or column.dim is None:
             continue
         name = re.escape(_identifier(column.name))
-        half = rf"\(?{name}\)?::(?:[^\s().]+\.)?halfvec\({column.dim}\)"
-        bits = rf"\(?(?:[^\s().]+\.)?binary_quantize\({name}\)\)?::bit\({column.dim}\)"
-        if re.fullmatch(half, expression):
-            return column.number, "halfvec"
-        if re.fullmatch(bits, expression):
-            return column.number, "bit"
+        first = rf"{_SCHEMA}subvector\({name}, 1, (?P<first>\d+)\)"
+        value = rf"(?:{name}|{first})"
+        for codes, form in (
+            ("bit", rf"\(?{_SCHEMA}binary_quantize\({value}\)\)?::bit\((?P<dim>\d+)\)"),
+            ("halfvec", rf"\(?{value}\)?::{_SCHEMA}halfvec\((?P<dim>\d+)\)"),
+            ("subvector", rf"\(?{first}\)?::{_SCHEMA}vector\((?P<dim>\d+)\)"),
+        ):
+            found = re.fullmatch(form, expression)
+            if found is None:
+                continue
+            dims = None if found["first"] is None else int(found["first"])
+            if int(found["dim"]) != (dims or column.dim):
+                return column.number, "other", None
+            if codes == "halfvec" and dims is not None and column.type == "halfvec":
+                codes = "subvector"
+            return column.number, codes, dims
         if re.search(rf"(?<![\w\"]){name}(?![\w\"])", expression):
-            return column.number, "other"
-    return 0, "other"
+            return column.number, "other", None
+    return 0, "other", None
 
 
 def _identifier(name: str) -> str:

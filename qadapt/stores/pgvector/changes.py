@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from qadapt.model import (
     Estimate,
-    Kind,
     Metric,
     Quantization,
     State,
@@ -24,7 +23,7 @@ from qadapt.stores.base import MappedQuantization
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy
 from qadapt.stores.pgvector import collections, column_type, mapping
 from qadapt.stores.pgvector.index_operations import BuildIndex, Choose, DropIndex
-from qadapt.stores.pgvector.schema import Column, Index, Table
+from qadapt.stores.pgvector.schema import Column, Index, Table, label
 from qadapt.stores.pgvector.snapshot import Snapshot
 from qadapt.stores.pgvector.status import status_of
 from qadapt.stores.pgvector.version import ExtensionVersion
@@ -70,7 +69,9 @@ class _Planner:
         self.asked = request.codes
         self.native = dict(mapped.native or {})
         self.target = mapped.target
-        self.wanted = str(self.native.get("codes", "vector"))
+        self.codes = str(self.native.get("codes", "vector"))
+        self.dims: int | None = self.native.get("dims")
+        self.wanted = label(self.codes, self.dims)
 
     @property
     def current(self) -> Index | None:
@@ -88,7 +89,7 @@ class _Planner:
         saved = (self.table.settings.get("codes") or {}).get(self.column.name)
         if self.wanted != saved and (self.native or self.current is not None):
             found.append(self._choose(saved))
-        if self.target.kind is Kind.NONE:
+        if self.codes == "vector":
             found += [self._drop(each) for each in self._codes_of_ours()]
         elif self.asked.native.get("replace"):
             found += [self._drop(each) for each in self._replaced()]
@@ -97,7 +98,7 @@ class _Planner:
     def _is_done(self) -> bool:
         """Whether the requested index is in use."""
         index, state = self.current, status_of(self.observation).state
-        if index is None or index.codes != self.wanted:
+        if index is None or index.label != self.wanted:
             return index is None and not self.native
         ready = state in (State.ACTIVE, State.ABSENT) or (state is State.UNKNOWN and index.valid)
         # The planner's choice cannot be changed by another build.
@@ -107,7 +108,7 @@ class _Planner:
 
     def _has_options(self, index: Index) -> bool:
         if not self.native:
-            return self.target.kind is Kind.NONE
+            return self.codes == "vector"
         options = dict(self.native["options"])
         same = all(index.options.get(name) == value for name, value in options.items())
         explicit = "using" in self.asked.native
@@ -116,8 +117,8 @@ class _Planner:
     def _usable(self) -> Index | None:
         """A valid index with the requested codes."""
         for each in self.table.indexes_of(self.column):
-            wanted = mapping.opclass(self.wanted, self.vector.metric, self.vector.datatype)
-            plain = each.codes == self.wanted and not each.predicate and each.opclass == wanted
+            wanted = mapping.opclass(self.codes, self.vector.metric, self.vector.datatype)
+            plain = each.label == self.wanted and not each.predicate and each.opclass == wanted
             if plain and each.valid and self.native and self._has_options(each):
                 return each
         return None
@@ -127,27 +128,33 @@ class _Planner:
         return [
             each
             for each in self.table.indexes_of(self.column)
-            if each.codes in ("halfvec", "bit") and not each.predicate
+            if each.codes in ("halfvec", "bit", "subvector") and not each.predicate
         ]
 
     def _replaced(self) -> list[Index]:
         return [
             each
             for each in self.table.indexes_of(self.column)
-            if each.codes != self.wanted and each.codes != "other" and not each.predicate
+            if each.label != self.wanted and each.codes != "other" and not each.predicate
         ]
 
     def _build(self) -> Step:
         using, options = self.native["using"], dict(self.native["options"])
         name = index_name(self.table, self.column, self.wanted, using, self.vector.metric)
-        operation = BuildIndex(
-            self.name, self.wanted, self.vector.metric.value, using, name, options
-        )
+        metric = self.vector.metric.value
+        operation = BuildIndex(self.name, self.codes, metric, using, name, options, self.dims)
+        half = self.codes == "subvector" and self.vector.datatype == "float16"
         size = mapping.index_bytes(
-            self.wanted, self.vector.dim, self.observation.present, using, options.get("m", 16)
+            "halfvec" if half else self.codes,
+            self.dims or self.vector.dim,
+            self.observation.present,
+            using,
+            options.get("m", 16),
         )
         per_part = ", one partition after another" if self.table.is_partitioned else ""
-        codes = {"bit": "sign bits", "halfvec": "float16", "vector": "the vectors"}[self.wanted]
+        codes = {"bit": "sign bits", "halfvec": "float16"}.get(self.codes, "the vectors")
+        if self.dims is not None:
+            codes += f", first {self.dims:,} of {self.vector.dim:,} dimensions"
         return Step(
             Symbol.BACKGROUND,
             f"build the {using} index {name} on {codes}{per_part}",
@@ -168,7 +175,7 @@ class _Planner:
 
     def _drop(self, index: Index) -> Step:
         reason = "its codes are no longer used"
-        if self.target.kind is not Kind.NONE:
+        if self.codes != "vector":
             reason = (
                 "applications whose SQL has the expression of this index compare all rows from "
                 "then on"
@@ -178,14 +185,20 @@ class _Planner:
     def notes(self) -> list[str]:
         found = []
         kept = [] if self.asked.native.get("replace") else self._replaced()
-        if self.target.kind is not Kind.NONE and kept:
+        if self.codes != "vector" and kept:
             names = ", ".join(each.name for each in kept)
             size = sum(each.size for each in kept) / 2**20
             found.append(
                 f"RAM is saved only after the other indexes are dropped ({names}, {size:.1f} MiB), "
                 'which serve the SQL of other applications: native={"replace": true}'
             )
-        if self.target.kind is not Kind.NONE:
+        if self.dims is not None:
+            found.append(
+                f"the index keeps the first {self.dims:,} of {self.vector.dim:,} dimensions and "
+                "the column all of them: queries have all dimensions, and rescoring compares all "
+                "of them in the same statement"
+            )
+        if self.codes != "vector":
             found.append(
                 "an application uses the codes only if its SQL has the expression of the index; "
                 "`qadapt client-params` prints the SQL"
@@ -221,16 +234,22 @@ def planned_index(
             None,
         )
     opclass = mapping.opclass(native["codes"], vector.metric, vector.datatype)
-    name = index_name(table, column, native["codes"], native["using"], vector.metric)
-    return Index(0, name, column.number, native["codes"], native["using"], opclass, {}, True, "", 0)
+    codes, dims, using = native["codes"], native.get("dims"), native["using"]
+    name = index_name(table, column, label(codes, dims), using, vector.metric)
+    return Index(0, name, column.number, codes, using, opclass, {}, True, "", 0, dims=dims)
 
 
 def index_name(table: Table, column: Column, codes: str, using: str, metric: Metric) -> str:
     """The name of an index; longer names than PostgreSQL allows get a hash.
 
     Names of indexes are cut to 63 bytes without an error, so that two long ones would collide.
+
+    Args:
+        codes: with its first dimensions, such as ``bit:256``.
     """
-    word = codes if codes == "bit" else f"{codes}_{metric.value}"
+    word = codes.replace(":", "_")
+    if not codes.startswith("bit"):
+        word += f"_{metric.value}"
     name = f"{table.name}_{column.name}_{word}_{using}"
     if len(name.encode()) <= collections.MAX_NAME:
         return name

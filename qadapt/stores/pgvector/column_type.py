@@ -90,7 +90,8 @@ def _build_step(name: str, index: Index, metric: Metric) -> Step:
 
 def _builder(name: str, index: Index, metric: Metric) -> BuildIndex:
     own = (index.metric or metric).value
-    return BuildIndex(name, index.codes, own, index.method, index.name, dict(index.options))
+    options = dict(index.options)
+    return BuildIndex(name, index.codes, own, index.method, index.name, options, index.dims)
 
 
 def require_change(table: Table) -> None:

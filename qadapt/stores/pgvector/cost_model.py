@@ -10,7 +10,7 @@ from typing import Any
 
 from qadapt.errors import UnsupportedError
 from qadapt.footprint import Component, CostModel, Footprint
-from qadapt.model import Kind, MatchLevel, Quantization, Vector
+from qadapt.model import MatchLevel, Quantization, Vector
 from qadapt.stores.pgvector import mapping
 
 LAYOUT = "page layout of pgvector 0.8"
@@ -54,19 +54,20 @@ class PgvectorCostModel(CostModel):
         native = dict(mapped.native or {})
         kind = index.get("type")
         using = native.get("using") or (kind if kind in mapping.METHODS else mapping.HNSW)
-        codes = "vector" if mapped.target.kind is Kind.NONE else str(native["codes"])
+        codes, dim = str(native.get("codes", "vector")), native.get("dims") or vector.dim
         indexed = bool(native) or kind in mapping.METHODS
         options = {**index, **native.get("options", {})}
         size = 0
         if indexed and count:
             m = int(options.get("m") or 16)
-            stored = "halfvec" if codes == "vector" and vector.datatype == "float16" else codes
+            full = codes in ("vector", "subvector")
+            stored = "halfvec" if full and vector.datatype == "float16" else codes
             lists = int(options.get("lists") or mapping.DEFAULT_LISTS)
-            size = mapping.index_bytes(stored, vector.dim, count, using, m, lists)
+            size = mapping.index_bytes(stored, dim, count, using, m, lists)
         heap = heap_bytes(count, vector)
         coded = 0
-        if mapped.target.kind is not Kind.NONE:
-            coded = count * mapping.value_bytes(codes, vector.dim)
+        if codes != "vector":
+            coded = count * mapping.value_bytes(codes, dim)
         parts = (
             Component("codes", coded, coded, f"{codes} values of the index", LAYOUT),
             Component(

@@ -16,7 +16,8 @@ from qadapt.errors import NotFoundError, StoreError, StoreTimeoutError
 from qadapt.model import Metric
 from qadapt.stores.operations import Execution
 from qadapt.stores.pgvector import mapping, snapshot
-from qadapt.stores.pgvector.schema import Column, Index, Table
+from qadapt.stores.pgvector.schema import Column, Index, Table, label
+from qadapt.stores.pgvector.statements import code_expression
 from qadapt.stores.polling import poll
 from qadapt.stores.store_types import Progress
 
@@ -138,7 +139,7 @@ def _same(index: Index, column: Column, wanted: BuildIndex) -> bool:
     opclass = mapping.opclass(wanted.codes, Metric(wanted.metric), datatype)
     return (
         index.column == column.number
-        and index.codes == wanted.codes
+        and index.label == label(wanted.codes, wanted.dims)
         and index.method == wanted.using
         and index.opclass == opclass
         and not index.predicate
@@ -158,14 +159,11 @@ def _creating(
     """The statement that creates an index."""
     schema = store.connection.extension.schema
     value: Any = sql.Identifier(column.name)
-    dim = sql.SQL(str(column.dim))
     datatype = snapshot.statements_datatype(column)
-    if wanted.codes == "bit":
-        value = sql.SQL("({}({})::bit({}))").format(
-            sql.Identifier(schema, "binary_quantize"), value, dim
+    if wanted.codes != "vector":
+        value = sql.SQL("({})").format(
+            code_expression(schema, column, wanted.codes, wanted.dims, value)
         )
-    elif wanted.codes == "halfvec" and column.type != "halfvec":
-        value = sql.SQL("({}::{}({}))").format(value, sql.Identifier(schema, "halfvec"), dim)
     opclass = mapping.opclass(wanted.codes, Metric(wanted.metric), datatype)
     options: Any = sql.SQL("")
     if wanted.options:

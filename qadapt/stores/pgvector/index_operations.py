@@ -19,11 +19,12 @@ class BuildIndex(Operation):
 
     Attributes:
         vector: name of the vector.
-        codes: ``vector``, ``halfvec`` or ``bit``.
+        codes: ``vector``, ``halfvec``, ``bit`` or ``subvector``.
         metric: of the operator class; ignored for ``bit``.
         using: ``hnsw`` or ``ivfflat``.
         options: storage parameters.
         name: of the index.
+        dims: number of first dimensions; None for all.
     """
 
     op: ClassVar[str] = "pgvector.build_index"
@@ -34,6 +35,7 @@ class BuildIndex(Operation):
     using: str
     name: str
     options: Mapping[str, int] = field(default_factory=dict, hash=False)
+    dims: int | None = None
 
     def run(self, at: Execution[PgvectorStore]) -> None:
         index_build.build(at, self)
@@ -63,7 +65,8 @@ class Choose(Operation):
 
     Attributes:
         vector: name of the vector.
-        codes: ``vector``, ``halfvec`` or ``bit``; None for the smallest index.
+        codes: ``vector``, ``halfvec``, ``bit``, or such as ``bit:256`` for an index of the first
+            dimensions; None for the smallest index.
     """
 
     op: ClassVar[str] = "pgvector.choose"

@@ -12,19 +12,22 @@ from typing import Any
 
 from qadapt.errors import SpecError
 from qadapt.model import Kind, Match, Metric, Quantization, Vector
+from qadapt.stores.leading_dims import too_many
 from qadapt.stores.pgvector.version import SINCE_QUANTIZATION, ExtensionVersion
 from qadapt.stores.store_types import MappedQuantization
 
 HNSW, IVFFLAT = "hnsw", "ivfflat"
 METHODS = (HNSW, IVFFLAT)
 # The largest dimension of an index, by its codes.
-MOST_DIMS = {"vector": 2000, "halfvec": 4000, "bit": 64000}
+MOST_DIMS = {"vector": 2000, "subvector": 2000, "halfvec": 4000, "bit": 64000}
 OPTIONS = {HNSW: ("m", "ef_construction"), IVFFLAT: ("lists",)}
 LIMITS = {"m": (2, 100), "ef_construction": (4, 1000), "lists": (1, 32768)}
 DEFAULT_LISTS = 100
 CODES = {Kind.NONE: "vector", Kind.FLOAT16: "halfvec", Kind.BINARY: "bit"}
-KINDS = {"halfvec": Quantization(Kind.FLOAT16), "bit": Quantization(Kind.BINARY)}
 NONE = Quantization(Kind.NONE)
+KINDS = {
+    "halfvec": Quantization(Kind.FLOAT16), "bit": Quantization(Kind.BINARY), "subvector": NONE
+}  # fmt: skip
 NATIVE_KEYS = ("using", "m", "ef_construction", "lists", "replace")
 
 _PLACES = "PostgreSQL's buffer cache decides what is in RAM: {what}={asked} has no effect"
@@ -37,13 +40,21 @@ def to_native(
 ) -> MappedQuantization:
     """Map a quantization to an index: ``{"using": "hnsw", "codes": "bit", "options": {...}}``.
 
-    ``none`` without ``native`` maps to no index, which is an exact search.
+    ``none`` without ``native`` maps to no index, which is an exact search. ``dims`` adds the key
+    ``dims``: the index keeps the first dimensions, the column all of them. ``originals="none"``
+    maps to the datatype of the column.
 
     Raises:
         SpecError: an unknown key or an invalid value in ``native``.
     """
     version = version or ExtensionVersion()
     asked = quantization.codes_only
+    if asked.dims is not None and asked.dims >= vector.dim:
+        if asked.dims > vector.dim:
+            return MappedQuantization(None, quantization, too_many(asked.dims, vector.dim))
+        asked = asked.replace(dims=None)
+    if quantization.originals == "none":
+        return _as_datatype(quantization, asked, version)
     options = _native_options(quantization.native)
     problem = _problem(asked, vector, version)
     if problem is not None:
@@ -57,26 +68,40 @@ def to_native(
     if kind is Kind.BINARY and vector.metric is not Metric.COSINE:
         differences.append(_LENGTH.format(metric=vector.metric))
     match = Match.of(*differences)
-    if kind is Kind.NONE and not quantization.native:
+    codes, dims = codes_of(asked), asked.dims
+    if codes == "vector" and not quantization.native:
         return MappedQuantization({}, NONE, match)
-    native = {"codes": CODES[kind], **options}
-    target = NONE if kind is Kind.NONE else KINDS[CODES[kind]]
+    native = {"codes": codes, **({} if dims is None else {"dims": dims}), **options}
+    target = NONE if codes == "vector" else KINDS[codes].replace(dims=dims)
     return MappedQuantization(native, target, match)
+
+
+def codes_of(asked: Quantization) -> str:
+    """The codes of a kind that pgvector has."""
+    if asked.kind is Kind.NONE and asked.dims is not None:
+        return "subvector"
+    return CODES[asked.kind]
+
+
+def _as_datatype(
+    quantization: Quantization, asked: Quantization, version: ExtensionVersion
+) -> MappedQuantization:
+    """Codes in place of the original vectors: the column becomes ``halfvec``."""
+    if asked.kind is not Kind.FLOAT16 or asked.dims is not None:
+        match = Match.unsupported(
+            "an index of codes needs the column with the original vectors",
+            "float16:originals=none, which changes the type of the column",
+            "originals=disk",
+        )
+        return MappedQuantization(None, quantization, match)
+    if not version.has(SINCE_QUANTIZATION):
+        return MappedQuantization(None, quantization, _too_old(version))
+    return MappedQuantization(None, NONE, Match.of(), "float16")
 
 
 def _problem(asked: Quantization, vector: Vector, version: ExtensionVersion) -> Match | None:
     """Why pgvector cannot index these codes; None if it can."""
     kind = asked.kind
-    if asked.dims is not None:
-        return Match.unsupported(
-            "qadapt does not build indexes on the first dimensions of a column",
-            "write the first dimensions to another vector column",
-            _CLIENT,
-        )
-    if asked.originals == "none":
-        return Match.unsupported(
-            "an index of codes needs the column with the original vectors", "originals=disk"
-        )
     if kind not in CODES:
         return Match.unsupported(f"pgvector has no {kind} codes", "float16", "binary", _CLIENT)
     if kind is Kind.BINARY and (asked.bits or 1) != 1:
@@ -87,26 +112,38 @@ def _problem(asked: Quantization, vector: Vector, version: ExtensionVersion) -> 
         return Match.unsupported(
             "pgvector compares sign bits with sign bits of the query only", "binary", _CLIENT
         )
-    if kind is not Kind.NONE and not version.has(SINCE_QUANTIZATION):
-        return Match.unsupported(
-            f"requires pgvector {SINCE_QUANTIZATION} or newer; this is {version.number}",
-            "ALTER EXTENSION vector UPDATE",
-            _CLIENT,
-        )
+    if codes_of(asked) != "vector" and not version.has(SINCE_QUANTIZATION):
+        return _too_old(version)
     if kind is Kind.FLOAT16 and vector.datatype == "float16":
         return Match.unsupported("the column has the type halfvec already", "none", "binary")
-    most = MOST_DIMS[CODES[kind]]
-    if vector.dim > most and (kind is not Kind.NONE or asked.native):
-        return Match.unsupported(
-            f"an index on {CODES[kind]} has at most {most} dimensions; the vector has {vector.dim}",
-            *(each for each in ("float16", "binary") if vector.dim <= MOST_DIMS[_codes(each)]),
-            _CLIENT,
-        )
-    return None
+    return _problem_of_width(asked, vector)
 
 
-def _codes(word: str) -> str:
-    return CODES[Kind(word)]
+def _problem_of_width(asked: Quantization, vector: Vector) -> Match | None:
+    codes, dim = codes_of(asked), asked.kept_dims(vector.dim)
+    most = MOST_DIMS["halfvec" if _is_half(codes, vector) else codes]
+    if dim <= most or (codes == "vector" and not asked.native):
+        return None
+    tail = "" if asked.dims is None else f":dims={asked.dims}"
+    others = {"float16": "halfvec", "binary": "bit"}
+    return Match.unsupported(
+        f"an index on {codes} has at most {most} dimensions; the vector has {dim}",
+        *(f"{kind}{tail}" for kind, each in others.items() if dim <= MOST_DIMS[each]),
+        f"dims of at most {most}",
+        _CLIENT,
+    )
+
+
+def _is_half(codes: str, vector: Vector) -> bool:
+    return codes in ("vector", "subvector") and vector.datatype == "float16"
+
+
+def _too_old(version: ExtensionVersion) -> Match:
+    return Match.unsupported(
+        f"requires pgvector {SINCE_QUANTIZATION} or newer; this is {version.number}",
+        "ALTER EXTENSION vector UPDATE",
+        _CLIENT,
+    )
 
 
 def _native_options(native: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,7 +216,8 @@ _PAGE, _USABLE = 8192, 8144
 
 def value_bytes(codes: str, dim: int) -> int:
     """Bytes of one value in an index, with its header."""
-    return {"vector": 4 * dim, "halfvec": 2 * dim, "bit": -(-dim // 8)}[codes] + 8
+    width = {"vector": 4 * dim, "subvector": 4 * dim, "halfvec": 2 * dim, "bit": -(-dim // 8)}
+    return width[codes] + 8
 
 
 def _tuple(size: int) -> int:

@@ -77,6 +77,7 @@ PROFILE = StoreProfile(
         recreates=True,
         accepts_id=accepts_id,
         zero_is_positive=False,
+        shortens_codes=True,
     ),
     client_forms=client_code.FORMS,
     wraps_clients=True,

@@ -53,8 +53,9 @@ class Index:
         oid: of the index.
         name: without schema.
         column: number of the column; 0 if the expression was not recognized.
-        codes: ``vector`` for the column itself, ``halfvec`` or ``bit`` for an expression of it;
-            ``other`` for another expression.
+        codes: ``vector`` for the column itself, ``halfvec``, ``bit`` or ``subvector`` (the first
+            dimensions in the type of the column) for an expression of it; ``other`` for another
+            expression.
         method: ``hnsw``, ``ivfflat``, or the access method of another extension.
         opclass: such as ``vector_cosine_ops``.
         options: storage parameters, such as ``{"m": 16}``.
@@ -63,6 +64,7 @@ class Index:
         size: bytes on disk, with partitions.
         expression: as the server prints it; ``""`` for a column.
         parts: names of the indexes of the partitions.
+        dims: number of first dimensions that the expression keeps; None for all.
     """
 
     oid: int
@@ -77,6 +79,12 @@ class Index:
     size: int
     expression: str = ""
     parts: tuple[str, ...] = ()
+    dims: int | None = None
+
+    @property
+    def label(self) -> str:
+        """Codes and first dimensions, such as ``bit`` or ``bit:256``, as the comment saves them."""
+        return label(self.codes, self.dims)
 
     def serves(self, names: Sequence[str]) -> bool:
         """Whether the names of indexes in a plan include this one or one of its parts."""
@@ -87,6 +95,11 @@ class Index:
         """The metric of the operator class; None for codes that have none."""
         found = re.search(r"_(cosine|ip|l2)_ops$", self.opclass)
         return OPCLASS_METRICS[found[1]] if found else None
+
+
+def label(codes: str, dims: int | None) -> str:
+    """Codes and first dimensions, such as ``bit`` or ``bit:256``."""
+    return codes if dims is None else f"{codes}:{dims}"
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from psycopg import sql
+from psycopg import OperationalError, sql
 
 from qadapt.errors import SpecError
-from qadapt.model import Hits, Id, Kind, Quantization, SearchProvenance
+from qadapt.model import Hits, Id, SearchProvenance
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.pgvector import payload
 from qadapt.stores.pgvector.binary_format import QueryVector
@@ -30,6 +30,7 @@ from qadapt.stores.pgvector.snapshot import EF_SEARCH
 from qadapt.stores.pgvector.statements import (
     Source,
     Statement,
+    code_distance,
     distance,
     identifier,
     nearest,
@@ -124,7 +125,6 @@ class PreparedSearches:
 def prepare(
     source: Source,
     index: Index | None,
-    quantization: Quantization,
     request: SearchRequest,
     condition: Statement | None,
     version: ExtensionVersion,
@@ -133,7 +133,6 @@ def prepare(
 
     Args:
         index: the index of the codes or of the column; None for an exact search.
-        quantization: of the codes of ``index``.
 
     Raises:
         SpecError: an unknown option.
@@ -141,7 +140,7 @@ def prepare(
     for name in request.options:
         if name not in OPTIONS:
             raise SpecError.unknown("search option", str(name), OPTIONS, where="pgvector")
-    coded = index is not None and quantization.kind is not Kind.NONE
+    coded = index is not None and index.codes != "vector"
     if request.no_params:
         return _plain(source, index, coded, request, condition)
     if index is None or request.exact or (request.ignore_quantization and coded):
@@ -154,9 +153,9 @@ def prepare(
     if condition is not None and not version.has(SINCE_ITERATIVE):
         notes = (*notes, MAY_MISS)
     if on:
-        query, before, copies = _two_stages(source, index.codes, scanned, request, condition)
+        query, before, copies = _two_stages(source, index, scanned, request, condition)
     else:
-        query, before, copies = _one_stage(source, index.codes, request, condition)
+        query, before, copies = _one_stage(source, index, request, condition)
     how = _how(source, coded, request, scanned if on else 0, notes)
     return Prepared(query, before, copies, settings, how)
 
@@ -223,19 +222,23 @@ def _columns(source: Source, request: SearchRequest) -> list[Any]:
 
 
 def _one_stage(
-    source: Source, codes: str, request: SearchRequest, condition: Statement | None
+    source: Source, index: Index | None, request: SearchRequest, condition: Statement | None
 ) -> tuple[Any, tuple[Any, ...], tuple[int, int]]:
-    columns = [*_columns(source, request), sql.SQL("{} AS d").format(distance(source, codes))]
-    query = nearest(source, codes, request.k, condition, columns)
+    columns = [*_columns(source, request), sql.SQL("{} AS d").format(code_distance(source, index))]
+    query = nearest(source, index, request.k, condition, columns)
     return query, condition.values if condition else (), (1, 1)
 
 
 def _two_stages(
-    source: Source, codes: str, candidates: int, request: SearchRequest, condition: Statement | None
+    source: Source,
+    index: Index,
+    candidates: int,
+    request: SearchRequest,
+    condition: Statement | None,
 ) -> tuple[Any, tuple[Any, ...], tuple[int, int]]:
     """Candidates by their codes, then the best of them by the original vectors."""
     vector = identifier(source.column.name)
-    inner = nearest(source, codes, candidates, condition, [*_columns(source, request), vector])
+    inner = nearest(source, index, candidates, condition, [*_columns(source, request), vector])
     names = [sql.SQL("id"), *([sql.SQL("fields")] if request.with_payload else [])]
     exact = distance(source, "vector")
     query = sql.SQL("SELECT {}, {} AS d FROM ({}) AS candidates ORDER BY d LIMIT {}").format(
@@ -270,7 +273,7 @@ def _plain(
     source: Source, index: Index | None, coded: bool, request: SearchRequest, condition: Any
 ) -> Prepared:
     """``ORDER BY embedding <=> query LIMIT k``, as a client without qadapt sends it."""
-    query, before, copies = _one_stage(source, "vector", request, condition)
+    query, before, copies = _one_stage(source, None, request, condition)
     notes = (OTHER_SQL,) if coded or index is None else ()
     how = SearchProvenance("store", "none", 1.0, 0, "none", "exact", "store default", notes)
     return Prepared(query, before, copies, {}, how)
@@ -332,7 +335,10 @@ def _transaction(at: Any, prepared: Prepared) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        at.execute(b"ROLLBACK")
+        try:
+            at.execute(b"ROLLBACK")
+        except OperationalError:
+            at.close()  # the connection is lost: the first error says why
         raise
     at.execute(b"COMMIT")
 

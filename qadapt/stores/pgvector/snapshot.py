@@ -12,7 +12,6 @@ from psycopg import sql
 from qadapt.footprint import original_bytes
 from qadapt.model import (
     CollectionInfo,
-    Kind,
     Metric,
     Quantization,
     Rescore,
@@ -75,9 +74,13 @@ def chosen_index(table: Table, name: str, column: Column) -> Index | None:
     ones. Partial indexes, other expressions and other operator classes are not searched.
     """
     saved = (table.settings.get("codes") or {}).get(column.name)
-    order = ("bit", "halfvec", "vector")
+    order = ("bit", "halfvec", "subvector", "vector")
     found = [each for each in table.indexes_of(column) if _is_searched(table, name, column, each)]
-    found.sort(key=lambda each: (each.codes != saved, order.index(each.codes), not each.valid))
+    found.sort(
+        key=lambda each: (
+            each.label != saved, each.dims is not None, order.index(each.codes), not each.valid
+        )
+    )  # fmt: skip
     if saved == "vector" and (not found or found[0].codes != "vector"):
         return None
     return found[0] if found else None
@@ -100,7 +103,7 @@ def quantization_of(index: Index | None) -> Quantization:
     """The quantization of the codes of an index."""
     if index is None or index.codes == "vector":
         return mapping.NONE
-    return mapping.KINDS[index.codes]
+    return mapping.KINDS[index.codes].replace(dims=index.dims)
 
 
 def take_snapshot(at: Any, table: Table, extension: Extension, assumed: Metric) -> Snapshot:
@@ -127,7 +130,7 @@ def _observe(at: Any, snapshot: Snapshot, name: str) -> Observation:
     if index is not None and not index.valid:
         build = build_of(at, index)
     if index is not None and index.valid and snapshot.present[name]:
-        used = _explain(at, snapshot, name, index.codes)
+        used = _explain(at, snapshot, name, index)
     siblings = tuple(each.name for each in table.indexes_of(column) if each != index)
     return Observation(
         snapshot.count, snapshot.present[name], index, quantization_of(index), used, build,
@@ -145,11 +148,11 @@ def build_of(at: Any, index: Index) -> Build | None:
     return Build(phase, done or 0, total or 0, locker if lockers else None, pid)
 
 
-def _explain(at: Any, taken: Snapshot, name: str, codes: str) -> Used:
+def _explain(at: Any, taken: Snapshot, name: str, index: Index) -> Used:
     """The indexes in the plans of a search that forces an index, and of one without settings."""
     source = taken.source(name)
-    limit = EF_SEARCH if codes == "bit" else 10
-    query = statements.nearest(source, codes, limit, None, [sql.SQL("1")])
+    limit = EF_SEARCH if index.codes == "bit" else 10
+    query = statements.nearest(source, index, limit, None, [sql.SQL("1")])
     statement = sql.SQL("EXPLAIN (FORMAT JSON) ") + query
     values = [search_vector(source)]
     with at.transaction(), at.cursor() as cursor:
@@ -207,8 +210,9 @@ def _vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
         notes = (ASSUMED.format(column=column.name, metric=vector.metric),)
     index = observation.index
     code_bytes = 0
-    if index and observation.quantization.kind is not Kind.NONE:
-        code_bytes = observation.present * mapping.value_bytes(index.codes, vector.dim)
+    if index and observation.coded:
+        size = mapping.value_bytes(stored_codes(index, column), index.dims or vector.dim)
+        code_bytes = observation.present * size
     return VectorInfo(
         name,
         vector.dim,
@@ -218,7 +222,7 @@ def _vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
         index_info(table, column, index),
         observation.quantization,
         status.status_of(observation),
-        default_rescore=default_rescore(observation.quantization),
+        default_rescore=Rescore(source="off") if observation.coded else None,
         code_bytes=code_bytes,
         float_bytes=original_bytes(observation.present, vector),
         notes=notes,
@@ -236,6 +240,7 @@ def index_info(table: Table, column: Column, index: Index | None) -> dict[str, A
     return found
 
 
-def default_rescore(quantization: Quantization) -> Rescore | None:
-    """The rescoring of a search that requests none: PostgreSQL does not rescore."""
-    return None if quantization.kind is Kind.NONE else Rescore(source="off")
+def stored_codes(index: Index, column: Column) -> str:
+    """The type of the values of an index: the first dimensions of halfvec are halfvec."""
+    half = index.codes == "subvector" and column.type == "halfvec"
+    return "halfvec" if half else index.codes

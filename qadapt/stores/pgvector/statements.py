@@ -15,7 +15,7 @@ from psycopg import sql
 
 from qadapt.model import Metric, Vector
 from qadapt.stores.pgvector.mapping import HAMMING, OPERATORS
-from qadapt.stores.pgvector.schema import Column, Table
+from qadapt.stores.pgvector.schema import Column, Index, Table
 
 
 @dataclass(frozen=True)
@@ -56,50 +56,87 @@ def literal(value: Any) -> Any:
     return sql.SQL(sql.Literal(value).as_string(None).replace("%", "%%"))
 
 
-def distance(source: Source, codes: str, query: str = "%b") -> Any:
+def distance(source: Source, codes: str, dims: int | None = None) -> Any:
     """The distance of a row to a query by an index with these codes; ascending is nearer.
 
+    The query is a parameter of the type of the column, with all dimensions.
+
     Args:
-        query: the placeholder of the query, a vector of the type of the column.
+        dims: number of first dimensions that the index keeps; None for all.
     """
-    column, dim = identifier(source.column.name), source.vector.dim
-    kind = _type(source, source.column.type)
-    value = sql.SQL(query + "::{}({})").format(kind, sql.SQL(str(dim)))
+    column, kind = identifier(source.column.name), _type(source, source.column.type)
+    query = sql.SQL("%b::{}({})").format(kind, sql.SQL(str(source.vector.dim)))
     if codes == "bit":
-        function = identifier(source.extension, "binary_quantize")
         # Without a cast, a query of other dimensions is refused instead of padded.
-        form = "({f}({c})::bit({d})) OPERATOR({s}.{o}) {f}({q})"
-        operator = HAMMING
-    else:
-        function = None
-        half = codes == "halfvec" and source.column.type != "halfvec"
-        form = (
-            "({c}::{h}({d})) OPERATOR({s}.{o}) {q}::{h}({d})"
-            if half
-            else "{c} OPERATOR({s}.{o}) {q}"
+        form, operator = "({c}) OPERATOR({s}.{o}) {q}", HAMMING
+        query = sql.SQL("{}({})").format(
+            identifier(source.extension, "binary_quantize"), _first(source.extension, query, dims)
         )
-        operator = OPERATORS[source.vector.metric]
+    elif codes == "vector":
+        form, operator = "{c} OPERATOR({s}.{o}) {q}", OPERATORS[source.vector.metric]
+    else:
+        form, operator = "({c}) OPERATOR({s}.{o}) {q}", OPERATORS[source.vector.metric]
+        query = code_expression(source.extension, source.column, codes, dims, query)
     return sql.SQL(form).format(
-        c=column,
-        d=sql.SQL(str(dim)),
-        f=function or sql.SQL(""),
-        h=_type(source, "halfvec"),
+        c=code_expression(source.extension, source.column, codes, dims, column),
         o=sql.SQL(operator),
-        q=value,
+        q=query,
         s=identifier(source.extension),
     )
 
 
-def nearest(
-    source: Source, codes: str, limit: int, condition: Statement | None, columns: Sequence[Any]
+def code_distance(source: Source, index: Index | None) -> Any:
+    """The distance by the codes of an index; by the vectors of the column without one."""
+    return (
+        distance(source, "vector") if index is None else distance(source, index.codes, index.dims)
+    )
+
+
+def code_expression(
+    extension: str, column: Column, codes: str, dims: int | None, value: Any
 ) -> Any:
-    """Rows by the distance of codes: one parameter for the query, after those of the condition."""
+    """The expression of an index, applied to a value of the type of the column.
+
+    Args:
+        extension: the schema of pgvector.
+        codes: ``vector``, ``halfvec``, ``bit`` or ``subvector``.
+        dims: number of first dimensions; None for all.
+        value: the column or a query.
+    """
+    if codes == "vector":
+        return value
+    kept = _first(extension, value, dims)
+    size = sql.SQL(str(dims or column.dim))
+    if codes == "bit":
+        function = identifier(extension, "binary_quantize")
+        return sql.SQL("{}({})::bit({})").format(function, kept, size)
+    kind = "halfvec" if codes == "halfvec" or column.type == "halfvec" else "vector"
+    return sql.SQL("{}::{}({})").format(kept, identifier(extension, kind), size)
+
+
+def _first(extension: str, value: Any, dims: int | None) -> Any:
+    if dims is None:
+        return value
+    return sql.SQL("{}({}, 1, {})").format(
+        identifier(extension, "subvector"), value, sql.SQL(str(dims))
+    )
+
+
+def nearest(
+    source: Source,
+    index: Index | None,
+    limit: int,
+    condition: Statement | None,
+    columns: Sequence[Any],
+) -> Any:
+    """Rows by the distance of the codes of an index: one parameter for the query, after those of
+    the condition. Without an index, by the vectors of the column."""
     where = [] if condition is None else [condition.text]
     return sql.SQL("SELECT {} FROM {}{} ORDER BY {} LIMIT {}").format(
         sql.SQL(", ").join(columns),
         relation(source.table),
         sql.SQL(" WHERE ") + sql.SQL(" AND ").join(where) if where else sql.SQL(""),
-        distance(source, codes),
+        code_distance(source, index),
         sql.SQL(str(limit)),
     )
 

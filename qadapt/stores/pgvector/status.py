@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qadapt.model import Evidence, Kind, Quantization, State, Status
+from qadapt.model import Evidence, Quantization, State, Status
 from qadapt.stores.pgvector.schema import Index
 
 NO_ROWS = "the table has no rows with this vector, so nothing can be verified"
@@ -75,12 +75,17 @@ class Observation:
     row_security: bool = False
     unlogged: bool = False
 
+    @property
+    def coded(self) -> bool:
+        """Whether the index has codes, and not the vectors of the column."""
+        return self.index is not None and self.index.codes != "vector"
+
 
 def status_of(observation: Observation) -> Status:
     """The state, its reason and its evidence."""
     evidence = _evidence(observation)
     index = observation.index
-    if index is None or observation.quantization.kind is Kind.NONE:
+    if index is None or not observation.coded:
         return _without_codes(observation, evidence)
     if observation.build is not None:
         return _building(observation.build, evidence)

@@ -56,7 +56,7 @@ from qadapt.stores.pgvector.connection import (
 from qadapt.stores.pgvector.filters import to_condition
 from qadapt.stores.pgvector.index_operations import OPERATIONS, BuildIndex
 from qadapt.stores.pgvector.profile import PROFILE
-from qadapt.stores.pgvector.schema import Table
+from qadapt.stores.pgvector.schema import Table, label
 from qadapt.stores.pgvector.search import Prepared
 from qadapt.stores.pgvector.statements import Source, Statement, relation
 from qadapt.stores.pgvector.version import ExtensionVersion
@@ -169,10 +169,11 @@ class PgvectorStore(Store):
         table = self.table(collection)
         column, native = table.vectors[name], dict(mapped.native or {})
         metric = table.vector(name).metric
+        codes, dims = native["codes"], native.get("dims")
         request = BuildIndex(
-            name, native["codes"], metric.value, native["using"],
-            changes.index_name(table, column, native["codes"], native["using"], metric),
-            dict(native["options"]),
+            name, codes, metric.value, native["using"],
+            changes.index_name(table, column, label(codes, dims), native["using"], metric),
+            dict(native["options"]), dims,
         ).to_request()  # fmt: skip
         self.run(collection, request, lambda _: None, 60)
 
@@ -247,6 +248,12 @@ class PgvectorStore(Store):
         number = int(self.connection.server_version.split(".")[0]) * 10_000
         return to_condition(filter, table, number)
 
+    def sample_ids(
+        self, collection: str, n: int, *, seed: int = 0, filter: Any = None
+    ) -> list[Id]:
+        table = self._known_table(collection)
+        return rows.sample(self.connection, table, n, seed, self._condition(filter, table))
+
     def fetch(
         self,
         collection: str,
@@ -319,8 +326,7 @@ class PgvectorStore(Store):
         if index is not None and not index.valid:
             index = None
         condition = self._condition(request.filter, table)
-        quantization = snapshot.quantization_of(index)
-        prepared = search.prepare(source, index, quantization, request, condition, self._version)
+        prepared = search.prepare(source, index, request, condition, self._version)
         return source, prepared
 
     def client_search(
@@ -346,7 +352,9 @@ class PgvectorStore(Store):
         if request.codes is not None:
             taken: snapshot.Snapshot = request.inspection.native
             vector = taken.source(request.vector).vector
-            mapped = require_supported(self.map(request.codes, vector), request.codes, self.name)
+            # The column keeps all dimensions, so `dims` is a property of the codes.
+            asked = request.codes.replace(dims=request.shortened)
+            mapped = require_supported(self.map(asked, vector), asked, self.name)
         return changes.plan_change(request, mapped)
 
     # -- settings ----------------------------------------------------------------------------
