@@ -13,6 +13,7 @@ from qadapt.codecs import Calibration, CalibrationWarning
 from qadapt.engines import Engine
 from qadapt.errors import InputError
 from qadapt.index import persist
+from qadapt.index.comparison import differing
 from qadapt.index.contents import Contents, Settings, unique_ids
 from qadapt.index.given_codes import given_codes, refuse_known
 from qadapt.index.hits import CodeHits
@@ -341,7 +342,7 @@ class CodeIndex(OpenIndex):
             raise InputError(
                 f"{len(names)} ids for {len(vectors)} vectors", hint="give one id per vector"
             )
-        return inside.differing(names, vectors)
+        return differing(inside, names, vectors)
 
     def check(self, ids: Any, X: Any) -> None:  # noqa: N803
         """Raise the errors of :meth:`upsert` without changing anything.

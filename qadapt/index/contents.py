@@ -23,7 +23,7 @@ from qadapt.index.rows import Id, shown
 from qadapt.index.segment_file import SegmentFile
 from qadapt.index.storage import FileRecord, Segment, file_name, row_bytes
 from qadapt.index.vector_blocks import check, prepared_blocks
-from qadapt.model.arrays import Floats, Vectors, as_matrix
+from qadapt.model.arrays import Vectors, as_matrix
 from qadapt.model.embedding_kinds import Packed, refuse_packed
 from qadapt.model.metric import Metric
 
@@ -31,8 +31,6 @@ CODES = ("binary", "int8")
 
 MIN_CALIBRATION_ROWS = 100
 """Minimum number of rows for automatic calibration."""
-
-_ROUNDING = 2.0**-20  # relative error of a vector that was normalized in float32 elsewhere
 
 
 @dataclass(frozen=True)
@@ -313,51 +311,6 @@ class Contents:
             )
         blocks = prepared_blocks(vectors, self.settings.metric)
         return Calibration.from_stream(blocks, source="first added vectors")
-
-    def differing(self, names: IdColumn, vectors: Vectors) -> list[Id]:
-        """Ids that are unknown, or whose codes do not match these vectors.
-
-        Args:
-            names: ids.
-            vectors: floating-point (n, dim); rows that are invalid for the index always differ.
-        """
-        rows = self.rows.places(names)
-        good = rows >= 0
-        with np.errstate(over="ignore"):
-            good &= np.isfinite(vectors.astype(np.float32, copy=False)).all(axis=1)
-        if self.settings.metric is Metric.COSINE:
-            good &= vectors.any(axis=1)
-        kept = np.flatnonzero(good)
-        first = 0
-        for block in prepared_blocks(vectors[kept], self.settings.metric):
-            places = kept[first : first + len(block)]
-            good[places] = self._same(rows[places], block)
-            first += len(block)
-        return names.take(np.flatnonzero(~good)).tolist()
-
-    def _same(self, rows: npt.NDArray[np.int64], block: Floats) -> npt.NDArray[np.bool_]:
-        """Whether these rows have the codes of these prepared vectors, bool (n,)."""
-        if self.int8 is None:
-            assert self.bits is not None
-            same: npt.NDArray[np.bool_] = (self.bits.take(rows) == pack_bits(block)).all(axis=1)
-            return same
-        assert self.calibration is not None
-        here = self.int8.take(rows).astype(np.int16)
-        there = quantize(block, "int8", calibration=self.calibration).astype(np.int16)
-        same = np.all(np.abs(here - there) <= self._slack(), axis=1)
-        return np.asarray(same, dtype=np.bool_)
-
-    def _slack(self) -> npt.NDArray[np.int16]:
-        """Tolerance of int8 codes of the same vector in steps, per dimension.
-
-        A database may normalize differently, so that a value near the edge of a step is rounded to
-        either side; if steps are close to the precision of float32, the difference may be larger.
-        """
-        assert self.calibration is not None
-        ranges = self.calibration
-        largest = np.maximum(np.abs(ranges.lo), np.abs(ranges.hi))
-        rounding = np.ceil(largest * np.float32(_ROUNDING) / ranges.steps)
-        return np.asarray(1 + np.minimum(rounding, 255), dtype=np.int16)
 
     def allowed(
         self,
