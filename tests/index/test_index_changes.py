@@ -241,7 +241,8 @@ def test_rows_beyond_one_block_of_memory(
     tmp_path: Path, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qadapt.index.bit_blocks.BLOCK_ROWS", 64)
-    with CodeIndex.create(tmp_path / "i", 37) as index:
+    ranges = Calibration.fit(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    with CodeIndex.create(tmp_path / "i", 37, calibration=ranges) as index:
         index.add(range(150), vectors[:150])
         index.add(range(150, 300), vectors[150:])
         for source in ("codes", "bits", "off"):

@@ -359,7 +359,10 @@ def _vector(
         "float32" if form == vector_layout.ARRAY else _DATATYPES.get(each["type"])
     )
     if datatype is None:
-        return f"is a {each['type']}", None
+        packed = each["type"] == "BINARY_VECTOR"
+        # packed bits are no floats: only a code index searches them without the original vectors
+        use = "; CodeIndex.add takes its rows as codes of the kind 'ubinary'" if packed else ""
+        return f"is a {each['type']}{use}", None
     index = found.get(name) if form != vector_layout.ARRAY else None
     word = index.metric if index is not None else str(properties.get(metric_property(name), ""))
     if index is not None and word not in _METRICS:
