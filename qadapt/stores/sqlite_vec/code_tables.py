@@ -48,7 +48,7 @@ class Agreement:
 
     @property
     def in_step(self) -> bool:
-        """Whether searches of the codes see all rows as they are."""
+        """Whether a search of the codes sees the current rows."""
         return self.count == self.coded and not self.without and not self.different
 
 
@@ -259,7 +259,7 @@ def scale_now(at: Any, table: Table, column: Column) -> float:
 
 
 def _pass(run: Execution[Any], vector: str, kind: str, column: Column) -> bool:
-    """Write the codes that are missing or differ; whether no other connection wrote meanwhile."""
+    """Write the codes that are missing or differ; whether no other connection wrote during the pass."""
     connection = run.store.connection
     after: Any = None
     done = 0
