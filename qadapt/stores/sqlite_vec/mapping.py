@@ -29,8 +29,8 @@ _PLACES = "SQLite's page cache decides what is in RAM: {what}={asked} has no eff
 _LENGTH = "sign bits ignore the lengths of vectors, which the metric {metric} uses"
 _PER_ROW = "signed 8 bits: each vector is scaled by its own largest absolute value"
 _ONE_RANGE = (
-    "signed 8 bits: one range for all dimensions, the largest absolute value when the codes are "
-    "built"
+    "signed 8 bits: one range for all dimensions, the largest absolute value of the first 10,000 "
+    "rows, or of all rows if the codes are built later"
 )
 
 Floats = npt.NDArray[np.float32]

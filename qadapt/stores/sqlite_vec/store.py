@@ -227,6 +227,7 @@ class SqliteVecStore(Store):
             self.forget(collection)
         with self.connection.transaction(f"write to {collection!r}") as at:
             known = self._read(at, collection)
+            known.table = code_tables.widen(at, known.table, batch)
             rows.write(at, known.table, batch)
             self._changed_by_us(at, collection, known)
 

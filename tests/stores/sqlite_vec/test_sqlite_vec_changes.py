@@ -199,7 +199,22 @@ def test_a_metric_is_changed_and_undone_bit_for_bit(articles: Collection, raw: A
     assert tables(raw) == ["articles", "articles__embedding_int8"]
 
 
-def test_values_beyond_the_range_of_int8_codes_are_reported(database: Database) -> None:
+def test_the_range_of_int8_codes_grows_with_a_new_table(database: Database) -> None:
+    """Codes that are created with an empty table have no range yet."""
+    made = database.create("lengths", dim=8, metric="euclidean", quantization="scalar")
+    rows = np.random.default_rng(0).standard_normal((400, 8)).astype(np.float32)
+    for start, factor in ((0, 1), (100, 9), (200, 3), (300, 1)):
+        made.write(qa.Batch(range(start, start + 100), {"": factor * rows[start : start + 100]}))
+        assert state(made) is qa.State.ACTIVE
+    assert "clipped-codes" not in [each.code for each in made.doctor().findings]
+    assert made.search(9 * rows[150], k=1).ids.tolist() == [[150]]
+    assert made.search(3 * rows[250], k=1).how.scores == "approximate"
+
+
+def test_values_beyond_the_range_of_int8_codes_are_reported(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_tables, "WIDENED_ROWS", 0)
     made = database.create("lengths", dim=8, metric="euclidean")
     rows = np.random.default_rng(0).standard_normal((100, 8)).astype(np.float32)
     made.write(qa.Batch(range(100), {"": rows}))
