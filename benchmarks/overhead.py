@@ -41,8 +41,8 @@ DIM, ROWS, QUERIES = 384, 10_000, 64
 MOST_SLOW = 1_000  # rows of embedded stores in Python
 FACTOR, MICROSECONDS = 1.05, 50.0
 THREADS, THROUGHPUT = 8, 0.95
-SETTINGS = {"edge": "binary", "weaviate": "scalar"}
-STORES = ("edge", "local", "lite", "qdrant-rest", "qdrant-grpc")
+SETTINGS = {"edge": "binary", "weaviate": "scalar", "sqlite-vec": "binary:rescore=4"}
+STORES = ("edge", "local", "lite", "sqlite-vec", "qdrant-rest", "qdrant-grpc")
 
 Rows = list[tuple[Any, float, Any]]
 Search = Callable[[Any], Rows]
@@ -269,6 +269,30 @@ def weaviate_raw(collection: Any) -> RawOf:
     return of
 
 
+def sqlite_raw(collection: Any) -> RawOf:
+    connection = collection._store.connection._opened
+
+    def of(k: int, payload: bool, read: bool) -> Search:
+        words = "t.id, t.payload" if payload else "t.id"
+        text = (
+            f'WITH c AS MATERIALIZED (SELECT id, distance FROM "{NAME}__embedding_bit" '
+            f"WHERE codes MATCH vec_quantize_binary(?) AND k = {4 * k}) "
+            f"SELECT {words}, vec_distance_cosine(t.embedding, ?) AS d FROM c "
+            f'CROSS JOIN "{NAME}" AS t ON t.id = c.id ORDER BY d NULLS LAST LIMIT {k}'
+        )
+
+        def search(query: Any) -> Rows:
+            sent = query.tobytes()
+            found = connection.execute(text, (sent, sent)).fetchall()
+            if not read:
+                return []
+            return [(row[0], 1 - row[-1], json.loads(row[1]) if payload else None) for row in found]
+
+        return search
+
+    return of
+
+
 @contextmanager
 def opened(target: str, folder: Path, rows: int) -> Iterator[tuple[Any, RawOf]]:
     """A collection of a store, and the raw searches of its client."""
@@ -282,6 +306,7 @@ def opened(target: str, folder: Path, rows: int) -> Iterator[tuple[Any, RawOf]]:
         "edge": f"edge:{folder}/edge",
         "local": "qdrant::memory:",
         "lite": f"milvus:{folder}/lite.db",
+        "sqlite-vec": f"sqlite-vec:{folder}/vec.db",
     }
     with qa.open(addresses.get(target, target)) as db:
         kind = db.server().store
@@ -291,6 +316,7 @@ def opened(target: str, folder: Path, rows: int) -> Iterator[tuple[Any, RawOf]]:
             "qdrant": lambda _: qdrant_raw(db._store.connection.client),
             "milvus": milvus_raw,
             "weaviate": weaviate_raw,
+            "sqlite-vec": sqlite_raw,
         }
         try:
             yield collection, raws[kind](collection)

@@ -40,6 +40,7 @@ OF_ONE_ENGINE = {
     "pgvector": {
         "binary_format", "catalogs", "column_type", "index_build", "index_operations", "statements",
     },
+    "sqlite_vec": {"code_tables", "table_rebuild"},
     "weaviate": {
         "cursor", "dimensions", "layout_reader", "multivectors", "named_vectors", "native_rescore",
         "schema_update", "vector_index_config",
