@@ -300,6 +300,7 @@ def _client_steps(
     same = now.quantized_by == "qadapt" and now.quantization.replace(rescore=None) == bare
     if same and now.status.state in (State.ACTIVE, State.UNKNOWN):
         return []
+    client_codes.refuse_incomplete(store, info, now.name)
     former = read_settings(store, info.name).of(now.name).client
     reverse = DropCodes(now.name).to_request()
     if former is not None:
