@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from qadapt.errors import InputError, UnsupportedError
+from qadapt.errors import UnsupportedError
 from qadapt.model import (
     Batch,
     Capabilities,

@@ -1,19 +1,11 @@
-"""Exact scores are those of float64 arithmetic, and the running top is a sort of everything."""
+"""Exact scores are those of float64 arithmetic."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from qadapt.engines.exact import (
-    RunningTop,
-    best_candidates,
-    exact_row_scores,
-    exact_scores,
-    unit,
-)
+from qadapt.engines.exact import best_candidates, exact_row_scores, exact_scores, unit
 from qadapt.model import Metric
 
 METRICS = list(Metric)
@@ -76,40 +68,6 @@ def test_unit_rows_have_length_one_and_zero_stays_zero() -> None:
     scaled = unit(rows)
     np.testing.assert_allclose(scaled, [[0.6, 0.8], [0, 0], [1, 0], [0.5**0.5, 0.5**0.5]])
     assert scaled.dtype == np.float32
-
-
-@pytest.mark.parametrize("block", [1, 7, 64, 500, 1000])
-@pytest.mark.parametrize("k", [1, 10, 1200])
-def test_the_running_top_is_the_sort_of_all_blocks(block: int, k: int) -> None:
-    scores = np.random.default_rng(5).standard_normal((6, 1000)).astype(np.float32)
-    top = RunningTop(k)
-    for start in range(0, 1000, block):
-        top.add(scores[:, start : start + block])
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    assert top.rows.tolist() == order.tolist()
-    assert (top.scores == np.take_along_axis(scores, order, axis=1)).all()
-    assert top.seen == 1000
-
-
-@given(
-    values=st.lists(st.integers(0, 3), min_size=1, max_size=60),
-    k=st.integers(1, 8),
-    cut=st.integers(1, 60),
-)
-def test_equal_scores_are_in_the_order_of_addition(values: list[int], k: int, cut: int) -> None:
-    scores = np.array([values, values[::-1]], dtype=np.float32)
-    top = RunningTop(k)
-    for start in range(0, len(values), cut):
-        top.add(scores[:, start : start + cut])
-    assert top.rows.tolist() == np.argsort(-scores, axis=1, kind="stable")[:, :k].tolist()
-
-
-def test_excluded_rows_are_last() -> None:
-    scores = np.array([[1, 2, 3, 4, 5, 6, 7, 8, 9]], dtype=np.float32)
-    scores[0, 4:] = -np.inf
-    top = RunningTop(2)
-    top.add(scores)
-    assert top.rows.tolist() == [[3, 2]]
 
 
 @pytest.mark.parametrize("metric", METRICS)

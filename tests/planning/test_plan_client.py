@@ -289,3 +289,19 @@ def test_dropping_the_collection_drops_the_codes(
     assert not folder.exists()
     again = database.create("articles", dim=4)
     assert again.info().vectors[""].quantized_by == "store"
+
+
+@pytest.mark.parametrize("text", ["binary:rescore=4", "scalar"])
+def test_rows_without_the_vector_are_refused_before_a_change(text: str) -> None:
+    """Local mode counts the vectors, so that no step needs to start."""
+    from qdrant_client import QdrantClient
+
+    with qa.wrap(QdrantClient(":memory:")) as database:
+        docs = database.create("docs", vectors={"a": qa.Vector(8), "b": qa.Vector(8)})
+        rows = np.random.default_rng(1).standard_normal((300, 8)).astype(np.float32)
+        lacking = np.arange(300) == 299
+        docs.write(qa.Batch(range(300), {"a": rows, "b": rows}, missing={"b": lacking}))
+        assert docs.plan(text, vector="a", accept="client").changes
+        with pytest.raises(UnsupportedError, match="1 row has no vector 'b'"):
+            docs.plan(text, vector="b", accept="client")
+        assert docs.info().vectors["b"].status.state == "absent"

@@ -78,7 +78,8 @@ class Layout:
         auto_id: whether Milvus generates the primary keys.
         partition_key: the field that assigns rows to partitions, or None.
         consistency: the consistency level of searches: of the address, otherwise the collection's.
-        bits: fields with sign bits in a second collection, and the state: ``on`` or ``filling``.
+        bits: fields with sign bits in a second collection, and the state: ``on``, ``filling`` or
+            ``lost``.
         raw: fields and properties, for the fingerprint.
         sparse: the sparse vectors, read and written if they are named.
         required: scalar fields that each row must have.
