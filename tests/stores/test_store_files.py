@@ -38,7 +38,8 @@ OF_ONE_ENGINE = {
         "native_mapping", "sparse", "vector_layout",
     },
     "pgvector": {
-        "binary_format", "catalogs", "column_type", "index_build", "index_operations", "statements",
+        "binary_format", "catalogs", "column_type", "index_build", "index_operations",
+        "session_settings", "statements",
     },
     "weaviate": {
         "cursor", "dimensions", "layout_reader", "multivectors", "named_vectors", "native_rescore",
