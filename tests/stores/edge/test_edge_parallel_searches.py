@@ -22,7 +22,8 @@ def shard(live: Callable[[str], str]) -> Any:
         articles = database.create("articles", dim=4)
         articles.write(qa.Batch([1, 2, 3], {"": np.eye(3, 4)}))
         articles.search([1.0, 0, 0, 0], 1)
-        yield database._store.shard("articles")
+        store: Any = database._store
+        yield store.shard("articles")
 
 
 def test_searches_run_at_the_same_time(shard: Shard) -> None:
@@ -105,6 +106,7 @@ def test_the_shard_that_was_used_last_is_closed_last(
         for each in (first, second, first, second, first):
             each.search(query, 1)
         database.create("c", dim=4).write(qa.Batch([1], {"": np.eye(1, 4)}))
-        shards = [database._store.shard(name) for name in "abc"]
+        store: Any = database._store
+        shards = [store.shard(name) for name in "abc"]
         assert [each._open is not None for each in shards] == [True, False, True]
         assert second.search(query, 1).ids.tolist() == [[1]]
