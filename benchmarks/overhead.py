@@ -308,7 +308,7 @@ def pgvector_raw(collection: Any) -> RawOf:
             if key[1] == k and key[5] == payload
         )
         if prepared.settings:
-            at.execute(prepared.set_text.replace(b"SET LOCAL", b"SET"))
+            at.execute(prepared.session_text)
         statement, copies = prepared.text, sum(prepared.copies)
         cursor = at.cursor(binary=True)
 

@@ -158,7 +158,6 @@ def _apply(rule: Rule, version: str | None, deployment: str) -> Capability:
 
 
 @functools.lru_cache(maxsize=1024)
-@functools.lru_cache(maxsize=1024)
 def older(version: str, than: str) -> bool:
     """Whether ``version`` is older than ``than``; letters and build tags are ignored."""
     left, right = _numbers(version), _numbers(than)

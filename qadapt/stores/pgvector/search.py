@@ -84,9 +84,17 @@ class Prepared:
 
     @cached_property
     def set_text(self) -> bytes:
-        """The statements that set the settings."""
+        """The statements that set the settings for one transaction."""
+        return self._set("SET LOCAL {} = {}")
+
+    @cached_property
+    def session_text(self) -> bytes:
+        """The statements that set the settings for a session."""
+        return self._set("SET {} = {}")
+
+    def _set(self, pattern: Any) -> bytes:
         parts = [
-            sql.SQL("SET LOCAL {} = {}").format(sql.SQL(name), sql.Literal(value))
+            sql.SQL(pattern).format(sql.SQL(name), sql.Literal(value))
             for name, value in self.settings.items()
         ]
         return bytes(sql.SQL("; ").join(parts).as_bytes(None))

@@ -119,7 +119,7 @@ class SearchSessions:
 def prepare_search(
     store: PgvectorStore, collection: str, request: SearchRequest
 ) -> PreparedSearch | None:
-    """A search of the table as it is described now; see ``Store.prepare_search``."""
+    """A search by the current description of the table; see ``Store.prepare_search``."""
     if request.filter is not None:
         return None
     table = store._known_table(collection)
@@ -127,10 +127,10 @@ def prepare_search(
     front, back = prepared.copies
     type = source.column.type
     k, with_payload, statement = request.k, request.with_payload, prepared.text
-    settings = prepared.set_text.replace(b"SET LOCAL ", b"SET ")
+    settings = prepared.session_text
 
     def run(queries: Any) -> Hits | None:
-        if not store.describes(collection, table):
+        if store._known_table(collection) is not table:
             return None
         if len(queries) > 1:
             return search.run(store.connection, source, prepared, queries, request)

@@ -219,10 +219,6 @@ class PgvectorStore(Store):
         found: Table | None = self.snapshots.get(collection, CATALOG_AGE)
         return found or self.table(collection)
 
-    def describes(self, collection: str, table: Table) -> bool:
-        """Whether this is the current description of the table."""
-        return self.snapshots.get(collection, CATALOG_AGE) is table
-
     # -- rows --------------------------------------------------------------------------------
 
     def write(self, collection: str, batch: Batch) -> None:
