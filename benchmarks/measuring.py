@@ -42,8 +42,8 @@ from qadapt.evaluation.shortlist import CODES
 from qadapt.stores.base import Progress
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from live.ladder import OWN  # noqa: E402
-from live.traffic import traffic  # noqa: E402
+from live.ladder import OWN
+from live.traffic import traffic
 
 VERBS = ("read", "doctor", "verify", "simulate", "advise")
 BATCH = 2_000

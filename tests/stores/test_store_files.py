@@ -38,7 +38,8 @@ OF_ONE_ENGINE = {
         "loading", "native_mapping", "sparse", "vector_layout",
     },
     "pgvector": {
-        "binary_format", "catalogs", "column_type", "index_build", "index_operations", "statements",
+        "binary_format", "catalogs", "column_type", "index_build", "index_operations",
+        "session_settings", "statements",
     },
     "sqlite_vec": {"code_tables", "table_rebuild"},
     "weaviate": {
