@@ -30,7 +30,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,8 @@ from qadapt.evaluation.shortlist import CODES
 from qadapt.stores.base import Progress
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from live.ladder import OWN  # noqa: E402
-from live.traffic import traffic  # noqa: E402
+from live.ladder import OWN
+from live.traffic import traffic
 
 VERBS = ("read", "doctor", "verify", "simulate", "advise")
 BATCH = 2_000
@@ -106,11 +106,8 @@ def measure(
             if first:
                 raise FirstAnswer
 
-    with traffic(collection._store) as counted:
-        try:
-            call(on)
-        except FirstAnswer:
-            pass
+    with traffic(collection._store) as counted, suppress(FirstAnswer):
+        call(on)
     return {
         "seconds": time.monotonic() - begun,
         "cpu": cpu() - spent,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from qadapt.errors import InputError, StoreError, UnsupportedError
+from qadapt.errors import StoreError, UnsupportedError
 from qadapt.model import (
     Batch,
     Capabilities,
@@ -31,6 +31,7 @@ from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
 from qadapt.stores.change_counter import Counted
 from qadapt.stores.changeable import Changeable
 from qadapt.stores.client_form import ClientSearch
+from qadapt.stores.engine_memory import Measured
 from qadapt.stores.sampling import Sampled
 from qadapt.stores.snapshots import SnapshotCache
 from qadapt.stores.store_types import (
@@ -80,13 +81,13 @@ __all__ = [
 ]
 
 
-class Store(BulkCopy, Changeable, Counted, Sampled):
+class Store(BulkCopy, Changeable, Counted, Measured, Sampled):
     """A database of collections.
 
     Subclasses open with ``Store.open(address)``; those whose client can be wrapped also implement
     ``Store.wrap(client)``. Every method raises only errors of ``qadapt.errors``. ``BulkCopy`` has
     the methods for copies, ``Changeable`` those for changes of a vector, ``Counted`` those for
-    change counters, and ``Sampled`` those for random samples.
+    change counters, ``Measured`` those for memory, and ``Sampled`` those for random samples.
 
     Attributes:
         profile: describes the store without opening it; the entry point names the same object.

@@ -364,7 +364,9 @@ def sample(
 ) -> list[Id]:
     """The ids of ``n`` rows with the lowest hashes of id and seed: the server sends no others."""
     key = table.require_key()
-    query = sql.SQL("SELECT {} FROM {}{} ORDER BY hashtextextended({}::text, %s), 1 LIMIT %s").format(
+    query = sql.SQL(
+        "SELECT {} FROM {}{} ORDER BY hashtextextended({}::text, %s), 1 LIMIT %s"
+    ).format(
         identifier(key.name),
         relation(table),
         sql.SQL(" WHERE ") + condition.text if condition is not None else sql.SQL(""),
