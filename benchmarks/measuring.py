@@ -175,6 +175,7 @@ def main() -> None:
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--url", help="address of an empty database; default: edge")
     place.add_argument("--store", choices=sorted(OWN), help="start a server, as the tests do")
+    parser.add_argument("--setting", help="quantization to apply first; default: as created")
     parser.add_argument("--recall", type=float, default=0.98)
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--verbs", nargs="+", choices=VERBS, default=VERBS)
@@ -189,6 +190,8 @@ def main() -> None:
             url = url or f"edge:{folder / 'edge'}"
             with qa.open(url) as db:
                 collection = write(db, name, asked.rows, asked.dim, url)
+                if asked.setting is not None:
+                    collection.plan(asked.setting).apply(yes=True)
                 work = calls(collection, asked.recall)
                 for turn in range(asked.runs):
                     for verb in asked.verbs:  # interleaved, so that all run under the same load

@@ -52,7 +52,7 @@ def vectors(connection: Connection, name: str) -> dict[str, VectorBytes]:
     """The memory of each vector.
 
     The size of the original vectors is not used: it includes 1 MiB for the flags of deleted rows
-    of each growing segment (docs/engines/qdrant.md#memory).
+    of each growing segment (docs/engines/qdrant.md#memory-usage).
 
     Empty if the server does not report it: before 1.18, without permission, or not in time.
     """
