@@ -136,22 +136,28 @@ def running(store: str | None, url: str | None) -> Iterator[tuple[str | None, Ca
         return
     server = OWN[store]()
     try:
-        yield server.url, lambda: _cpu_of_group(server.pid)  # type: ignore[attr-defined]
+        yield server.url, lambda: _cpu_of_tree(server.pid)  # type: ignore[attr-defined]
     finally:
         server.stop()
 
 
-def _cpu_of_group(pid: int) -> float:
-    """CPU seconds of the processes of a server, which share a process group."""
-    group, ticks = os.getpgid(pid), 0
+def _cpu_of_tree(pid: int) -> float:
+    """CPU seconds of the processes of a server, and of its children that ended."""
+    parents: dict[int, int] = {}
+    ticks: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rsplit(")", 1)[1].split()
         except OSError:  # it ended
             continue
-        if int(fields[2]) == group:
-            ticks += sum(map(int, fields[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+        process = int(stat.parent.name)
+        parents[process], ticks[process] = int(fields[1]), sum(map(int, fields[11:15]))
+    found, waiting = 0, [pid]
+    while waiting:
+        at = waiting.pop()
+        found += ticks.get(at, 0)
+        waiting += [child for child, parent in parents.items() if parent == at]
+    return found / os.sysconf("SC_CLK_TCK")
 
 
 def write(db: Any, name: str, rows: int, dim: int, url: str) -> Any:
