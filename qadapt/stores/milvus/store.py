@@ -104,6 +104,10 @@ class MilvusStore(ClientStore[Connection]):
         return cls(address, connection, disabled=disabled)
 
     @property
+    def in_process(self) -> bool:
+        return self.connection.lite and not self.connection.old_lite
+
+    @property
     def _server_version(self) -> ServerVersion:
         return ServerVersion(self.connection.version, self.connection.deployment)
 

@@ -54,6 +54,7 @@ class Observation:
         note: a note on the versions of client and server.
         built: the rows from which segments were built, by their uuid.
         bytes_of: the memory of the codes, as the server reports it.
+        graph_bytes: the size of the graph, as the server reports it.
         config_conflict: why the configuration contradicts itself; empty if it does not.
     """
 
@@ -72,6 +73,7 @@ class Observation:
     note: str | None = None
     built: Mapping[str, int] = field(default_factory=dict)
     bytes_of: CodeBytes | None = None
+    graph_bytes: int | None = None
     config_conflict: str = ""
 
     @property
