@@ -16,6 +16,7 @@ from qadapt.diagnosis import Diagnosis, diagnose
 from qadapt.errors import InputError, refuse_pairs
 from qadapt.local import collection_info
 from qadapt.local.client_params import client_params
+from qadapt.local.rescoring import full_vector
 from qadapt.local.row_writes import delete_rows, write_rows
 from qadapt.local.settings import read_settings
 from qadapt.model import (
@@ -232,10 +233,11 @@ class Collection(EvaluationMethods):
             (ignore_quantization and wanted.rescore is not None and wanted.rescore.on, "rescore=",
              "with ignore_quantization=True", "scores are those of the original vectors"),
         )  # fmt: skip
-        found = search(self._store, self.name, array, wanted, about, saved.of(name))
+        full = full_vector(saved.of(name), self._vectors, given)
+        found = search(self._store, self.name, array, wanted, about, saved.of(name), full)
         if key is not None:
             self._prepared.add(key, wanted, about, saved, self._asked + FRESH)
-        if array.shape != given.shape:
+        if array.shape != given.shape and found.how.rescorer != "qadapt":
             found = found.with_note(CUT_QUERIES.format(given.shape[1], about.dim))
         return found.described(found.how, typed_ids=True)
 
