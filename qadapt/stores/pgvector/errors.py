@@ -62,6 +62,8 @@ def translate(error: Any, doing: str) -> QadaptError:
     message = f"could not {doing}: {words}"
     if state == "22000" and "dimensions" in words:
         return InputError(message, hint="use vectors with the dimensions of the column")
+    if state in ("22023", "42704") and "snapshot" in words:
+        return StoreError(message, hint="the exporting connection was closed; run it again")
     if state.startswith("22"):
         return InputError(message, hint="check the values of the row")
     for length in (5, 3, 2):
