@@ -348,6 +348,12 @@ class AuthError(StoreError):
     unchanged = False
 
 
+class ReadOnlyError(AuthError):
+    """The server or the session is read-only, such as a replica; nothing was changed."""
+
+    unchanged = True
+
+
 class TransientError(StoreError):
     """A temporary failure; only these errors are retried."""
 

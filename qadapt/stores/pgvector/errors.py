@@ -16,6 +16,7 @@ from qadapt.errors import (
     InputError,
     NotFoundError,
     QadaptError,
+    ReadOnlyError,
     StoreError,
     StoreTimeoutError,
     UnreachableError,
@@ -38,7 +39,7 @@ _RULES: dict[str, _Rule] = {
     "42883": (UnsupportedError, "upgrade pgvector: ALTER EXTENSION vector UPDATE"),
     "42704": (UnsupportedError, "upgrade pgvector: ALTER EXTENSION vector UPDATE"),
     "25006": (
-        UnsupportedError,
+        ReadOnlyError,
         "this server is read-only, such as a replica; run the command on the primary server",
     ),
     "53": (StoreError, "free disk space, memory or connections on the server, then try again"),
