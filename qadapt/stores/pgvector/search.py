@@ -200,8 +200,8 @@ def _settings(
             settings["ivfflat.iterative_scan"] = iterative or "relaxed_order"
         return settings, candidates, notes
     ef = max(EF_SEARCH, candidates, int(given.get("ef_search", 0)))
-    more = candidates > MAX_EF or request.filter is not None
-    if more and version.has(SINCE_ITERATIVE):
+    if version.has(SINCE_ITERATIVE):
+        # Rows that a filter drops, or that were deleted since the last VACUUM, count for ef_search.
         iterative = iterative or "relaxed_order"
     elif candidates > MAX_EF:
         notes = (CAPPED.format(asked=candidates),)
@@ -355,7 +355,11 @@ def _row(
         pairs.append((str(row[0]) if text else row[0], score(metric, far)))
         if with_payload:
             documents.append(payload.plain(row[1], source.table))
-    return pairs, documents
+    # An iterative scan in relaxed order may return a nearer row late.
+    order = sorted(range(len(pairs)), key=lambda at: -pairs[at][1])
+    if order == list(range(len(pairs))):
+        return pairs, documents
+    return [pairs[at] for at in order], [documents[at] for at in order] if with_payload else []
 
 
 def as_text(prepared: Prepared) -> str:
