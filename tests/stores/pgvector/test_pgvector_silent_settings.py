@@ -62,7 +62,8 @@ def test_a_raised_ef_search_makes_the_planner_compare_all_rows(
     """Recall is then 1.0, and the codes are not used; searches of qadapt keep the index."""
     articles.plan("float16").apply(yes=True)
     assert state(articles)[0] is qa.State.ACTIVE
-    statement = f"EXPLAIN SELECT id FROM {name} ORDER BY embedding::halfvec(48) <=> %s::halfvec(48) LIMIT 10"
+    order = "embedding::halfvec(48) <=> %s::halfvec(48)"
+    statement = f"EXPLAIN SELECT id FROM {name} ORDER BY {order} LIMIT 10"
     query = str(sample.queries[0].tolist())
     with raw.transaction():
         assert "Index Scan" in str(raw.execute(statement, [query]).fetchall())
