@@ -243,7 +243,7 @@ class Store(BulkCopy, Changeable, Counted):
     def consistent_reads(self, collection: str) -> AbstractContextManager[None]:
         """Within the context, all threads that ``read`` see the rows as they were at its begin.
 
-        A store without snapshots reads rows as they are when they are read.
+        A store without snapshots reads the current state of each row.
         """
         return nullcontext()
 
