@@ -237,7 +237,8 @@ class Collection(EvaluationMethods):
         found = search(self._store, self.name, array, wanted, about, saved.of(name), full)
         if key is not None:
             self._prepared.add(key, wanted, about, saved, self._asked + FRESH)
-        if array.shape != given.shape and found.how.rescorer != "qadapt":
+        by_all = full is not None and found.how.rescorer == "qadapt"
+        if array.shape != given.shape and not by_all:
             found = found.with_note(CUT_QUERIES.format(given.shape[1], about.dim))
         return found.described(found.how, typed_ids=True)
 
