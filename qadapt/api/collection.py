@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from qadapt.api.change import Plan
-from qadapt.api.error_fields import error_fields
+from qadapt.api.collection_search import CollectionSearch
+from qadapt.api.error_fields import check_open, error_fields, fill_error, fills_own_errors
 from qadapt.api.evaluation_methods import EvaluationMethods
-from qadapt.api.prepared_searches import PreparedSearches
 from qadapt.costing import Cost, LiveVector, Prices, compare
 from qadapt.diagnosis import Diagnosis, diagnose
-from qadapt.errors import InputError, refuse_pairs
+from qadapt.errors import InputError, QadaptError
 from qadapt.local import collection_info
 from qadapt.local.client_params import client_params
-from qadapt.local.rescoring import full_vector
 from qadapt.local.row_writes import delete_rows, write_rows
-from qadapt.local.settings import read_settings
 from qadapt.model import (
     Accept,
     Batch,
@@ -32,30 +28,25 @@ from qadapt.model import (
     RescoreLike,
     Strategy,
     Vector,
-    as_vectors,
-    check_queries,
 )
 from qadapt.model.client_params import ClientParams
 from qadapt.model.ids import listed_ids
-from qadapt.model.leading_dims import CUT_QUERIES, as_stored
 from qadapt.model.vector import Datatype
 from qadapt.planning.conflicts import named_if_changing
 from qadapt.planning.plan_options import PlanOptions
 from qadapt.planning.planner import codes_of, make_plan, which_vector
-from qadapt.search import search
 from qadapt.stores.base import (
     OnProgress,
     ReadRequest,
     ScanRange,
-    SearchRequest,
     Store,
     check_k,
     silent,
 )
+from qadapt.stores.checks import vector_names
 
 # Types of ``rescore`` with equal values that mean the same.
 _HASHED = (type(None), int, float, str, Rescore)
-FRESH = 10.0  # seconds for which the definitions of vectors are cached
 
 
 @error_fields
@@ -65,11 +56,7 @@ class Collection(EvaluationMethods):
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
         self.name = name
-        # Dimensions, metric and datatype of a collection are immutable, but the name may be an
-        # alias that is switched, so the cache expires.
-        self._vectors: dict[str, Vector] = {}
-        self._asked = -math.inf
-        self._prepared = PreparedSearches(store, name)
+        self._search = CollectionSearch(store, name)
 
     def __repr__(self) -> str:
         return f"<Collection {self.name!r} of {self._store.address}>"
@@ -132,7 +119,7 @@ class Collection(EvaluationMethods):
         Args:
             vectors: names of vectors to fetch; None for all, ``()`` for none.
         """
-        names = _vector_names(vectors)
+        names = vector_names(vectors)
         return self._store.fetch(self.name, listed_ids(ids), vectors=names, payload=payload)
 
     def read(
@@ -156,7 +143,7 @@ class Collection(EvaluationMethods):
         yield from self._store.read(
             self.name,
             ReadRequest(
-                vectors=_vector_names(vectors),
+                vectors=vector_names(vectors),
                 payload=payload,
                 filter=filter,
                 page=page,
@@ -175,6 +162,7 @@ class Collection(EvaluationMethods):
 
     # -- searching ---------------------------------------------------------------------------
 
+    @fills_own_errors  # the general wrapper would add a tenth to a repeated search
     def search(
         self,
         queries: Any,
@@ -206,41 +194,29 @@ class Collection(EvaluationMethods):
         Raises:
             DimensionError, NonFiniteError, ZeroVectorError, InputError, UnsupportedError
         """
-        key = None
-        if filter is None and not options and type(k) is int and type(rescore) in _HASHED:
-            key = (k, vector, type(rescore), rescore, exact, ignore_quantization, with_payload)
-            found = self._prepared.search(key, queries)
-            if found is not None:
-                return found
-        name, about = self._vector(vector)
-        saved = read_settings(self._store, self.name)
-        given = as_vectors(queries, what="queries")
-        array = as_stored(given, about, saved.of(name).full_dim)
-        check_queries(array, about)
-        wanted = SearchRequest(
-            k=check_k(k, self._store.traits.max_k),
-            vector=name,
-            rescore=Rescore.of(rescore),
-            exact=exact,
-            filter=filter,
-            with_payload=with_payload,
-            ignore_quantization=ignore_quantization,
-            options=options or {},
-        )
-        refuse_pairs(
-            (exact and wanted.rescore is not None and wanted.rescore.on, "rescore=",
-             "with exact=True", "exact search compares original vectors"),
-            (ignore_quantization and wanted.rescore is not None and wanted.rescore.on, "rescore=",
-             "with ignore_quantization=True", "scores are those of the original vectors"),
-        )  # fmt: skip
-        full = full_vector(saved.of(name), self._vectors, given)
-        found = search(self._store, self.name, array, wanted, about, saved.of(name), full)
-        if key is not None:
-            self._prepared.add(key, wanted, about, saved, self._asked + FRESH)
-        by_all = full is not None and found.how.rescorer == "qadapt"
-        if array.shape != given.shape and not by_all:
-            found = found.with_note(CUT_QUERIES.format(given.shape[1], about.dim))
-        return found.described(found.how, typed_ids=True)
+        try:
+            key = None
+            if filter is None and not options and type(k) is int and type(rescore) in _HASHED:
+                key = (k, vector, type(rescore), rescore, exact, ignore_quantization, with_payload)
+                found = self._search.prepared.search(key, queries)
+                if found is not None:
+                    return found
+            check_open(self)
+            return self._search.run(
+                key,
+                queries,
+                k,
+                rescore=rescore,
+                filter=filter,
+                vector=vector,
+                exact=exact,
+                ignore_quantization=ignore_quantization,
+                with_payload=with_payload,
+                options=options,
+            )
+        except QadaptError as error:
+            fill_error(error, self, "search")
+            raise
 
     # -- quantization ------------------------------------------------------------------------
 
@@ -388,31 +364,4 @@ class Collection(EvaluationMethods):
 
     def _vector(self, name: str | None) -> tuple[str, Vector]:
         """Resolve a vector; definitions are cached for a while."""
-        unseen = name is not None and name not in self._vectors
-        if unseen or time.monotonic() - self._asked > FRESH:
-            info = self._store.info(self.name)
-            self._vectors = {key: each.vector for key, each in info.vectors.items()}
-            self._asked = time.monotonic()
-        found = which_vector(self.name, self._vectors, name)
-        return found, self._vectors[found]
-
-    def _remember(self, rescores: Mapping[str, Rescore | None]) -> None:
-        from qadapt.local.client_operations import Remember, run
-
-        for name, rescore in rescores.items():
-            if rescore is not None:
-                request = Remember(name, str(rescore)).to_request()
-                run(self._store, self.name, request, silent, 0)
-
-
-def _vector_names(given: Sequence[str] | None) -> Sequence[str] | None:
-    """Check a list of vector names.
-
-    Raises:
-        InputError: a single name.
-    """
-    if isinstance(given, str):
-        raise InputError(
-            f"vectors must be a list of names; got {given!r}", hint=f"vectors=[{given!r}]"
-        )
-    return given
+        return self._search.vector(name)

@@ -18,6 +18,7 @@ from qadapt.errors import (
     refuse_pairs,
 )
 from qadapt.local.bulk_writes import alias_moved
+from qadapt.local.client_operations import Remember, run
 from qadapt.local.state import forget
 from qadapt.model import (
     Accept,
@@ -25,6 +26,7 @@ from qadapt.model import (
     Metric,
     Quantization,
     QuantizationLike,
+    Rescore,
     Server,
     Vector,
 )
@@ -32,7 +34,7 @@ from qadapt.model.address import Address
 from qadapt.model.spec import Spec
 from qadapt.model.vector import Datatype
 from qadapt.planning import abandoned_records
-from qadapt.stores.base import Store
+from qadapt.stores.base import Store, silent
 from qadapt.stores.registry import open_store, wrap_client
 
 FRESH = 10.0  # seconds for which the definitions of vectors are cached
@@ -213,9 +215,10 @@ class Database:
         # Settings of an earlier collection with this name must not apply to the new one.
         self._forget(collection)
         self._store.create(collection, wanted, bare)
-        made = Collection(self._store, collection)
-        made._remember({name: each.rescore for name, each in quantizations.items()})
-        return made
+        for name, each in quantizations.items():
+            if each.rescore is not None:
+                self._remember(collection, name, each.rescore)
+        return Collection(self._store, collection)
 
     def drop(self, collection: str) -> None:
         """Delete a collection, its rows, settings and client-side codes.
@@ -226,6 +229,11 @@ class Database:
         self[collection]
         self._store.drop(collection)
         self._forget(collection)
+
+    def _remember(self, collection: str, vector: str, rescore: Rescore) -> None:
+        """Save the rescoring of a new collection as its default."""
+        request = Remember(vector, str(rescore)).to_request()
+        run(self._store, collection, request, silent, 0)
 
     def _forget(self, collection: str) -> None:
         """Delete the local state of a dropped collection."""

@@ -12,6 +12,15 @@ from qadapt.errors import InputError, QadaptError
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 _Class = TypeVar("_Class", bound=type)
 
+# Methods that call ``check_open`` and ``fill_error`` themselves.
+_own: set[Callable[..., Any]] = set()
+
+
+def fills_own_errors(method: _Method) -> _Method:
+    """Exempt a method from ``error_fields``; it calls ``check_open`` and ``fill_error`` itself."""
+    _own.add(method)
+    return method
+
 
 def error_fields(cls: _Class) -> _Class:
     """Decorate the public methods of a class, so that their errors carry ``store``, ``collection``
@@ -23,7 +32,7 @@ def error_fields(cls: _Class) -> _Class:
     """
     for name, member in list(vars(cls).items()):
         public = not name.startswith("_") or name == "__getitem__"
-        if public and inspect.isfunction(member):
+        if public and inspect.isfunction(member) and member not in _own:
             setattr(cls, name, _decorated(member))
     return cls
 
@@ -34,10 +43,10 @@ def _decorated(method: _Method) -> _Method:
         @functools.wraps(method)
         def generator(self: Any, *args: Any, **options: Any) -> Any:
             try:
-                _check_open(self)
+                check_open(self)
                 return (yield from method(self, *args, **options))
             except QadaptError as error:
-                _fill(error, self, method.__name__, args)
+                fill_error(error, self, method.__name__, args)
                 raise
 
         return generator  # type: ignore[return-value]
@@ -48,16 +57,21 @@ def _decorated(method: _Method) -> _Method:
     def call(self: Any, *args: Any, **options: Any) -> Any:
         try:
             if not closes:
-                _check_open(self)
+                check_open(self)
             return method(self, *args, **options)
         except QadaptError as error:
-            _fill(error, self, method.__name__, args)
+            fill_error(error, self, method.__name__, args)
             raise
 
     return call  # type: ignore[return-value]
 
 
-def _check_open(owner: Any) -> None:
+def check_open(owner: Any) -> None:
+    """Raise an error if the connection of a database or collection is closed.
+
+    Raises:
+        InputError
+    """
     store = getattr(owner, "_store", None)
     if store is not None and store.closed:
         raise InputError(
@@ -66,7 +80,8 @@ def _check_open(owner: Any) -> None:
         )
 
 
-def _fill(error: QadaptError, owner: Any, operation: str, args: tuple[Any, ...]) -> None:
+def fill_error(error: QadaptError, owner: Any, operation: str, args: tuple[Any, ...] = ()) -> None:
+    """Set the store, the collection and the operation of an error."""
     store = getattr(owner, "_store", None)
     collection = getattr(owner, "name", None)
     if collection is None and args and isinstance(args[0], str):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Hashable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from qadapt.errors import UnsupportedError
-from qadapt.local.settings import read_settings
+from qadapt.local.settings import SettingsWatch
 from qadapt.local.state import Settings
 from qadapt.model import Hits, Vector
 from qadapt.model.query_checks import plain_queries
@@ -18,19 +18,19 @@ from qadapt.stores.base import SearchRequest, Store
 MOST = 64  # searches kept per collection
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Entry:
     """A resolved search.
 
     Attributes:
         search: None if this search cannot be prepared.
-        settings: saved settings of the collection that it was resolved with.
+        settings: watches the saved settings of the collection that it was resolved with.
         until: monotonic time at which the definition of the vector expires.
     """
 
     search: Prepared | None
     vector: Vector
-    settings: Settings
+    settings: SettingsWatch
     until: float
 
 
@@ -54,9 +54,10 @@ class PreparedSearches:
             QadaptError: errors of the database.
         """
         known = self._known.get(key)
-        if known is None or known.search is None or time.monotonic() > known.until:
+        if known is None or known.search is None or self._store.closed:
             return None
-        if read_settings(self._store, self._collection) is not known.settings:
+        now = monotonic()
+        if now > known.until or not known.settings.unchanged(now):
             return None
         array = plain_queries(queries, known.vector)
         if array is None:
@@ -76,10 +77,11 @@ class PreparedSearches:
     ) -> None:
         """Resolve a search that just succeeded, for later queries."""
         known = self._known.get(key)
-        if known is not None and known.search is None and time.monotonic() <= known.until:
+        if known is not None and known.search is None and monotonic() <= known.until:
             return
         store, name = self._store, self._collection
         made = prepare(store, name, wanted, vector, settings.of(wanted.vector))
         if len(self._known) >= MOST:
             self._known.clear()
-        self._known[key] = _Entry(made, vector, settings, until)
+        watch = SettingsWatch(store, name, settings)
+        self._known[key] = _Entry(made, vector, watch, until)

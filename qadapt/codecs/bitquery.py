@@ -7,6 +7,7 @@ https://huggingface.co/blog/embedding-quantization (Yamada et al. 2021, arXiv 21
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
 import numpy as np
@@ -134,16 +135,92 @@ class _SignQuery(LinearQuery):
     """Queries of more than one bit: their sum with the sign +1 or -1 of each dimension.
 
     Computed from bits 0 and 1: ``sum q * sign == 2 * sum q * bit - sum q``.
+
+    Args:
+        queries: (nq, d); integers of up to 8 bits have exact sums for up to 65,000 dimensions.
+        scale: (nq,), the scores are multiplied by it; None for none.
     """
 
-    def __init__(self, queries: Array) -> None:
+    def __init__(self, queries: Array, scale: Array | None = None) -> None:
         super().__init__(2 * queries, -queries.sum(axis=1))
+        self._scale = None if scale is None else scale.astype(np.float32)[:, None]
 
     def _check(self, codes: npt.ArrayLike, ndim: int) -> Array:
         return require_ubinary(codes, self.dim, ndim)
 
     def _decode(self, codes: Array, out: FloatArray) -> None:
         out[...] = np.unpackbits(codes, axis=-1, count=self.dim)
+
+    def _limit(self, scores: FloatArray) -> FloatArray:
+        return scores if self._scale is None else np.multiply(scores, self._scale, out=scores)
+
+
+@dataclass(frozen=True)
+class PlaneQuery:
+    """Integer queries as bit planes, which are multiplied with sign bits by AND and popcount.
+
+    The product of a query with a code is the sum of its integers where the bit of the code is 1.
+    Plane ``b`` counts ``2**b`` and the last one ``-2**(bits - 1)`` (two's complement).
+
+    Attributes:
+        planes: uint64 ``(nq, bits, w)``, packed as the codes are.
+        largest: int64 ``(nq,)``, the largest product: the sum of the positive integers.
+        reach: int64 ``(nq,)``, the sum of the absolute values.
+        totals: int64 ``(nq,)``, the sum of the integers.
+        scale: float32 ``(nq,)``, value of one step.
+    """
+
+    planes: npt.NDArray[np.uint64]
+    largest: npt.NDArray[np.int64]
+    reach: npt.NDArray[np.int64]
+    totals: npt.NDArray[np.int64]
+    scale: FloatArray
+
+    def __len__(self) -> int:
+        """Number of queries."""
+        return len(self.planes)
+
+    @property
+    def bits(self) -> int:
+        """Bits per dimension of the query."""
+        return self.planes.shape[1]
+
+    def scores(self, products: npt.NDArray[np.int32]) -> FloatArray:
+        """Convert products ``(nq, k)`` to the scores of `bit_query`, float32."""
+        doubled = 2 * products.astype(np.int64) - self.totals[:, None]
+        scores: FloatArray = doubled.astype(np.float32) * self.scale[:, None]
+        return scores
+
+
+def plane_query(queries: npt.ArrayLike, query_bits: Literal[4, 8]) -> PlaneQuery:
+    """Prepare queries of 4 or 8 bits per dimension for a scan by bit planes.
+
+    Args:
+        queries: ``(nq, d)`` or one ``(d,)``, float16, float32 or float64.
+        query_bits: integers from -7 to 7 (4) or -127 to 127 (8), with one scale per query.
+
+    Raises:
+        NonFiniteError: a query holds NaN or infinity.
+        InputError: not a float array of one or two axes.
+    """
+    integers, scale = _integers(float_queries(queries), query_bits)
+    whole = integers.astype(np.int64)
+    planes = [pad_words(np.packbits((whole >> bit) & 1, axis=1)) for bit in range(query_bits)]
+    return PlaneQuery(
+        np.stack(planes, axis=1),
+        np.maximum(whole, 0).sum(axis=1),
+        np.abs(whole).sum(axis=1),
+        whole.sum(axis=1),
+        scale.astype(np.float32),
+    )
+
+
+def _integers(queries: Array, query_bits: int) -> tuple[Array, Array]:
+    """Round queries (nq, d) to integers of this width; also the steps (nq,)."""
+    levels = 2 ** (query_bits - 1) - 1
+    scale = np.abs(queries).max(axis=1) / levels
+    scale[scale == 0] = 1
+    return np.rint(queries / scale[:, None]), scale
 
 
 def bit_query(queries: npt.ArrayLike, query_bits: QueryBits) -> BitQuery:
@@ -174,7 +251,4 @@ def bit_query(queries: npt.ArrayLike, query_bits: QueryBits) -> BitQuery:
         return _HammingQuery(q)
     if query_bits == 32:
         return _SignQuery(q)
-    levels = 2 ** (query_bits - 1) - 1
-    scale = np.abs(q).max(axis=1, keepdims=True) / levels
-    scale[scale == 0] = 1
-    return _SignQuery(np.rint(q / scale) * scale)
+    return _SignQuery(*_integers(q, query_bits))

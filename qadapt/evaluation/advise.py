@@ -26,11 +26,11 @@ from qadapt.evaluation.documents import (
 )
 from qadapt.evaluation.evaluate import evaluate
 from qadapt.evaluation.memory import live_memory
-from qadapt.evaluation.option_cost import monthly, p95
+from qadapt.evaluation.option_cost import option, p95, ranked
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.overall_progress import Meter
 from qadapt.evaluation.partial import Interrupted
-from qadapt.evaluation.results import Figure, Prediction, Result
+from qadapt.evaluation.results import Prediction, Result
 from qadapt.evaluation.scratch_copies import check_disk
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.shortlist import CODES, Candidate, candidate_grid, shortlist
@@ -121,15 +121,15 @@ def advise(
         RuledOut(item.setting, "it meets the target, but needs more RAM", item.recall, item.ram)
         for item in found.options[2:]
     ]
-    ranked = [_ranked(option, found.options[0]) for option in found.options[:2]]
+    answers = [ranked(item, found.options[0]) for item in found.options[:2]]
     evaluation = None if found.evaluation is None else _with_predictions(found.evaluation, tries)
     advice = Advice(
         **_joint(simulation, evaluation),
         target=target,
-        best=ranked[0] if ranked else None,
-        runner_up=ranked[1] if len(ranked) > 1 else None,
+        best=answers[0] if answers else None,
+        runner_up=answers[1] if len(answers) > 1 else None,
         ruled_out=tuple(found.out),
-        spec=spec_of(store, collection, name, ranked[0], target, guard) if ranked else "",
+        spec=spec_of(store, collection, name, answers[0], target, guard) if answers else "",
     )
     own = [STOPPED] if stopped else []
     own += _notes(advice, by_us, partial=stopped)
@@ -203,8 +203,15 @@ def _notes(advice: Advice, by_us: Sequence[Quantization], *, partial: bool) -> l
 
 
 def _predicted(item: Candidate, target: Target) -> Option:
-    return _option(
-        item, item.setting, item.recall, target, "predicted", None, "not confirmed on the engine"
+    return option(
+        item.setting,
+        item.quantization,
+        item.footprint,
+        item.recall,
+        target,
+        source="predicted",
+        latency_ms=None,
+        reason="not confirmed on the engine",
     )
 
 
@@ -325,9 +332,10 @@ def _confirmed(
                     else COPIED.format(measured.copy_rows, measured.count)
                 )  # fmt: skip
                 found.append(
-                    _option(
-                        item, setting, recall, target, "measured" if whole else "predicted",
-                        p95(result), reason,
+                    option(
+                        setting, item.quantization, item.footprint, recall, target,
+                        source="measured" if whole else "predicted",
+                        latency_ms=p95(result), reason=reason,
                     )
                 )  # fmt: skip
                 break
@@ -348,41 +356,6 @@ def _missed(result: Result, item: Candidate, target: Target) -> RuledOut | None:
         why = f"the 95th percentile is {slow:.2f} ms, above {target.max_latency_ms:g}"
         return RuledOut(result.setting, why, result.recall, ram, slow)
     return None
-
-
-def _option(
-    item: Candidate,
-    setting: Setting,
-    recall: Figure,
-    target: Target,
-    source: Any,
-    latency_ms: float | None,
-    reason: str,
-) -> Option:
-    footprint = item.footprint
-    return Option(
-        setting=setting.text,
-        quantization=item.quantization,
-        rescore=setting.rescore,
-        recall=recall,
-        source=source,
-        ram=footprint.ram,
-        disk=footprint.disk,
-        latency_ms=latency_ms,
-        monthly=monthly(target, footprint.ram),
-        reasons=(reason,),
-    )
-
-
-def _ranked(option: Option, best: Option) -> Option:
-    """The option, with the reason for its rank."""
-    if option is best:
-        why = "least RAM of the settings that meet the target, and fewest candidates to rescore"
-    elif option.ram == best.ram:
-        why = "same RAM as the best, but more disk or more candidates to rescore"
-    else:
-        why = f"{option.ram - best.ram:,} bytes more RAM than the best"
-    return option.replace(reasons=(why, *option.reasons))
 
 
 def _joined(first: Evaluation | None, second: Evaluation) -> Evaluation:

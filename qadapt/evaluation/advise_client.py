@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from qadapt.costing.footprints import planned_for
 from qadapt.evaluation.documents import Evaluation, Option, RuledOut, Target
 from qadapt.evaluation.evaluate import evaluate
-from qadapt.evaluation.option_cost import monthly, p95
+from qadapt.evaluation.option_cost import option, p95
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.results import Result
 from qadapt.evaluation.settings import Setting
@@ -103,16 +103,13 @@ def _missed(result: Result, target: Target) -> RuledOut:
 
 def _option(store: Store, vector: VectorInfo, result: Result, target: Target) -> Option:
     assert result.recall is not None
-    found = planned_for(store.name, vector, result.quantization, client_side=True)
-    return Option(
-        setting=result.setting,
-        quantization=result.quantization,
-        rescore=Setting.of(result.setting).rescore,
-        recall=result.recall,
+    return option(
+        Setting.of(result.setting),
+        result.quantization,
+        planned_for(store.name, vector, result.quantization, client_side=True),
+        result.recall,
+        target,
         source="measured",
-        ram=found.ram,
-        disk=found.disk,
         latency_ms=p95(result),
-        monthly=monthly(target, found.ram),
-        reasons=(CLIENT_SIDE,),
+        reason=CLIENT_SIDE,
     )

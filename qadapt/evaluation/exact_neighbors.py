@@ -173,9 +173,10 @@ def ground_truth_of(
     ids, scores, beyond = sorted_neighbors(best, own, k)
     unread = sample is not None and rows < of
     more = (np.isfinite(beyond) | (unread and of > k + 1)).tolist()
+    most = max(map(len, ids), default=0)
     about = Truth(
         rows, of, k, len(queries), source, seconds, exact=not unread, bound=bound,
-        ground_truth=truth_of(vector), proof=proof_of(queries, k, more, of),
+        ground_truth=truth_of(vector), proof=proof_of(queries, k, more, most),
         filter=filter,
     )  # fmt: skip
     return GroundTruth(ids, scores, beyond, about, queries, vector, fetch, sample)

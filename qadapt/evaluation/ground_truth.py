@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,11 @@ import numpy.typing as npt
 
 from qadapt.errors import InputError
 from qadapt.evaluation.exact_neighbors import GroundTruth
+from qadapt.evaluation.row_samples import SubsetSample
 from qadapt.evaluation.streamed_ground_truth import exact_truth
-from qadapt.evaluation.subsets import Subset, sample_rows
+from qadapt.evaluation.subsets import Subset
 from qadapt.local.settings import read_settings
-from qadapt.model import Id, Vector, as_vectors, check_queries
+from qadapt.model import Batch, Id, Vector, as_vectors, check_queries
 from qadapt.model.leading_dims import as_stored
 from qadapt.model.npy import open_npy
 from qadapt.model.query_checks import usable_queries
@@ -53,11 +55,13 @@ def queries_of(
     *,
     seed: int = 0,
     filter: Any = None,
+    sample: SubsetSample | None = None,
 ) -> Queries:
     """Load queries from an array, the path of a ``.npy`` file, or a number of rows to draw.
 
     Args:
         filter: draw from the rows that match only.
+        sample: draw from this sample of these rows.
 
     Raises:
         InputError: the file does not exist or holds no array, or the collection is empty.
@@ -65,7 +69,9 @@ def queries_of(
     """
     if isinstance(given, int) and not isinstance(given, bool):
         subset = Subset.of(collection, filter)
-        batch = sample_rows(store, subset, given, seed=seed, vectors=[name])
+        if sample is None:
+            sample = SubsetSample(store, subset, name, given, seed)
+        batch = sample.rows(given)
         there = ~batch.missing.get(name, np.zeros(len(batch), dtype=np.bool_))
         there &= usable_queries(batch.vectors[name], vector)
         own = [key for key, present in zip(batch.ids, there, strict=True) if present]
@@ -115,12 +121,14 @@ def exact_neighbors(
     *,
     cached: bool = False,
     filter: Any = None,
+    keep: Callable[[Batch], None] | None = None,
 ) -> GroundTruth:
     """Compute the ``k`` nearest rows of each query from the stored vectors.
 
     Args:
         cached: use and update the cache if the engine counts changes of the collection.
         filter: among the rows that match only.
+        keep: called with each page of rows that is read.
     """
     return exact_truth(
         store,
@@ -132,5 +140,6 @@ def exact_neighbors(
         cached=cached,
         counted=True,
         filter=filter,
+        keep=keep,
         progress=progress,
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from qadapt.errors import InputError
 from qadapt.evaluation.ground_truth import Queries, queries_of
+from qadapt.evaluation.row_samples import SubsetSample
 from qadapt.local.settings import read_settings
 from qadapt.model import Vector, as_vectors, check_queries
 from qadapt.model.leading_dims import as_stored
@@ -36,12 +37,14 @@ def resolve_queries(
     vector: Vector,
     options: EvaluationOptions,
     filter: Any = None,
+    sample: SubsetSample | None = None,
 ) -> Queries:
     """Load queries as ``queries_of`` does, or encode texts.
 
     Args:
         options: ``queries``, ``encoder``, ``query_ids`` and ``seed`` are used.
         filter: draw vectors of the collection from the rows that match only.
+        sample: draw them from this sample of these rows.
 
     Raises:
         InputError: texts without an encoder, an encoder without texts, an unreadable file, or
@@ -52,7 +55,9 @@ def resolve_queries(
     if texts is None:
         if encoder is not None:
             refuse_encoder(given)
-        found = queries_of(store, collection, name, vector, given, seed=options.seed, filter=filter)
+        found = queries_of(
+            store, collection, name, vector, given, seed=options.seed, filter=filter, sample=sample
+        )
         named = None if ids is None else [str(key) for key in ids]
     else:
         if encoder is None:

@@ -14,6 +14,8 @@ import numpy as np
 
 from qadapt.engines.exact import pair_scores, tolerance
 from qadapt.evaluation.exact_neighbors import Fetch, stored_vectors
+from qadapt.evaluation.row_samples import RowSamples
+from qadapt.evaluation.subsets import Subset
 from qadapt.local.settings import read_settings
 from qadapt.model import CollectionInfo, Id, Rescore, Serializable, Vector
 from qadapt.model.arrays import Floats
@@ -66,13 +68,16 @@ def measure_reachability(
     *,
     sample: int = SAMPLE,
     seed: int = 0,
+    samples: RowSamples | None = None,
 ) -> Reachability:
     """Search for each of ``sample`` rows with its own vector.
 
     Args:
         sample: number of rows, drawn uniformly; all rows of a smaller collection.
+        samples: draw the rows from these samples, instead of by ``seed``.
     """
-    batch = store.sample(info.name, sample, seed=seed, vectors=[name])
+    samples = samples or RowSamples(store, name, sample, seed)
+    batch = samples.of(Subset(info.name)).rows(sample)
     there = ~batch.missing.get(name, np.zeros(len(batch), dtype=np.bool_))
     ids = [key for key, present in zip(batch.ids, there, strict=True) if present]
     rows = batch.vectors[name][there]

@@ -40,20 +40,21 @@ def truth_of(vector: Vector) -> str:
     )
 
 
-def proof_of(queries: npt.NDArray[Any], k: int, more: Sequence[bool], rows: int) -> Proof:
+def proof_of(queries: npt.NDArray[Any], k: int, more: Sequence[bool], most: int) -> Proof:
     """How much a recall proves.
 
     Args:
         queries: float32 ``(nq, d)``.
         more: for each query, whether there are rows beyond its ``k`` best.
-        rows: number of searched rows, for the message.
+        most: the largest number of rows that one of the queries can find, if there are no more.
     """
     left = {query.tobytes() for query, there in zip(queries, more, strict=True) if there}
     if not left:
+        rows = "1 row" if most == 1 else f"{most:,} rows"
         return Proof(
             "none",
-            f"recall@{k} proves nothing here: k covers all rows that a query can find ({rows:,} in "
-            "total), so every search has recall 1; use a smaller k",
+            f"recall@{k} proves nothing here: k covers all rows that a query can find ({rows} at "
+            "most), so every search has recall 1; use a smaller k",
         )
     if len(left) >= FEW:
         return Proof()

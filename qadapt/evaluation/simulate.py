@@ -26,10 +26,11 @@ from qadapt.evaluation.partial import INTERRUPTED, Interrupted, SavedResults
 from qadapt.evaluation.predictions import Population, SimulatedEngine, population, predict
 from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.results import Result, Truth
+from qadapt.evaluation.row_samples import SubsetSample
 from qadapt.evaluation.sampling import present, whole_of
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.streamed_ground_truth import exact_truth
-from qadapt.evaluation.subsets import Subset, sample_rows
+from qadapt.evaluation.subsets import Subset
 from qadapt.model import Batch, CollectionInfo
 from qadapt.stores.base import Progress, Store
 
@@ -184,15 +185,17 @@ def _known(
     """Queries, ground truth and a sample of a subset; the first one reports the progress."""
     begin = options.progress.begin if first and isinstance(options.progress, Meter) else _ignored
     collection, vector = subset.collection, engine.vector
-    queries = resolve_queries(store, collection, name, vector, options, subset.filter)
+    # One row more than is encoded: fewer rows are then known to be all rows.
+    sample = SubsetSample(store, subset, name, options.sample_rows + 1, options.seed)
+    queries = resolve_queries(store, collection, name, vector, options, subset.filter, sample)
     begin(overall_progress.TRUTH)
     known = exact_truth(
         store, collection, name, vector, queries, options.k, memory=options.memory,
-        cached=not options.fresh, seed=options.seed, filter=subset.filter,
+        cached=not options.fresh, seed=options.seed, filter=subset.filter, keep=sample.keep,
         progress=options.progress,
     ).labelled(subset.label)  # fmt: skip
     begin(overall_progress.SAMPLE)
-    represented, sampled = _population(store, subset, name, queries, known, options)
+    represented, sampled = _population(store, subset, name, queries, known, sample, options)
     saved = SavedResults.of(store, info, name, queries, options, verb="simulate", rows=subset.label)
     begin(overall_progress.SIMULATION)
     return _Known(queries, known.about, represented, sampled, saved)
@@ -208,12 +211,15 @@ def _population(
     name: str,
     queries: Queries,
     known: GroundTruth,
+    sample: SubsetSample,
     options: EvaluationOptions,
 ) -> tuple[Population, int]:
     """The true neighbors, and a sample that represents all other rows; the size of the sample."""
     collection = subset.collection
     if known.about.total_rows <= options.sample_rows:
-        rows = whole_of(store, collection, name, filter=subset.filter)
+        rows = sample.every_row()
+        if rows is None:
+            rows = whole_of(store, collection, name, filter=subset.filter)
         batch = present(rows, name, collection)
         return population(batch, name, queries, known), len(batch)
     near = list(dict.fromkeys(key for row in known.ids for key in row))
@@ -222,12 +228,12 @@ def _population(
         part = store.fetch(collection, near[start : start + FETCHED], vectors=[name], payload=False)
         parts.append(part)
         options.progress(Progress("reading true neighbors", start + len(part), len(near)))
-    drawn = sample_rows(store, subset, options.sample_rows, seed=options.seed, vectors=[name])
-    sample = present(drawn, name, collection)
+    drawn = sample.rows(options.sample_rows)
+    uniform = present(drawn, name, collection)
     # Rows without the vector do not count.
-    count = round(known.about.total_rows * len(sample) / len(drawn))
+    count = round(known.about.total_rows * len(uniform) / len(drawn))
     true = set(near)
-    others = [at for at, key in enumerate(sample.ids) if key not in true]
-    parts.append(Batch([sample.ids[at] for at in others], {name: sample.vectors[name][others]}))
+    others = [at for at, key in enumerate(uniform.ids) if key not in true]
+    parts.append(Batch([uniform.ids[at] for at in others], {name: uniform.vectors[name][others]}))
     batch = Batch.concat(parts)
-    return population(batch, name, queries, known, count, len(near)), len(sample)
+    return population(batch, name, queries, known, count, len(near)), len(uniform)

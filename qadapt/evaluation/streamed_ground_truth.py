@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ def exact_truth(
     counted: bool = False,
     seed: int = 0,
     filter: Any = None,
+    keep: Callable[[Batch], None] | None = None,
     progress: OnProgress,
 ) -> GroundTruth:
     """Compute the ``k`` nearest rows of each query by exact scores.
@@ -67,6 +68,8 @@ def exact_truth(
         cached: use and update the cache.
         counted: use the cache only if the engine counted no change since.
         filter: compute neighbors among the rows that match only.
+        keep: called with each page of rows that is read: none if the result is cached, and only
+            the rest if an interrupted computation is resumed.
 
     Raises:
         InputError: ``memory`` is too small for a page.
@@ -91,7 +94,7 @@ def exact_truth(
     begun = time.monotonic()
     best, done, before = _stream(
         store, subset, name, vector, queries, k, page,
-        None if counted else place, count, progress,
+        None if counted else place, count, keep, progress,
     )  # fmt: skip
     seconds = before + time.monotonic() - begun
     fetch = stored_vectors(store, collection, name)
@@ -143,6 +146,7 @@ def _stream(
     page: int,
     place: Path | None,
     count: int,
+    keep: Callable[[Batch], None] | None,
     progress: OnProgress,
 ) -> tuple[Nearest, int, float]:
     """Read all rows; returns the best ones, the number read, and seconds of an earlier attempt."""
@@ -159,6 +163,8 @@ def _stream(
             best.add(batch.vectors[name], objects(batch.ids), batch.missing.get(name))
             state = (best.names.copy(), best.scores.copy())
             done, last = done + len(batch), batch.ids[-1]
+            if keep is not None:
+                keep(batch)
             progress(Progress("computing ground truth", done, count))
             if place is not None and time.monotonic() - saved > SAVED_EVERY:
                 saved = time.monotonic()

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from qadapt.errors import InputError, SpecError
-from qadapt.model import Batch, Id, filters
+from qadapt.model import Batch, filters
 from qadapt.model.filter_checks import Scalar
 from qadapt.model.filter_documents import filter_text
 from qadapt.stores.base import ReadRequest, Store
-from qadapt.stores.sampling import sample_ids
 
 BY_LIMIT = 10  # values of a field that are measured
 SCANNED = 20_000  # rows whose payloads are read
@@ -184,9 +183,7 @@ def sample_rows(
     """A uniform random sample of the rows of a subset; all of them if there are fewer."""
     if subset.filter is None and not payload:
         return store.sample(subset.collection, n, seed=seed, vectors=vectors)
-    request = ReadRequest(vectors=(), payload=False, filter=subset.filter, page=10_000)
-    pages: Iterator[Sequence[Id]] = (page.ids for page in store.read(subset.collection, request))
-    ids = sample_ids(pages, n, seed)
+    ids = store.sample_ids(subset.collection, n, seed=seed, filter=subset.filter)
     return store.fetch(subset.collection, ids, vectors=vectors, payload=payload)
 
 

@@ -22,6 +22,7 @@ from qadapt.evaluation.partial import Interrupted
 from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.reachability import SAMPLE, Reachability, measure_reachability
 from qadapt.evaluation.results import Figure, Result
+from qadapt.evaluation.row_samples import RowSamples
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.subsets import Subset
 from qadapt.local import collection_info
@@ -68,12 +69,16 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
     }
     meter = Meter(options.progress, seconds).start(overall_progress.QUERIES)
     options = options.replace(k=k, progress=meter)
-    parts, stopped = _measured_parts(store, info, name, settings, chosen.parts, options, meter)
+    most = max(SAMPLE, options.queries if isinstance(options.queries, int) else 0)
+    samples = RowSamples(store, name, most, options.seed)
+    parts, stopped = _measured_parts(
+        store, info, name, settings, chosen.parts, options, samples, meter
+    )
     reached = Reachability(0)
     if not stopped:
         meter.begin(overall_progress.REACHED)
         try:
-            reached = _reachability(store, info, name, parts, options)
+            reached = _reachability(store, info, name, parts, options, samples)
         except KeyboardInterrupt:
             stopped = True
     parts = worst_first(parts)
@@ -120,13 +125,14 @@ def _reachability(
     name: str,
     parts: Sequence[MeasuredSubset],
     options: EvaluationOptions,
+    samples: RowSamples,
 ) -> Reachability:
     """Rows that searches do not find by their own vectors, of all measured partitions."""
     places = list(dict.fromkeys(part.subset.collection for part in parts))
     found = [
         measure_reachability(
             store, info.replace(name=place), name, options.progress,
-            sample=max(1, SAMPLE // len(places)), seed=options.seed,
+            sample=max(1, SAMPLE // len(places)), samples=samples,
         )
         for place in places
     ]  # fmt: skip
@@ -200,6 +206,7 @@ def _measured_parts(
     settings: Sequence[Setting],
     subsets: Sequence[Subset],
     options: EvaluationOptions,
+    samples: RowSamples,
     meter: Meter,
 ) -> tuple[list[MeasuredSubset], bool]:
     """What was measured of each subset, and whether Ctrl-C ended the measurement early.
@@ -211,7 +218,7 @@ def _measured_parts(
         found: list[Result] = []
         try:
             queries, truth, notes = _truth_of(
-                store, info.vectors[name], subset, options, meter, first=not parts
+                store, info.vectors[name], subset, options, samples, meter, first=not parts
             )
             if not parts:
                 meter.begin(overall_progress.SETTINGS)
@@ -233,6 +240,7 @@ def _truth_of(
     vector: VectorInfo,
     subset: Subset,
     options: EvaluationOptions,
+    samples: RowSamples,
     meter: Meter,
     *,
     first: bool,
@@ -242,13 +250,13 @@ def _truth_of(
         if first:
             meter.begin(overall_progress.TRUTH)
         return outside_truth(store, subset.collection, vector, options.truth, options.k, options)
-    name, about = vector.name, vector.vector
-    queries = resolve_queries(store, subset.collection, name, about, options, subset.filter)
+    name, about, sample = vector.name, vector.vector, samples.of(subset)
+    queries = resolve_queries(store, subset.collection, name, about, options, subset.filter, sample)
     if first:
         meter.begin(overall_progress.TRUTH)
     truth = exact_neighbors(
         store, subset.collection, name, about, queries, options.k, meter, cached=True,
-        filter=subset.filter,
+        filter=subset.filter, keep=sample.keep,
     ).labelled(subset.label)  # fmt: skip
     return queries, truth, ()
 

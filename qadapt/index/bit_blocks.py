@@ -89,12 +89,17 @@ class BitBlocks:
     def _to_bytes(self, words: Words) -> Bytes:
         return np.ascontiguousarray(words).view(np.uint8)[:, : self._width]
 
-    def compacted(self, live: npt.NDArray[np.bool_]) -> BitBlocks:
-        """Copy of the rows for which ``live`` (len,) is True."""
-        kept = BitBlocks(self._width * 8, columns=self._columns)
-        first = 0
-        for block in self.blocks():
-            alive = live[first : first + len(block)]
-            kept.append(self._to_bytes(block[alive]))
+    def keep(self, live: npt.NDArray[np.bool_], *, first: int = 0) -> None:
+        """Remove the rows from ``first`` for which ``live`` (len,) is False."""
+        kept = [block[alive] for block, alive in self._with_flags(live, first)]
+        self.cut(first)
+        for block in kept:
+            self.append(block)
+
+    def _with_flags(
+        self, live: npt.NDArray[np.bool_], first: int
+    ) -> Iterator[tuple[Bytes, npt.NDArray[np.bool_]]]:
+        """Blocks of rows from ``first`` with their flags."""
+        for block in self.as_bytes(BLOCK_ROWS, first=first):
+            yield block, live[first : first + len(block)]
             first += len(block)
-        return kept

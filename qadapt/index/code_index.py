@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import numpy.typing as npt
 
 from qadapt.codecs import Calibration
@@ -16,10 +18,17 @@ from qadapt.errors import BusyError, InputError
 from qadapt.index import persist
 from qadapt.index.contents import Contents, Settings
 from qadapt.index.hits import CodeHits
+from qadapt.index.id_column import IdColumn
 from qadapt.index.lock import FolderLock
-from qadapt.index.rows import Id, clean_ids, shown
+from qadapt.index.rows import Id, shown
 from qadapt.index.stages import Fetch
-from qadapt.index.storage import Header, check_files, read_header, remove_unlisted, require_empty
+from qadapt.index.storage import (
+    Header,
+    read_header,
+    read_record,
+    remove_unlisted,
+    require_empty,
+)
 from qadapt.index.two_stage_search import search
 from qadapt.index.vector_blocks import check, prepared
 from qadapt.model.arrays import as_matrix
@@ -114,7 +123,7 @@ class CodeIndex:
         folder: str | Path,
         *,
         read_only: bool = False,
-        verify: Literal["full", "size"] = "full",
+        verify: Literal["lazy", "full"] = "lazy",
         wait: float = 0,
     ) -> CodeIndex:
         """Open a saved index.
@@ -122,17 +131,19 @@ class CodeIndex:
         Args:
             folder: folder of the index.
             read_only: take no lock and reject changes.
-            verify: ``full``: all checksums (about 1 second per GB); ``size``: sizes of files.
+            verify: ``lazy`` verifies ids, sign bits and ranges now, and each page of int8 codes (8
+                KiB) when it is first used; ``full`` verifies all pages and ids now (about 0.5
+                seconds per GB).
             wait: seconds to wait for another writer before BusyError is raised.
 
         Raises:
-            IntegrityError: not an index, of a newer version, or damaged.
+            IntegrityError: not an index, of another format version, or damaged.
             BusyError: another process has it open for writing.
         """
-        if verify not in ("full", "size"):
+        if verify not in ("lazy", "full"):
             raise InputError(
-                f"verify must be 'full' or 'size'; got {verify!r}",
-                hint="verify='size' is faster, but compares only the sizes of the files",
+                f"verify must be 'lazy' or 'full'; got {verify!r}",
+                hint="both detect damage before a search uses it; 'full' reads all files at first",
             )
         place = Path(folder)
         read_header(place)  # before a lock is created in a folder that has no index
@@ -179,14 +190,27 @@ class CodeIndex:
         """All ids in row order: the order of addition (upserted rows are last)."""
         return self._open.rows.ids()
 
+    def sample_ids(self, count: int) -> list[Id]:
+        """Up to ``count`` random ids, without a list of all."""
+        rows = self._open.rows
+        chosen = random.sample(range(rows.live), min(count, rows.live))
+        return rows.sample(np.array(chosen, dtype=np.int64))
+
     @property
     def nbytes(self) -> dict[str, int]:
-        """Bytes of codes in ``ram`` and of data files on ``disk``, without ids in memory."""
+        """Bytes: ``ram`` (sign bits and ids), ``ids`` (their share of it), ``disk`` (data files).
+
+        Ids need 8 (ascending int), 12 (int) or 20 (UUID) bytes per row, other texts their UTF-8
+        bytes and 13, and all of them 1 for the mask of deleted rows; the order in which they are
+        looked up is created when it is first needed.
+        """
         inside = self._open
-        disk = sum(record.bytes for record in self._header.records)
+        disk = persist.disk_bytes(self._header)
         if inside.int8 is not None:
             disk += inside.int8.grown_bytes
-        return {"ram": 0 if inside.bits is None else inside.bits.nbytes, "disk": disk}
+        ids = inside.rows.nbytes
+        bits = 0 if inside.bits is None else inside.bits.nbytes
+        return {"ram": bits + ids, "ids": ids, "disk": disk}
 
     def __len__(self) -> int:
         return self._open.rows.live
@@ -216,14 +240,14 @@ class CodeIndex:
         """
         inside = self._writable()
         names, vectors = inside.settings.batch(ids, X)
-        there = [one for one in names if one in inside.rows]
+        there = names.take(np.flatnonzero(inside.rows.places(names) >= 0)).tolist()
         if there:
             raise InputError(
                 f"{len(there)} of {len(names)} ids already exist in the index: {shown(there)}",
                 hint="use upsert to replace them; nothing was added",
             )
         inside.append(self._folder, names, vectors)
-        self._dirty = self._dirty or bool(names)
+        self._dirty = self._dirty or len(names) > 0
 
     def upsert(self, ids: Any, X: Any) -> None:  # noqa: N803
         """Add vectors, replacing existing ids. They become the last rows.
@@ -234,7 +258,7 @@ class CodeIndex:
         inside = self._writable()
         names, vectors = inside.settings.batch(ids, X)
         inside.append(self._folder, names, vectors, replace=True)
-        self._dirty = self._dirty or bool(names)
+        self._dirty = self._dirty or len(names) > 0
 
     def delete(self, ids: Any) -> int:
         """Delete ids; unknown ids are ignored.
@@ -242,7 +266,7 @@ class CodeIndex:
         Returns:
             Number of deleted rows.
         """
-        removed = self._writable().rows.remove(clean_ids(ids))
+        removed = self._writable().delete(IdColumn.of(ids))
         self._dirty = self._dirty or removed > 0
         return removed
 
@@ -316,7 +340,7 @@ class CodeIndex:
             DimensionError: wrong number of dimensions.
         """
         inside = self._open
-        names = clean_ids(ids)
+        names = IdColumn.of(ids)
         vectors = as_matrix(X, dim=inside.settings.dim)
         if len(names) != len(vectors):
             raise InputError(
@@ -335,28 +359,55 @@ class CodeIndex:
     # -- persistence -----------------------------------------------------------------------
 
     def save(self) -> None:
-        """Save all changes atomically; deleted rows are removed from the files.
+        """Save all changes atomically.
 
-        The changes are durable when it returns; until then, the folder is unchanged. Only added
-        rows are written; if rows were deleted (or after 16 saves), all rows are rewritten.
+        The changes are durable when it returns; until then, the folder is unchanged. Added rows and
+        marks of deleted rows are written to a new segment. Ten segments of similar size are merged,
+        and so are segments with one deleted row for each three live ones, so that n saves of a row
+        write each row about log10(n) + 1 times. :meth:`compact` removes all deleted rows.
 
         Raises:
             OSError: the disk is full or unavailable. The folder is unchanged, and the changes are
                 still in memory.
+            IntegrityError: a page of a segment to merge is damaged; nothing was changed.
         """
         inside = self._writable()
         if self._dirty:
-            self._header = persist.save(self._folder, inside, self._header)
+            self._header = persist.save(self._folder, inside)
             self._dirty = False
 
+    def compact(self) -> None:
+        """Save all changes, and write all rows to one segment without deleted rows.
+
+        Until then, deleted vectors remain in the files, although no search returns them.
+
+        Raises:
+            The same errors as :meth:`save`.
+        """
+        inside = self._writable()
+        self._header = persist.save(self._folder, inside, compact=True)
+        self._dirty = False
+
     def verify(self) -> None:
-        """Verify the checksums of the saved files.
+        """Verify the checksums of the saved files, and that each id has one row.
 
         Raises:
             IntegrityError: a file is missing or damaged.
         """
-        self._open  # noqa: B018 - raises if closed
-        check_files(self._folder, self._header, content=True)
+        inside = self._open
+        if self._header.calibration is not None:
+            read_record(self._folder, self._header.calibration)
+        inside.verify()
+        persist.refuse_repeated(self._folder, inside)
+
+    @staticmethod
+    def saved_generation(folder: str | Path) -> int:
+        """:attr:`generation` of the last save, without opening the index.
+
+        Raises:
+            IntegrityError: not an index, or damaged.
+        """
+        return read_header(Path(folder)).generation
 
     def close(self) -> None:
         """Close files and release the lock. Unsaved changes are lost, with a warning."""

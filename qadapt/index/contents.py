@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -12,11 +12,15 @@ import numpy.typing as npt
 
 from qadapt.codecs import Calibration, pack_bits, quantize
 from qadapt.codecs.bitquery import QueryBits
+from qadapt.engines.registry import prefers_columns
 from qadapt.errors import CalibrationError, InputError, SpecError
 from qadapt.index.bit_blocks import BitBlocks
+from qadapt.index.id_column import IdColumn
 from qadapt.index.int8_rows import Int8Rows
-from qadapt.index.rows import Id, RowMap, clean_ids, repeated, shown
-from qadapt.index.storage import file_name
+from qadapt.index.row_map import RowMap, first_repeated
+from qadapt.index.rows import Id, shown
+from qadapt.index.segment_file import SegmentFile
+from qadapt.index.storage import FileRecord, Segment, file_name, row_bytes
 from qadapt.index.vector_blocks import check, prepared_blocks
 from qadapt.model.arrays import Floats, Vectors, as_matrix
 from qadapt.model.metric import Metric
@@ -65,22 +69,19 @@ class Settings:
         bits: QueryBits = cast(QueryBits, query_bits)
         return cls(int(dim), Metric.of(metric), codes, bits, rescore_codes)
 
-    def batch(self, ids: Any, vectors: Any) -> tuple[list[Id], Vectors]:
+    def row_bytes(self) -> dict[str, int]:
+        """Bytes per row of each kind of code."""
+        return row_bytes(self.dim, self.codes, self.rescore_codes)
+
+    def batch(self, ids: Any, vectors: Any) -> tuple[IdColumn, Vectors]:
         """Check ids and vectors of a call.
 
         Raises:
             InputError: duplicate ids, or different numbers of ids and vectors.
             DimensionError, NonFiniteError, ZeroVectorError: invalid vectors.
         """
-        names = clean_ids(ids)
         array = as_matrix(vectors, dim=self.dim)
-        if len(names) != len(array):
-            raise InputError(
-                f"{len(names)} ids for {len(array)} vectors", hint="give one id per vector"
-            )
-        twice = repeated(names)
-        if twice:
-            raise InputError(f"duplicate ids in one call: {shown(twice)}", hint="nothing was added")
+        names = unique_ids(ids, len(array))
         check(array, self.metric, what="vectors")
         return names, array
 
@@ -97,6 +98,25 @@ class Settings:
             )
 
 
+def unique_ids(ids: Any, rows: int) -> IdColumn:
+    """Column of the ids of a call.
+
+    Args:
+        ids: see ``clean_ids``.
+        rows: number of vectors.
+
+    Raises:
+        InputError: duplicate ids, or another number of ids than of vectors.
+    """
+    names = IdColumn.of(ids)
+    if len(names) != rows:
+        raise InputError(f"{len(names)} ids for {rows} vectors", hint="give one id per vector")
+    twice = first_repeated(names)
+    if twice:
+        raise InputError(f"duplicate ids in one call: {shown(twice)}", hint="nothing was added")
+    return names
+
+
 class Contents:
     """Ids, codes and calibration of an index.
 
@@ -107,6 +127,8 @@ class Contents:
         bits: sign bits in memory, or None.
         int8: int8 codes on disk, or None.
         generation: highest number of a data file.
+        segments: saved segments of the first rows.
+        saved_calibration: file of the calibration; None if it is not saved yet.
     """
 
     def __init__(
@@ -115,11 +137,20 @@ class Contents:
         self.settings = settings
         self.calibration = calibration
         self.generation = generation
+        self.saved_calibration: FileRecord | None = None
+        self.segments: tuple[Segment, ...] = ()
         self.rows = RowMap()
+        self._files: list[SegmentFile] = []
+        self._marks: list[npt.NDArray[np.int64]] = []  # delete marks of each saved segment
+        self._new_marks: list[npt.NDArray[np.int64]] = []
         self.bits: BitBlocks | None = None
         self.int8: Int8Rows | None = None
         if settings.codes == "binary":
-            self.bits = BitBlocks(settings.dim, columns=settings.query_bits == 1)
+            # Float queries read rows as bytes; the other scans prefer what their engine does.
+            by_columns = settings.query_bits in (4, 8) or (
+                settings.query_bits == 1 and prefers_columns()
+            )
+            self.bits = BitBlocks(settings.dim, columns=by_columns)
         if "int8" in (settings.codes, settings.rescore_codes):
             self.int8 = Int8Rows(settings.dim)
 
@@ -129,7 +160,7 @@ class Contents:
         return self.generation
 
     def append(
-        self, folder: Path, names: list[Id], vectors: Vectors, *, replace: bool = False
+        self, folder: Path, names: IdColumn, vectors: Vectors, *, replace: bool = False
     ) -> None:
         """Encode vectors and append them; after an error, none are added.
 
@@ -143,13 +174,13 @@ class Contents:
             CalibrationError: there is no calibration, and too few vectors to measure one.
             OSError: the disk is full or unavailable.
         """
-        if not names:
+        if not len(names):
             return
         calibration = self.calibration
         if self.int8 is not None:
             calibration = calibration or self._fitted(vectors)
-            if not self.int8.growing:
-                self.int8.begin(folder / file_name("int8", self.next_generation()))
+            if self.int8.growing is None:
+                self.int8.begin(folder / file_name("rows", self.next_generation()))
             self.int8.mark()
         try:
             for block in prepared_blocks(vectors, self.settings.metric):
@@ -165,8 +196,77 @@ class Contents:
             raise
         self.calibration = calibration
         if replace:
-            self.rows.remove(names)
+            self.delete(names)
         self.rows.append(names)
+
+    def delete(self, names: IdColumn) -> int:
+        """Mark the rows of these ids as deleted; returns the number of rows."""
+        rows = self.rows.remove(names)
+        if len(rows):
+            self._new_marks.append(rows)
+        return len(rows)
+
+    # -- saved segments ------------------------------------------------------------------------
+
+    def attach(
+        self, segment: Segment, file: SegmentFile, ids: IdColumn, marks: npt.NDArray[np.int64]
+    ) -> None:
+        """Add the rows of a saved segment, whose sign bits were added before."""
+        self.rows.append(ids)
+        self.segments = (*self.segments, segment)
+        self._files.append(file)
+        self._marks.append(marks)
+        if self.int8 is not None:
+            self.int8.attach(file)
+
+    def marks_since(self, start: int, *, below: int | None = None) -> npt.NDArray[np.int64]:
+        """Delete marks of the segments from ``start``, and those that are not saved yet.
+
+        Args:
+            start: number of a segment.
+            below: only marks of rows below this number; None for all.
+        """
+        marks = np.concatenate([np.empty(0, np.int64), *self._marks[start:], *self._new_marks])
+        return marks if below is None else marks[marks < below]
+
+    def renumber(self, first: int, ids: IdColumn) -> None:
+        """Remove deleted rows from row ``first``; ``ids`` are those of the remaining rows."""
+        if self.bits is not None:
+            alive = self.rows.live_mask()
+            if alive is not None:
+                self.bits.keep(alive, first=first)
+        self.rows.cut(first)
+        self.rows.append(ids)
+
+    def settle(
+        self,
+        segments: tuple[Segment, ...],
+        file: SegmentFile | None,
+        marks: npt.NDArray[np.int64],
+    ) -> None:
+        """Replace the last segments, and unsaved rows, by a saved segment.
+
+        Args:
+            segments: all segments now.
+            file: file of the last one if it is new; else None.
+            marks: its delete marks.
+        """
+        self.segments = segments
+        start = len(segments) - (file is not None)
+        self._files[start:] = [] if file is None else [file]
+        self._marks[start:] = [] if file is None else [marks]
+        self._new_marks = []
+        if self.int8 is not None:
+            self.int8.settle(start, file)
+
+    def verify(self) -> None:
+        """Verify the checksums of all saved segments.
+
+        Raises:
+            IntegrityError: a file is damaged.
+        """
+        for file in self._files:
+            file.verify_all()
 
     def _fitted(self, vectors: Vectors) -> Calibration:
         if len(vectors) < MIN_CALIBRATION_ROWS:
@@ -178,7 +278,7 @@ class Contents:
         blocks = prepared_blocks(vectors, self.settings.metric)
         return Calibration.from_stream(blocks, source="first added vectors")
 
-    def differing(self, names: Sequence[Id], vectors: Vectors) -> list[Id]:
+    def differing(self, names: IdColumn, vectors: Vectors) -> list[Id]:
         """Ids that are unknown, or whose codes do not match these vectors.
 
         Args:
@@ -197,7 +297,7 @@ class Contents:
             places = kept[first : first + len(block)]
             good[places] = self._same(rows[places], block)
             first += len(block)
-        return [names[at] for at in np.flatnonzero(~good).tolist()]
+        return names.take(np.flatnonzero(~good)).tolist()
 
     def _same(self, rows: npt.NDArray[np.int64], block: Floats) -> npt.NDArray[np.bool_]:
         """Whether these rows have the codes of these prepared vectors, bool (n,)."""
@@ -240,7 +340,7 @@ class Contents:
             InputError: both are given, or the mask is not bool or has the wrong length.
         """
         chosen = self._chosen(mask, ids)
-        out = self.rows.rows_of(clean_ids(exclude))
+        out = self.rows.rows_of(IdColumn.of(exclude))
         if not len(out):
             return chosen
         left = np.ones(self.rows.total, dtype=np.bool_) if chosen is None else chosen.copy()
@@ -257,7 +357,7 @@ class Contents:
             raise InputError("both mask and ids were given", hint="pass one of them")
         chosen = np.zeros(self.rows.total, dtype=np.bool_)
         if ids is not None:
-            chosen[self.rows.rows_of(clean_ids(ids))] = True
+            chosen[self.rows.rows_of(IdColumn.of(ids))] = True
             return chosen
         given: npt.NDArray[Any] = np.asarray(mask)
         if given.dtype != np.bool_ or given.shape != (self.rows.live,):

@@ -2,57 +2,44 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.index.storage import FileRecord, create_file
+from qadapt.index.segment_file import SegmentFile, SegmentWriter, raw
 
 Codes = npt.NDArray[np.int8]
 
+_KIND = "int8"
 
-class _Growing:
-    """Temporary file that rows are appended to."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file: BinaryIO = create_file(path, buffering=0)
-        self._sha = hashlib.sha256()
-        self.size = 0
-        self._mark = (0, self._sha.copy())
+class _Part:
+    """Codes of a saved segment, or of the growing file, whose pages need no verification."""
 
-    def write(self, data: memoryview) -> None:
-        done = 0
-        while done < len(data):
-            done += self._file.write(data[done:])
-        self._sha.update(data)
-        self.size += len(data)
+    def __init__(self, codes: Codes, file: SegmentFile | None) -> None:
+        self.codes = codes
+        self._file = file
 
-    def mark(self) -> None:
-        self._mark = (self.size, self._sha.copy())
+    def verified(self, rows: npt.NDArray[np.int64]) -> Codes:
+        """Copy of rows, after their pages were verified."""
+        if self._file is not None:
+            self._file.verify(_KIND, self.codes.shape[1], rows)
+        return self.codes[rows]
 
-    def rewind(self) -> None:
-        """Truncate to the last mark."""
-        self.size, self._sha = self._mark[0], self._mark[1].copy()
-        self._file.truncate(self.size)
-        self._file.seek(self.size)
-
-    def record(self) -> FileRecord:
-        """Fsync the file and describe it for the header."""
-        os.fsync(self._file.fileno())
-        return FileRecord(self.path.name, self.size, self._sha.hexdigest())
-
-    def close(self) -> None:
-        self._file.close()
+    def block(self, start: int, stop: int) -> Codes:
+        """View of consecutive rows, after their pages were verified."""
+        stop = min(stop, len(self.codes))
+        if self._file is not None:
+            self._file.verify(_KIND, self.codes.shape[1], range(start, stop))
+        return np.asarray(self.codes[start:stop])
 
 
 class Int8Rows:
     """int8 rows (n, dim) in several memory-mapped files; the last one may be growing.
+
+    Rows of a saved file are verified before they are used for the first time.
 
     Args:
         dim: bytes per row.
@@ -60,34 +47,31 @@ class Int8Rows:
 
     def __init__(self, dim: int) -> None:
         self._dim = dim
-        self._parts: list[Codes] = []
-        self._growing: _Growing | None = None
+        self._parts: list[_Part] = []
+        self._growing: SegmentWriter | None = None
         self._grown = 0  # rows in the growing file
         self._view: Codes | None = None  # map of the growing file; None if it has grown since
 
     def __len__(self) -> int:
-        return sum(map(len, self._parts)) + self._grown
+        return sum(len(part.codes) for part in self._parts) + self._grown
 
     @property
     def grown_bytes(self) -> int:
         """Size in bytes of the rows that are not saved yet."""
         return self._grown * self._dim
 
-    def attach(self, path: Path, rows: int) -> None:
-        """Map a saved file as the next rows."""
-        self._parts.append(self._mapped(path, rows))
-
-    def _mapped(self, path: Path, rows: int) -> Codes:
-        return np.memmap(path, dtype=np.int8, mode="r", shape=(rows, self._dim))
+    def attach(self, file: SegmentFile) -> None:
+        """Use the codes of a saved segment as the next rows."""
+        self._parts.append(_Part(file.matrix(_KIND, self._dim).view(np.int8), file))
 
     @property
-    def growing(self) -> bool:
-        """Whether there is an unsaved file."""
-        return self._growing is not None
+    def growing(self) -> SegmentWriter | None:
+        """Unsaved file, whose first section are the rows that were appended."""
+        return self._growing
 
     def begin(self, path: Path) -> None:
         """Create the file that :meth:`append` writes to."""
-        self._growing = _Growing(path)
+        self._growing = SegmentWriter(path)
 
     def append(self, codes: Codes) -> None:
         """Append rows, int8 (n, dim), to the growing file.
@@ -97,7 +81,7 @@ class Int8Rows:
         """
         assert self._growing is not None
         if len(codes):
-            self._growing.write(np.ascontiguousarray(codes).data.cast("B"))
+            self._growing.write(raw(codes))
             self._grown += len(codes)
             self._view = None
 
@@ -113,38 +97,43 @@ class Int8Rows:
         self._growing.rewind()
         self._grown = self._growing.size // self._dim
 
-    def record(self) -> FileRecord:
-        """Flush the growing file to disk and describe it."""
-        assert self._growing is not None
-        return self._growing.record()
+    def settle(self, parts: int, file: SegmentFile | None) -> None:
+        """Replace rows that were written to a segment.
 
-    def settle(self) -> None:
-        """Treat the growing file as saved."""
-        assert self._growing is not None
-        self._growing.close()
-        self.attach(self._growing.path, self._grown)
+        Args:
+            parts: number of segments to keep; the rows of all others, and of the growing file,
+                are in ``file``.
+            file: new segment, or None if it is empty.
+        """
+        if self._growing is not None:
+            self._growing.close()
         self._growing, self._grown, self._view = None, 0, None
+        del self._parts[parts:]
+        if file is not None:
+            self.attach(file)
 
     def close(self) -> None:
         """Close all files; an unsaved one is deleted."""
         self._parts, self._view, self._grown = [], None, 0
         if self._growing is not None:
-            self._growing.close()
-            self._growing.path.unlink(missing_ok=True)
+            self._growing.discard()
             self._growing = None
 
-    def _all(self) -> list[Codes]:
+    def _all(self) -> list[_Part]:
         if self._growing is None or self._grown == 0:
             return self._parts
         if self._view is None:
-            self._view = self._mapped(self._growing.path, self._grown)
-        return [*self._parts, self._view]
+            path, shape = self._growing.path, (self._grown, self._dim)
+            self._view = np.memmap(path, dtype=np.int8, mode="r", shape=shape)
+        return [*self._parts, _Part(self._view, None)]
 
-    def blocks(self, rows: int) -> Iterator[Codes]:
-        """Iterate over all rows in order, as views int8 (up to ``rows``, dim)."""
+    def blocks(self, rows: int, *, first: int = 0) -> Iterator[Codes]:
+        """Iterate over rows from ``first`` in order, as views int8 (up to ``rows``, dim)."""
+        skipped = first
         for part in self._all():
-            for start in range(0, len(part), rows):
-                yield np.asarray(part[start : start + rows])
+            for start in range(min(skipped, len(part.codes)), len(part.codes), rows):
+                yield part.block(start, start + rows)
+            skipped = max(0, skipped - len(part.codes))
 
     def take(self, rows: npt.NDArray[np.int64]) -> Codes:
         """The given rows (any shape) as int8 (\\*shape, dim), read in disk order."""
@@ -152,7 +141,8 @@ class Int8Rows:
         found = np.empty((len(wanted), self._dim), dtype=np.int8)
         first = 0
         for part in self._all():
-            low, high = np.searchsorted(wanted, [first, first + len(part)])
-            found[low:high] = part[wanted[low:high] - first]
-            first += len(part)
+            low, high = np.searchsorted(wanted, [first, first + len(part.codes)])
+            if low < high:
+                found[low:high] = part.verified(wanted[low:high] - first)
+            first += len(part.codes)
         return found[back].reshape(*rows.shape, self._dim)

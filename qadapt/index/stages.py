@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from qadapt.codecs import bit_query, pack_bits, pad_words
-from qadapt.codecs.bitquery import QueryBits
-from qadapt.engines import Engine, score_topk
+from qadapt.codecs.bitquery import plane_query
+from qadapt.engines import Engine, PlaneEngine, score_topk
 from qadapt.engines.base import Array, Mask, Rows
 from qadapt.errors import InputError, NotFoundError
 from qadapt.index.bit_blocks import BitBlocks
@@ -51,13 +51,24 @@ def by_query_bits(
     bits: BitBlocks,
     k: int,
     mask: Mask | None,
-    query_bits: QueryBits,
+    query_bits: Literal[4, 8],
     metric: Metric,
+    engine: PlaneEngine,
 ) -> tuple[Rows, Scores]:
-    """Scan sign bits with queries of more than one bit per dimension."""
-    query = bit_query(queries, query_bits)
+    """Scan sign bits with queries of 4 or 8 bits per dimension, as bit planes."""
+    query = plane_query(queries, query_bits)
+    rows, products = engine.plane_topk(query, bits.blocks(), k, mask)
+    scores = query.scores(products) * bit_scale(metric, queries.shape[1])
+    scores[rows < 0] = np.nan
+    return rows, scores
+
+
+def by_float_bits(
+    queries: Floats, bits: BitBlocks, k: int, mask: Mask | None, metric: Metric
+) -> tuple[Rows, Scores]:
+    """Scan sign bits with float32 queries."""
     blocks = bits.as_bytes(_scan_rows(queries))
-    rows, scores = score_topk(query.score, blocks, len(queries), k, mask)
+    rows, scores = score_topk(bit_query(queries, 32).score, blocks, len(queries), k, mask)
     return rows, scores * bit_scale(metric, queries.shape[1])
 
 

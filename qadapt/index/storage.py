@@ -13,7 +13,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,14 +21,14 @@ from qadapt.durable import sync_folder
 from qadapt.errors import AlreadyExistsError, IntegrityError
 
 FORMAT = "qadapt-code-index"
-VERSION = 1
+VERSION = 2
 HEADER_NAME = "index.json"
 HEADER_DRAFT = "index.json.new"
 LOCK_NAME = "lock"
 
-_READ_BYTES = 4 << 20
-
-_DATA_NAME = re.compile(r"(ids\.\d+\.json|(bits|int8)\.\d+\.bin)")
+_DATA_NAME = re.compile(r"(rows\.\d+\.bin|calibration\.\d+\.json)")
+_DIGEST = re.compile(r"[0-9a-f]{32}")
+_ID_KINDS = ("int", "uuid", "text")
 RESTORE = "restore the folder from a backup, or recreate it and add the vectors again"
 
 
@@ -49,15 +49,28 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Segment:
-    """Rows that were saved together.
+    """Rows that were saved together, in one file; see ``segment_file``.
 
     Attributes:
+        number: number of the file.
         count: number of rows.
-        files: ``ids`` and, depending on the index, ``bits`` and ``int8``.
+        id_kind: ``int``, ``uuid`` or ``text``.
+        id_bytes: bytes of the ids.
+        marks: number of delete marks: rows of this segment or of earlier ones.
+        sums: digest of the checksums of the pages, hexadecimal.
     """
 
+    number: int
     count: int
-    files: dict[str, FileRecord]
+    id_kind: str
+    id_bytes: int
+    marks: int
+    sums: str
+
+    @property
+    def name(self) -> str:
+        """File name."""
+        return file_name("rows", self.number)
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,7 @@ class Header:
         dim, metric, codes, query_bits, rescore_codes: see ``CodeIndex.create``.
         generation: number of the newest data files; increases with each save.
         segments: segments in row order.
-        calibration: ranges of the int8 codes as JSON text, or None if there are none.
+        calibration: file of the ranges of the int8 codes, or None if there are none.
     """
 
     dim: int
@@ -78,31 +91,37 @@ class Header:
     rescore_codes: str | None
     generation: int
     segments: tuple[Segment, ...]
-    calibration: str | None
+    calibration: FileRecord | None
 
     @property
     def count(self) -> int:
-        """Number of rows in all segments."""
+        """Number of rows in all segments, including deleted ones."""
         return sum(segment.count for segment in self.segments)
 
     @property
-    def records(self) -> list[FileRecord]:
-        """All data files."""
-        return [record for segment in self.segments for record in segment.files.values()]
+    def names(self) -> set[str]:
+        """Names of all data files."""
+        kept = {segment.name for segment in self.segments}
+        return kept if self.calibration is None else kept | {self.calibration.name}
 
     def row_bytes(self) -> dict[str, int]:
-        """Bytes per row of each kind of binary file of this index."""
-        kept = {}
-        if self.codes == "binary":
-            kept["bits"] = -(-self.dim // 8)
-        if "int8" in (self.codes, self.rescore_codes):
-            kept["int8"] = self.dim
-        return kept
+        """Bytes per row of each kind of code of this index, in the order of the file."""
+        return row_bytes(self.dim, self.codes, self.rescore_codes)
+
+
+def row_bytes(dim: int, codes: str, rescore_codes: str | None) -> dict[str, int]:
+    """Bytes per row of each kind of code, in the order of the file."""
+    kept = {}
+    if "int8" in (codes, rescore_codes):
+        kept["int8"] = dim
+    if codes == "binary":
+        kept["bits"] = -(-dim // 8)
+    return kept
 
 
 def file_name(kind: str, generation: int) -> str:
     """Name of a data file."""
-    return f"{kind}.{generation}.{'json' if kind == 'ids' else 'bin'}"
+    return f"{kind}.{generation}.{'json' if kind == 'calibration' else 'bin'}"
 
 
 def require_empty(folder: Path) -> None:
@@ -155,19 +174,20 @@ def write_file(path: Path, chunks: Iterable[bytes | memoryview]) -> FileRecord:
 
 def write_header(folder: Path, header: Header) -> None:
     """Replace the header atomically, after all listed files are on disk."""
-    body: dict[str, Any] = {"format": FORMAT, "version": VERSION, "count": header.count}
+    body: dict[str, Any] = {"format": FORMAT, "version": VERSION}
     body |= asdict(header)
+    body["segments"] = [list(astuple(segment)) for segment in header.segments]
     body["checksum"] = _checksum(body)
     sync_folder(folder)
     draft = folder / HEADER_DRAFT
-    write_file(draft, [json.dumps(body, indent=1).encode()])
+    write_file(draft, [json.dumps(body, separators=(",", ":")).encode()])
     os.replace(draft, folder / HEADER_NAME)
     sync_folder(folder)
 
 
 def remove_unlisted(folder: Path, header: Header) -> None:
     """Remove data files that are not in the header: old ones, and those of a crash."""
-    kept = {record.name for record in header.records}
+    kept = header.names
     for path in folder.iterdir():
         stale = _DATA_NAME.fullmatch(path.name) and path.name not in kept
         if stale or path.name == HEADER_DRAFT:
@@ -197,10 +217,7 @@ def read_header(folder: Path) -> Header:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise IntegrityError(f"{path} was not written by qadapt's CodeIndex", hint="check the path")
     if data.get("version") != VERSION:
-        raise IntegrityError(
-            f"{path} has format version {data.get('version')!r}; this qadapt supports {VERSION}",
-            hint="open it with the version of qadapt that wrote it, or a newer one",
-        )
+        raise _other_version(path, data.get("version"))
     if data.pop("checksum", None) != _checksum(data):
         raise IntegrityError(f"{path} is damaged: the checksum differs", hint=RESTORE)
     try:
@@ -209,26 +226,41 @@ def read_header(folder: Path) -> Header:
         raise IntegrityError(f"{path} is damaged: {error!r}", hint=RESTORE) from error
 
 
-def _parsed(data: dict[str, Any]) -> Header:
-    segments = tuple(
-        Segment(
-            int(segment["count"]),
-            {kind: FileRecord(**record) for kind, record in segment["files"].items()},
-        )
-        for segment in data["segments"]
+def _other_version(path: Path, version: Any) -> IntegrityError:
+    older = type(version) is int and version < VERSION
+    return IntegrityError(
+        f"{path} has format version {version!r}; this qadapt supports {VERSION}",
+        hint="this qadapt does not read the older format: delete the folder and add the vectors "
+        "again (for client-side codes of a database, `qadapt apply` does so)"
+        if older
+        else "open it with the version of qadapt that wrote it, or a newer one",
     )
-    names = ("dim", "metric", "codes", "query_bits", "rescore_codes", "generation", "calibration")
-    header = Header(**{name: data[name] for name in names}, segments=segments)
-    width = header.row_bytes()
-    for segment in segments:
-        if set(segment.files) != {"ids", *width}:
-            raise ValueError(f"a segment holds {sorted(segment.files)}")
-        for kind, record in segment.files.items():
-            if not _DATA_NAME.fullmatch(record.name):
-                raise ValueError(f"file name {record.name!r}")
-            if kind != "ids" and record.bytes != segment.count * width[kind]:
-                raise ValueError(f"{record.name}: {record.bytes} bytes for {segment.count} rows")
+
+
+def _parsed(data: dict[str, Any]) -> Header:
+    segments = tuple(_segment(each) for each in data["segments"])
+    calibration = data["calibration"]
+    if calibration is not None:
+        calibration = FileRecord(**calibration)
+        if not _DATA_NAME.fullmatch(calibration.name):
+            raise ValueError(f"file name {calibration.name!r}")
+    names = ("dim", "metric", "codes", "query_bits", "rescore_codes", "generation")
+    header = Header(
+        **{name: data[name] for name in names}, segments=segments, calibration=calibration
+    )
+    header.row_bytes()
     return header
+
+
+def _segment(values: list[Any]) -> Segment:
+    segment = Segment(*values)
+    sizes = (segment.number, segment.count, segment.id_bytes, segment.marks)
+    known = segment.id_kind in _ID_KINDS and _DIGEST.fullmatch(segment.sums) is not None
+    per_row = {"int": 8, "uuid": 16}.get(segment.id_kind)
+    fits = per_row is None or segment.id_bytes == per_row * segment.count
+    if not known or not fits or any(type(size) is not int or size < 0 for size in sizes):
+        raise ValueError(f"segment {values}")
+    return segment
 
 
 def _checksum(body: dict[str, Any]) -> str:
@@ -236,32 +268,21 @@ def _checksum(body: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def check_files(folder: Path, header: Header, *, content: bool) -> None:
-    """Verify data files against the header.
-
-    Args:
-        folder: folder of the index.
-        header: header that lists the files.
-        content: verify checksums (about 1 GB per second), else only sizes.
+def read_record(folder: Path, record: FileRecord) -> bytes:
+    """Read a file and verify it.
 
     Raises:
-        IntegrityError: a file is missing, has the wrong size, or different content.
+        IntegrityError: missing, or of another size or content.
     """
-    for record in header.records:
-        path = folder / record.name
-        try:
-            size = path.stat().st_size
-        except FileNotFoundError as error:
-            raise IntegrityError(f"{path} is missing", hint=RESTORE) from error
-        if size != record.bytes:
-            raise IntegrityError(f"{path} has {size} bytes instead of {record.bytes}", hint=RESTORE)
-        if content and _sha256(path) != record.sha256:
-            raise IntegrityError(f"{path} is damaged: the checksum differs", hint=RESTORE)
-
-
-def _sha256(path: Path) -> str:
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_READ_BYTES):
-            sha.update(chunk)
-    return sha.hexdigest()
+    path = folder / record.name
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise IntegrityError(f"{path} is missing", hint=RESTORE) from error
+    if len(content) != record.bytes:
+        raise IntegrityError(
+            f"{path} has {len(content)} bytes instead of {record.bytes}", hint=RESTORE
+        )
+    if hashlib.sha256(content).hexdigest() != record.sha256:
+        raise IntegrityError(f"{path} is damaged: the checksum differs", hint=RESTORE)
+    return content

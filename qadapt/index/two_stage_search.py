@@ -11,6 +11,7 @@ from qadapt.codecs import bit_query, fold
 from qadapt.codecs.bitquery import QueryBits
 from qadapt.engines import Engine, get_engine
 from qadapt.engines.base import PADDING_ROW, Mask, Rows
+from qadapt.engines.registry import with_planes
 from qadapt.errors import InputError, SpecError
 from qadapt.index.contents import Contents
 from qadapt.index.hits import CodeHits
@@ -19,6 +20,7 @@ from qadapt.index.stages import (
     PairScorer,
     Scores,
     bit_scale,
+    by_float_bits,
     by_hamming,
     by_int8,
     by_query_bits,
@@ -64,7 +66,7 @@ def search(
         raise InputError(f"k must be an integer of at least 1; got {k!r}", hint="for example k=10")
     k = int(k)
     source = _source(inside, source, fetch)
-    scanner = engine if isinstance(engine, Engine) else get_engine(engine)
+    scanner = _engine(inside, engine, len(queries))
     candidates = k if source == "off" else _candidates(k, oversampling, wanted)
     there = inside.rows.total if mask is None else int(np.count_nonzero(mask))
     candidates = min(candidates, there)
@@ -148,9 +150,13 @@ def _first(
     if inside.bits is None:
         assert inside.int8 is not None
         return by_int8(queries, _folded(inside, queries), inside.int8, k, mask)
-    if settings.query_bits == 1:
+    query_bits = settings.query_bits
+    if query_bits == 1:
         return by_hamming(queries, inside.bits, k, mask, engine)
-    return by_query_bits(queries, inside.bits, k, mask, settings.query_bits, settings.metric)
+    if query_bits == 32:
+        return by_float_bits(queries, inside.bits, k, mask, settings.metric)
+    planes = with_planes(engine)
+    return by_query_bits(queries, inside.bits, k, mask, query_bits, settings.metric, planes)
 
 
 def _second(
@@ -178,9 +184,22 @@ def _folded(inside: Contents, queries: Floats) -> PairScorer:
     return folded
 
 
+def _engine(inside: Contents, engine: Engine | str | None, queries: int) -> Engine:
+    """The engine of the first stage."""
+    query_bits = inside.settings.query_bits
+    planes = query_bits in (4, 8)
+    if isinstance(engine, Engine):
+        return with_planes(engine) if planes else engine
+    words = 0 if inside.bits is None or query_bits == 32 else inside.bits.nbytes // 8
+    return get_engine(engine, planes=planes, work=words * queries * query_bits)
+
+
 def _searcher(inside: Contents, engine: Engine) -> str:
+    query_bits = inside.settings.query_bits
     if inside.bits is None:
-        return "numpy:int8"
-    if inside.settings.query_bits == 1:
-        return f"{engine.name}:hamming"
-    return f"numpy:bits{inside.settings.query_bits}"
+        return f"numpy {np.__version__}:int8"
+    if query_bits == 1:
+        return f"{engine.name} {engine.version}:hamming"
+    if query_bits == 32:
+        return f"numpy {np.__version__}:bits32"
+    return f"{engine.name} {engine.version}:bits{query_bits}"

@@ -214,7 +214,7 @@ def open_index(
 
     Args:
         read_only: open for searching; else for writing, with the lock of the folder.
-        checksums: verify checksums of all files; else only their sizes.
+        checksums: verify checksums of all files now; else before a part of them is used.
         wait: seconds to wait for another writer.
 
     Raises:
@@ -224,7 +224,7 @@ def open_index(
     if read_only:
         code_marks.refuse_outdated(store, collection, name)
     place = index_dir(store.address, collection, name)
-    verify: Literal["full", "size"] = "full" if checksums else "size"
+    verify: Literal["full", "lazy"] = "full" if checksums else "lazy"
     try:
         return CodeIndex.open(place, read_only=read_only, verify=verify, wait=wait)
     except OSError as error:

@@ -8,7 +8,6 @@ reports how many rows were compared.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,7 +91,7 @@ def compare(
     if whole or (rows is None and total * dim <= WHOLE_VALUES):
         return _whole(store, collection, name, index)
     most = min(SAMPLE_ROWS, max(FEWEST_ROWS, WHOLE_VALUES // dim)) if rows is None else rows
-    sampled = random.sample(index.ids, min(most, total))
+    sampled = index.sample_ids(most)
     return CodeComparison(len(sampled), total, differing(store, collection, name, index, sampled))
 
 
@@ -196,8 +195,7 @@ def ensure_fresh(store: Store, collection: str, name: str, index: CodeIndex) -> 
     """Whether no write of qadapt happened between reading the database and reading the index."""
     if code_marks.under_way(store, collection, name):
         return False
-    with CodeIndex.open(index.folder, read_only=True, verify="size") as now:
-        return now.generation == index.generation
+    return CodeIndex.saved_generation(index.folder) == index.generation
 
 
 def checked_recently(index: CodeIndex) -> bool:
@@ -256,7 +254,7 @@ def _status(
         counter = store.change_counter(collection)
         with client_codes.open_index(store, collection, name, checksums=True) as index:
             size = index.nbytes
-            total = sum(size.values())
+            total = size["ram"] + size["disk"]
             evidence = _evidence(index, count)
             reason = client_codes.mismatch_reason(index, vector, wanted)
             if reason is None and len(index) != count:

@@ -7,6 +7,7 @@ codes, and all settings for other databases, are stored in the local state folde
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from qadapt.local import state
 from qadapt.local.state import Settings, VectorSettings
 from qadapt.model.client_params import KeptIn
 from qadapt.stores.base import Store
+
+RECHECK = 0.001
 
 
 def read_settings(store: Store, collection: str) -> Settings:
@@ -40,6 +43,42 @@ def read_settings(store: Store, collection: str) -> Settings:
     if not kept or "vectors" not in kept:
         return here
     return _known(store, collection, here, kept, lambda: _merged(store, collection, here, kept))
+
+
+class SettingsWatch:
+    """Whether the settings of a collection are unchanged, for searches that follow each other.
+
+    Changes of this process are seen at once, those of another process after ``RECHECK`` seconds:
+    looking up a file releases the interpreter lock, which makes threads that search wait for each
+    other.
+
+    Args:
+        settings: the settings to compare with, as ``read_settings`` returned them.
+    """
+
+    def __init__(self, store: Store, collection: str, settings: Settings) -> None:
+        self._store = store
+        self._collection = collection
+        self._settings = settings
+        self._until = -math.inf
+        self._changes = -1
+
+    def unchanged(self, now: float) -> bool:
+        """Whether the settings are the same.
+
+        Args:
+            now: monotonic time.
+
+        Raises:
+            IntegrityError: the settings are damaged.
+        """
+        if now < self._until and state.changes.number == self._changes:
+            return True
+        changes = state.changes.number
+        if read_settings(self._store, self._collection) is not self._settings:
+            return False
+        self._until, self._changes = now + RECHECK, changes
+        return True
 
 
 def _known(

@@ -34,6 +34,19 @@ SETTINGS_CACHED = 1024
 _settings_cache: dict[Path, tuple[tuple[int, int, int], Settings]] = {}
 
 
+class Changes:
+    """Counts the changes of settings by this process.
+
+    Attributes:
+        number: increased after each change; read without a lock.
+    """
+
+    number = 0
+
+
+changes = Changes()
+
+
 def state_dir() -> Path:
     """Return the state folder; created with owner-only access.
 
@@ -210,20 +223,22 @@ def write_settings(address: Address, collection: str, settings: Settings) -> Non
     path = _settings_path(address, collection)
     if settings == Settings():
         _remove(path)
-        return
-    document = {
-        "format": FORMAT,
-        "qadapt": __version__,
-        "store": address.identity,
-        "collection": collection,
-        "settings": settings.to_dict(),
-    }
-    write_state_file(path, json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        document = {
+            "format": FORMAT,
+            "qadapt": __version__,
+            "store": address.identity,
+            "collection": collection,
+            "settings": settings.to_dict(),
+        }
+        write_state_file(path, json.dumps(document, indent=2, ensure_ascii=False))
+    changes.number += 1
 
 
 def forget(address: Address, collection: str) -> None:
     """Delete the settings and client-side codes of a collection."""
     _remove(_settings_path(address, collection))
+    changes.number += 1
     _remove(import_note(address, collection))
     _remove(state_dir() / "indexes" / collection_key(address, collection))
 

@@ -85,7 +85,7 @@ def check_copy(
     comparer = RowComparer(router.codec, plans, plan.extra_comparisons)
     rows = _compare_rows(router, comparer, plans, skipped, share, queries, total, progress)
     recalls = tuple(
-        measure_recall(plans[name], found, sampling.k, gate, total, quantization[name])
+        measure_recall(plans[name], found, sampling.k, gate, quantization[name])
         for name in plans
         if (found := [each for each in queries if each.name == name])
     )

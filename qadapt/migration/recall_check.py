@@ -70,18 +70,16 @@ def measure_recall(
     queries: Sequence[QuerySet],
     k: int,
     gate: Guard | None,
-    rows: int,
     quantization: QuantizationPair,
 ) -> RecallCheck:
     """Recall of both sides for one vector, and whether it meets the requirement.
 
     Args:
         queries: at least one set, of the same vector.
-        rows: rows of the source.
     """
-    recall_of, more = _recall_per_side(queries, k)
+    recall_of, more, most = _recall_per_side(queries, k)
     values, source_recall = recall_of["target"], float(recall_of["source"].mean())
-    proof = proof_of(np.concatenate([each.vectors for each in queries]), k, more, rows)
+    proof = proof_of(np.concatenate([each.vectors for each in queries]), k, more, most)
     low, high = interval(values)
     recall = float(values.mean())
     requirements: list[str] = []
@@ -132,18 +130,21 @@ def _kept(vector: Vector) -> str:
 
 def _recall_per_side(
     queries: Sequence[QuerySet], k: int
-) -> tuple[dict[str, npt.NDArray[np.float64]], list[bool]]:
-    """Recall of each query by side, and whether each query has more than k neighbors.
+) -> tuple[dict[str, npt.NDArray[np.float64]], list[bool], int]:
+    """Recall of each query by side, whether each query has more than k neighbors, and the most
+    neighbors of a query up to k.
 
     Exact searches are included only if all sets have them.
     """
     found: dict[str, list[npt.NDArray[np.float64]]] = {}
     more: list[bool] = []
+    most = 0
     with_exact = all(each.exact is not None for each in queries)
     for each in queries:
         ids, scores, beyond = sorted_neighbors(each.best, each.own, k)
         more += np.isfinite(beyond).tolist()
         counts = [len(row) for row in ids]
+        most = max(most, *counts)
         last = np.asarray([row[-1] if row else np.nan for row in scores])
         hits = {"source": each.source, "target": each.target}
         if with_exact and each.exact is not None:
@@ -152,7 +153,7 @@ def _recall_per_side(
             found.setdefault(side, []).append(
                 recall_per_query(mine.ids, mine.scores, last, counts, each.vector.dim)
             )
-    return {side: np.concatenate(values) for side, values in found.items()}, more
+    return {side: np.concatenate(values) for side, values in found.items()}, more, most
 
 
 def _near(high: float, source_recall: float, what: str) -> tuple[str, bool]:

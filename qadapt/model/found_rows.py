@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from qadapt.model.hit_rows import id_column
 from qadapt.model.ids import Id
 
 Payloads = list[list[dict[str, Any] | None]]
@@ -26,7 +28,7 @@ class FoundRows:
         typed_ids: ids become an array of integers if no result is missing.
     """
 
-    __slots__ = ("_lists", "clip", "k", "read", "read_payloads", "typed_ids")
+    __slots__ = ("_lists", "clip", "k", "read", "read_payloads", "typed_ids", "with_payload")
 
     def __init__(
         self,
@@ -40,30 +42,31 @@ class FoundRows:
         self.read = read
         self.k = k
         self.read_payloads = read_payloads
+        self.with_payload = read_payloads is not None
         self.clip = clip
         self.typed_ids = typed_ids
         self._lists: Columns | None = None
 
     def changed(self, *, clip: bool, typed_ids: bool) -> FoundRows:
         """Copy with conversions added."""
-        return FoundRows(
-            self.read,
-            self.k,
-            self.read_payloads,
-            clip=clip or self.clip,
-            typed_ids=typed_ids or self.typed_ids,
-        )
+        made = copy.copy(self)
+        made._lists = None
+        made.clip, made.typed_ids = clip or self.clip, typed_ids or self.typed_ids
+        return made
 
     def lists(self) -> Columns:
         """Ids and scores of each query."""
         if self._lists is None:
             ids, scores = self.read()
-            self._lists = (ids, [_clipped(row) for row in scores] if self.clip else scores)
+            self._lists = (ids, [clipped(row) for row in scores] if self.clip else scores)
         return self._lists
 
-    def arrays(self) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.float32]]:
-        """Ids as objects and scores, ``(nq, k)``, padded with None and NaN."""
+    def arrays(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
+        """Ids and scores, ``(nq, k)``, padded with None and NaN; ids are objects unless typed."""
         found, numbers = self.lists()
+        if found and all(len(row) == self.k for row in found):
+            keys = id_column(found) if self.typed_ids else np.array(found, dtype=object)
+            return keys, np.array(numbers, dtype=np.float32)
         ids = np.full((len(found), self.k), None, dtype=object)
         scores = np.full((len(found), self.k), np.nan, dtype=np.float32)
         for at, (row, values) in enumerate(zip(found, numbers, strict=True)):
@@ -71,11 +74,16 @@ class FoundRows:
             scores[at, : len(row)] = values
         return ids, scores
 
+    def payload_lists(self) -> Payloads:
+        """Payloads of each query, not padded."""
+        assert self.read_payloads is not None
+        return self.read_payloads()
+
     def payloads(self) -> Payloads | None:
         """Payloads of each query, padded with None."""
-        if self.read_payloads is None:
+        if not self.with_payload:
             return None
-        found = self.read_payloads()
+        found = self.payload_lists()
         return [row if len(row) == self.k else row + [None] * (self.k - len(row)) for row in found]
 
 
@@ -85,7 +93,8 @@ def float32_values(scores: list[float]) -> list[float]:
     return found
 
 
-def _clipped(scores: list[float]) -> list[float]:
+def clipped(scores: list[float]) -> list[float]:
+    """Scores in the range of a cosine, -1 to 1."""
     if not scores or (scores[0] <= 1.0 and scores[-1] >= -1.0):  # best first
         return scores
     return [min(1.0, max(-1.0, score)) for score in scores]

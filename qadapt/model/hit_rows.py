@@ -41,6 +41,7 @@ class Hit(NamedTuple):
     query: int
 
 
+_FIRST = repeat(0)
 _hit: Callable[[Iterable[Any]], Hit] = partial(tuple.__new__, Hit)
 
 
@@ -64,10 +65,12 @@ class HitRows(Tabular):
 
     def __iter__(self) -> Iterator[Hit]:
         lists = self._lists()
+        if lists is not None and len(lists[0]) == 1:  # one query, without the cost of chaining
+            ((keys,), (values,)), documents = lists, self.payloads
+            row = repeat(None) if documents is None else documents[0]
+            return map(_hit, zip(keys, values, row, _FIRST))  # noqa: B905  # repeats never end
         ids, scores = lists or (self.ids.tolist(), self.scores.tolist())
         payloads: Iterable[Iterable[Any]] = self.payloads or repeat(repeat(None))
-        if lists is not None and len(ids) == 1:  # the usual case, without the overhead of chaining
-            return map(_hit, zip(ids[0], scores[0], next(iter(payloads)), repeat(0)))
         columns = zip(ids, scores, payloads, count())
         rows: Iterable[tuple[Any, ...]] = chain.from_iterable(
             zip(keys, values, row, repeat(query)) for keys, values, row, query in columns

@@ -88,6 +88,8 @@ class Hits(HitRows):
         # An entry of the instance hides the class attribute.
         fields = made.__dict__
         fields["how"], fields["_rows"] = how, rows
+        if not rows.with_payload:
+            fields["payloads"] = None
         return made
 
     if not TYPE_CHECKING:
@@ -100,7 +102,6 @@ class Hits(HitRows):
                 self.__dict__["payloads"] = rows.payloads()
             else:
                 ids, scores = rows.arrays()
-                ids = id_column(ids) if rows.typed_ids else ids
                 self.__dict__.update(ids=ids, scores=scores)
             return self.__dict__[name]
 

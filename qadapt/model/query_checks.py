@@ -13,6 +13,7 @@ from qadapt.model.metric import Metric
 from qadapt.model.vector import Vector
 
 _FLOAT = np.finfo(np.float32)
+_FLOAT32 = np.dtype(np.float32)
 SHOWN = 10  # row numbers listed in a message
 # Norms that engines normalize without loss; Qdrant treats norms below 3.4e-4 as zero.
 SHORT, LONG = 1e-3, 1e6
@@ -50,6 +51,9 @@ def plain_queries(queries: Any, vector: Vector) -> Floats | None:
     if vector.datatype != "float32":
         return None
     kind = type(queries)
+    if kind is np.ndarray and queries.dtype is _FLOAT32 and queries.shape == (vector.dim,):
+        good = _LEAST <= float(np.vdot(queries, queries)) <= _MOST  # False for NaN
+        return np.ascontiguousarray(queries)[None] if good else None
     if kind is list and queries and type(queries[0]) is float:
         try:
             queries = np.array(queries)
@@ -57,7 +61,7 @@ def plain_queries(queries: Any, vector: Vector) -> Floats | None:
             return None
     elif kind is not np.ndarray:
         return None
-    datatype = queries.dtype.char
+    datatype = queries.dtype.char if queries.dtype.isnative else ""
     if datatype != "f":
         if datatype != "d" or not queries.size or abs(queries).max() > _FLOAT.max:
             return None
@@ -70,7 +74,7 @@ def plain_queries(queries: Any, vector: Vector) -> Floats | None:
     queries = np.ascontiguousarray(queries)
     # Without a warning for NaN or an overflow, as opposed to ``dot``.
     if len(queries) == 1:
-        good = _LEAST <= np.vdot(queries, queries) <= _MOST  # False for NaN
+        good = _LEAST <= float(np.vdot(queries, queries)) <= _MOST
     else:
         squares = np.einsum("ij,ij->i", queries, queries)
         good = squares.min() >= _LEAST and squares.max() <= _MOST

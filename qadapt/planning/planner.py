@@ -8,14 +8,13 @@ from typing import Any
 
 from qadapt.errors import NotFoundError, SpecError, UnsupportedError
 from qadapt.local import client_codes, collection_info
-from qadapt.local.client_operations import BuildCodes, DropCodes, Forget, Remember
+from qadapt.local.client_operations import Forget, Remember
 from qadapt.local.client_params import planned_params
 from qadapt.local.settings import read_settings
 from qadapt.model import (
     ACCEPTS,
     Accept,
     CollectionInfo,
-    Estimate,
     Guard,
     Kind,
     Match,
@@ -25,7 +24,6 @@ from qadapt.model import (
     Quantization,
     QuantizationLike,
     Rescore,
-    State,
     Step,
     Strategy,
     Symbol,
@@ -33,7 +31,7 @@ from qadapt.model import (
     VectorInfo,
 )
 from qadapt.model.vector import Datatype
-from qadapt.planning import codes_only, journal, leading_dims
+from qadapt.planning import client_steps, codes_only, journal, leading_dims
 from qadapt.planning.change_record import utc_now
 from qadapt.planning.memory_change import memory_change
 from qadapt.planning.plan_options import PlanOptions
@@ -91,7 +89,10 @@ def make_plan(
             inspection, now.name, asked, target_vector, strategy, options.without_codes
         )
         change = store.plan_change(request)
-    ours = _client_steps(store, info, now, wanted) if by_us else _own_codes_gone(now, strategy)
+    ours = (
+        client_steps.build_steps(store, info, now, wanted) if by_us
+        else client_steps.replaced_codes_steps(now, strategy)
+    )  # fmt: skip
     steps = [*ours, *change.steps]
     if target_vector is not None and steps and store.traits.recreates_separately:
         raise UnsupportedError(
@@ -280,52 +281,6 @@ def _refuse_copy(store: Store, steps: Iterable[Step], strategy: Strategy | None)
                 f"this cannot be done in place: {step.reason}",
                 hint=f"strategy='alias' (--strategy alias): {step.action}{strategy_hint}",
             )
-
-
-def _own_codes_gone(now: VectorInfo, strategy: Strategy | None) -> list[Step]:
-    """Step that deletes client-side codes that native quantization replaces."""
-    return [_drop_codes(now)] if now.quantized_by == "qadapt" and strategy != "vector" else []
-
-
-def _drop_codes(now: VectorInfo) -> Step:
-    codes_of = now.quantization.replace(rescore=None)
-    return Step(
-        Symbol.CLIENT,
-        f"delete the client-side {codes_of} codes",
-        "replaced by quantization in the database",
-        DropCodes(now.name).to_request(),
-        BuildCodes(now.name, str(codes_of)).to_request(),
-    )
-
-
-def _client_steps(
-    store: Store, info: CollectionInfo, now: VectorInfo, wanted: Quantization
-) -> list[Step]:
-    bare = wanted.replace(rescore=None, dims=None)
-    same = now.quantized_by == "qadapt" and now.quantization.replace(rescore=None) == bare
-    if same and now.status.state in (State.ACTIVE, State.UNKNOWN):
-        return []
-    former = read_settings(store, info.name).of(now.name).client
-    reverse = DropCodes(now.name).to_request()
-    if former is not None:
-        reverse = BuildCodes(now.name, str(former)).to_request()
-    int8 = info.count * now.dim
-    bits = 0 if wanted.kind is Kind.SCALAR else info.count * wanted.code_bytes(now.dim)
-    return [
-        Step(
-            Symbol.CLIENT,
-            f"build client-side {bare} codes",
-            "the database does not support this; original vectors are not moved",
-            BuildCodes(now.name, str(bare)).to_request(),
-            reverse,
-            Estimate(
-                codes_ram=bits,
-                codes_disk=bits + int8,
-                originals_disk=4 * info.count * now.dim,
-                stops="nothing",
-            ),
-        )
-    ]
 
 
 def _search_defaults_step(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 
@@ -90,14 +93,23 @@ class Products:
 
     def fit(self, rows: Floats) -> None:
         """Learn the centroids."""
-        self._books = [
-            kmeans(np.ascontiguousarray(rows[:, cut]), self._count, seed=at)
-            for at, cut in enumerate(self._segments)
-        ]
+
+        def book(at: int) -> Floats:
+            part = np.ascontiguousarray(rows[:, self._segments[at]])
+            return kmeans(part, self._count, seed=at)
+
+        # numpy releases the interpreter's lock in products and in argmax.
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            self._books = list(threads.map(book, range(len(self._segments))))
 
     def stand_for(self, rows: Floats) -> Floats:
         """Rows decoded from their codes, float32 of the same shape."""
         found = np.empty_like(rows)
-        for cut, book in zip(self._segments, self._books, strict=True):
+
+        def decode(cut: slice, book: Floats) -> None:
             found[:, cut] = book[assign(np.ascontiguousarray(rows[:, cut]), book)]
+
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for _ in threads.map(decode, self._segments, self._books):
+                pass
         return found

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from qadapt.errors import InputError, StoreError, UnsupportedError
+from qadapt.errors import UnsupportedError
 from qadapt.model import (
     Batch,
     Capabilities,
@@ -26,12 +26,13 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores import sampling
 from qadapt.stores.bulk_copy import BulkCopy
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
 from qadapt.stores.change_counter import Counted
 from qadapt.stores.changeable import Changeable
 from qadapt.stores.client_form import ClientSearch
+from qadapt.stores.sampling import Sampled
+from qadapt.stores.saved_settings import KeepsSettings
 from qadapt.stores.snapshots import SnapshotCache
 from qadapt.stores.store_types import (
     ALL_ROWS,
@@ -80,13 +81,14 @@ __all__ = [
 ]
 
 
-class Store(BulkCopy, Changeable, Counted):
+class Store(BulkCopy, Changeable, Counted, Sampled, KeepsSettings):
     """A database of collections.
 
     Subclasses open with ``Store.open(address)``; those whose client can be wrapped also implement
     ``Store.wrap(client)``. Every method raises only errors of ``qadapt.errors``. ``BulkCopy`` has
-    the methods for copies, ``Changeable`` those for changes of a vector, and ``Counted`` those for
-    change counters.
+    the methods for copies, ``Changeable`` those for changes of a vector, ``Counted`` those for
+    change counters, ``Sampled`` those for random samples, and ``KeepsSettings`` those for settings
+    that are saved with a collection.
 
     Attributes:
         profile: describes the store without opening it; the entry point names the same object.
@@ -255,20 +257,6 @@ class Store(BulkCopy, Changeable, Counted):
         """
         return [{}]
 
-    def sample(
-        self, collection: str, n: int, *, seed: int = 0, vectors: Sequence[str] | None = None
-    ) -> Batch:
-        """A uniform random sample of ``n`` rows without replacement (all rows if there are
-        fewer)."""
-        if n < 1:
-            raise InputError(
-                f"the sample size must be at least 1; got {n}",
-                hint="pass a number of rows, for example 200",
-            )
-        pages = self.read(collection, ReadRequest(vectors=(), payload=False, page=10_000))
-        sampled = sampling.sample_ids((batch.ids for batch in pages), n, seed)
-        return self.fetch(collection, sampled, vectors=vectors)
-
     # -- searching ---------------------------------------------------------------------------
 
     @abc.abstractmethod
@@ -370,47 +358,3 @@ class Store(BulkCopy, Changeable, Counted):
             options: native search parameters, as the user's program sends them.
         """
         return []
-
-    # -- settings ----------------------------------------------------------------------------
-
-    def load_settings(self, collection: str) -> Mapping[str, Any] | None:
-        """The settings saved by ``save_settings``, which may be some seconds old; None if the store
-        cannot persist settings."""
-        return None
-
-    def write_settings(self, collection: str, settings: Mapping[str, Any]) -> None:
-        """Store settings that differ from the current ones, for ``save_settings``.
-
-        Raises:
-            UnsupportedError: the store cannot persist settings.
-        """
-        raise UnsupportedError(
-            f"{self.name} cannot store settings of qadapt in a collection",
-            hint="they are kept in the state folder",
-        )
-
-    def save_settings(self, collection: str, settings: Mapping[str, Any]) -> bool:
-        """Save settings of qadapt with the collection, and read them back.
-
-        Returns:
-            False if the store cannot persist settings.
-
-        Raises:
-            StoreError: the database stored something else.
-        """
-        wanted = dict(settings)
-        known = self.load_settings(collection)
-        if known is None:
-            return False
-        if known == wanted:
-            return True
-        self.write_settings(collection, wanted)
-        self.forget(collection)
-        kept = self.load_settings(collection)
-        if kept != wanted:
-            raise StoreError(
-                f"the settings of {collection!r} were not stored as they were sent: sent "
-                f"{wanted!r}, stored {kept!r}",
-                hint="apply again; another client may have changed them at the same time",
-            )
-        return True

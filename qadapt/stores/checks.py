@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
-from qadapt.errors import AddressError, InputError, NotFoundError, UnsupportedError
+from qadapt.errors import (
+    AddressError,
+    AlreadyExistsError,
+    InputError,
+    NotFoundError,
+    UnsupportedError,
+)
 from qadapt.model import Kind, Quantization, Vector
 from qadapt.model.address import Address
+from qadapt.stores.store_types import SearchRequest, check_k
 
 # Levels of a payload that the engines read.
 MAX_DEPTH = 64
@@ -44,6 +51,61 @@ def quantizations(
             raise NotFoundError.missing("vector", name, vectors)
     none = Quantization(Kind.NONE)
     return {name: given.get(name, none) for name in vectors}
+
+
+def new_name(collection: str, taken: Collection[str]) -> None:
+    """Refuse the name of an existing collection or alias.
+
+    Raises:
+        AlreadyExistsError
+    """
+    if collection in taken:
+        raise AlreadyExistsError(
+            f"a collection or alias {collection!r} already exists",
+            hint="open it with db[name], or drop it first",
+        )
+
+
+def problem(check: Callable[[], object]) -> str | None:
+    """The message of the InputError or UnsupportedError that a check raises; None if it passes."""
+    try:
+        check()
+    except (InputError, UnsupportedError) as error:
+        return error.message
+    return None
+
+
+def vector_names(given: Sequence[str] | None) -> Sequence[str] | None:
+    """Check a list of vector names.
+
+    Raises:
+        InputError: a single name.
+    """
+    if isinstance(given, str):
+        raise InputError(
+            f"vectors must be a list of names; got {given!r}", hint=f"vectors=[{given!r}]"
+        )
+    return given
+
+
+def scan_request(search: SearchRequest, store: str, max_k: int) -> None:
+    """Refuse what a search that scans all rows does not have.
+
+    Raises:
+        InputError: ``k`` is not from 1 to ``max_k``.
+        UnsupportedError: rescoring by finer codes, or a search parameter.
+    """
+    check_k(search.k, max_k)
+    if search.rescore is not None and search.rescore.by_codes:
+        raise UnsupportedError(
+            f"{store} stores no finer codes for rescoring",
+            hint="use rescore source 'originals'",
+        )
+    for option in search.options:
+        raise UnsupportedError(
+            f"{store} has no search parameter {option!r}",
+            hint=f"omit {option!r}",
+        )
 
 
 def options(address: Address, known: Sequence[str]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 from qadapt.errors import StoreError
-from qadapt.model import Capabilities, Server
+from qadapt.model import Capabilities, CollectionInfo, Hits, Server
 from qadapt.model.address import Address
-from qadapt.stores.base import Store
+from qadapt.stores.base import PreparedSearch, Store
+from qadapt.stores.row_batches import with_payloads
 
 
 class Client(Protocol):
@@ -75,3 +76,34 @@ class ClientStore(Store, Generic[C]):
             self.connection.version, self.connection.deployment
         )
         return found.disable(self.disabled)
+
+    def info(self, collection: str) -> CollectionInfo:
+        return self.inspect(collection).info
+
+    def with_payloads(self, collection: str, hits: Hits) -> Hits:
+        """The hits, with payloads that are fetched by id."""
+        return with_payloads(
+            hits, lambda ids: self.fetch(collection, ids, vectors=(), payload=True)
+        )
+
+
+def prepared_search(
+    search: Callable[[Any], Hits], unchanged: Callable[[], bool], too_large: type[StoreError]
+) -> PreparedSearch:
+    """A search that answers None once the collection may have changed.
+
+    Args:
+        unchanged: whether the layout from which ``search`` was made is still the cached one.
+        too_large: raised by ``search`` for an answer that exceeds the limit of one message; the
+            answer is then None, too.
+    """
+
+    def prepared(queries: Any) -> Hits | None:
+        if not unchanged():
+            return None
+        try:
+            return search(queries)
+        except too_large:
+            return None
+
+    return prepared

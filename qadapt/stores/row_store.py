@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from qadapt.errors import AlreadyExistsError, InputError, NotFoundError, UnsupportedError
+from qadapt.errors import InputError, NotFoundError, UnsupportedError
 from qadapt.model import (
     Batch,
     Capabilities,
@@ -46,7 +46,6 @@ from qadapt.stores.base import (
     ScanRange,
     SearchRequest,
     Store,
-    check_k,
     require_supported,
 )
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy, no_recreation
@@ -195,11 +194,7 @@ class RowStore(Store):
         quantization: Mapping[str, Quantization],
         collection_schema: CollectionSchema | None = None,
     ) -> None:
-        if collection in self.collections():
-            raise AlreadyExistsError(
-                f"the collection {collection!r} already exists",
-                hint="open it with db[name], or drop it first",
-            )
+        checks.new_name(collection, self.collections())
         self.check_name(collection)
         refused = self.unsupported_vectors(vectors)
         if refused is not None:
@@ -367,17 +362,7 @@ class RowStore(Store):
     def search(self, collection: str, queries: Any, search: SearchRequest) -> Hits:
         """Search all rows, by the store's codes if they are active, otherwise by the original
         vectors."""
-        check_k(search.k, self.traits.max_k)
-        if search.rescore is not None and search.rescore.by_codes:
-            raise UnsupportedError(
-                f"{self.name} stores no finer codes for rescoring",
-                hint="use rescore source 'originals'",
-            )
-        for option in search.options:
-            raise UnsupportedError(
-                f"{self.name} has no search parameter {option!r}",
-                hint=f"omit {option!r}",
-            )
+        checks.scan_request(search, self.name, self.traits.max_k)
         info = self.info(collection)
         about = checks.vector(search.vector, info.vectors, {})
         ignored = search.exact or search.ignore_quantization

@@ -41,7 +41,7 @@ class SearchTests(Suite):
     """Exact searches, filters and short results."""
 
     def test_fewer_rows_than_k_are_padded(self, database: Database) -> None:
-        collection = database.create(self.name, dim=4, metric="dot")
+        collection = database.create(self.name, dim=4, metric=self.metric)
         collection.write(qa.Batch(self.keys(2), {"": np.eye(2, 4)}))
         hits = collection.search(np.eye(3, 4), k=4)
         assert hits.ids.shape == hits.scores.shape == (3, 4)

@@ -20,7 +20,7 @@ class ScanRangeTests(Suite):
 
     def _numbered(self, database: Database) -> Collection:
         rows = np.random.default_rng(5).standard_normal((self.count, 8)).astype(np.float32)
-        collection = database.create(self.name, dim=8, metric="dot")
+        collection = database.create(self.name, dim=8, metric=self.metric)
         collection.write(qa.Batch(self.keys(self.count), {"": rows}))
         return collection
 
@@ -74,9 +74,9 @@ class AliasTests(Suite):
 
     def test_an_alias_is_created_moved_and_dropped(self, database: Database) -> None:
         alias = f"{self.name}_alias"
-        one = database.create(self.name, dim=4, metric="dot")
+        one = database.create(self.name, dim=4, metric=self.metric)
         one.write(qa.Batch(self.keys(1), {"": np.ones((1, 4))}))
-        two = database.create(self.other, dim=4, metric="dot")
+        two = database.create(self.other, dim=4, metric=self.metric)
         two.write(qa.Batch(self.keys(2), {"": np.ones((2, 4))}))
         try:
             database.switch_alias(alias, self.name)

@@ -38,6 +38,7 @@ class Suite:
         many_rows: size of a collection that is read in pages.
         int_ids: whether the store accepts integer ids.
         uuid_ids: whether string ids must be UUIDs.
+        metrics: the metrics that the store supports; the others must be rejected.
         names: the format of collection names; ``{}`` is replaced by a unique part.
         k: number of results for recall.
     """
@@ -49,6 +50,7 @@ class Suite:
     dim: ClassVar[int] = 96
     int_ids: ClassVar[bool] = True
     uuid_ids: ClassVar[bool] = True
+    metrics: ClassVar[Sequence[str]] = ("cosine", "dot", "euclidean")
     names: ClassVar[str] = "articles_{}"
     k: ClassVar[int] = 10
     name = ""
@@ -124,6 +126,22 @@ class Suite:
         """A string id that the store accepts."""
         name = f"row-{number}"
         return str(uuid.uuid5(uuid.NAMESPACE_URL, name)) if self.uuid_ids else name
+
+    # -- metrics -----------------------------------------------------------------------------
+
+    @property
+    def metric(self) -> str:
+        """A metric under which every store returns vectors bit for bit."""
+        return "dot" if "dot" in self.metrics else "euclidean"
+
+    def refused(self, database: Database, metric: str) -> bool:
+        """Whether the store does not support a metric; it must then reject the collection."""
+        if metric in self.metrics:
+            return False
+        with pytest.raises(UnsupportedError, match=metric):
+            database.create(self.name, dim=4, metric=metric)
+        assert self.name not in database
+        return True
 
     # -- measures ----------------------------------------------------------------------------
 

@@ -79,6 +79,15 @@ class TestPgvectorCells(RealCells):
             yield database
 
 
+class TestSqliteVecCells(RealCells):
+    rows = EMBEDDED_ROWS
+
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Iterator[Database]:
+        with qa.open(f"sqlite-vec:{tmp_path / 'test.db'}") as database:
+            yield database
+
+
 class MilvusCells(RealCells):
     uuid_ids = False
 

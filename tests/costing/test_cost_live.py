@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import io
 import time
 import uuid
 from collections.abc import Callable
@@ -70,28 +70,32 @@ def test_inactive_codes_save_no_ram(live: Callable[[str], str], rows: np.ndarray
     assert names["originals"].ram >= 100 * 96 * 4
 
 
-@pytest.mark.timeout(400)
-def test_milvus_index_files_match_the_formulas(
-    milvus_server: MilvusServer, rows: np.ndarray
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("setting", "dim", "count"),
+    [("scalar", 96, 1500), ("scalar", 64, 5000), ("product:ratio=8", 96, 3000)],
+)
+def test_milvus_indexes_match_the_formulas(
+    milvus_server: MilvusServer, setting: str, dim: int, count: int
 ) -> None:
     with qa.open(milvus_server.url) as db:
-        name = "cost_files"
-        if name in db:
-            db.drop(name)
-        before = _index_bytes(milvus_server.folder)
-        articles = db.create(name, dim=96, quantization=qa.scalar())
+        name = f"cost_{uuid.uuid4().hex[:8]}"
+        before = set(_index_files(milvus_server.folder))
+        articles = db.create(name, dim=dim, quantization=qa.Quantization.parse(setting))
         try:
-            articles.write(qa.Batch(range(ROWS), {"": rows}))
-            articles.plan("scalar").apply(yes=True)
+            articles.write(qa.Batch(range(count), {"": clustered(count, dim, queries=1).rows}))
+            articles.plan(setting).apply(yes=True)
             info = articles.info()
             assert info.vectors[""].status.state is qa.State.ACTIVE
-            grown = _index_bytes(milvus_server.folder) - before
-            found = memory(ROWS, qa.Vector(96), "scalar", "milvus", index=info.vectors[""].index)
+            built = set(_index_files(milvus_server.folder)) - before
+            found = memory(count, qa.Vector(dim), setting, "milvus", index=info.vectors[""].index)
         finally:
             db.drop(name)
-    expected = sum(p.disk for p in found.components if p.name in ("codes", "lists", "graph"))
-    print(f"Milvus {found.native['index_type']}: {grown} bytes, formula {expected}")
-    assert math.isclose(grown, expected, rel_tol=0.2), (grown, expected, found.native)
+    indexed = sum(map(_index_size, built))
+    expected = sum(p.ram for p in found.components if p.name in ("codes", "lists", "graph"))
+    print(f"Milvus {found.native['index_type']}: {indexed} bytes, formula {expected}")
+    # The rest, below 0.5 %, is what faiss writes about the index: types, flags and list sizes.
+    assert 0 < indexed - expected < 0.005 * indexed + 1000, (indexed, expected, found.native)
 
 
 @pytest.mark.timeout(300)
@@ -123,12 +127,17 @@ def _held(folder: Path, bucket: str) -> int:
     return sum(path.stat().st_size for path in folder.rglob(f"lsm/{bucket}/*.db"))
 
 
-def _index_bytes(folder: Path) -> int:
-    return sum(
-        path.stat().st_size
-        for path in folder.rglob("*")
-        if "index_files" in path.parts and path.is_file()
-    )
+def _index_files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if "index_files" in path.parts and path.is_file()]
+
+
+def _index_size(path: Path) -> int:
+    """Bytes of an index: its file has a header of Milvus, and Parquet with a column of bytes that
+    Zstandard compresses (docs/engines/milvus.md#index-files)."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    raw = path.read_bytes()
+    document = raw[raw.index(b"PAR1") : raw.rindex(b"PAR1") + 4]
+    return int(parquet.ParquetFile(io.BytesIO(document)).metadata.num_rows)
 
 
 def test_cost_of_a_collection_with_client_side_codes(

@@ -52,6 +52,17 @@ def test_rows_with_equal_scores_are_interchangeable() -> None:
     assert judge.recall([[0, 5]]).tolist() == [0.5]
 
 
+@pytest.mark.parametrize(("vectors", "rows"), [(1, "1 row"), (2, "2 rows")])
+def test_the_proof_counts_rows_that_a_query_can_find(vectors: int, rows: str) -> None:
+    """Most rows of the collection lack the vector, and no search can find them."""
+    missing = np.arange(1500) >= vectors
+    batch = qa.Batch(range(1500), {"": np.ones((1500, DIM), dtype="f4")}, missing={"": missing})
+    asked = Queries(QUERY.astype("f4"), (None,), "test")
+    proof = over_rows(batch, "", qa.Vector(DIM, qa.Metric.COSINE), asked, 3).about.proof
+    assert proof.level == "none"
+    assert f"({rows} at most)" in proof.reason and "1,500" not in proof.reason
+
+
 def test_repeated_and_nonexistent_ids_do_not_count() -> None:
     judge = known(along(0.9, 0.5, 0.5, 0.5), QUERY, 3)
     assert judge.recall([[0, 1, 1]]).tolist() == [pytest.approx(2 / 3)]

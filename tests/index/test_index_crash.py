@@ -73,26 +73,23 @@ def test_a_killed_writer_leaves_a_folder_that_opens(tmp_path: Path) -> None:
             assert round_of(reader) in (told, told + 1), "a completed save is never lost"
         with CodeIndex.open(folder) as index:  # the dead process holds no lock
             done = round_of(index)
-            saved = {record.name for record in index._header.records}
+            saved = index._header.names
             assert {path.name for path in folder.iterdir()} == saved | {"index.json", "lock"}
 
 
-@pytest.mark.skipif(os.name == "nt", reason="needs POSIX: fork, SIGKILL")
-@pytest.mark.parametrize("compacting", [False, True])
-def test_kill_before_each_step_of_a_save(tmp_path: Path, compacting: bool) -> None:
-    """Deterministic: the process ends before its n-th fsync, rename or removal."""
-    vectors = np.random.default_rng(0).standard_normal((200, 64)).astype(np.float32)
-    script = """
+_CHANGE = """
 import os, sys
 import numpy as np
 from pathlib import Path
-from qadapt.index import CodeIndex
+from qadapt.index import CodeIndex, segment_file
 
-folder, steps, compacting = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "True"
+folder, steps, change = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 index = CodeIndex.open(folder)
 index.add(["new"], np.ones((1, 64)))
-if compacting:
+if change != "append":
     index.delete([0])
+if change == "merge":
+    index.delete(range(60))
 left = steps
 def counted(real):
     def call(*args, **options):
@@ -103,30 +100,41 @@ def counted(real):
         return real(*args, **options)
     return call
 os.fsync, os.replace, Path.unlink = map(counted, (os.fsync, os.replace, Path.unlink))
-index.save()
+Writer = segment_file.SegmentWriter
+Writer.write = counted(Writer.write)
+index.compact() if change == "compact" else index.save()
 """
-    former, new = list(range(200)), [*range(1 if compacting else 0, 200), "new"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX: fork, SIGKILL")
+@pytest.mark.parametrize("change", ["append", "mark", "merge", "compact"])
+def test_kill_before_each_step_of_a_save(tmp_path: Path, change: str) -> None:
+    """Deterministic: the process ends before its n-th write, fsync, rename or removal."""
+    vectors = np.random.default_rng(0).standard_normal((200, 64)).astype(np.float32)
+    gone = {"append": 0, "mark": 1, "merge": 60, "compact": 1}[change]
+    former, new = list(range(200)), [*range(gone, 200), "new"]
     seen = set()
     for steps in range(40):
         folder = tmp_path / str(steps)
         with CodeIndex.create(folder, 64) as index:
             index.add(former, vectors)
         code = subprocess.run(
-            [sys.executable, "-c", script, str(folder), str(steps), str(compacting)],
+            [sys.executable, "-c", _CHANGE, str(folder), str(steps), change],
             env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
             check=False,
         ).returncode
-        with CodeIndex.open(folder) as index:
+        with CodeIndex.open(folder, verify="full") as index:
             assert index.ids in (former, new)
-            seen.add(len(index.ids) if not compacting else "new" in index)
-            index.verify()
+            seen.add("new" in index)
+            hits = index.search(vectors[gone:], 1, rescore=8)
+            assert (hits.ids[:, 0] == range(gone, 200)).mean() > 0.98
         if code == 0:
             assert index_ids(folder) == new
             break
         assert code == -signal.SIGKILL
     else:
         pytest.fail("no save completed")
-    assert len(seen) == 2 and steps > 5
+    assert len(seen) == 2 and steps > 7
 
 
 def index_ids(folder: Path) -> list[int | str]:

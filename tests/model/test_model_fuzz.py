@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
-from model_strategies import PLAIN, near_objects, near_text, only_ours
+from model_strategies import PLAIN
+from near_valid import near_objects, near_text, only_ours
 
 from qadapt.errors import QadaptError
 from qadapt.model import Guard, Metric, Plan, Quantization, Rescore

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from qadapt.model import Batch
-from qadapt.stores.row_batches import in_order
+from qadapt.model import Batch, Hits, SearchProvenance
+from qadapt.stores.row_batches import in_order, with_payloads
 
 
 def batch(*, payloads: bool = True) -> Batch:
@@ -34,3 +34,17 @@ def test_rows_without_payloads_stay_without_payloads() -> None:
 def test_a_batch_in_order_is_returned_unchanged() -> None:
     rows = batch()
     assert in_order(rows, ["a", "b", "c"]) is rows
+
+
+def test_payloads_are_returned_in_the_order_of_the_hits() -> None:
+    ids = np.array([["b", "a"], ["a", None]], dtype=object)
+    how = SearchProvenance("store", "none", 1.0, 0, "none", "exact")
+    asked: list[list[object]] = []
+
+    def fetch(keys: object) -> Batch:
+        asked.append(list(keys))  # type: ignore[call-overload]
+        return Batch(["a", "b"], {}, [{"n": 1}, {"n": 2}])
+
+    hits = with_payloads(Hits(ids, np.zeros((2, 2), np.float32), how), fetch)
+    assert hits.payloads == [[{"n": 2}, {"n": 1}], [{"n": 1}, None]]
+    assert asked == [["b", "a"]], "each row is fetched once"

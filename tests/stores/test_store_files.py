@@ -34,8 +34,8 @@ OF_ONE_ENGINE = {
         "grpc_search", "local_mode", "metadata", "optimizations", "strict_mode", "telemetry",
     },
     "milvus": {
-        "binary_sidecar", "duplicate_ids", "index_params", "json_existence", "lite", "loading",
-        "native_mapping", "sparse", "vector_layout",
+        "binary_sidecar", "duplicate_ids", "index_params", "json_existence", "list_ranges", "lite",
+        "loading", "native_mapping", "sparse", "vector_layout",
     },
     "pgvector": {
         "binary_format", "catalogs", "column_type", "index_build", "index_operations", "statements",

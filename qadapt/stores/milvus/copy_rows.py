@@ -78,7 +78,7 @@ def _keys(connection: Connection, layout: Layout) -> Iterator[list[Any]]:
 def _between(connection: Connection, layout: Layout, low: Any, high: Any) -> set[Any]:
     key = layout.keys.field
     found: set[Any] = set()
-    for page in rows.pages(connection, layout, [key], rows.span(key, low, high), rows.WINDOW):
+    for page in rows.pages(connection, layout, [key], filters.span(key, low, high), rows.WINDOW):
         found.update(row[key] for row in page)
     return found
 
@@ -95,7 +95,7 @@ def _whole(
     fields = rows.all_fields(layout)
     key = layout.keys.field
     if len(missing) == len(keys):
-        yield from rows.pages(connection, layout, fields, rows.span(key, last, keys[-1]), size)
+        yield from rows.pages(connection, layout, fields, filters.span(key, last, keys[-1]), size)
         return
     size = min(size, rows.IDS)
     for start in range(0, len(missing), size):

@@ -12,7 +12,7 @@ from typing import Any
 
 from qadapt.errors import StoreError
 from qadapt.model import Id
-from qadapt.stores.milvus import rows
+from qadapt.stores.milvus import filters, rows
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.schema import Layout
 
@@ -78,7 +78,7 @@ def refuse(connection: Connection, layout: Layout) -> None:
 
 def _more(connection: Connection, layout: Layout, keys: list[Any]) -> int:
     """The number of rows in a range of sorted keys, minus the number of keys."""
-    span = rows.span(layout.keys.field, keys[0], keys[-1], closed=True)
+    span = filters.span(layout.keys.field, keys[0], keys[-1], closed=True)
     return max(0, rows.count(connection, layout, span) - len(keys))
 
 

@@ -3,9 +3,8 @@
 Payloads are in the dynamic field. There a comparison with a missing key is false on a server and
 null in Lite (where ``not`` null is null); a preceding ``exists`` makes it false in both. Strings
 are double-quoted with escapes that every version reads. Milvus compares dates as text, which is
-wrong if time zones differ, so date ranges are refused. A range cannot match the elements of a list.
-Lite treats True and 1 as equal, and ``not`` of a comparison with a field of another type matches no
-row.
+wrong if time zones differ, so date ranges are refused. ``list_ranges`` adds ranges over lists. Lite
+treats True and 1 as equal.
 """
 
 from __future__ import annotations
@@ -131,7 +130,7 @@ def tree_expression(node: filters.Filter | ById, fields: Fields) -> str:
                 f"Milvus has no date type: the range on {node.field!r} would compare text",
                 hint="store the time as a number, or pass a Milvus expression",
             )
-        return _leaf(node.field, fields, lambda name, _, __: _range(name, node.bounds))
+        return _leaf(node.field, fields, lambda name, _, __: range_expression(name, node))
     if isinstance(node, ById):
         listed = one_of(node.key, node.keys) if node.keys or not node.expression else ""
         return "(" + " or ".join(part for part in (node.expression, listed) if part) + ")"
@@ -212,8 +211,11 @@ def _path(parts: Sequence[str], *, in_schema: bool) -> str:
     return head + "".join(f"[{quoted(part)}]" for part in parts[1:])
 
 
-def _range(name: str, bounds: Mapping[str, Any]) -> str:
-    return " and ".join(f"{name} {_SIGNS[word]} {literal(bound)}" for word, bound in bounds.items())
+def range_expression(value: str, node: filters.Range) -> str:
+    """A value, named by an expression, is between the bounds."""
+    return " and ".join(
+        f"{value} {_SIGNS[word]} {literal(bound)}" for word, bound in node.bounds.items()
+    )
 
 
 def _equal(
@@ -244,3 +246,13 @@ def _equal(
 def is_name(text: str) -> bool:
     """Whether Milvus accepts this field name."""
     return _NAME.fullmatch(text) is not None and len(text) <= 200
+
+
+def span(key: str, low: Any, high: Any, *, closed: bool = False) -> str:
+    """The expression of a key range above ``low`` (``closed``: or equal), up to ``high``."""
+    parts = []
+    if low is not None:
+        parts.append(f"{key} {'>=' if closed else '>'} {literal(low)}")
+    if high is not None:
+        parts.append(f"{key} <= {literal(high)}")
+    return " and ".join(parts)

@@ -103,3 +103,11 @@ def index_of(reported: Mapping[str, Any]) -> Index:
         params={str(key): str(value) for key, value in params.items()},
         reported={key: reported.get(key) for key in _TOLD},
     )
+
+
+def refinement(index: Index | None) -> str | None:
+    """The ``refine_type`` of an index in lower case; None without refinement."""
+    params = index.params if index is not None else {}
+    if params.get("refine", "").lower() != "true":
+        return None
+    return params.get("refine_type", "").lower() or None

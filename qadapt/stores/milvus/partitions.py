@@ -95,9 +95,9 @@ def range_expression(
         )
     chosen = dataclasses.replace(layout, partition=partition) if partition else layout
     key = layout.keys.field
-    expression = rows.span(key, given.get("above"), given.get("upto"))
+    expression = filters.span(key, given.get("above"), given.get("upto"))
     if after is not None:
-        behind = rows.span(key, layout.keys.to_native(after), None)
+        behind = filters.span(key, layout.keys.to_native(after), None)
         expression = filters.joined(expression, behind)
     return chosen, expression
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -219,3 +219,13 @@ def check_payload(layout: Layout, payload: Mapping[str, Any], row: int) -> None:
 
 def _json_bytes(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False).encode())
+
+
+def with_texts(payload: Mapping[str, Any], fields: Sequence[str]) -> Mapping[str, Any]:
+    """Encode strings in JSON fields: pymilvus treats a string there as serialized JSON, so
+    ``'{"a": 1}'`` would become an object.
+    """
+    found = {name: payload[name] for name in fields if isinstance(payload.get(name), str)}
+    if not found:
+        return payload
+    return {**payload, **{name: json.dumps(text) for name, text in found.items()}}

@@ -9,7 +9,6 @@ empty right after a write.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,7 +23,7 @@ from qadapt.stores.checks import check_payloads
 from qadapt.stores.milvus import filters, sparse, vector_layout
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.errors import TooLargeError
-from qadapt.stores.milvus.payload import check_payload
+from qadapt.stores.milvus.payload import check_payload, with_texts
 from qadapt.stores.milvus.schema import Layout
 
 # The maximum number of rows in one result of a search or query.
@@ -114,7 +113,7 @@ def native_rows(layout: Layout, batch: Batch, keys: Sequence[int | str]) -> list
     payloads: Sequence[Mapping[str, Any]] = batch.payloads or ({},) * len(batch)
     texts = [name for name, kind in layout.fields.types.items() if kind == "JSON"]
     if texts:
-        payloads = [_with_texts(payload, texts) for payload in payloads]
+        payloads = [with_texts(payload, texts) for payload in payloads]
     return [
         {
             **payload,
@@ -123,16 +122,6 @@ def native_rows(layout: Layout, batch: Batch, keys: Sequence[int | str]) -> list
         }
         for at, (key, payload) in enumerate(zip(keys, payloads, strict=True))
     ]
-
-
-def _with_texts(payload: Mapping[str, Any], fields: Sequence[str]) -> Mapping[str, Any]:
-    """Encode strings in JSON fields: pymilvus treats a string there as serialized JSON, so
-    ``'{"a": 1}'`` would become an object.
-    """
-    found = {name: payload[name] for name in fields if isinstance(payload.get(name), str)}
-    if not found:
-        return payload
-    return {**payload, **{name: json.dumps(text) for name, text in found.items()}}
 
 
 def send(connection: Connection, layout: Layout, data: list[dict[str, Any]]) -> None:
@@ -319,7 +308,7 @@ def _lite_pages(
     keys = _lite_keys(connection, layout, expression)
     for start in range(0, len(keys), size):
         part = keys[start : start + size]
-        between = filters.joined(expression, span(key, part[0], part[-1], closed=True))
+        between = filters.joined(expression, filters.span(key, part[0], part[-1], closed=True))
         rows = query(connection, layout, between, fields, STRONG)
         yield sorted(rows, key=lambda row: row[key])
 
@@ -332,16 +321,6 @@ def _lite_keys(connection: Connection, layout: Layout, expression: str) -> list[
 
 def _least(layout: Layout) -> int | str:
     return -(2**63) + 1 if layout.keys.number else ""
-
-
-def span(key: str, low: Any, high: Any, *, closed: bool = False) -> str:
-    """The expression of a key range above ``low`` (``closed``: or equal), up to ``high``."""
-    parts = []
-    if low is not None:
-        parts.append(f"{key} {'>=' if closed else '>'} {filters.literal(low)}")
-    if high is not None:
-        parts.append(f"{key} <= {filters.literal(high)}")
-    return " and ".join(parts)
 
 
 def _page(wanted: Wanted, page: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import (
-    Batch,
     Hits,
     Id,
     Kind,
@@ -30,7 +29,7 @@ from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.milvus import binary_sidecar, native_mapping, rows, vector_layout
 from qadapt.stores.milvus.connection import CONSISTENCY_LEVELS, Connection
 from qadapt.stores.milvus.errors import TooLargeError
-from qadapt.stores.milvus.index_params import Index
+from qadapt.stores.milvus.index_params import Index, refinement
 from qadapt.stores.milvus.json_existence import compiled
 from qadapt.stores.milvus.mapping import IVF, REFINE_TYPES
 from qadapt.stores.milvus.schema import METRICS, Field, Layout
@@ -85,14 +84,6 @@ def check(search: SearchRequest) -> None:
                 f"{name} must be a non-negative integer, not {value!r}",
                 hint=f"for example options={{{name!r}: 64}}",
             )
-
-
-def refinement(index: Index | None) -> str | None:
-    """The ``refine_type`` of an index in lower case; None without refinement."""
-    params = index.params if index is not None else {}
-    if params.get("refine", "").lower() != "true":
-        return None
-    return params.get("refine_type", "").lower() or None
 
 
 def check_rescore(rescore: Rescore | None, index: Index | None) -> None:
@@ -219,15 +210,6 @@ def blocks(queries: npt.NDArray[np.float32], k: int) -> Iterator[npt.NDArray[np.
         yield queries[start : start + size]
 
 
-def payloads(ids: npt.NDArray[np.object_], batch: Batch) -> list[list[dict[str, Any] | None]]:
-    """Payloads in the shape of the ids."""
-    found: Sequence[Mapping[str, Any]] = batch.payloads or ({},) * len(batch)
-    known = dict(zip(batch.ids, found, strict=True))
-    return [
-        [None if key is None else dict(known.get(key, {})) for key in row] for row in ids.tolist()
-    ]
-
-
 # -- searching -----------------------------------------------------------------------------------
 
 
@@ -252,7 +234,7 @@ def run(
         UnsupportedError: the index cannot rescore from the requested source.
     """
     field = layout.field(search.vector)
-    expression = compiled(connection, layout, search.filter)
+    expression = compiled(connection, layout, search.filter, level(search, layout))
     array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
     has_sidecar = layout.bits.get(field.field) == binary_sidecar.ON
     only_qadapt_knows_bits = search.no_params and field.form != vector_layout.ARRAY

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
-from qadapt.errors import AlreadyExistsError, InputError, UnsupportedError
 from qadapt.model import (
     Batch,
     CollectionInfo,
@@ -32,7 +32,7 @@ from qadapt.stores.base import (
 )
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection, check_strategy
 from qadapt.stores.change_counter import ChangeCounter
-from qadapt.stores.client import ClientStore
+from qadapt.stores.client import ClientStore, prepared_search
 from qadapt.stores.milvus import (
     aliases,
     binary_sidecar,
@@ -136,11 +136,7 @@ class MilvusStore(ClientStore[Connection]):
             for name, each in wanted.items()
         }
         # A server reports no error for an existing collection with the same schema.
-        if collection in self.collections():
-            raise AlreadyExistsError(
-                f"the collection {collection!r} exists already",
-                hint="open it with db[name], or drop it first",
-            )
+        checks.new_name(collection, self.collections())
         self.forget(collection)
         arrays = [
             name for name, each in quantization.items() if each.native.get("index_type") == BITS
@@ -161,9 +157,6 @@ class MilvusStore(ClientStore[Connection]):
         self.forget(collection)
         collections.drop(self.connection, collection)
         self.forget(collection)
-
-    def info(self, collection: str) -> CollectionInfo:
-        return self.inspect(collection).info
 
     def inspect(self, collection: str) -> Inspection:
         snapshot = self.reader.snapshot(collection)
@@ -238,11 +231,9 @@ class MilvusStore(ClientStore[Connection]):
         return milvus_payload.payload_fidelity(key)
 
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
-        try:
-            collections.unsupported_vectors(vectors, self._server_version)
-        except (InputError, UnsupportedError) as error:
-            return error.message
-        return None
+        return checks.problem(
+            lambda: collections.unsupported_vectors(vectors, self._server_version)
+        )
 
     def ensure_loaded(self, collection: str) -> None:
         if self.connection.lite:
@@ -337,14 +328,8 @@ class MilvusStore(ClientStore[Connection]):
             queries,
             search,
             lambda: self.reader.row_count(layout),
-            lambda hits: self._with_payloads(collection, hits),
+            lambda hits: self.with_payloads(collection, hits),
         )
-
-    def _with_payloads(self, collection: str, hits: Hits) -> Hits:
-        """The hits, with payloads that are fetched by id."""
-        found = list(dict.fromkeys(key for key in hits.ids.ravel().tolist() if key is not None))
-        batch = self.fetch(collection, found, vectors=(), payload=True)
-        return Hits(hits.ids, hits.scores, hits.how, milvus_search.payloads(hits.ids, batch))
 
     def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
         milvus_search.check(request)
@@ -354,16 +339,15 @@ class MilvusStore(ClientStore[Connection]):
         )
         if run is None:
             return None
+        unchanged = partial(self._cached, collection, layout)
+        return prepared_search(
+            lambda queries: self.reader.loaded(collection, lambda: run(queries)),
+            unchanged,
+            TooLargeError,
+        )
 
-        def prepared(queries: Any) -> Hits | None:
-            if self._forked or self.reader.layouts.get(collection) is not layout:
-                return None
-            try:
-                return self.reader.loaded(collection, lambda: run(queries))
-            except TooLargeError:
-                return None
-
-        return prepared
+    def _cached(self, collection: str, layout: object) -> bool:
+        return not self._forked and self.reader.layouts.get(collection) is layout
 
     def default_rescore(self, collection: str, vector: str) -> Rescore | None:
         """The default of ``info``, from the cached layout because each search reads it."""

@@ -7,7 +7,9 @@ transaction mode (PgBouncer) works (docs/engines/pgvector.md#poolers).
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
+import selectors
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +17,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from qadapt.errors import AddressError, MissingExtraError, StoreError, UnsupportedError
+from qadapt.errors import (
+    AddressError,
+    MissingExtraError,
+    StoreError,
+    UnreachableError,
+    UnsupportedError,
+)
 from qadapt.model.address import Address
 from qadapt.model.credentials import insecure_allowed, is_loopback
 from qadapt.stores.pgvector.binary_format import register
@@ -89,8 +97,10 @@ class Connection:
             doing: the action, for messages.
         """
         if self._client is not None:
-            with self._lock, translated(doing):
-                yield self._client
+            with self._lock:
+                self._refuse_closed(doing)
+                with translated(doing):
+                    yield self._client
             return
         with translated(doing):
             found = self._take()
@@ -102,6 +112,13 @@ class Connection:
                 raise
             self._give(found)
 
+    def _refuse_closed(self, doing: str) -> None:
+        if self._client.closed:
+            raise UnreachableError(
+                f"could not {doing}: the connection that was passed to qadapt is closed",
+                hint="open another connection and pass it to qadapt.wrap",
+            )
+
     def _take(self) -> Any:
         with self._lock:
             if self._pid != os.getpid():
@@ -109,8 +126,11 @@ class Connection:
                     "the connection was opened before the process was forked",
                     hint="open the database in the child process",
                 )
-            if self._free:
-                return self._free.pop()
+            while self._free:
+                found = self._free.pop()
+                if not _ended(found):
+                    return found
+                found.close()
         return self.connect()
 
     def _give(self, found: Any) -> None:
@@ -164,6 +184,11 @@ class Connection:
         """Open a connection; the caller closes it."""
         import psycopg
 
+        # psycopg logs each error that it ignores. Without any handler, Python prints it to the
+        # terminal, next to the error that is raised.
+        logger = logging.getLogger(PACKAGE)
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
         # Prepared statements fail behind a pooler in transaction mode.
         opened = psycopg.connect(**self._arguments, autocommit=True, prepare_threshold=None)
         # Settings of an extension are dropped if they are set before its library is loaded
@@ -213,6 +238,19 @@ class Connection:
                 number = int(at.info.server_version)
             self._server = f"{number // 10000}.{number % 10000}"
         return self._server
+
+
+def _ended(connection: Any) -> bool:
+    """Whether the server has ended an idle connection, without a request.
+
+    A server sends nothing to an idle connection except a message that it ends, or the end of the
+    stream, after a restart, a timeout of a proxy, or ``pg_terminate_backend``.
+    """
+    if connection.closed:
+        return True
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection.fileno(), selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
 def _load(schema: str) -> Any:

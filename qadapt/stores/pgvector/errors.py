@@ -46,7 +46,10 @@ _RULES: dict[str, _Rule] = {
     "55P03": (BusyError, "another transaction holds a lock on the table; try again"),
     "40": (BusyError, "another transaction changed the same rows; try again"),
     "57014": (StoreTimeoutError, "raise the time limit (--timeout, or statement_timeout)"),
-    "57P": (UnreachableError, "the server is starting or stopping; try again"),
+    "57P": (
+        UnreachableError,
+        "the server starts or stops, or an administrator ended the connection; try again",
+    ),
     "08": (UnreachableError, "check that the server runs and accepts connections"),
     "23": (InputError, "the table has a constraint that the row violates"),
 }

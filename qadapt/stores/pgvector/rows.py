@@ -359,6 +359,24 @@ def ranges(connection: Connection, table: Table, n: int) -> list[dict[str, Any]]
     ]
 
 
+def sample(
+    connection: Connection, table: Table, n: int, seed: int, condition: Statement | None
+) -> list[Id]:
+    """The ids of ``n`` rows with the lowest hashes of id and seed: the server sends no others."""
+    key = table.require_key()
+    query = sql.SQL(
+        "SELECT {} FROM {}{} ORDER BY hashtextextended({}::text, %s), 1 LIMIT %s"
+    ).format(
+        identifier(key.name),
+        relation(table),
+        sql.SQL(" WHERE ") + condition.text if condition is not None else sql.SQL(""),
+        identifier(key.name),
+    )
+    values = [*(condition.values if condition is not None else ()), seed, n]
+    with connection.session(f"draw a sample of {table.name!r}") as at:
+        return _as_ids(key, [each for (each,) in _rows(connection, at, query, values)])
+
+
 def _list(table: Table, key: Column, names: Sequence[str], with_payload: bool) -> Any:
     columns = [identifier(key.name), *(identifier(table.vectors[name].name) for name in names)]
     if with_payload:

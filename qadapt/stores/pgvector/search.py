@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from psycopg import sql
+from psycopg import OperationalError, sql
 
 from qadapt.errors import SpecError
 from qadapt.model import Hits, Id, SearchProvenance
@@ -335,7 +335,10 @@ def _transaction(at: Any, prepared: Prepared) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        at.execute(b"ROLLBACK")
+        try:
+            at.execute(b"ROLLBACK")
+        except OperationalError:
+            at.close()  # the connection is lost: the first error says why
         raise
     at.execute(b"COMMIT")
 

@@ -249,6 +249,10 @@ class PgvectorStore(Store):
         number = int(self.connection.server_version.split(".")[0]) * 10_000
         return to_condition(filter, table, number)
 
+    def sample_ids(self, collection: str, n: int, *, seed: int = 0, filter: Any = None) -> list[Id]:
+        table = self._known_table(collection)
+        return rows.sample(self.connection, table, n, seed, self._condition(filter, table))
+
     def fetch(
         self,
         collection: str,

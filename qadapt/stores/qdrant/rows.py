@@ -94,4 +94,8 @@ def plain(key: Any) -> Id:
 
 def plain_ids(keys: list[Any]) -> list[Id]:
     """Ids of the engine, as ``plain`` converts them."""
-    return keys if set(map(type, keys)) <= {int} else [plain(key) for key in keys]
+    try:
+        sum(keys)  # the fastest test: UUIDs and strings cannot be added to integers
+    except TypeError:
+        return [plain(key) for key in keys]
+    return keys

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from qadapt.errors import SpecError
 from qadapt.model import Hits, Id, Kind, Metric, Quantization, SearchProvenance, Vector
-from qadapt.model.found_rows import FoundRows, float32_values
+from qadapt.model.found_rows import Columns, FoundRows, Payloads, clipped, float32_values
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant.mapping import default_rescore
 from qadapt.stores.qdrant.rows import plain_ids
@@ -72,6 +72,72 @@ def of_points(points: Sequence[Any], *, float32: bool = False) -> Answer:
     )
 
 
+class PointRows(FoundRows):
+    """Points of one query with ``id``, ``score`` and ``payload``, best first.
+
+    Args:
+        points: as the client returned them.
+        k: number of columns.
+        with_payload: payloads were requested.
+        convert: converts scores to values of the metric that are exact in float32; None if they
+            are.
+    """
+
+    __slots__ = ("_convert", "_points")
+
+    def __init__(
+        self,
+        points: Sequence[Any],
+        k: int,
+        with_payload: bool,
+        convert: Callable[[list[float]], list[float]] | None,
+    ) -> None:
+        # One is made for each search: everything else is left for when the results are read.
+        self._points = points
+        self._convert = convert
+        self._lists = None
+        self.k = k
+        self.with_payload = with_payload
+        self.clip = self.typed_ids = False
+
+    def lists(self) -> Columns:
+        """Ids and scores of the query."""
+        if self._lists is None:
+            ids, scores = list(map(_ID, self._points)), list(map(_SCORE, self._points))
+            if self._convert is not None:
+                scores = self._convert(scores)
+            if self.clip:
+                scores = clipped(scores)
+            self._lists = ([plain_ids(ids)], [scores])
+        return self._lists
+
+    def payload_lists(self) -> Payloads:
+        """Payloads of the query."""
+        found = list(map(_PAYLOAD, self._points))
+        return [found if all(found) else [payload or {} for payload in found]]
+
+
+def score_converter(
+    vector: Vector, how: SearchProvenance, *, float32: bool
+) -> Callable[[list[float]], list[float]] | None:
+    """The conversion of the scores of a search; see ``hits`` and ``PointRows``.
+
+    Args:
+        float32: whether the engine's scores are exact in float32.
+    """
+    if _negated(vector, how):
+        return _negative_squares
+    return None if float32 else float32_values
+
+
+def _negative_squares(distances: list[float]) -> list[float]:
+    return float32_values([-(distance**2) for distance in distances])
+
+
+def _negated(vector: Vector, how: SearchProvenance) -> bool:
+    return vector.metric is Metric.EUCLIDEAN and RAW_COUNTS not in how.notes
+
+
 def hits(
     found: Sequence[Answer], search: SearchRequest, vector: Vector, how: SearchProvenance
 ) -> Hits:
@@ -80,7 +146,7 @@ def hits(
     Euclidean distances are converted to negative squared distances; bit counts (``RAW_COUNTS``)
     stay unchanged, because the engine ranks higher counts first.
     """
-    negated = vector.metric is Metric.EUCLIDEAN and RAW_COUNTS not in how.notes
+    negated = _negated(vector, how)
     payloads = partial(_payloads, found) if search.with_payload else None
     return Hits.of_rows(FoundRows(partial(_columns, found, negated), search.k, payloads), how)
 
@@ -89,8 +155,7 @@ def _columns(found: Sequence[Answer], negated: bool) -> tuple[list[list[Id]], li
     """Ids and scores; distances become negative squares."""
     ids = [row.ids() for row in found]
     if negated:
-        squares = ([-(score**2) for score in row.scores()] for row in found)
-        return ids, [float32_values(row) for row in squares]
+        return ids, [_negative_squares(row.scores()) for row in found]
     scores = ((row.scores(), row.float32) for row in found)
     return ids, [row if exact else float32_values(row) for row, exact in scores]
 

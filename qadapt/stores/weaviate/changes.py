@@ -12,7 +12,6 @@ the client or on the server, running it again completes it.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
@@ -32,7 +31,7 @@ from qadapt.stores.weaviate import (
 )
 from qadapt.stores.weaviate.copy_switch import Copy, Switch
 from qadapt.stores.weaviate.named_vectors import Add, Fill
-from qadapt.stores.weaviate.schema import DYNAMIC, HFRESH, HNSW, Field
+from qadapt.stores.weaviate.schema import DYNAMIC, HFRESH, HNSW
 from qadapt.stores.weaviate.schema_update import Put
 from qadapt.stores.weaviate.snapshot import Snapshot
 from qadapt.stores.weaviate.version import ServerVersion
@@ -71,7 +70,7 @@ def plan_change(
             return ChangePlan(recreation=recreation)  # the copy is created with its codes
     if asked is None or mapped is None:
         return ChangePlan(recreation=recreation)
-    reported = tuple(notes(snapshot, vector, mapped, request))
+    reported = tuple(native_rescore.notes(snapshot.layout, vector, mapped, request))
     if added:
         dims = None if request.target_vector is None else request.target_vector.dim
         name, made = vector_steps(snapshot, vector, mapped, asked, server_version, dims)
@@ -105,8 +104,8 @@ def rescored_request(
     field = snapshot.layout.field(request.vector)
     about = request.mapped_vector(field.vector)
     found = mapped(codes, about, field.native)
-    index = then(field, found.native or field.native, codes)
-    notes = tuple(limit_notes(snapshot, request.vector, index, request))
+    index = native_rescore.then(field, found.native or field.native, codes)
+    notes = tuple(native_rescore.limit_notes(snapshot.layout, request.vector, index, request))
     held = native_rescore.held(index, request.rescore)
     if not held:
         return request, found, None, notes
@@ -250,72 +249,6 @@ def with_former_limit(plan: ChangePlan, vector: str, was: int) -> ChangePlan:
     # A copy of the first dimensions has its codes; another copy is followed by a step for them.
     recreation = (changed(step) if step.request.get("dims") else step for step in plan.recreation)
     return replace(plan, steps=tuple(map(changed, plan.steps)), recreation=tuple(recreation))
-
-
-def limit_notes(
-    snapshot: Snapshot, vector: str, then: Mapping[str, Any], request: ChangeRequest
-) -> list[str]:
-    """Notes on the rescoreLimit that the index holds for a setting, or no longer holds."""
-    was = native_rescore.limit_before(snapshot.layout, vector, then)
-    now = native_rescore.limit_of(then)
-    if was is None:
-        return []
-    without = native_rescore.with_limit(then, was)
-    wanted = native_rescore.held(without, request.rescore)
-    then_limit = native_rescore.limit_of(
-        {**without, "vectorIndexConfig": vector_index_config.merged(
-            without["vectorIndexConfig"], wanted)}
-    )  # fmt: skip
-    if then_limit == now:
-        return []
-    later = "" if then_limit == was else f", and set back to {was} when the setting goes"
-    return [f"rescoreLimit is set {now} -> {then_limit} with the rescoring{later}"]
-
-
-def notes(
-    snapshot: Snapshot, vector: str, mapped: MappedQuantization, request: ChangeRequest
-) -> list[str]:
-    """Notes on the setting of the collection that provides the requested rescoring.
-
-    Rescoring is not a query parameter of Weaviate, and a search never changes the collection.
-    """
-    native, rescore, asked = mapped.native, request.rescore, request.codes
-    found = vector_index_config.quantizer(native) if native else None
-    if native is None or found is None or rescore is None or asked is None:
-        return []
-    name, rule = found[0], native_rescore.of(then(snapshot.layout.field(vector), native, asked))
-    tunable = native["vectorIndexType"] in (HNSW, DYNAMIC) and name in ("sq", "rq")
-    if not rescore.on and not rule.off:
-        if not tunable:
-            return [f"{name.upper()} on {native['vectorIndexType']} always rescores"]
-        return [_offer(name, 0, "a query cannot disable rescoring; this setting does")]
-    if rescore.on and rule.off:
-        why = (
-            "the collection does not rescore, so qadapt rescores client-side; to rescore on the "
-            "server"
-        )
-        return [_offer(name, rescore.count(native_rescore.K), why)]
-    wanted = rescore.count(native_rescore.K)
-    if rescore.on and rule.most is not None and wanted > rule.most:
-        why = f"hfresh rescores and returns at most {rule.most} results; {wanted} results need"
-        return [_offer(name, wanted, why)]
-    return []
-
-
-def then(field: Field, native: Mapping[str, Any], asked: Quantization) -> Mapping[str, Any]:
-    """The index after a change; existing settings are kept if the quantizer is the same."""
-    same = mapping.from_native(field.native, field.vector) == mapping.from_native(
-        native, field.vector
-    )
-    if native["vectorIndexType"] != field.index or not same:
-        return native
-    config = vector_index_config.merged(field.config, vector_index_config.settings(asked.native))
-    return {"vectorIndexType": field.index, "vectorIndexConfig": config}
-
-
-def _offer(name: str, limit: int, why: str) -> str:
-    reported = json.dumps({name: {"rescoreLimit": limit}})
-    return f"{why}, for all searches of the collection: native={reported}"
 
 
 def recreate_steps(

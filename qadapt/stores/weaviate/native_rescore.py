@@ -5,13 +5,16 @@ docs/engines/weaviate.md#rescoring
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qadapt.model import Rescore
-from qadapt.stores.weaviate import schema, vector_index_config
-from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, Field, Layout
+from qadapt.model import Quantization, Rescore
+from qadapt.stores.base import MappedQuantization
+from qadapt.stores.change import ChangeRequest
+from qadapt.stores.weaviate import mapping, schema, vector_index_config
+from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, HNSW, Field, Layout
 
 _Limited = tuple[dict[str, Any], dict[str, dict[str, int | None]]]
 
@@ -166,3 +169,69 @@ def default_rescore(native: Mapping[str, Any]) -> Rescore | None:
     halves = vector_index_config.halves(native["vectorIndexConfig"], index)
     ef = int(halves[0].get("ef", -1))
     return Rescore(max(1.0, rule.candidates(index, K, ef) / K))
+
+
+def limit_notes(
+    layout: Layout, vector: str, then: Mapping[str, Any], request: ChangeRequest
+) -> list[str]:
+    """Notes on the rescoreLimit that the index holds for a setting, or no longer holds."""
+    was = limit_before(layout, vector, then)
+    now = limit_of(then)
+    if was is None:
+        return []
+    without = with_limit(then, was)
+    wanted = held(without, request.rescore)
+    then_limit = limit_of(
+        {**without, "vectorIndexConfig": vector_index_config.merged(
+            without["vectorIndexConfig"], wanted)}
+    )  # fmt: skip
+    if then_limit == now:
+        return []
+    later = "" if then_limit == was else f", and set back to {was} when the setting goes"
+    return [f"rescoreLimit is set {now} -> {then_limit} with the rescoring{later}"]
+
+
+def notes(
+    layout: Layout, vector: str, mapped: MappedQuantization, request: ChangeRequest
+) -> list[str]:
+    """Notes on the setting of the collection that provides the requested rescoring.
+
+    Rescoring is not a query parameter of Weaviate, and a search never changes the collection.
+    """
+    native, rescore, asked = mapped.native, request.rescore, request.codes
+    found = vector_index_config.quantizer(native) if native else None
+    if native is None or found is None or rescore is None or asked is None:
+        return []
+    name, rule = found[0], of(then(layout.field(vector), native, asked))
+    tunable = native["vectorIndexType"] in (HNSW, DYNAMIC) and name in ("sq", "rq")
+    if not rescore.on and not rule.off:
+        if not tunable:
+            return [f"{name.upper()} on {native['vectorIndexType']} always rescores"]
+        return [_offer(name, 0, "a query cannot disable rescoring; this setting does")]
+    if rescore.on and rule.off:
+        why = (
+            "the collection does not rescore, so qadapt rescores client-side; to rescore on the "
+            "server"
+        )
+        return [_offer(name, rescore.count(K), why)]
+    wanted = rescore.count(K)
+    if rescore.on and rule.most is not None and wanted > rule.most:
+        why = f"hfresh rescores and returns at most {rule.most} results; {wanted} results need"
+        return [_offer(name, wanted, why)]
+    return []
+
+
+def then(field: Field, native: Mapping[str, Any], asked: Quantization) -> Mapping[str, Any]:
+    """The index after a change; existing settings are kept if the quantizer is the same."""
+    same = mapping.from_native(field.native, field.vector) == mapping.from_native(
+        native, field.vector
+    )
+    if native["vectorIndexType"] != field.index or not same:
+        return native
+    config = vector_index_config.merged(field.config, vector_index_config.settings(asked.native))
+    return {"vectorIndexType": field.index, "vectorIndexConfig": config}
+
+
+def _offer(name: str, limit: int, why: str) -> str:
+    reported = json.dumps({name: {"rescoreLimit": limit}})
+    return f"{why}, for all searches of the collection: native={reported}"

@@ -63,6 +63,13 @@ def _behind(raw: Mapping[str, Any]) -> list[str]:
     return sorted({name for name in found if name != "none"})
 
 
+def uncopied(layout: Layout) -> dict[str, str]:
+    """The parts of a collection that a migration does not copy, by kind."""
+    others = [name for name in layout.others if name not in layout.multis]
+    found = {"other-vectors": ", ".join(others), "references": ", ".join(references(layout))}
+    return {name: words for name, words in found.items() if words}
+
+
 def references(layout: Layout) -> list[str]:
     """Properties that refer to other collections."""
     return [each["name"] for each in layout.raw.get("properties") or () if reference(each)]

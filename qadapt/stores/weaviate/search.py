@@ -320,15 +320,6 @@ def exact(
     return brute_force.exact_search(pages, name, vector, queries, k, ALL_READ)
 
 
-def payloads(ids: npt.NDArray[np.object_], batch: Batch) -> list[list[dict[str, Any] | None]]:
-    """Payloads in the shape of the ids."""
-    rows = batch.payloads or ({},) * len(batch)
-    known = dict(zip(batch.ids, rows, strict=True))
-    return [
-        [None if key is None else dict(known.get(key, {})) for key in row] for row in ids.tolist()
-    ]
-
-
 def query_message(connection: Connection, field: Field, query: npt.NDArray[np.float32]) -> Any:
     """The ``NearVector`` of one query, float32 ``(d,)``.
 

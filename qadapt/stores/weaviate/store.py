@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from qadapt.errors import AlreadyExistsError, InputError, UnsupportedError
 from qadapt.model import (
     Batch,
     CollectionInfo,
@@ -38,7 +35,7 @@ from qadapt.stores.base import (
 )
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection, check_strategy
 from qadapt.stores.change_counter import ChangeCounter
-from qadapt.stores.client import ClientStore
+from qadapt.stores.client import ClientStore, prepared_search
 from qadapt.stores.client_form import ClientSearch
 from qadapt.stores.weaviate import (
     aliases,
@@ -144,11 +141,7 @@ class WeaviateStore(ClientStore[Connection]):
         )
         wanted = checks.quantizations(quantization, vectors)
         mapped = {name: self._mapped(each, vectors[name]) for name, each in wanted.items()}
-        if collection in self.collections():
-            raise AlreadyExistsError(
-                f"a collection or alias {collection!r} already exists",
-                hint="open it with db[name], or drop it first",
-            )
+        checks.new_name(collection, self.collections())
         self.snapshots.forget()
         collections.create(
             self.connection, collection, vectors, mapped, self._server_version, collection_schema
@@ -166,9 +159,6 @@ class WeaviateStore(ClientStore[Connection]):
         else:
             partitions.drop(self.connection, layout, tenant)
         self.snapshots.forget()
-
-    def info(self, collection: str) -> CollectionInfo:
-        return self.inspect(collection).info
 
     def inspect(self, collection: str) -> Inspection:
         snapshot = self._snapshot(collection)
@@ -267,20 +257,12 @@ class WeaviateStore(ClientStore[Connection]):
         return "dropped" if key == weaviate_payload.REST else "exact"
 
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
-        try:
-            collections.unsupported_vectors(vectors, self._server_version)
-        except (InputError, UnsupportedError) as error:
-            return error.message
-        return None
+        return checks.problem(
+            lambda: collections.unsupported_vectors(vectors, self._server_version)
+        )
 
     def uncopied(self, collection: str) -> Mapping[str, str]:
-        layout = self._layout(collection)
-        others = [name for name in layout.others if name not in layout.multis]
-        found = {
-            "other-vectors": ", ".join(others),
-            "references": ", ".join(payload_schema.references(layout)),
-        }
-        return {name: words for name, words in found.items() if words}
+        return payload_schema.uncopied(self._layout(collection))
 
     def collection_schema(self, collection: str) -> CollectionSchema:
         layout = self._layout(collection, vectors=None)
@@ -325,9 +307,7 @@ class WeaviateStore(ClientStore[Connection]):
         hits = weaviate_search.search(self.connection, layout, tenant, queries, search)
         if not search.with_payload or hits.payloads is not None:
             return hits
-        found = list(dict.fromkeys(key for key in hits.ids.ravel().tolist() if key is not None))
-        batch = self.fetch(collection, found, vectors=(), payload=True)
-        return Hits(hits.ids, hits.scores, hits.how, weaviate_search.payloads(hits.ids, batch))
+        return self.with_payloads(collection, hits)
 
     def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
         layout = self._layout(collection, fresh=False, vectors=[request.vector])
@@ -336,16 +316,11 @@ class WeaviateStore(ClientStore[Connection]):
         made = weaviate_search.prepare(self.connection, layout, tenant, request)
         if made is None or read is None:
             return None
+        unchanged = partial(self._cached, collection, read)
+        return prepared_search(made, unchanged, TooLargeError)
 
-        def prepared(queries: npt.NDArray[np.float32]) -> Hits | None:
-            if self._forked or self.snapshots.get(collection, FRESH) is not read:
-                return None
-            try:
-                return made(queries)
-            except TooLargeError:
-                return None
-
-        return prepared
+    def _cached(self, collection: str, layout: object) -> bool:
+        return not self._forked and self.snapshots.get(collection, FRESH) is layout
 
     def default_rescore(self, collection: str, vector: str) -> Rescore | None:
         return native_rescore.default_rescore(

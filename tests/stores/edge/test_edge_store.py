@@ -28,7 +28,7 @@ from qadapt.errors import (
 from qadapt.model import FEATURES, Batch, Quantization, State, Support, Vector, binary
 from qadapt.model.address import Address
 from qadapt.stores.base import SearchRequest
-from qadapt.stores.qdrant.edge.connection import translate
+from qadapt.stores.qdrant.edge.errors import translate
 from qadapt.stores.qdrant.edge.profile import RULES
 from qadapt.stores.qdrant.edge.store import EdgeStore
 from qadapt.stores.qdrant.edge.version import too_old

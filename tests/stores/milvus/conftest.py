@@ -1,8 +1,9 @@
-"""Open stores for the tests of Milvus: the live server, and Lite in a fresh file."""
+"""Open stores for the tests of Milvus: the live server, Lite in a fresh file, and recorders."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from milvus_helpers import NAME
@@ -45,3 +46,28 @@ def sample() -> Sample:
 def either(request: pytest.FixtureRequest) -> MilvusStore:
     """The server, and Lite."""
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def at() -> Iterator[Callable[[str], tuple[MilvusStore, Any]]]:
+    """``at("2.6.8")``: a store on a recorder that reports this version."""
+    from milvus_contract import Recorder, start
+
+    opened: list[Any] = []
+
+    def open_at(text: str) -> tuple[MilvusStore, Any]:
+        version, _, options = text.partition("?")
+        recorder = Recorder(version)
+        server, port = start(recorder)
+        try:
+            store = MilvusStore.open(Address.parse(f"milvus+http://127.0.0.1:{port}?{options}"))
+        except BaseException:
+            server.stop(0).wait()
+            raise
+        opened.append((store, server))
+        return store, recorder
+
+    yield open_at
+    for store, server in opened:
+        store.close()
+        server.stop(0).wait()

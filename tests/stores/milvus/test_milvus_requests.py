@@ -7,7 +7,7 @@ their documentation and source.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,41 +15,17 @@ import pytest
 
 pytest.importorskip("pymilvus")
 
-from milvus_contract import Recorder, start
+from milvus_contract import Recorder
 from milvus_helpers import NAME, carry_out, plan
 from pymilvus.grpc_gen import common_pb2, schema_pb2
 
 from qadapt.errors import AddressError, InputError, StoreError, UnsupportedError
 from qadapt.model import Batch, Kind, Metric, Quantization, Rescore, State, Vector
-from qadapt.model.address import Address
 from qadapt.stores.base import SearchRequest, silent
 from qadapt.stores.change import ChangeRequest
 from qadapt.stores.milvus.store import MilvusStore
 
 Opened = tuple[MilvusStore, Recorder]
-
-
-@pytest.fixture
-def at() -> Iterator[Callable[[str], Opened]]:
-    """``at("2.6.8")``: a store on a recorder that reports this version."""
-    opened: list[Any] = []
-
-    def open_at(text: str) -> Opened:
-        version, _, options = text.partition("?")
-        recorder = Recorder(version)
-        server, port = start(recorder)
-        try:
-            store = MilvusStore.open(Address.parse(f"milvus+http://127.0.0.1:{port}?{options}"))
-        except BaseException:
-            server.stop(0).wait()
-            raise
-        opened.append((store, server))
-        return store, recorder
-
-    yield open_at
-    for store, server in opened:
-        store.close()
-        server.stop(0).wait()
 
 
 def sent(recorder: Recorder, at: int = -1) -> tuple[str, dict[str, str]]:
@@ -387,34 +363,3 @@ def test_searches_use_the_consistency_level_of_the_collection_by_default(
     assert recorder.named("Search")[-1].consistency_level == 3
     with pytest.raises(AddressError, match="Sesion"):
         at("2.6.22?consistency=Sesion")
-
-
-def test_a_tier_of_finer_codes_is_built_and_searched(at: Callable[[str], Opened]) -> None:
-    store, recorder = at("2.6.22")
-    wanted = Quantization.parse("binary:rescore=4@int8")
-    mapped = store.map(wanted, Vector(8))
-    assert mapped.native is not None
-    assert mapped.native["params"].items() >= {"refine": "true", "refine_type": "SQ8"}.items()
-    store.create(NAME, {"": Vector(8)}, {"": wanted})
-    query = np.ones((1, 8), dtype=np.float32)
-    hits = store.search(NAME, query, SearchRequest(k=10, rescore=Rescore(4, "int8")))
-    params = {pair.key: pair.value for pair in recorder.named("Search")[-1].search_params}
-    assert json.loads(params["params"])["refine_k"] == "4"
-    assert (hits.how.rescored_on, hits.how.scores) == ("codes", "approximate")
-    with pytest.raises(UnsupportedError, match="keeps SQ8 to rescore with, not bfloat16"):
-        store.search(NAME, query, SearchRequest(k=10, rescore=Rescore(4, "bfloat16")))
-
-
-@pytest.mark.parametrize(
-    ("source", "refine"), [("int8", "SQ8"), ("float16", "FP16"), ("bfloat16", "BF16")]
-)
-def test_each_tier_is_a_refine_type(at: Callable[[str], Opened], source: str, refine: str) -> None:
-    store, _ = at("2.6.22")
-    native = store.map(Quantization.parse(f"scalar:rescore=4@{source}"), Vector(8)).native
-    assert native is not None and native["params"]["refine_type"] == refine
-
-
-def test_a_server_without_refinement_refuses_tiers(at: Callable[[str], Opened]) -> None:
-    store, _ = at("2.4.23")
-    found = store.map(Quantization.parse("scalar:rescore=4@int8"), Vector(8))
-    assert found.native is None and "needs Milvus" in found.match.differences[0]

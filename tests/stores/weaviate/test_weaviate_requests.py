@@ -22,15 +22,20 @@ from qadapt.errors import (
     UnreachableError,
     UnsupportedError,
 )
-from qadapt.model import Batch, Metric, Quantization, Rescore, Vector
+from qadapt.model import Metric, Quantization, Rescore, Vector
 from qadapt.model.address import Address
 from qadapt.stores.change import ChangeRequest
-from qadapt.stores.weaviate import changes, collections, mapping, multivectors, payload_schema
+from qadapt.stores.weaviate import (
+    collections,
+    mapping,
+    multivectors,
+    native_rescore,
+    payload_schema,
+)
 from qadapt.stores.weaviate import search as weaviate_search
 from qadapt.stores.weaviate.connection import proto
 from qadapt.stores.weaviate.errors import TooLargeError, translate
 from qadapt.stores.weaviate.schema import Field, Layout
-from qadapt.stores.weaviate.snapshot import Snapshot
 from qadapt.stores.weaviate.store import WeaviateStore
 from qadapt.stores.weaviate.version import ServerVersion
 
@@ -132,12 +137,6 @@ def test_a_query_names_its_target_vector_if_it_has_one(version: str, target: str
     assert isinstance(sent, proto().base_search_pb2.NearVector)
 
 
-def test_payloads_are_returned_in_the_order_of_the_hits() -> None:
-    ids = np.array([["b", "a"], ["a", None]], dtype=object)
-    batch = Batch(["a", "b"], {}, [{"n": 1}, {"n": 2}])
-    assert weaviate_search.payloads(ids, batch) == [[{"n": 2}, {"n": 1}], [{"n": 1}, None]]
-
-
 # -- multivectors --------------------------------------------------------------------------------
 
 
@@ -186,7 +185,7 @@ def test_a_plan_offers_the_setting_that_rescores_as_requested(
                     multis={}, properties={}, multi_tenant=False, raw={})  # fmt: skip
     inspection: Any = None  # not read
     request = ChangeRequest(inspection, "", asked)
-    found = changes.notes(Snapshot(layout, 0, [], {}), "", mapped, request)
+    found = native_rescore.notes(layout, "", mapped, request)
     settings = [json.loads(each.partition("native=")[2]) for each in found]
     assert settings == ([] if setting is None else [setting])
 

@@ -18,7 +18,8 @@ from qadapt.errors import (
 )
 from qadapt.model import ExtraVector, Metric, Vector
 from qadapt.stores.qdrant.edge import disk_space, extra_vectors, schema
-from qadapt.stores.qdrant.edge.connection import client_module, translated
+from qadapt.stores.qdrant.edge.connection import client_module
+from qadapt.stores.qdrant.edge.errors import translated
 from qadapt.stores.qdrant.mapping import same_config
 
 # Leaves space for the names of temporary siblings.

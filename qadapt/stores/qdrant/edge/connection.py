@@ -1,4 +1,4 @@
-"""The open shards of this process: opening, locking, closing and error translation."""
+"""The open shards of this process: opening, locking and closing."""
 
 from __future__ import annotations
 
@@ -6,27 +6,20 @@ import contextlib
 import ctypes
 import importlib.metadata
 import os
-import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from qadapt.errors import (
-    BusyError,
-    DimensionError,
-    IntegrityError,
-    MissingExtraError,
-    NotFoundError,
-    QadaptError,
-    StoreError,
-)
+from qadapt.errors import BusyError, MissingExtraError
 from qadapt.locking import Lock, LockHeldError
 from qadapt.model import Batch
 from qadapt.stores.client_imports import load
 from qadapt.stores.qdrant.edge import disk_space, segment_files
+from qadapt.stores.qdrant.edge.errors import translated
 
 if TYPE_CHECKING:
     import qdrant_edge
@@ -59,64 +52,6 @@ def version() -> str | None:
         return None
 
 
-@contextmanager
-def translated(doing: str) -> Iterator[None]:
-    """Translate the engine's errors to those of qadapt; for engine calls only.
-
-    The engine raises a bare ``Exception``, its Python binding raises TypeError, ValueError and
-    OverflowError, and a panic is a separate BaseException.
-
-    Args:
-        doing: the attempted action, for the message: ``"write to 'articles'"``.
-    """
-    try:
-        yield
-    except QadaptError:
-        raise
-    except OSError as error:
-        raise StoreError(
-            f"could not {doing}: {error}",
-            hint="check the permissions of the folder, and the free disk space",
-        ) from error
-    except Exception as error:
-        raise translate(str(error), doing) from error
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        raise StoreError(
-            f"Qdrant's engine panicked: could not {doing}: {error}",
-            hint="restart this process; if it happens again, restore the folder from a backup",
-        ) from error
-
-
-def translate(words: str, doing: str) -> QadaptError:
-    """The error of qadapt for a message of the engine."""
-    text = words.removeprefix("Service runtime error: ")
-    if "WouldBlock" in text:
-        return BusyError(
-            f"could not {doing}: another process has the collection open",
-            hint="only one process at a time can open it; end the other one (it may be an "
-            "interrupted rebuild that is still finishing) and try again",
-        )
-    wrong = re.search(r"Vector dimension error: expected dim: (\d+), got (\d+)", text)
-    if wrong:
-        return DimensionError(int(wrong[1]), int(wrong[2]))
-    if "Not existing vector name" in text:
-        return NotFoundError(
-            f"could not {doing}: {text}",
-            hint="`qadapt inspect` lists the vectors of the collection",
-        )
-    if "no segments were loaded" in text or "Failed to deserialize" in text:
-        return IntegrityError(
-            f"could not {doing}: {text}",
-            hint="the folder of the collection is damaged: restore it from a backup",
-        )
-    return StoreError(
-        f"could not {doing}; Qdrant's engine reports: {text}",
-        hint="`qadapt doctor` checks the collection",
-    )
-
-
 # The engine can open a folder only once per process, so all stores of a process share open shards.
 # A store that is discarded without being closed must not keep a folder open: hence weak.
 _shards: weakref.WeakValueDictionary[str, Shard] = weakref.WeakValueDictionary()
@@ -127,6 +62,8 @@ _shards_lock = threading.Lock()
 MOST_OPEN = 8
 # The open shards by folder, least recently used first.
 _opened: dict[str, weakref.ReferenceType[Shard]] = {}
+# The folder that was used last; None after it was closed.
+_latest: str | None = None
 
 
 def open_shard(folder: Path) -> Shard:
@@ -166,9 +103,10 @@ _never_freed: list[Any] = []
 
 def _after_fork() -> None:
     """Detach a forked process from the parent's open shards."""
-    global _shards_lock
+    global _shards_lock, _latest
     _shards_lock = threading.Lock()
     _opened.clear()
+    _latest = None
     for store in list(stores):
         store.renew_lock()
     for shard in list(_shards.values()):
@@ -213,8 +151,8 @@ def _close_idle() -> None:
 class Shard:
     """One collection: a folder that this process may have open.
 
-    Threads take turns. The engine's shard is closed while a rebuild runs in another process, and
-    reopened by the next use.
+    Threads take turns, except for prepared searches, which run at the same time. The engine's shard
+    is closed while a rebuild runs in another process, and reopened by the next use.
 
     Attributes:
         folder: the folder of the collection.
@@ -232,6 +170,9 @@ class Shard:
         self._parent: int | None = None
         self._key = str(folder.resolve())
         self._using = 0  # number of open ``use`` blocks of the thread that holds the lock
+        # The threads with a prepared search, which does not take the lock; changes wait for them.
+        self._searching: set[int] = set()
+        self._search_ended: threading.Event | None = None  # for the change that waits
         # The last snapshot, for searches; discarded by every change.
         self.observation: Any = None
         # Fields without dates that the engine cannot read; discarded likewise.
@@ -264,17 +205,38 @@ class Shard:
     def search(
         self, observed: Any, run: Callable[[qdrant_edge.EdgeShard, R], T], requests: R
     ) -> T | None:
-        """Run searches that were prepared for a snapshot; None if it is not the last one."""
-        with self.lock:
+        """Run searches that were prepared for a snapshot; None if it is not the last one.
+
+        A thread registers itself before it reads the snapshot, and a change discards the snapshot
+        before it looks for such threads, so one of the two always sees the other.
+        """
+        thread = get_ident()
+        try:
+            self._searching.add(thread)
             opened = self._open
             if opened is None or self.observation is not observed:
                 return None
-            self._used()
-            try:
-                return run(opened, requests)
-            except BaseException:
-                with translated(f"search {self.name!r}"):
-                    raise
+            if _latest is not self._key:
+                self._used()
+            return run(opened, requests)
+        except BaseException:
+            with translated(f"search {self.name!r}"):
+                raise
+        finally:
+            self._searching.discard(thread)
+            if self._search_ended is not None:
+                self._search_ended.set()
+
+    def _end_searches(self) -> None:
+        """Discard the snapshot, and wait for the prepared searches of other threads."""
+        self.observation = None
+        ended = self._search_ended = threading.Event()
+        try:
+            while self._searching - {get_ident()}:
+                ended.wait()
+                ended.clear()
+        finally:
+            self._search_ended = None
 
     def _load(self, doing: str) -> qdrant_edge.EdgeShard:
         """The engine's shard; the folder belongs to this process until ``close``."""
@@ -293,7 +255,9 @@ class Shard:
 
     def _used(self) -> None:
         """Mark this shard as most recently used, and close the oldest ones above the limit."""
+        global _latest
         with _shards_lock:
+            _latest = self._key
             _opened.pop(self._key, None)
             _opened[self._key] = weakref.ref(self)
             many = len(_opened) > MOST_OPEN
@@ -331,6 +295,7 @@ class Shard:
         """
         self.lock = threading.RLock()
         self.observation, self._unflushed, self._using = None, False, 0
+        self._searching, self._search_ended = set(), None
         if self._open is None and not self._owner.held:
             return
         self._parent = os.getppid()
@@ -350,7 +315,8 @@ class Shard:
         """
         with self.use(doing) as shard:
             disk_space.check_change(self.folder, f"{doing} {self.name!r}", rows)
-            self._unflushed, self.observation = True, None
+            self._unflushed = True
+            self._end_searches()
             self.dated.clear()
             yield shard
             shard.flush()
@@ -366,8 +332,9 @@ class Shard:
 
     def pause(self) -> None:
         """Close the engine's shard, but keep the lock against other processes."""
+        global _latest
         with self.lock, translated(f"close {self.name!r}"):
-            self.observation = None
+            self._end_searches()
             self.dated.clear()
             if self._open is None:
                 return
@@ -378,6 +345,8 @@ class Shard:
             self._open = None
             with _shards_lock:
                 _opened.pop(self._key, None)
+                if _latest == self._key:
+                    _latest = None
 
     def close_idle(self) -> None:
         """Close the shard if it is not in use."""
@@ -385,7 +354,7 @@ class Shard:
         if not self.lock.acquire(blocking=False):
             return
         try:
-            if not self._using:
+            if not self._using and not self._searching:
                 self.close()
         finally:
             self.lock.release()

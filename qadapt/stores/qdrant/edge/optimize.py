@@ -16,7 +16,7 @@ from typing import IO, Any
 from qadapt.errors import StoreError, StoreTimeoutError
 from qadapt.stores.base import OnProgress, Progress
 from qadapt.stores.qdrant.edge import optimize_worker, schema, segment_files
-from qadapt.stores.qdrant.edge.connection import translate
+from qadapt.stores.qdrant.edge.errors import translate
 from qadapt.stores.qdrant.edge.status import codes_while_growing
 
 # Seconds between two polls, each of which reports progress.

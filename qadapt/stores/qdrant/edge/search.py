@@ -16,9 +16,11 @@ from qadapt.stores.qdrant.search import (
     RAW_COUNTS,
     Answer,
     Codes,
+    PointRows,
     check,
     hits,
     of_points,
+    score_converter,
 )
 
 if TYPE_CHECKING:
@@ -40,22 +42,15 @@ def check_options(options: Mapping[str, Any]) -> None:
     check(options, "edge")
 
 
-def requests(
-    queries: Floats, search: SearchRequest, codes: Codes
-) -> list[qdrant_edge.QueryRequest]:
-    """The engine's requests, one for each query.
+def request_maker(
+    search: SearchRequest, codes: Codes
+) -> Callable[[Floats], qdrant_edge.QueryRequest]:
+    """Makes the engine's request of one query, float32 ``(d,)``.
 
     Raises:
         UnsupportedError: rescoring with finer codes, which the engine does not store.
         SpecError: an invalid option or filter.
     """
-    return request_maker(search, codes)(queries)
-
-
-def request_maker(
-    search: SearchRequest, codes: Codes
-) -> Callable[[Floats], list[qdrant_edge.QueryRequest]]:
-    """Makes the engine's requests of queries; see ``requests``."""
     edge = client_module()
     params = edge.SearchParams(
         hnsw_ef=search.options.get("hnsw_ef"),
@@ -67,17 +62,14 @@ def request_maker(
     nearest, request = edge.Query.Nearest, edge.QueryRequest
     using, limit, with_payload = search.vector or None, search.k, search.with_payload
 
-    def made(queries: Floats) -> list[qdrant_edge.QueryRequest]:
-        return [
-            request(
-                limit=limit,
-                query=nearest(memoryview(query), using=using),
-                params=params,
-                filter=filter,
-                with_payload=with_payload,
-            )
-            for query in queries
-        ]
+    def made(query: Any) -> Any:
+        return request(
+            limit=limit,
+            query=nearest(memoryview(query), using=using),  # faster than ``query.tolist()``
+            params=params,
+            filter=filter,
+            with_payload=with_payload,
+        )
 
     return made
 
@@ -88,17 +80,32 @@ def prepare(
     """A search for one state of the shard, without a filter."""
     codes = snapshot.codes(search.vector)
     made, reported = request_maker(search, codes), how(search, codes)
+    k, with_payload = search.k, search.with_payload
+    convert = score_converter(vector, reported, float32=True)
 
     def prepared(queries: Floats) -> Hits | None:
+        if len(queries) == 1:
+            points = shard.search(snapshot, run_one, made(queries[0]))
+            if points is None:
+                return None
+            return Hits.of_rows(PointRows(points, k, with_payload, convert), reported)
         found: list[Answer] = []
         for start in range(0, len(queries), QUERIES):
-            part = shard.search(snapshot, run, made(queries[start : start + QUERIES]))
+            asked = [made(query) for query in queries[start : start + QUERIES]]
+            part = shard.search(snapshot, run, asked)
             if part is None:
                 return None
             found += [of_points(row, float32=True) for row in part]
         return hits(found, search, vector, reported)
 
     return prepared
+
+
+def run_one(
+    shard: qdrant_edge.EdgeShard, request: qdrant_edge.QueryRequest
+) -> Sequence[qdrant_edge.ScoredPoint]:
+    """Run one request."""
+    return shard.query(request)
 
 
 def run(
@@ -116,8 +123,9 @@ def run(
 def run_all(shard: Shard, queries: Floats, search: SearchRequest, codes: Codes) -> list[Answer]:
     """Run all queries in batches; the results of each query."""
     found: list[Answer] = []
+    made = request_maker(search, codes)
     for start in range(0, len(queries), QUERIES):
-        asked = requests(queries[start : start + QUERIES], search, codes)
+        asked = [made(query) for query in queries[start : start + QUERIES]]
         with shard.use("search") as opened:
             found += [of_points(row, float32=True) for row in run(opened, asked)]
     return found

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from qadapt.durable import mark
-from qadapt.errors import AddressError, BusyError, NotFoundError, QadaptError, UnsupportedError
+from qadapt.errors import AddressError, BusyError, NotFoundError, QadaptError
 from qadapt.model import (
     Batch,
     Capabilities,
@@ -29,7 +29,6 @@ from qadapt.model import (
     vector_norms,
 )
 from qadapt.model.address import Address
-from qadapt.model.capabilities import older
 from qadapt.stores import checks
 from qadapt.stores.base import (
     ALL_ROWS,
@@ -70,19 +69,17 @@ from qadapt.stores.qdrant.edge import (
 from qadapt.stores.qdrant.edge import search as edge_search
 from qadapt.stores.qdrant.edge import snapshot as edge_snapshot
 from qadapt.stores.qdrant.edge.connection import (
-    DISTRIBUTION,
     Shard,
     client_module,
     open_shard,
     release,
     stores,
-    translated,
     version,
 )
+from qadapt.stores.qdrant.edge.errors import translated
 from qadapt.stores.qdrant.edge.filters import to_engine
 from qadapt.stores.qdrant.edge.profile import DEPLOYMENT, PROFILE
-from qadapt.stores.qdrant.edge.version import OLDEST, server_version, too_old
-from qadapt.version import install_command
+from qadapt.stores.qdrant.edge.version import refuse_old, server_version, too_old
 
 
 class EdgeStore(Store):
@@ -117,12 +114,7 @@ class EdgeStore(Store):
             UnsupportedError: qdrant-edge-py is too old.
         """
         client_module()
-        found = version()
-        if found is not None and older(found, OLDEST):
-            raise UnsupportedError(
-                f"{DISTRIBUTION} {found} is installed; the store 'edge' requires {OLDEST} or newer",
-                hint=install_command("edge").replace("install", "install --upgrade"),
-            )
+        refuse_old(version())
         store = cls(address, disabled=disabled)
         if store._folder.exists() and not store._folder.is_dir():
             raise AddressError(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from qadapt.errors import UnsupportedError
 from qadapt.model import Kind, Match, Quantization
 from qadapt.model.capabilities import older
+from qadapt.stores.qdrant.edge.connection import DISTRIBUTION
 from qadapt.stores.qdrant.edge.profile import RULES
+from qadapt.version import install_command
 
 # The oldest version that can create a collection and build codes; 0.5 has another API.
 OLDEST = "0.6"
@@ -13,6 +16,19 @@ OLDEST = "0.6"
 # The server version whose configuration format each version accepts, by the first version: 0.8
 # accepts `memory` for codes but drops it for a vector, so it gets the older fields.
 _SERVERS = {"0.9": None, "0.7": "1.18", OLDEST: "1.17"}
+
+
+def refuse_old(version: str | None) -> None:
+    """Refuse a version that is older than the oldest supported one.
+
+    Raises:
+        UnsupportedError
+    """
+    if version is not None and older(version, OLDEST):
+        raise UnsupportedError(
+            f"{DISTRIBUTION} {version} is installed; the store 'edge' requires {OLDEST} or newer",
+            hint=install_command("edge").replace("install", "install --upgrade"),
+        )
 
 
 def server_version(version: str | None) -> str | None:

@@ -9,8 +9,12 @@ A configured quantization therefore has the status ``ignored``, and qadapt offer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from qadapt.errors import NotFoundError, UnsupportedError
 from qadapt.model import (
@@ -24,6 +28,7 @@ from qadapt.model import (
     Vector,
     VectorInfo,
 )
+from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant import extra_vectors, mapping
 from qadapt.stores.qdrant.server import schema
 from qadapt.stores.qdrant.server.connection import Connection, module
@@ -56,8 +61,45 @@ def state(connection: Connection, name: str) -> Any:
     An object that clients of other versions do not have is not an error.
     """
     inner = connection.client._client
+    if getattr(inner, "closed", False):
+        return None
     known = getattr(inner, "collections", {})
     return known.get(getattr(inner, "aliases", {}).get(name, name))
+
+
+def searcher(
+    collection: Any, search: SearchRequest
+) -> Callable[[npt.NDArray[np.float32]], list[Any]] | None:
+    """Searches the client's object of a collection without the client's checks of the request.
+
+    The client copies each number of a query several times, which takes as long as a search of a
+    thousand rows. The query is converted to float64, as by the client, so scores are the same.
+
+    Args:
+        collection: see ``state``.
+        search: a search without a filter.
+
+    Returns:
+        Function of one query, float32 ``(d,)``; None if the client has another interface.
+    """
+    given = {
+        "query_filter": None,
+        "limit": search.k,
+        "with_payload": search.with_payload,
+        "with_vectors": False,
+    }
+    run: Any = getattr(collection, "search", None)
+    try:
+        inspect.signature(run).bind(query_vector=("", np.zeros(1)), **given)
+    except (TypeError, ValueError):
+        return None
+    name = search.vector
+
+    def searched(query: npt.NDArray[np.float32]) -> list[Any]:
+        found: list[Any] = run(query_vector=(name, query.astype(np.float64)), **given)
+        return found
+
+    return searched
 
 
 def names(connection: Connection) -> list[str]:

@@ -35,10 +35,12 @@ from qadapt.stores.qdrant.search import (
     RAW_COUNTS,
     Answer,
     Codes,
+    PointRows,
     hits,
     of_points,
+    score_converter,
 )
-from qadapt.stores.qdrant.server import collections, grpc_search, schema, strict_mode
+from qadapt.stores.qdrant.server import collections, grpc_search, local_mode, schema, strict_mode
 from qadapt.stores.qdrant.server.connection import Connection, module
 from qadapt.stores.qdrant.server.errors import not_a_number
 from qadapt.stores.qdrant.server.filters import to_models
@@ -257,8 +259,12 @@ def prepare(
     resolved = _Resolved.of(store, raw, None if local else store.snapshot(collection), search)
     if state is None or search.filter is not None or resolved.must_verify:
         return None
-    ask = asker(store.connection, collection, resolved.common)
     reported = resolved.how(store, resolved.codes)
+    if local:
+        found = _prepare_local(store, collection, state, resolved, reported)
+        if found is not None:
+            return found
+    ask = asker(store.connection, collection, resolved.common)
 
     def prepared(queries: Floats) -> Hits | None:
         if store.search_state(collection) is not state:
@@ -267,6 +273,35 @@ def prepare(
         for start in range(0, len(queries), resolved.size):
             found += ask(queries[start : start + resolved.size])
         return hits(found, search, resolved.vector, reported)
+
+    return prepared
+
+
+def _prepare_local(
+    store: QdrantStore,
+    collection: str,
+    state: Any,
+    resolved: _Resolved,
+    reported: SearchProvenance,
+) -> Callable[[Floats], Hits | None] | None:
+    """A search of the client's object of a collection; None if this client has none."""
+    search, vector = resolved.search, resolved.vector
+    run = local_mode.searcher(state, search)
+    if run is None:
+        return None
+    k, with_payload = search.k, search.with_payload
+    convert = score_converter(vector, reported, float32=False)
+    doing = f"search {collection!r}"
+
+    def prepared(queries: Floats) -> Hits | None:
+        connection = store.connection
+        if local_mode.state(connection, collection) is not state:
+            return None
+        if len(queries) == 1:
+            points = connection.call(doing, run, queries[0])
+            return Hits.of_rows(PointRows(points, k, with_payload, convert), reported)
+        found = [of_points(connection.call(doing, run, query)) for query in queries]
+        return hits(found, search, vector, reported)
 
     return prepared
 

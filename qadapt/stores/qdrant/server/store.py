@@ -130,9 +130,6 @@ class QdrantStore(ClientStore[Connection]):
         self.forget(collection)
         collections.drop(self.connection, collection, self.collections)
 
-    def info(self, collection: str) -> CollectionInfo:
-        return self.inspect(collection).info
-
     def inspect(self, collection: str) -> Inspection:
         return collections.inspect(self, collection)
 

@@ -1,0 +1,65 @@
+"""Steps of a plan that build client-side codes, or delete those that the database replaces."""
+
+from __future__ import annotations
+
+from qadapt.local.client_operations import BuildCodes, DropCodes
+from qadapt.local.settings import read_settings
+from qadapt.model import (
+    CollectionInfo,
+    Estimate,
+    Kind,
+    Quantization,
+    State,
+    Step,
+    Strategy,
+    Symbol,
+    VectorInfo,
+)
+from qadapt.stores.base import Store
+
+
+def replaced_codes_steps(now: VectorInfo, strategy: Strategy | None) -> list[Step]:
+    """Step that deletes client-side codes that native quantization replaces."""
+    return [_drop_codes(now)] if now.quantized_by == "qadapt" and strategy != "vector" else []
+
+
+def _drop_codes(now: VectorInfo) -> Step:
+    codes_of = now.quantization.replace(rescore=None)
+    return Step(
+        Symbol.CLIENT,
+        f"delete the client-side {codes_of} codes",
+        "replaced by quantization in the database",
+        DropCodes(now.name).to_request(),
+        BuildCodes(now.name, str(codes_of)).to_request(),
+    )
+
+
+def build_steps(
+    store: Store, info: CollectionInfo, now: VectorInfo, wanted: Quantization
+) -> list[Step]:
+    """Step that builds client-side codes; empty if they exist and are verified active."""
+    bare = wanted.replace(rescore=None, dims=None)
+    same = now.quantized_by == "qadapt" and now.quantization.replace(rescore=None) == bare
+    if same and now.status.state in (State.ACTIVE, State.UNKNOWN):
+        return []
+    former = read_settings(store, info.name).of(now.name).client
+    reverse = DropCodes(now.name).to_request()
+    if former is not None:
+        reverse = BuildCodes(now.name, str(former)).to_request()
+    int8 = info.count * now.dim
+    bits = 0 if wanted.kind is Kind.SCALAR else info.count * wanted.code_bytes(now.dim)
+    return [
+        Step(
+            Symbol.CLIENT,
+            f"build client-side {bare} codes",
+            "the database does not support this; original vectors are not moved",
+            BuildCodes(now.name, str(bare)).to_request(),
+            reverse,
+            Estimate(
+                codes_ram=bits,
+                codes_disk=bits + int8,
+                originals_disk=4 * info.count * now.dim,
+                stops="nothing",
+            ),
+        )
+    ]

@@ -1,0 +1,1 @@
+"""sqlite-vec: tables of vectors in SQLite files."""

@@ -1,0 +1,222 @@
+"""Searches: one SQL statement per query.
+
+Without codes, vec0 compares the original vectors of all rows. With codes, it compares all codes,
+and ``ceil(f * k)`` candidates are sorted by the original vectors in the same statement
+(docs/engines/sqlite-vec.md#searching).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.errors import SpecError, UnsupportedError
+from qadapt.model import Hits, Id, SearchProvenance
+from qadapt.stores.base import SearchRequest, check_k
+from qadapt.stores.sqlite_vec import filters, mapping, payload
+from qadapt.stores.sqlite_vec.connection import Connection
+from qadapt.stores.sqlite_vec.schema import METRICS, Codes, Column, Table, quoted
+
+# The largest k of a statement of vec0.
+MAX_K = 4096
+# Above this factor, reading the candidates takes as long as comparing all original vectors.
+FACTOR = 20
+CAPPED = (
+    f"sqlite-vec returns at most {MAX_K:,} candidates: {{asked:,}} were requested, {MAX_K:,} are "
+    "rescored"
+)
+OUT_OF_STEP = (
+    "the codes are not in step with the rows: the original vectors of all rows are compared"
+)
+_FUNCTIONS = {"cosine": "vec_distance_cosine", "l2": "vec_distance_l2"}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A search of one vector.
+
+    Attributes:
+        table: the table.
+        text: the statement; its parameters are the values of conditions after ``inputs``.
+        inputs: the form of each parameter of the query: ``floats``, or ``int8`` for its codes.
+        values: parameters of the conditions.
+        score: the score of a distance.
+        scale: of int8 codes under ``l2``; None scales the query by its largest absolute value.
+        how: who searched and rescored.
+    """
+
+    table: Table
+    text: str
+    inputs: tuple[str, ...]
+    values: tuple[Any, ...]
+    score: Callable[[float], float]
+    scale: float | None
+    how: SearchProvenance
+    with_payload: bool = False
+
+
+def prepare(
+    table: Table, column: Column, codes: Codes | None, request: SearchRequest, note: str = ""
+) -> Prepared:
+    """The statement of a search.
+
+    Args:
+        codes: the codes to search; None for the original vectors.
+        note: why no codes are searched.
+
+    Raises:
+        SpecError, InputError, UnsupportedError
+    """
+    check_k(request.k, MAX_K)
+    for name in request.options:
+        raise SpecError(f"sqlite-vec has no search parameter {name!r}", hint=f"omit {name!r}")
+    if request.rescore is not None and request.rescore.by_codes:
+        raise UnsupportedError(
+            "sqlite-vec stores no finer codes for rescoring", hint="use rescore source 'originals'"
+        )
+    if codes is None or request.exact or request.ignore_quantization or request.no_params:
+        return _floats(table, column, codes, request, note)
+    return _coded(table, column, codes, request)
+
+
+def _floats(
+    table: Table, column: Column, codes: Codes | None, request: SearchRequest, note: str
+) -> Prepared:
+    """The original vectors of all rows."""
+    conditions = filters.in_search(request.filter, table)
+    names = _columns(table, request.with_payload)
+    text = _nearest(table.name, column.name, names, "?", request.k, conditions)
+    whole = request.exact or (codes is not None and not request.no_params)
+    origin = "store default" if request.rescore is None else "call"
+    how = SearchProvenance(
+        "store exact" if whole else "store", "none", 1.0, 0, "none", "exact", origin,
+        (note,) if note else (),
+    )  # fmt: skip
+    return _prepared(table, column, text, ("floats",), conditions, None, how, request)
+
+
+def _coded(table: Table, column: Column, codes: Codes, request: SearchRequest) -> Prepared:
+    rescore = request.rescore
+    on = rescore is not None and rescore.on
+    asked = rescore.count(request.k) if rescore is not None and on else request.k
+    candidates = min(asked, MAX_K)
+    notes = (CAPPED.format(asked=asked),) if candidates < asked else ()
+    origin = "store default" if rescore is None else "call"
+    conditions = filters.in_search(request.filter, table, codes=codes.separate)
+    key = table.key.name
+    operand = "vec_quantize_binary(?)" if codes.kind == "bit" else "vec_int8(?)"
+    inner = _nearest(codes.table, codes.column, [key], operand, candidates, conditions)
+    form = "floats" if codes.kind == "bit" else "int8"
+    names = [f"t.{each}" for each in _columns(table, request.with_payload)]
+    if on:
+        assert rescore is not None
+        exact = f"{_FUNCTIONS[column.metric]}(t.{column.name}, ?)"
+        text = (
+            f"WITH c AS MATERIALIZED ({inner}) SELECT {', '.join(names)}, {exact} AS d FROM c "
+            f"CROSS JOIN {quoted(table.name)} AS t ON t.{key} = c.{key} "
+            f"ORDER BY d NULLS LAST LIMIT {request.k}"
+        )
+        factor = rescore.factor(request.k)
+        how = SearchProvenance(
+            "store", "store", factor, candidates, "originals", "exact", origin, notes
+        )
+        found = _prepared(table, column, text, (form, "floats"), conditions, None, how, request)
+        return replace(found, scale=codes.scale)
+    how = SearchProvenance("store", "none", 1.0, 0, "none", "approximate", origin, notes)
+    text = inner
+    if request.with_payload:
+        text = (
+            f"WITH c AS MATERIALIZED ({inner}) SELECT {', '.join(names)}, c.distance FROM c "
+            f"CROSS JOIN {quoted(table.name)} AS t ON t.{key} = c.{key} ORDER BY c.distance"
+        )
+    return _prepared(table, column, text, (form,), conditions, codes, how, request)
+
+
+def _prepared(
+    table: Table,
+    column: Column,
+    text: str,
+    inputs: tuple[str, ...],
+    conditions: list[filters.Condition],
+    codes: Codes | None,
+    how: SearchProvenance,
+    request: SearchRequest,
+) -> Prepared:
+    values = tuple(value for each in conditions for value in each.values)
+    metric = METRICS[column.metric]
+    scale = None
+    if codes is None:
+
+        def score(distance: float) -> float:
+            return mapping.score(metric, distance)
+    elif codes.kind == "bit":
+        dim = column.dim
+
+        def score(distance: float) -> float:
+            return 1.0 - 2.0 * distance / dim
+    else:
+        scale = codes.scale
+
+        def score(distance: float) -> float:
+            return mapping.score(metric, distance, scale)
+
+    return Prepared(table, text, inputs, values, score, scale, how, request.with_payload)
+
+
+def _columns(table: Table, with_payload: bool) -> list[str]:
+    return [table.key.name, *(payload.names(table) if with_payload else [])]
+
+
+def _nearest(
+    source: str,
+    column: str,
+    names: list[str],
+    operand: str,
+    k: int,
+    conditions: list[filters.Condition],
+) -> str:
+    tests = [f"{column} MATCH {operand}", f"k = {k}", *(each.text for each in conditions)]
+    listed = ", ".join([*names, "distance"])
+    return f"SELECT {listed} FROM {quoted(source)} WHERE {' AND '.join(tests)}"
+
+
+# -- running -------------------------------------------------------------------------------------
+
+
+def run(at: Any, prepared: Prepared, queries: npt.NDArray[np.float32], k: int) -> Hits:
+    """Run a search of queries ``(nq, d)``."""
+    found: list[list[tuple[Id, float]]] = []
+    payloads: list[list[dict[str, Any] | None]] | None = [] if prepared.with_payload else None
+    score, table = prepared.score, prepared.table
+    for query in np.ascontiguousarray(queries, dtype="<f4"):
+        rows = at.execute(prepared.text, _values(prepared, query)).fetchall()
+        # A zero vector or NaN of another program has no distance.
+        rows = [row for row in rows if row[-1] is not None]
+        found.append([(row[0], score(row[-1])) for row in rows])
+        if payloads is not None:
+            payloads.append([payload.plain(table, row[1:-1]) for row in rows])
+    return Hits.from_rows(found, k, prepared.how, payloads)
+
+
+def _values(prepared: Prepared, query: npt.NDArray[np.float32]) -> tuple[Any, ...]:
+    """The parameters: the query for the search, conditions, the query for rescoring."""
+    cells = [
+        query.tobytes() if each == "floats" else _int8(prepared, query) for each in prepared.inputs
+    ]
+    return (cells[0], *prepared.values, *cells[1:])
+
+
+def _int8(prepared: Prepared, query: npt.NDArray[np.float32]) -> bytes:
+    return mapping.int8(query[None, :], prepared.scale).tobytes()
+
+
+def run_on(
+    connection: Connection, prepared: Prepared, queries: npt.NDArray[np.float32], k: int
+) -> Hits:
+    """Run a search on a connection."""
+    with connection.session(f"search {prepared.table.name!r}") as at:
+        return run(at, prepared, queries, k)

@@ -1,0 +1,407 @@
+"""``sqlite-vec:FILE.db``: tables of vec0 in a file of SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from qadapt.errors import InputError, NotFoundError, UnsupportedError
+from qadapt.model import (
+    Batch,
+    Capabilities,
+    CollectionInfo,
+    Finding,
+    Hits,
+    Id,
+    Quantization,
+    Rescore,
+    Server,
+    Vector,
+)
+from qadapt.model.address import Address
+from qadapt.stores import checks
+from qadapt.stores.base import (
+    ALL_ROWS,
+    MappedQuantization,
+    PreparedSearch,
+    ReadRequest,
+    ScanRange,
+    SearchRequest,
+    Store,
+    require_supported,
+)
+from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
+from qadapt.stores.client_form import ClientSearch
+from qadapt.stores.sqlite_vec import (
+    changes,
+    client_code,
+    code_tables,
+    collections,
+    diagnostics,
+    mapping,
+    rows,
+    search,
+    settings,
+    snapshot,
+)
+from qadapt.stores.sqlite_vec.connection import (
+    CACHE_MB,
+    Connection,
+    address_of,
+    is_client,
+    open_file,
+    wrapped,
+)
+from qadapt.stores.sqlite_vec.profile import PROFILE
+from qadapt.stores.sqlite_vec.schema import Codes, Column, Table, quoted
+from qadapt.stores.sqlite_vec.version import ExtensionVersion
+
+SETTINGS_KEY = "search"
+
+
+@dataclass
+class _Known:
+    """A table as it was read.
+
+    Attributes:
+        key: numbers that change with the file.
+        in_step: whether the codes of a column are in step with the rows, by their column.
+    """
+
+    table: Table
+    key: tuple[int, ...]
+    in_step: dict[tuple[str, str], bool] = field(default_factory=dict)
+
+
+class SqliteVecStore(Store):
+    """Tables of vec0 in one file.
+
+    A collection is a table of vec0. Float columns are named vectors (``embedding`` is the unnamed
+    one), the primary key is the id; metadata, auxiliary columns and partition keys are payload.
+    Thread-safe: one statement runs at a time.
+    """
+
+    profile = PROFILE
+    operations = changes.OPERATIONS
+
+    def __init__(
+        self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
+    ) -> None:
+        super().__init__(address, disabled=disabled)
+        self.connection = connection
+        # Codes that a comparison of all rows found outdated, which a sample may not see.
+        self._outdated: set[tuple[str, str]] = set()
+
+    @classmethod
+    def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> SqliteVecStore:
+        """Open a file.
+
+        Raises:
+            MissingExtraError, AddressError, StorageError, IntegrityError
+            UnsupportedError: an old version of sqlite-vec.
+        """
+        store = cls(address, open_file(address), disabled=disabled)
+        try:
+            ExtensionVersion(store.connection.version).require_oldest()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    @classmethod
+    def wraps(cls, client: object) -> bool:
+        return is_client(client)
+
+    @classmethod
+    def wrap(cls, client: object, *, disabled: Sequence[str] = ()) -> SqliteVecStore:
+        """A store on a ``sqlite3.Connection`` with the extension, which qadapt never closes.
+
+        Raises:
+            UnsupportedError: another type, no extension, or ``autocommit=False``.
+        """
+        connection = wrapped(client)
+        return cls(address_of(connection), connection, disabled=disabled)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def server(self) -> Server:
+        return Server(self.name, self.connection.version, "embedded")
+
+    def capabilities(self) -> Capabilities:
+        found = self.profile.declared_capabilities(self.connection.version)
+        return found.disable(self.disabled)
+
+    # -- collections -------------------------------------------------------------------------
+
+    def collections(self) -> list[str]:
+        with self.connection.session("list the tables") as at:
+            return sorted(collections.read_tables(at))
+
+    def has(self, collection: str) -> bool:
+        return collection in self.collections()
+
+    def create(
+        self,
+        collection: str,
+        vectors: Mapping[str, Vector],
+        quantization: Mapping[str, Quantization],
+        collection_schema: Any = None,
+    ) -> None:
+        collections.check_name(collection)
+        if not vectors:
+            raise InputError("a collection needs at least one vector", hint="for example dim=384")
+        if problem := self.unsupported_vectors(vectors):
+            raise UnsupportedError(problem, hint="docs/sqlite-vec.md lists the limits")
+        mapped = {
+            name: require_supported(self.map(each, vectors[name]), each, self.name)
+            for name, each in checks.quantizations(quantization, vectors).items()
+        }
+        collections.create(self.connection, collection, vectors)
+        for name, each in mapped.items():
+            if each.native:
+                request = changes.BuildCodes(name, each.native["codes"]).to_request()
+                self.run(collection, request, lambda _: None, 60)
+
+    def drop(self, collection: str) -> None:
+        collections.drop(self.connection, self._table(collection))
+        self.forget(collection)
+
+    def info(self, collection: str) -> CollectionInfo:
+        return self.inspect(collection).info
+
+    def inspect(self, collection: str) -> Inspection:
+        taken = self._snapshot(collection)
+        return Inspection(snapshot.collection_info(self.server(), taken), taken)
+
+    def _snapshot(self, collection: str) -> snapshot.Snapshot:
+        with self.connection.session(f"inspect {collection!r}") as at:
+            known = self._read(at, collection)
+            taken = snapshot.take_snapshot(at, known.table)
+        for name, column in known.table.vectors.items():
+            observation = taken.observations[name]
+            if observation.codes is not None and observation.agreement is not None:
+                self._note(known, column, observation.agreement.in_step)
+        return taken
+
+    def _note(self, known: _Known, column: Column, in_step: bool) -> None:
+        """Record the result of a comparison of all codes."""
+        known.in_step[known.table.name, column.name] = in_step
+        change = self._outdated.discard if in_step else self._outdated.add
+        change((known.table.name, column.name))
+
+    def _read(self, at: Any, collection: str) -> _Known:
+        """The table of a collection, read again if the file has changed.
+
+        Raises:
+            NotFoundError, StoreError, UnsupportedError
+        """
+        known: _Known | None = self.snapshots.get(collection)
+        key = self.connection.change_key(at)
+        if known is not None and known.key == key:
+            return known
+        found = collections.read_tables(at)
+        if collection not in found:
+            raise NotFoundError.missing("collection", collection, sorted(found))
+        table = collections.require_readable(found[collection])
+        return self.snapshots.put(collection, _Known(table, key))
+
+    def _table(self, collection: str) -> Table:
+        with self.connection.session(f"read the definition of {collection!r}") as at:
+            return self._read(at, collection).table
+
+    # -- rows --------------------------------------------------------------------------------
+
+    def write(self, collection: str, batch: Batch) -> None:
+        table = self._table(collection)
+        wanted = {name: table.vector(name) for name in table.vectors}
+        batch = batch.ready(wanted, {}, normalizes_cosine=self.traits.normalizes_cosine)
+        collections.check_kind(batch.ids)
+        if collections.choose_key(self.connection, table, batch.ids):
+            self.forget(collection)
+        with self.connection.transaction(f"write to {collection!r}") as at:
+            known = self._read(at, collection)
+            rows.write(at, known.table, batch)
+            self._changed_by_us(at, collection, known)
+
+    def delete(self, collection: str, ids: Sequence[Id]) -> None:
+        with self.connection.transaction(f"delete rows of {collection!r}") as at:
+            known = self._read(at, collection)
+            rows.delete(at, known.table, ids)
+            self._changed_by_us(at, collection, known)
+
+    def _changed_by_us(self, at: Any, collection: str, known: _Known) -> None:
+        """Keep what is known of a table after rows and codes were written together."""
+        key = self.connection.change_key(at)
+        self.snapshots.put(collection, _Known(known.table, key, known.in_step))
+
+    def count(self, collection: str, filter: Any = None) -> int:
+        return rows.count(self.connection, self._table(collection), filter)
+
+    def fetch(
+        self,
+        collection: str,
+        ids: Sequence[Id],
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+    ) -> Batch:
+        table = self._table(collection)
+        return rows.fetch(self.connection, table, ids, self._names(table, vectors), payload)
+
+    def read(self, collection: str, request: ReadRequest = ALL_ROWS) -> Iterator[Batch]:
+        checks.page(request.page)
+        table = self._table(collection)
+        if request.after is not None:
+            rows.check_ids(table, [request.after])
+        names = self._names(table, request.vectors)
+        return rows.pages(self.connection, table, names, request)
+
+    def _names(self, table: Table, names: Sequence[str] | None) -> list[str]:
+        if names is None:
+            return list(table.vectors)
+        for name in names:
+            table.column_of(name)
+        return list(names)
+
+    def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
+        return [dict(e) for e in rows.ranges(self.connection, self._table(collection), n)]
+
+    def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
+        return collections.unsupported(vectors)
+
+    def uncopied(self, collection: str) -> Mapping[str, str]:
+        return {
+            name: f"a column that {why}"
+            for name, why in self._table(collection).other_vectors.items()
+        }
+
+    # -- searching ---------------------------------------------------------------------------
+
+    def search(self, collection: str, queries: Any, request: SearchRequest) -> Hits:
+        array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+        with self.connection.session(f"search {collection!r}") as at:
+            prepared = self._prepared(at, self._read(at, collection), request)
+            return search.run(at, prepared, array, request.k)
+
+    def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
+        if request.filter is not None:
+            return None
+        doing = f"search {collection!r}"
+        with self.connection.session(doing) as at:
+            known = self._read(at, collection)
+            prepared = self._prepared(at, known, request)
+
+        def run(queries: Any) -> Hits | None:
+            with self.connection.session(doing) as at:
+                if self.connection.change_key(at) != known.key:
+                    return None
+                return search.run(at, prepared, queries, request.k)
+
+        return run
+
+    def _prepared(self, at: Any, known: _Known, request: SearchRequest) -> search.Prepared:
+        table = known.table
+        column = table.column_of(request.vector)
+        codes = table.chosen(column)
+        if codes is None or not (codes.exists and codes.ready):
+            return search.prepare(table, column, None, request)
+        plain = request.exact or request.ignore_quantization or request.no_params
+        if not plain and not self._in_step(at, known, column, codes):
+            return search.prepare(table, column, None, request, search.OUT_OF_STEP)
+        return search.prepare(table, column, codes, request)
+
+    def _in_step(self, at: Any, known: _Known, column: Column, codes: Codes) -> bool:
+        """Whether codes are in step with the rows; compared once for each change of the file."""
+        key = (known.table.name, column.name)
+        if key in self._outdated:
+            return False
+        if key not in known.in_step:
+            found = code_tables.agreement(at, known.table, codes, whole=False)
+            known.in_step[key] = found.in_step
+        return known.in_step[key]
+
+    def limit_rescore(self, collection: str, rescore: Rescore, k: int = 10) -> Rescore:
+        if not rescore.on or rescore.count(k) <= search.MAX_K:
+            return rescore
+        if rescore.candidates is not None:
+            return Rescore(source=rescore.source, candidates=search.MAX_K)
+        return Rescore(max(1.0, search.MAX_K / k), rescore.source)
+
+    def client_search(
+        self, collection: str, request: SearchRequest, target: Quantization | None = None
+    ) -> ClientSearch:
+        table = self._table(collection)
+        column = table.column_of(request.vector)
+        codes = table.chosen(column)
+        if target is not None:
+            codes = self._planned(table, column, target)
+        prepared = search.prepare(table, column, codes, request)
+        insert = delete = kind = ""
+        if codes is not None and codes.separate:
+            key = table.key.name if table.of("key") else "rowid"
+            insert, kind = changes.writing_sql(table, codes), codes.kind
+            delete = f"DELETE FROM {quoted(codes.table)} WHERE {key} = ?"
+        cache = checks.number(self.address, "cache_mb", CACHE_MB)
+        details = client_code.details(prepared, kind, insert, delete, cache)
+        return ClientSearch(request.k, {}, details=details)
+
+    def _planned(self, table: Table, column: Column, target: Quantization) -> Codes | None:
+        """The codes that a search uses after a change."""
+        native = self.map(target, table.vector(_name(table, column))).native
+        if not native:
+            return None
+        kind = native["codes"]
+        for each in table.codes_of(column):
+            if each.kind == kind and each.exists:
+                return each
+        scale = None
+        if kind == "int8" and column.metric == "l2":
+            with self.connection.session(f"read {table.name!r}") as at:
+                scale = code_tables.scale_now(at, table, column)
+        return Codes(column.name, code_tables.name_of(table, column, kind), "codes", kind, scale)
+
+    # -- quantization ------------------------------------------------------------------------
+
+    def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
+        return mapping.to_native(quantization, vector)
+
+    def plan_change(self, request: ChangeRequest) -> ChangePlan:
+        mapped = None
+        if request.codes is not None:
+            taken: snapshot.Snapshot = request.inspection.native
+            vector = request.target_vector or taken.table.vector(request.vector)
+            mapped = require_supported(self.map(request.codes, vector), request.codes, self.name)
+        return changes.plan_change(request, mapped)
+
+    def forget(self, collection: str) -> None:
+        super().forget(collection)
+        self._outdated = {each for each in self._outdated if each[0] != collection}
+
+    # -- settings ----------------------------------------------------------------------------
+
+    def load_settings(self, collection: str) -> Mapping[str, Any] | None:
+        found = self._table(collection).settings.get(SETTINGS_KEY)
+        return found if isinstance(found, dict) else {}
+
+    def write_settings(self, collection: str, settings_: Mapping[str, Any]) -> None:
+        with self.connection.transaction(f"write settings of {collection!r}") as at:
+            table = self._read(at, collection).table
+            own = settings.read_all(at).get(table.name, {})
+            settings.write(at, table.name, {**own, SETTINGS_KEY: dict(settings_)})
+
+    # -- doctor ------------------------------------------------------------------------------
+
+    def findings(
+        self, info: CollectionInfo, options: Mapping[str, Any] | None = None
+    ) -> list[Finding]:
+        taken = self._snapshot(info.name)
+        with self.connection.session(f"read statistics of {info.name!r}") as at:
+            return diagnostics.findings(at, taken)
+
+
+def _name(table: Table, column: Column) -> str:
+    return next(name for name, each in table.vectors.items() if each == column)
