@@ -137,9 +137,7 @@ class _Batch:
         everything = np.empty(0, dtype=np.bool_)
         for first, block, allowed, chosen in work:
             count = len(block) if chosen is None else len(chosen)
-            columns = (
-                _columns(block) if chosen is None else np.ascontiguousarray(block.T[:, chosen])
-            )
+            columns = _columns(block) if chosen is None else np.ascontiguousarray(block.T[:, chosen])
             columns.flags.writeable = False  # one type of array, so that the kernel compiles once
             scan(
                 *self._sizes, columns, count, first,

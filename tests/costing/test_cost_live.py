@@ -128,7 +128,9 @@ def _held(folder: Path, bucket: str) -> int:
 
 
 def _index_files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if "index_files" in path.parts and path.is_file()]
+    return [
+        path for path in folder.rglob("*") if "index_files" in path.parts and path.is_file()
+    ]
 
 
 def _index_size(path: Path) -> int:

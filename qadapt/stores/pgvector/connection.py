@@ -145,8 +145,8 @@ class Connection:
         """Within the context, ``reading`` sees the rows as they were at its begin, in all threads.
 
         A transaction exports its snapshot and stays open until the end, so VACUUM keeps the rows
-        that are deleted during this time. A connection of the user is left alone: its transactions are
-        the user's. https://www.postgresql.org/docs/current/functions-admin.html
+        that are deleted during this time. A connection of the user is left alone, because its
+        transactions are the user's. https://www.postgresql.org/docs/current/functions-admin.html
         """
         if not self.owned or self._exported is not None:
             yield
