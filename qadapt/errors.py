@@ -17,6 +17,7 @@
     ├── StorageError                   a local file or folder cannot be used
     ├── StoreError                     the database rejected the request or failed
     │   ├── AuthError                  API key missing, wrong or without permission
+    │   │   └── ReadOnlyError          the server is read-only, such as a replica
     │   └── TransientError             temporary; only these errors are retried
     │       ├── UnreachableError       the server does not respond
     │       ├── BusyError              locked, rate limited, or busy with a change
@@ -346,6 +347,12 @@ class AuthError(StoreError):
     """
 
     unchanged = False
+
+
+class ReadOnlyError(AuthError):
+    """The server or the session is read-only, such as a replica; nothing was changed."""
+
+    unchanged = True
 
 
 class TransientError(StoreError):

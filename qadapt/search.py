@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.engines.exact import best_candidates
 from qadapt.errors import UnsupportedError
 from qadapt.local import client_codes, code_marks
-from qadapt.local.client_search import ClientSearch, OutdatedError, payloads_of
+from qadapt.local.client_search import ClientSearch, OutdatedError
+from qadapt.local.rescoring import FullVector, rescored
 from qadapt.local.state import VectorSettings
 from qadapt.model import Hits, Metric, Rescore, SearchProvenance, Vector
 from qadapt.model.query_checks import scaled_queries
@@ -39,6 +39,7 @@ def search(
     wanted: SearchRequest,
     vector: Vector,
     settings: VectorSettings,
+    full: FullVector | None = None,
 ) -> Hits:
     """Search a batch of checked queries.
 
@@ -49,12 +50,21 @@ def search(
         wanted: the request; ``wanted.rescore`` is None if the call does not set it.
         vector: definition of ``wanted.vector``.
         settings: saved settings of that vector.
+        full: the same queries for the vector with all dimensions, if ``wanted.vector`` holds the
+            first of them; rescoring then compares all.
 
     Returns:
         Hits of shape ``(nq, k)``. Exact cosines are clipped to -1 and 1. Scores are approximate
         if the database stores vectors with less precision than float32.
     """
-    hits = _dispatch(store, collection, scaled_queries(queries, vector), wanted, vector, settings)
+    queries = scaled_queries(queries, vector)
+    rescore = wanted.rescore or settings.rescore
+    plain = wanted.exact or wanted.ignore_quantization
+    if full is not None and not plain and rescore is not None and rescore.source == "originals":
+        hits = rescored(store, collection, queries, wanted, rescore, vector, full=full)
+        by = _chosen_by(wanted, settings)
+        return _annotated(_with_how(hits, rescore_from=by), full.vector)
+    hits = _dispatch(store, collection, queries, wanted, vector, settings)
     return _annotated(hits, vector)
 
 
@@ -290,7 +300,7 @@ def _by_store(
     rescore, chosen_by = _rescore_of(store, collection, wanted, remembered)
     assert rescore is not None
     asked = wanted.rescore is not None
-    hits = _rescored_by_us(store, collection, queries, wanted, rescore, vector, asked=asked)
+    hits = rescored(store, collection, queries, wanted, rescore, vector, asked=asked)
     return _with_how(hits, rescore_from=chosen_by)
 
 
@@ -311,68 +321,3 @@ def _changed(search: SearchRequest, **changes: Any) -> SearchRequest:
 
 def _with_how(hits: Hits, **changes: Any) -> Hits:
     return hits.described(hits.how.replace(**changes))
-
-
-def _rescored_by_us(
-    store: Store,
-    collection: str,
-    queries: Floats,
-    wanted: SearchRequest,
-    rescore: Rescore,
-    vector: Vector,
-    *,
-    asked: bool,
-) -> Hits:
-    count = rescore.count(wanted.k)
-    notes: tuple[str, ...] = ()
-    if count > store.traits.max_k:
-        notes = (
-            f"{store.name} returns at most {store.traits.max_k:,} rows, which limits candidates, "
-            f"not {count:,}",
-        )
-        count = store.traits.max_k
-    off = _changed(wanted, k=count, rescore=Rescore(source="off"), with_payload=False)
-    found = store.search(collection, queries, off)
-    if (
-        not asked and found.how.scores == "exact"
-    ):  # the database compared original vectors, so there is nothing to rescore
-        ids, scores = found.ids[:, : wanted.k], found.scores[:, : wanted.k]
-        return Hits(ids, scores, found.how, payloads_of(store, collection, ids, wanted))
-    places, originals, gone = _originals(store, collection, wanted.vector, found.ids)
-    ids = np.full((len(queries), wanted.k), None, dtype=object)
-    scores = np.full((len(queries), wanted.k), np.nan, dtype=np.float32)
-    best, points = best_candidates(queries, originals, places, wanted.k, vector.metric)
-    width = best.shape[1]
-    scores[:, :width] = points
-    ids[:, :width] = np.take_along_axis(found.ids, np.maximum(best, 0), axis=1)
-    ids[:, :width][best < 0] = None
-    if gone:
-        notes += (f"{gone:,} candidates were deleted during the search and omitted",)
-    how = SearchProvenance(
-        searcher="store",
-        rescorer="qadapt",
-        oversampling=rescore.factor(wanted.k),
-        candidates=count,
-        rescored_on="originals",
-        scores="exact",
-        notes=(*found.how.notes, *notes),
-    )
-    return Hits(ids, scores, how, payloads_of(store, collection, ids, wanted))
-
-
-def _originals(
-    store: Store, collection: str, name: str, ids: npt.NDArray[np.object_]
-) -> tuple[npt.NDArray[np.int64], Floats, int]:
-    """Fetch the original vectors of all candidates once.
-
-    Returns:
-        Position of each candidate in the vectors, -1 for deleted rows; the vectors; and the number
-        of deleted rows.
-    """
-    unique = list(dict.fromkeys(key for key in ids.ravel().tolist() if key is not None))
-    batch = store.fetch(collection, unique, vectors=[name], payload=False)
-    row_of = {key: row for row, key in enumerate(batch.ids)}
-    found = (row_of.get(key, -1) for key in ids.ravel().tolist())
-    places = np.fromiter(found, dtype=np.int64, count=ids.size).reshape(ids.shape)
-    vectors = batch.vectors[name] if len(batch) else np.empty((0, 0), dtype=np.float32)
-    return places, vectors, len(unique) - len(row_of)

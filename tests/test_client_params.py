@@ -157,6 +157,41 @@ def test_code_for_a_milvus_server_returns_the_same_ids(
 
 
 @pytest.mark.server
+@pytest.mark.parametrize("setting", ["none", "scalar:rescore=2"])
+def test_code_for_a_partition_key_of_milvus_returns_the_same_ids(
+    live: Callable[[str], str], setting: str
+) -> None:
+    """A field assigns rows to partitions; a search without a filter covers all of them."""
+    pymilvus = pytest.importorskip("pymilvus")
+    url, name = live("milvus"), f"clients_{uuid.uuid4().hex[:8]}"
+    client = pymilvus.MilvusClient(uri=f"http://{url.partition('://')[2]}")
+    types = pymilvus.DataType
+    made = client.create_schema(auto_id=False, enable_dynamic_field=False)
+    made.add_field("pk", types.INT64, is_primary=True)
+    made.add_field("v", types.FLOAT_VECTOR, dim=DIM)
+    made.add_field("who", types.VARCHAR, max_length=20, is_partition_key=True)
+    client.create_collection(name, schema=made, num_partitions=2)
+    params = client.prepare_index_params()
+    params.add_index("v", "FLAT", "own", metric_type="COSINE", params={})
+    client.create_index(name, params, timeout=60)
+    client.load_collection(name, timeout=60)
+    with qa.open(url) as database:
+        collection = database[name]
+        try:
+            payloads = [{"who": f"user {at % 2}"} for at in range(ROWS)]
+            collection.write(qa.Batch(list(range(ROWS)), {"v": vectors()}, payloads))
+            collection.plan(setting).apply(yes=True)
+            found = collection.client_params()
+            own = collection.search(QUERIES, k=10).ids.tolist()
+            search = pasted(found.code["pymilvus"])
+            assert [search(query.tolist()) for query in QUERIES] == own
+            assert {key % 2 for row in own for key in row} == {0, 1}
+        finally:
+            database.drop(name)
+            client.close()
+
+
+@pytest.mark.server
 @pytest.mark.parametrize("k", [10, 100])
 @pytest.mark.parametrize("setting", ["none", "scalar", "product"])
 def test_milvus_clients_without_parameters(

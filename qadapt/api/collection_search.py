@@ -9,6 +9,7 @@ from typing import Any
 
 from qadapt.api.prepared_searches import PreparedSearches
 from qadapt.errors import refuse_pairs
+from qadapt.local.rescoring import full_vector
 from qadapt.local.settings import read_settings
 from qadapt.model import Hits, Rescore, RescoreLike, Vector, as_vectors, check_queries
 from qadapt.model.leading_dims import CUT_QUERIES, as_stored
@@ -85,9 +86,11 @@ class CollectionSearch:
             (ignore_quantization and wanted.rescore is not None and wanted.rescore.on, "rescore=",
              "with ignore_quantization=True", "scores are those of the original vectors"),
         )  # fmt: skip
-        found = search(self._store, self._name, array, wanted, about, saved.of(name))
+        full = full_vector(saved.of(name), self._vectors, given)
+        found = search(self._store, self._name, array, wanted, about, saved.of(name), full)
         if key is not None:
             self.prepared.add(key, wanted, about, saved, self._asked + FRESH)
-        if array.shape != given.shape:
+        by_all = full is not None and found.how.rescorer == "qadapt"
+        if array.shape != given.shape and not by_all:
             found = found.with_note(CUT_QUERIES.format(given.shape[1], about.dim))
         return found.described(found.how, typed_ids=True)

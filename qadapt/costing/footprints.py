@@ -79,7 +79,7 @@ def memory(
     if known.traits.shortens_codes:
         codes = wanted
     else:
-        codes = wanted.replace(dims=None)
+        codes = wanted.without_dims
         vector = vector.replace(dim=wanted.kept_dims(vector.dim))
     if wanted.originals == "none":
         return _codes_only(known, model, int(count), vector, wanted, index or {})
@@ -101,7 +101,7 @@ def _codes_only(
             f"the store {known.name!r} has no native quantization",
             hint="omit originals=none",
         )
-    mapped = require_supported(known.mapping(wanted.replace(dims=None), vector), wanted, known.name)
+    mapped = require_supported(known.mapping(wanted.without_dims, vector), wanted, known.name)
     coded = vector.replace(datatype=mapped.datatype or vector.datatype)
     found = model.footprint(count, coded, Quantization(Kind.NONE), index)
     return found.replace(store=known.name, target=wanted)

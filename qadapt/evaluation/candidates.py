@@ -291,7 +291,7 @@ class _Builder:
                 note = (FRESH_COPY,)
         dims: int | None = None
         if not work.store.traits.shortens_codes:
-            dims, quantization = quantization.dims, quantization.replace(dims=None)
+            dims, quantization = quantization.dims, quantization.without_dims
         if quantization.originals == "none":
             mapped = work.store.map(quantization, work.vector.vector)
             return self._copied({}, dims, mapped.datatype), note

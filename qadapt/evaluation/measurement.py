@@ -23,6 +23,7 @@ from qadapt.evaluation.recall import is_correct, least_score, recall_per_query
 from qadapt.evaluation.results import Bytes, Figure, Labels, Latency, Result
 from qadapt.evaluation.subsets import Subset
 from qadapt.local.client_params import client_params
+from qadapt.local.rescoring import full_vector
 from qadapt.local.settings import read_settings
 from qadapt.model import Hits, Id, Kind, Rescore, SearchProvenance, Vector, VectorInfo
 from qadapt.model.arrays import Floats
@@ -126,6 +127,7 @@ class Searcher:
             filter=asked.filter,
         )
         self._settings = read_settings(store, collection).of(name)
+        self._others: Mapping[str, Vector] | None = None
         self._prepared: Prepared | None = None
         self._preparable = True
 
@@ -144,14 +146,25 @@ class Searcher:
 
     def block(self, block: slice) -> Hits:
         """Search for some queries in one request."""
-        vectors = leading(self.asked.queries.vectors[block], self.vector.dim, self.vector.metric)
+        whole = self.asked.queries.vectors[block]
+        vectors = leading(whole, self.vector.dim, self.vector.metric)
         if self._wanted.no_params:
             return search_without_params(
                 self.store, self.collection, vectors, self._wanted, self.vector
             )
+        full = full_vector(self._settings, self._all_vectors(), whole)
         return search(
-            self.store, self.collection, vectors, self._wanted, self.vector, self._settings
+            self.store, self.collection, vectors, self._wanted, self.vector, self._settings, full
         )
+
+    def _all_vectors(self) -> Mapping[str, Vector]:
+        """Definitions of the vectors; empty if no search needs those of another vector."""
+        if self._settings.full_vector is None:
+            return {}
+        if self._others is None:
+            found = self.store.info(self.collection).vectors
+            self._others = {name: each.vector for name, each in found.items()}
+        return self._others
 
     def one(self, at: int) -> Hits:
         """Search for one query as ``Collection.search`` does, and read the results."""

@@ -84,10 +84,11 @@ def export_file(
         end.ensure_loaded()
         info = collection_info.info(end.store, end.name)
         _refuse_repeated(end, progress or silent)
-        if file.suffix == ".parquet":
-            done = _parquet(end, info, file, progress or silent)
-        else:
-            done = _arrays(end, info, file, vector, progress or silent)
+        with end.store.consistent_reads(end.name):
+            if file.suffix == ".parquet":
+                done = _parquet(end, info, file, progress or silent)
+            else:
+                done = _arrays(end, info, file, vector, progress or silent)
         if end.store.count(end.name) > done.rows + done.missing:
             hidden, ids = end.store.hidden_rows(end.name)
             done = done.replace(hidden=hidden, hidden_ids=tuple(ids))

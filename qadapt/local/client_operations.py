@@ -74,16 +74,20 @@ class RememberDims(Operation):
 
     Attributes:
         full_dim: None if the collection holds all.
+        full_vector: the vector of the same rows with all dimensions; None if there is none.
     """
 
     op: ClassVar[str] = "qadapt.remember_dims"
 
     vector: str
     full_dim: int | None
+    full_vector: str | None = None
 
     def run(self, at: Execution[Store]) -> None:
         settings = read_settings(at.store, at.collection)
-        changed = settings.of(self.vector).replace(full_dim=self.full_dim)
+        changed = settings.of(self.vector).replace(
+            full_dim=self.full_dim, full_vector=self.full_vector
+        )
         write_settings(at.store, at.collection, settings.with_vector(self.vector, changed))
 
 

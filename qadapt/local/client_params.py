@@ -11,6 +11,8 @@ from qadapt.model.client_params import ClientParams, KeptIn
 from qadapt.stores.base import SearchRequest, Store
 from qadapt.stores.client_form import ClientCode, ClientSearch
 
+BY_FULL_VECTOR = "the original vectors for the scores are those of the vector {!r}"
+
 
 def client_params(
     store: Store, collection: str, info: VectorInfo, k: int, *, code: bool = False
@@ -25,7 +27,8 @@ def client_params(
     settings = read_settings(store, collection).of(info.name)
     rescore = settings.rescore
     notes: tuple[str, ...] = ()
-    if rescore is not None and rescore.on and info.is_plain:
+    full = settings.full_vector
+    if rescore is not None and rescore.on and info.is_plain and full is None:
         rescore = None  # reported in the notes of the vector
         notes = info.notes
     kept: KeptIn = "nowhere" if rescore is None else kept_in(store, collection)
@@ -34,6 +37,12 @@ def client_params(
             collection, info.name, k, False, rescore, k, reachable=False, kept_in=kept, notes=notes
         )
         search = ClientSearch(k)
+    elif full is not None and rescore is not None and rescore.on:
+        count = min(rescore.count(k), store.traits.max_k)
+        search = _search(store, collection, info.name, count, None)
+        found = _params(collection, info.name, k, rescore, search, kept).replace(
+            needed=True, rescores=True, notes=(BY_FULL_VECTOR.format(full),)
+        )
     else:
         limited = None if rescore is None else store.limit_rescore(collection, rescore, k)
         try:
@@ -59,14 +68,14 @@ def planned_params(
     """The parameters after a change to ``target`` in the database; None if none must be sent."""
     kept = "nowhere" if target.rescore is None else kept_in(store, collection)
     limited = None if target.rescore is None else store.limit_rescore(collection, target.rescore, k)
-    inside = store.traits.shortens_codes
-    bare = target.replace(rescore=None, dims=target.dims if inside else None)
+    shortens = store.traits.shortens_codes
+    bare = target.replace(rescore=None, dims=target.dims if shortens else None)
     try:
         search = _search(store, collection, name, k, limited, bare)
     except UnsupportedError:  # searches ignore the setting with a note
         return None
     found = _params(collection, name, k, target.rescore, search, kept)
-    if not inside:
+    if not shortens:
         found = found.replace(dims=target.dims)
     return found if found.needed or found.dims is not None else None
 

@@ -66,7 +66,7 @@ def _merge_client_codes(
     rescore = settings.rescore
     if rescore is None:
         return vector
-    if rescore.on and vector.is_plain:
+    if rescore.on and vector.is_plain and settings.full_vector is None:
         return vector.replace(notes=(*vector.notes, IGNORED.format(rescore.option)))
     return vector.replace(
         default_rescore=rescore,

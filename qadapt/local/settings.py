@@ -113,9 +113,7 @@ def _merged(store: Store, collection: str, here: Settings, kept: Mapping[str, An
         ) from error
     merged = here
     for name, each in shared.vectors.items():
-        merged = merged.with_vector(
-            name, here.of(name).replace(rescore=each.rescore, full_dim=each.full_dim)
-        )
+        merged = merged.with_vector(name, each.replace(client=here.of(name).client))
     return merged
 
 
@@ -129,7 +127,7 @@ def write_settings(store: Store, collection: str, settings: Settings) -> None:
     """Save the settings of a collection."""
     shared, here = Settings(), Settings()
     for name, each in settings.vectors.items():
-        shared = shared.with_vector(name, VectorSettings(each.rescore, full_dim=each.full_dim))
+        shared = shared.with_vector(name, each.shared)
         here = here.with_vector(name, VectorSettings(client=each.client))
     kept = store.save_settings(collection, shared.to_dict() if shared.vectors else {})
     state.write_settings(store.address, collection, here if kept else settings)

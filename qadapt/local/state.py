@@ -91,11 +91,19 @@ class VectorSettings(Serializable):
         client: quantization of the client-side codes; None if there are none.
         full_dim: dimensions of the model if the collection holds the first of them; None if it
             holds all.
+        full_vector: name of the vector of the same rows that holds all dimensions; None if the
+            collection has none.
     """
 
     rescore: Rescore | None = None
     client: Quantization | None = None
     full_dim: int | None = None
+    full_vector: str | None = None
+
+    @property
+    def shared(self) -> VectorSettings:
+        """The settings that are the same on every machine: all but client-side codes."""
+        return self.replace(client=None)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from qadapt.stores.base import OnProgress, Store
 
 FACTORS = (2, 4, 8, 16)
 COPIES = 3  # other quantizations to measure, besides none
-PARTITIONED = "other settings were not measured, because the collection has partitions"
+EMPTY = "other settings were not measured, because no partition has rows"
 NOTHING = "no setting of the target that was measured meets it: {}"
 
 
@@ -42,8 +42,10 @@ def with_remedies(
 def _remedy(
     target: Endpoint, missed: RecallCheck, sampling: Sampling, progress: OnProgress
 ) -> Remedy:
-    if target.schema().is_partitioned:
-        return Remedy(reason=PARTITIONED)
+    partition = _largest_partition(target)
+    if partition is not None and not partition:
+        return Remedy(reason=EMPTY)
+    place = target.name if partition is None else f"{target.name}@{partition}"
     assert missed.least is not None  # ``too_low`` compares with it
     name, least = missed.vector, missed.least
     info = collection_info.info(target.store, target.name).vectors[name]
@@ -56,16 +58,35 @@ def _remedy(
         for settings in (_rescored(info), list(_quantizations(target.store, info))):
             if not settings:
                 continue
-            found = evaluate(target.store, target.name, name, settings, options).results
+            found = evaluate(target.store, place, name, settings, options).results
             for result in sorted(found, key=lambda each: _cost(each, info)):
                 if result.recall is None:
                     continue
                 if result.recall.value >= least and not _is_current(result):
-                    return _of(target, info, result)
+                    return _of(target, info, result).replace(partition=partition or "")
                 tried.append(f"{result.setting} {result.recall.value:.3f}")
     except QadaptError as error:
         return Remedy(reason=f"other settings could not be measured: {error.message}")
     return Remedy(reason=NOTHING.format(", ".join(tried)))
+
+
+def _largest_partition(target: Endpoint) -> str | None:
+    """The partition with the most rows, whose searches are measured; empty if none has rows.
+
+    Returns:
+        None if searches are of the whole collection: there are no partitions, or a payload field
+        determines them.
+    """
+    found = target.schema()
+    if not found.is_partitioned or found.partition_key is not None:
+        return None
+    counts = {
+        name: target.store.count(f"{target.name}@{name}")
+        for name in found.partitions
+        if name not in found.inactive_partitions
+    }
+    best = max(counts, key=lambda name: counts[name], default="")
+    return best if best and counts[best] else ""
 
 
 def _rescored(info: VectorInfo) -> list[Setting]:

@@ -36,6 +36,8 @@ class Remedy(Serializable):
     Attributes:
         setting: the quantization with its rescoring; empty if none was found.
         recall, low, high: of that setting, with the 95 % confidence interval.
+        partition: the partition whose rows were measured, the one with the most rows; empty without
+            partitions.
         measured_on: the ``target`` with other search parameters, or a temporary ``copy`` of up to
             20,000 of its rows.
         command: applies the setting.
@@ -49,6 +51,7 @@ class Remedy(Serializable):
     measured_on: Literal["target", "copy"] | None = None
     command: str = ""
     reason: str = ""
+    partition: str = ""
 
 
 @dataclass(frozen=True)

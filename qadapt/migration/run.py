@@ -258,7 +258,8 @@ def _copy(
     if journal.all_done():
         return CopyStats()
     if on is None:
-        return copy_with_threads(plan, journal, worker, progress)
+        with worker.source.store.consistent_reads(worker.source.name):
+            return copy_with_threads(plan, journal, worker, progress)
     from qadapt.migration.ray_executor import copy_with_ray
 
     return copy_with_ray(plan, journal, worker, on, progress)

@@ -169,6 +169,8 @@ def _remedy(remedy: Remedy) -> Iterator[tuple[str, str]]:
         yield "to meet it", remedy.reason
         return
     place = "the target" if remedy.measured_on == "target" else "a copy of its rows"
+    if remedy.partition:
+        place += f" in the partition {remedy.partition!r}"
     yield "to meet it", f"{remedy.setting}: recall {remedy.recall:.3f}, measured on {place}"
     yield "run", remedy.command
 

@@ -191,6 +191,12 @@ class Quantization(Serializable):
             return self
         return self.replace(codes="ram")
 
+    @property
+    def without_dims(self) -> Quantization:
+        """The same codes of all dimensions; without codes there is nothing to rescore."""
+        rescore = None if self.kind is Kind.NONE else self.rescore
+        return self.replace(dims=None, rescore=rescore)
+
     def is_plain(self, dim: int) -> bool:
         """Whether vectors with ``dim`` dimensions have no codes, not even of fewer dimensions."""
         return self.kind is Kind.NONE and self.kept_dims(dim) == dim

@@ -58,23 +58,45 @@ def _suffix(now: VectorInfo, target: Vector) -> str:
     return target.datatype if target.dim == now.dim else str(target.dim)
 
 
-def remember(store: Store, collection: str, now: VectorInfo, dim: int) -> Step:
-    """Step that records the dimensions of the model, so that queries of that width are cut."""
+def remember(
+    store: Store, collection: str, now: VectorInfo, dim: int, new: str | None = None
+) -> Step:
+    """Step that records the dimensions of the model, so that queries of that width are cut.
+
+    Args:
+        new: the vector that is added with fewer dimensions; None if the vector itself is cut.
+    """
     former = read_settings(store, collection).of(now.name).full_dim
-    full = now.dim if former is None else former
+    full = now.dim if former is None or new is not None else former
+    cut = f"qadapt cuts queries of {full:,} dimensions; other clients must send {dim:,}"
+    if new is None:
+        done, undone = RememberDims(now.name, full), RememberDims(now.name, former)
+    else:
+        done, undone = RememberDims(new, full, now.name), RememberDims(new, None)
+        cut += f"; with rescore=, qadapt rescores with {_label(now.name)}"
     return Step(
         Symbol.CLIENT,
         f"record that {dim:,} of {full:,} dimensions are kept",
-        f"qadapt cuts queries of {full:,} dimensions; other clients must send {dim:,}",
-        RememberDims(now.name, full).to_request(),
-        RememberDims(now.name, former).to_request(),
+        cut,
+        done.to_request(),
+        undone.to_request(),
     )
 
 
-def notes(now: VectorInfo, target: Vector | None) -> tuple[str, ...]:
+def _label(vector: str) -> str:
+    return f"the vector {vector!r}" if vector else "the unnamed vector"
+
+
+def notes(now: VectorInfo, target: Vector | None, new: str | None = None) -> tuple[str, ...]:
     """What fewer dimensions mean for searches."""
     if target is None or target.dim == now.dim:
         return ()
+    if new is not None:
+        return (
+            f"the vector {new!r} holds the first {target.dim:,} of {now.dim:,} dimensions; queries "
+            f"with {now.dim:,} dimensions are rescored by qadapt, which fetches "
+            f"{_label(now.name)} of the candidates",
+        )
     return (
         f"the copy holds the first {target.dim:,} of {now.dim:,} dimensions: rescoring and exact "
         "searches of the copy compare these, and only the former collection has the others",

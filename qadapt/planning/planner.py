@@ -77,10 +77,11 @@ def make_plan(
     codes_datatype = codes_only.datatype_of(store, now, wanted)
     datatype = codes_datatype or options.datatype
     target_vector = _target_vector(store, now, wanted, options.metric, datatype)
-    leading_dims.check(store, collection, now, wanted, target_vector)
+    if strategy != "vector":
+        leading_dims.check(store, collection, now, wanted, target_vector)
     by_us, target, match = _decide_backend(store, now, wanted, accept)
     if strategy == "vector":
-        _refuse_new_vector(by_us, target_vector, wanted)
+        _refuse_new_vector(by_us, now, target_vector, wanted)
     change = ChangePlan()
     if not by_us or target_vector is not None:
         asked = None if by_us else codes_only.stored(wanted)
@@ -105,7 +106,7 @@ def make_plan(
     # Reset first and set last: a crash in between must not leave rescoring without quantization.
     steps = remember + steps if wanted.rescore is None else steps + remember
     if target_vector is not None and target_vector.dim != now.dim:
-        steps.append(leading_dims.remember(store, collection, now, target_vector.dim))
+        steps.append(leading_dims.remember(store, collection, now, target_vector.dim, new))
     steps += _reset_defaults_steps(store, info)
     if not steps:
         steps = [Step(Symbol.NOTHING, "nothing to do", _why_nothing(now), {})]
@@ -128,13 +129,13 @@ def make_plan(
         notes=(
             *filter(None, [Quantization.synonym_note(quantization)]),
             *_notes(store, info, now, wanted, by_us),
-            *leading_dims.notes(now, target_vector),
+            *leading_dims.notes(now, target_vector, new),
             *codes_only.notes(store, now, wanted, codes_datatype),
             *change.notes,
         ),
         disabled=store.disabled,
         guard=rooted(options.guard),
-        target_vector=target_vector,
+        target_vector=target_vector if new is None else None,
         strategy=strategy,
         reopen=store.address.reopen,
         qadapt=__version__,
@@ -255,13 +256,15 @@ def codes_of(
         return False, error.message
 
 
-def _refuse_new_vector(by_us: bool, target_vector: Vector | None, wanted: Quantization) -> None:
+def _refuse_new_vector(
+    by_us: bool, now: VectorInfo, target_vector: Vector | None, wanted: Quantization
+) -> None:
     if by_us:
         raise UnsupportedError(
             f"{wanted} uses client-side codes, which need no new vector",
             hint="omit strategy='vector' (--strategy)",
         )
-    if target_vector is not None:
+    if target_vector is not None and target_vector.replace(dim=now.dim) != now.vector:
         raise UnsupportedError(
             "an additional vector has the same metric and datatype as the existing one",
             hint="use strategy='alias' (--strategy alias) to change the metric or datatype",

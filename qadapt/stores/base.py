@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from qadapt.errors import UnsupportedError
@@ -242,6 +242,13 @@ class Store(BulkCopy, Changeable, Counted, Measured, Sampled, KeepsSettings):
             InputError: the page size is 0, or ``after`` is not a valid id of this store.
             NotFoundError
         """
+
+    def consistent_reads(self, collection: str) -> AbstractContextManager[None]:
+        """Within the context, all threads that ``read`` see the rows as they were at its begin.
+
+        A store without snapshots reads the current state of each row.
+        """
+        return nullcontext()
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         """Divide a collection into about ``n`` disjoint ranges that can be read in parallel.

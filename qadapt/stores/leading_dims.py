@@ -26,7 +26,7 @@ def by_leading_dims(convert: Convert) -> Convert:
         if dims > vector.dim:
             return MappedQuantization(None, quantization, too_many(dims, vector.dim))
         narrow = vector.replace(dim=dims)
-        found = convert(quantization.replace(dims=None), narrow, *args, **more)
+        found = convert(quantization.without_dims, narrow, *args, **more)
         return replace(found, target=found.target.replace(dims=dims))
 
     return cast(Convert, mapped)

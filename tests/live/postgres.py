@@ -92,6 +92,16 @@ class PostgresServer(Server):
         self.run(self._as_user([self._program("postgres"), "-D", self._data, *words]), os.environ)
         self.wait_until(self._answers, _START)
 
+    def authenticate(self, role: str) -> None:
+        """Require a password (SCRAM) of a role; other roles connect without one."""
+        import psycopg
+
+        rules = Path(self._data) / "pg_hba.conf"
+        first = f"host all {role} 127.0.0.1/32 scram-sha-256\n"
+        rules.write_text(first + rules.read_text())
+        with psycopg.connect(self.url, autocommit=True) as at:
+            at.execute("SELECT pg_reload_conf()")
+
     def _initialize(self) -> None:
         if os.geteuid() == 0:
             self.folder.chmod(0o755)
@@ -100,15 +110,20 @@ class PostgresServer(Server):
         data.mkdir(mode=0o700)
         if os.geteuid() == 0:
             os.chown(data, _NOBODY, _NOBODY)
-        words = [self._program("initdb"), "-D", self._data, "-U", "postgres", "--auth=trust"]
+        name, *words = self._filling()
         done = subprocess.run(
-            self._as_user([*words, "--encoding=utf8", "--no-sync", "--locale=C.UTF-8"]),
+            self._as_user([self._program(name), "-D", self._data, *words]),
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"initdb failed: {done.stderr[-1000:]}")
+            raise RuntimeError(f"{name} failed: {done.stderr[-1000:]}")
+
+    def _filling(self) -> list[str]:
+        """The program that fills the data folder, and its options."""
+        options = "-U postgres --auth=trust --encoding=utf8 --no-sync --locale=C.UTF-8"
+        return ["initdb", *options.split()]
 
     def _create_extension(self) -> None:
         import psycopg
@@ -136,6 +151,21 @@ class PostgresServer(Server):
         if os.geteuid():
             return list(command)
         return [sys.executable, "-I", "-S", "-c", _AS_USER.format(uid=_NOBODY), *command]
+
+
+class ReplicaServer(PostgresServer):
+    """A streaming replica of a running server: read-only, and a moment behind it."""
+
+    def __init__(self, primary: PostgresServer) -> None:
+        super().__init__(hot_standby="on")
+        self._primary = primary
+
+    def _filling(self) -> list[str]:
+        options = f"-h 127.0.0.1 -p {self._primary.port} -U postgres -R -X stream --no-sync"
+        return ["pg_basebackup", *options.split(), "--checkpoint=fast"]
+
+    def _create_extension(self) -> None:
+        """The extension is replicated."""
 
 
 def _readable(installed: Path, folder: Path) -> Path:

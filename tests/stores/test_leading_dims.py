@@ -119,6 +119,30 @@ def test_qdrant_cuts_the_named_vectors_of_a_point() -> None:
 
 
 @pytest.mark.server
+def test_milvus_refuses_codes_of_few_rows_before_it_copies(
+    live: Callable[[str], str], rows: np.ndarray
+) -> None:
+    """It indexes no segment under 1,024 rows, so the codes of the copy were never active."""
+    with qa.open(live("milvus")) as db:
+        real, alias = f"{PREFIX}few_v1", f"{PREFIX}few"
+        made = db.create(real, dim=FULL)
+        made.write(qa.Batch(range(900), {"": unit(rows[:900])}))
+        db.switch_alias(alias, real)
+        try:
+            with pytest.raises(UnsupportedError, match="under 1,024 rows") as refused:
+                db[alias].plan(f"scalar:dims={KEPT}")
+            assert f"none:dims={KEPT}" in str(refused.value.hint)
+            assert not [each for each in db.collections() if each == f"{PREFIX}few_v2"]
+            db[alias].plan(f"none:dims={KEPT}").apply(yes=True)
+            assert db[alias].info().vectors[""].dim == KEPT
+        finally:
+            db.drop_alias(alias)
+            for each in db.collections():
+                if each.startswith(PREFIX):
+                    db.drop(each)
+
+
+@pytest.mark.server
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("name", "asked"), [("milvus", "scalar"), ("weaviate", "scalar"), ("weaviate", "none")]
@@ -152,3 +176,54 @@ def test_a_plan_copies_the_first_dimensions_and_switches_the_alias(
             for each in db.collections():
                 if each.startswith(PREFIX):
                     db.drop(each)
+
+
+@pytest.mark.server
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("asked", ["none", "rotational"])
+def test_weaviate_adds_a_vector_of_the_first_dimensions(
+    asked: str, live: Callable[[str], str], rows: np.ndarray
+) -> None:
+    """Candidates are those of the short vector, and scores those of the long one."""
+    with qa.open(live("weaviate")) as db:
+        name = f"{PREFIX}added_{asked}"
+        made = db.create(name, vectors={"text": Vector(FULL)})
+        keys = [f"00000000-0000-0000-0000-{at:012}" for at in range(len(rows))]
+        made.write(qa.Batch(keys, {"text": unit(rows)}))
+        try:
+            plan = made.plan(f"{asked}:dims={KEPT},rescore=6", strategy="vector")
+            short = str(plan.new_vector)
+            assert short.endswith(f"_{KEPT}")
+            assert any("rescored by qadapt" in note for note in plan.notes)
+            plan.apply(yes=True)
+            made = db[name]
+            about = made.info().vectors
+            assert (about["text"].dim, about[short].dim) == (FULL, KEPT)
+            queries = unit(rows[:40]).astype(np.float32)
+            hits = made.search(queries, 5, vector=short)
+            how = hits.how
+            assert (how.rescorer, how.rescored_on, how.candidates) == ("qadapt", "originals", 30)
+            assert any(f"all {FULL} dimensions" in note for note in how.notes)
+            exact = queries.astype(np.float64) @ unit(rows).T
+            for at in range(40):
+                places = [int(str(key)[-12:]) for key in hits.ids[at]]
+                np.testing.assert_allclose(hits.scores[at], exact[at, places], atol=1e-5)
+            wanted = np.argsort(-exact, axis=1)[:, :5]
+
+            def recall(found: Any) -> float:
+                ids = [[int(str(key)[-12:]) for key in row] for row in found.ids]
+                return float(
+                    np.mean([len(set(a) & set(b)) / 5 for a, b in zip(ids, wanted, strict=True)])
+                )
+
+            cut = made.search(queries[:, :KEPT], 5, vector=short, rescore=None)
+            assert recall(hits) > recall(cut)
+            assert about[short].quantization.dims == KEPT
+            assert not any("ignored" in note for note in about[short].notes)
+            params = made.client_params(vector=short, k=5)
+            assert (params.dims, params.limit, params.rescores) == (KEPT, 30, True)
+            assert "'text'" in params.notes[0]
+            again = made.plan(f"{asked}:dims={KEPT}", vector="text", strategy="vector")
+            assert again.new_vector == f"{short}_2"
+        finally:
+            db.drop(name)

@@ -71,11 +71,33 @@ def plan(
     if target is None:
         return ChangePlan(planned, notes=notes)
     collections.unsupported_vectors({request.vector: target}, server_version)
+    if narrower:
+        _refuse_few_rows(snapshot, request)
     target_vector = copy_switch.target_definitions(
         snapshot, request.vector, target, server_version, request.codes if narrower else None
     )
     return ChangePlan(
         planned, (copy_switch.step(connection, snapshot, request.vector, target_vector),), notes
+    )
+
+
+def _refuse_few_rows(snapshot: Snapshot, request: ChangeRequest) -> None:
+    """Refuse codes of a narrower copy that the server would not build, before rows are copied.
+
+    Raises:
+        UnsupportedError
+    """
+    codes, target = request.codes, request.target_vector
+    assert target is not None
+    if codes is None or codes.kind in (Kind.NONE, Kind.FLOAT16) or request.without_codes:
+        return
+    if snapshot.count >= SMALLEST or snapshot.vectors[request.vector].lite:
+        return
+    raise UnsupportedError(
+        f"{snapshot.layout.base!r} has {snapshot.count:,} rows, and Milvus indexes no segment "
+        f"under {SMALLEST:,} rows: a copy of the first {target.dim:,} dimensions would have no "
+        f"{codes.kind} codes",
+        hint=f"none:dims={target.dim}, or write at least {SMALLEST:,} rows",
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from qadapt.model import Rule, Support, by_contract
 from qadapt.model.address_form import AddressForm
 from qadapt.stores import doctor_checks as doctor
@@ -106,6 +108,21 @@ CLOUD_RULES: tuple[Rule, ...] = (
 
 RULES = {SERVER: SERVER_RULES, LITE: LITE_RULES, CLOUD: CLOUD_RULES}
 
+TRAITS = Traits(
+    keeps_explicit_zeros=False,
+    allows_missing_vectors=False,
+    keeps_payload=False,
+    accepts_id=accepts_id,
+    partition_kind="partitions",
+    aliases=True,
+    recreates=True,
+    recreates_separately=True,
+    payload_indexes_last=True,
+    max_k=WINDOW,
+)
+# Milvus Lite 2 has no aliases (docs/engines/milvus.md).
+OLD_LITE_TRAITS = replace(TRAITS, aliases=False, recreates=False)
+
 PROFILE = StoreProfile(
     interface=1,
     name="milvus",
@@ -138,18 +155,7 @@ PROFILE = StoreProfile(
         doctor.OVERSAMPLING_WITHOUT_RESCORING,
         doctor.PARAMETER_WITHOUT_EFFECT,
     ),
-    traits=Traits(
-        keeps_explicit_zeros=False,
-        allows_missing_vectors=False,
-        keeps_payload=False,
-        accepts_id=accepts_id,
-        partition_kind="partitions",
-        aliases=True,
-        recreates=True,
-        recreates_separately=True,
-        payload_indexes_last=True,
-        max_k=WINDOW,
-    ),
+    traits=TRAITS,
     client_forms=client_code.FORMS,
     wraps_clients=True,
     tested="Milvus Lite 2.5.1 passes the suite too, with pymilvus 2.5 and setuptools before 81; it "

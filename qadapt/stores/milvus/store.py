@@ -60,9 +60,10 @@ from qadapt.stores.milvus.errors import TooLargeError
 from qadapt.stores.milvus.filters import joined
 from qadapt.stores.milvus.json_existence import compiled
 from qadapt.stores.milvus.loading import wait_while_loading
-from qadapt.stores.milvus.profile import PROFILE
+from qadapt.stores.milvus.profile import OLD_LITE_TRAITS, PROFILE
 from qadapt.stores.milvus.snapshot import CollectionReader
 from qadapt.stores.milvus.version import BITS, ServerVersion
+from qadapt.stores.profile import Traits
 from qadapt.stores.snapshots import SnapshotCache
 
 T = TypeVar("T")
@@ -106,6 +107,10 @@ class MilvusStore(ClientStore[Connection]):
     @property
     def in_process(self) -> bool:
         return self.connection.lite and not self.connection.old_lite
+
+    @property
+    def traits(self) -> Traits:
+        return OLD_LITE_TRAITS if self._server_version.old_lite else self.profile.traits
 
     @property
     def _server_version(self) -> ServerVersion:

@@ -75,6 +75,7 @@ class Connection:
         self._pid = os.getpid()
         self._extension: Extension | None = None
         self._server = ""
+        self._exported: str | None = None
 
     @property
     def owned(self) -> bool:
@@ -138,6 +139,46 @@ class Connection:
             return
         with self._lock:
             self._free.append(found)
+
+    @contextmanager
+    def consistent_reads(self) -> Iterator[None]:
+        """Within the context, ``reading`` sees the rows as they were at its begin, in all threads.
+
+        A transaction exports its snapshot and stays open until the end, so VACUUM keeps the rows
+        that are deleted during this time. A connection of the user is left alone, because its
+        transactions are the user's. https://www.postgresql.org/docs/current/functions-admin.html
+        """
+        if not self.owned or self._exported is not None:
+            yield
+            return
+        with translated("export a snapshot"):
+            exporter = self.connect()
+        try:
+            with translated("export a snapshot"):
+                exporter.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                exporter.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+                self._exported = exporter.execute("SELECT pg_export_snapshot()").fetchone()[0]
+            yield
+        finally:
+            self._exported = None
+            exporter.close()
+
+    @contextmanager
+    def reading(self, doing: str) -> Iterator[Any]:
+        """A session that reads rows; in the exported snapshot within ``consistent_reads``."""
+        exported = self._exported
+        with self.session(doing) as at:
+            if exported is None:
+                yield at
+                return
+            at.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            try:
+                # The name is from the server, and the statement takes no parameter.
+                at.execute(b"SET TRANSACTION SNAPSHOT '" + exported.encode() + b"'")
+                yield at
+            finally:
+                if not at.closed:
+                    at.execute("ROLLBACK")
 
     def connect(self) -> Any:
         """Open a connection; the caller closes it."""

@@ -16,6 +16,7 @@ from qadapt.errors import (
     InputError,
     NotFoundError,
     QadaptError,
+    ReadOnlyError,
     StoreError,
     StoreTimeoutError,
     UnreachableError,
@@ -38,7 +39,7 @@ _RULES: dict[str, _Rule] = {
     "42883": (UnsupportedError, "upgrade pgvector: ALTER EXTENSION vector UPDATE"),
     "42704": (UnsupportedError, "upgrade pgvector: ALTER EXTENSION vector UPDATE"),
     "25006": (
-        UnsupportedError,
+        ReadOnlyError,
         "this server is read-only, such as a replica; run the command on the primary server",
     ),
     "53": (StoreError, "free disk space, memory or connections on the server, then try again"),
@@ -65,6 +66,8 @@ def translate(error: Any, doing: str) -> QadaptError:
     message = f"could not {doing}: {words}"
     if state == "22000" and "dimensions" in words:
         return InputError(message, hint="use vectors with the dimensions of the column")
+    if state in ("22023", "42704") and "snapshot" in words:
+        return StoreError(message, hint="the exporting connection was closed; run it again")
     if state.startswith("22"):
         return InputError(message, hint="check the values of the row")
     for length in (5, 3, 2):

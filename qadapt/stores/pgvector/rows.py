@@ -328,7 +328,7 @@ def pages(
             column,
             sql.SQL(str(request.page)),
         )
-        with connection.session(f"read {table.name!r}") as at:
+        with connection.reading(f"read {table.name!r}") as at:
             rows = _rows(connection, at, query, values)
         if rows:
             batch = _batch(table, key, rows, names, request.payload)

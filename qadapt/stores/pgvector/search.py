@@ -209,8 +209,8 @@ def _settings(
             settings["ivfflat.iterative_scan"] = iterative or "relaxed_order"
         return settings, candidates, notes
     ef = max(EF_SEARCH, candidates, int(given.get("ef_search", 0)))
-    more = candidates > MAX_EF or request.filter is not None
-    if more and version.has(SINCE_ITERATIVE):
+    if version.has(SINCE_ITERATIVE):
+        # Rows that a filter drops, or that were deleted since the last VACUUM, count for ef_search.
         iterative = iterative or "relaxed_order"
     elif candidates > MAX_EF:
         notes = (CAPPED.format(asked=candidates),)
@@ -360,14 +360,19 @@ def _transaction(at: Any, prepared: Prepared) -> Iterator[None]:
 
 
 def with_distance(rows: list[Any]) -> list[Any]:
-    """The rows that have a distance; zero vectors have none."""
+    """The rows that have a distance, nearest first; zero vectors have none.
+
+    An iterative scan in relaxed order may return a nearer row late.
+    """
+    far = [row[-1] for row in rows]
     try:
-        total = sum(row[-1] for row in rows)
+        total = sum(far)
     except TypeError:  # None
         total = math.nan
-    if total == total:
-        return rows
-    return [row for row in rows if row[-1] is not None and not math.isnan(row[-1])]
+    if total != total:
+        rows = [row for row in rows if row[-1] is not None and not math.isnan(row[-1])]
+        far = [row[-1] for row in rows]
+    return rows if far == sorted(far) else sorted(rows, key=lambda row: row[-1])
 
 
 def columns(source: Source, rows: Sequence[Any]) -> tuple[list[Id], list[float]]:

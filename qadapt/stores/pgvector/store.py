@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -281,6 +282,9 @@ class PgvectorStore(Store):
         for name in names:
             table.vector(name)
         return list(names)
+
+    def consistent_reads(self, collection: str) -> AbstractContextManager[None]:
+        return self.connection.consistent_reads()
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         return [

@@ -60,7 +60,8 @@ def plan_change(
     """
     vector, asked = request.vector, request.codes
     recreation: tuple[Step, ...] = ()
-    if request.target_vector is not None:
+    added = request.strategy == "vector"
+    if request.target_vector is not None and not added:
         native = None if mapped is None else mapped.native
         recreation = tuple(
             recreate_steps(snapshot, vector, request.target_vector, server_version, taken, native)
@@ -70,8 +71,9 @@ def plan_change(
     if asked is None or mapped is None:
         return ChangePlan(recreation=recreation)
     reported = tuple(native_rescore.notes(snapshot.layout, vector, mapped, request))
-    if request.strategy == "vector":
-        name, made = vector_steps(snapshot, vector, mapped, asked, server_version)
+    if added:
+        dims = None if request.target_vector is None else request.target_vector.dim
+        name, made = vector_steps(snapshot, vector, mapped, asked, server_version, dims)
         return ChangePlan(tuple(made), recreation, reported, name if made else None)
     way = alias_steps if request.strategy == "alias" else steps
     made = way(snapshot, vector, mapped, asked, server_version, taken)
@@ -192,8 +194,12 @@ def vector_steps(
     mapped: MappedQuantization,
     asked: Quantization,
     server_version: ServerVersion,
+    dims: int | None = None,
 ) -> tuple[str, list[Step]]:
     """Steps that add a named vector, and its name; no steps if nothing differs.
+
+    Args:
+        dims: number of first dimensions that the new vector holds; None for all.
 
     Raises:
         UnsupportedError: the server is too old, some tenants are not active, or there are too few
@@ -202,13 +208,13 @@ def vector_steps(
     field = snapshot.layout.field(vector)
     wanted = mapped.native or field.native
     explicit = vector_index_config.settings(asked.native)
-    if mapping.satisfies(field.native, wanted, field.vector, explicit) and _observation(
-        snapshot, vector
-    ):
+    same = dims is None and mapping.satisfies(field.native, wanted, field.vector, explicit)
+    if same and _observation(snapshot, vector):
         return vector, []
     _refuse_pq_on_dynamic(wanted)
     vector_index.refuse_few_rows(snapshot, *(vector_index_config.quantizer(wanted) or ("", {})))
-    return named_vectors.steps(snapshot, vector, wanted, _words(mapped), server_version)
+    words = _words(mapped) if dims is None else f"the first {dims:,} dimensions, {_words(mapped)}"
+    return named_vectors.steps(snapshot, vector, wanted, words, server_version, dims)
 
 
 def _refuse_pq_on_dynamic(wanted: Mapping[str, Any]) -> None:

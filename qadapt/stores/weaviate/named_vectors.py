@@ -11,13 +11,16 @@ properties and other vectors. A batch would overwrite concurrent changes with va
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
+import numpy as np
+
 from qadapt.errors import NotFoundError, StoreError, StoreTimeoutError, UnsupportedError
 from qadapt.model import Estimate, Step, Symbol, Vector
+from qadapt.model.leading_dims import leading
 from qadapt.stores.base import OnProgress, Progress
 from qadapt.stores.operations import Execution, Operation
 from qadapt.stores.polling import Deadline
@@ -57,11 +60,16 @@ class _FromTo(Operation):
 
 @dataclass(frozen=True)
 class Add(_FromTo):
-    """Adds a named vector next to ``source``; cannot be undone, as servers cannot drop a vector."""
+    """Adds a named vector next to ``source``; cannot be undone, as servers cannot drop a vector.
+
+    Attributes:
+        dims: number of first dimensions of the new vector; None for all.
+    """
 
     op: ClassVar[str] = "weaviate.add"
 
     index: Mapping[str, Any]
+    dims: int | None = None
 
     def run(self, at: Execution[WeaviateStore]) -> None:
         add(at.store.connection, partitions.split(at.collection)[0], self, at.progress)
@@ -69,9 +77,15 @@ class Add(_FromTo):
 
 @dataclass(frozen=True)
 class Fill(_FromTo):
-    """Copies the values of one vector to another."""
+    """Copies the values of one vector to another.
+
+    Attributes:
+        dims: number of first dimensions to copy, scaled to length 1 under cosine; None for all.
+    """
 
     op: ClassVar[str] = "weaviate.fill"
+
+    dims: int | None = None
 
     def run(self, at: Execution[WeaviateStore]) -> None:
         name = partitions.split(at.collection)[0]
@@ -92,12 +106,14 @@ def steps(
     wanted: Mapping[str, Any],
     words: str,
     server_version: ServerVersion,
+    dims: int | None = None,
 ) -> tuple[str, list[Step]]:
     """The name of the new vector, and the steps that create and fill it.
 
     Args:
         wanted: its index, in the form of ``mapping``.
         words: a description of its quantization.
+        dims: number of first dimensions that it holds; None for all.
 
     Raises:
         UnsupportedError: the server is too old, or some tenants are not active.
@@ -116,19 +132,22 @@ def steps(
             hint="activate them first",
         )
     field = layout.field(vector)
-    name = _free_name(layout, vector, wanted)
+    name = _free_name(layout, vector, wanted, dims)
     index = copy_switch.index(field, wanted, Vector(1, field.metric), snapshot.count)
     copy_switch.settle(index, server_version)
-    made = [_add_step(snapshot, field, name, index, words), _fill_step(snapshot, field, name)]
+    made = [
+        _add_step(snapshot, field, Add(field.name, name, dict(index), dims), words),
+        _fill_step(snapshot, field, Fill(field.name, name, dims)),
+    ]
     if vector_index_config.quantizer(index) is not None:
         made.append(_codes_step(snapshot, field, name, index, words))
     return name, made
 
 
-def _free_name(layout: Layout, vector: str, wanted: Mapping[str, Any]) -> str:
+def _free_name(layout: Layout, vector: str, wanted: Mapping[str, Any], dims: int | None) -> str:
     kind, block = vector_index_config.quantizer(wanted) or ("none", {})
     short = f"rq{block.get('bits', 8)}" if kind == "rq" else kind
-    base = name = f"{vector or 'default'}_{short}"
+    base = name = f"{vector or 'default'}_{short}" + ("" if dims is None else f"_{dims}")
     number = 2
     while name in layout.vectors or name in layout.others:
         name = f"{base}_{number}"
@@ -137,19 +156,17 @@ def _free_name(layout: Layout, vector: str, wanted: Mapping[str, Any]) -> str:
     return name
 
 
-def _add_step(
-    snapshot: Snapshot, field: Field, name: str, index: Mapping[str, Any], words: str
-) -> Step:
+def _add_step(snapshot: Snapshot, field: Field, operation: Add, words: str) -> Step:
     alone = (
         field.target is not None and len(snapshot.layout.vectors) + len(snapshot.layout.others) == 1
     )
     without = "; searches must name a vector from then on, since there are two" if alone else ""
     return Step(
         Symbol.BACKGROUND,
-        f"add the vector {name!r} with {words}",
+        f"add the vector {operation.target!r} with {words}",
         f"{_old(field)} does not change{without}; cannot be undone: by default, a server cannot "
         "drop a vector",
-        Add(field.name, name, dict(index)).to_request(),
+        operation.to_request(),
     )
 
 
@@ -157,16 +174,16 @@ def _old(field: Field) -> str:
     return repr(field.name) if field.name else "the unnamed vector"
 
 
-def _fill_step(snapshot: Snapshot, field: Field, name: str) -> Step:
-    own = 4 * snapshot.count * (field.dim or 0)
+def _fill_step(snapshot: Snapshot, field: Field, operation: Fill) -> Step:
+    own = 4 * snapshot.count * (operation.dims or field.dim or 0)
     every = 4 * snapshot.count * sum(each.dim or 0 for each in snapshot.layout.vectors.values())
     seconds = max(1, round(snapshot.count / ROWS))
     return Step(
         Symbol.BACKGROUND,
-        f"copy the values of {_old(field)} to {name!r}, row by row",
-        f"a new vector is empty: about {seconds:,} s; the vectors are then on disk twice; "
+        f"copy the values of {_old(field)} to {operation.target!r}, row by row",
+        f"a new vector is empty: about {seconds:,} s; the values are then on disk twice; "
         "rows written later only have the vectors that their writer sends, so send both",
-        Fill(field.name, name).to_request(),
+        operation.to_request(),
         None,
         Estimate(originals_disk=every + own),
     )
@@ -206,7 +223,7 @@ def add(connection: Connection, name: str, wanted: Add, progress: OnProgress) ->
         layout = schema.describe(connection, name)
         if target not in layout.raw.get("vectorConfig", {}):
             source = layout.field(wanted.source)
-            changed = schema.with_vector(layout.raw, target, index, source.dim)
+            changed = schema.with_vector(layout.raw, target, index, wanted.dims or source.dim)
             path = f"/v1/schema/{quote(layout.real)}"
             connection.rest("PUT", path, changed, doing=f"add the vector {target!r} to {name!r}")
             layout = schema.describe(connection, name)
@@ -240,10 +257,10 @@ def fill(
         StoreTimeoutError
     """
     layout = schema.describe(connection, name)
-    source, target = layout.field(wanted.source).target, wanted.target
+    source, target = layout.field(wanted.source), wanted.target
     for _ in range(PASSES):
         written = sum(
-            _pass(connection, layout, (source, target), tenant, progress, deadline)
+            _pass(connection, layout, (source, target), wanted, tenant, progress, deadline)
             for tenant in copy_rows.tenants_of(connection, layout)
         )
         if not written:
@@ -258,7 +275,8 @@ def fill(
 def _pass(
     connection: Connection,
     layout: Layout,
-    which: tuple[str | None, str],
+    which: tuple[Field, str],
+    wanted: Fill,
     tenant: str,
     progress: OnProgress,
     deadline: Deadline,
@@ -268,9 +286,9 @@ def _pass(
     total = copy_rows.count(connection, layout.real, tenant)
     done = written = 0
     for page in copy_rows.pages(connection, layout, tenant):
-        for row in page:
-            floats = _floats(row, source)
-            if floats is not None and floats != _floats(row, target):
+        values = _values(page, source, wanted.dims)
+        for row, floats in zip(page, values, strict=True):
+            if floats is not None and not _equal(floats, _floats(row, target), wanted.dims):
                 if deadline.passed:
                     raise StoreTimeoutError(
                         f"{done:,} of {total:,} rows have the vector {target!r}",
@@ -280,6 +298,25 @@ def _pass(
             done += 1
         progress(Progress(f"filling {target!r}", done, total))
     return written
+
+
+def _values(
+    page: Sequence[Mapping[str, Any]], source: Field, dims: int | None
+) -> list[list[float] | None]:
+    """The values to copy of each row; None for a row without the source vector."""
+    found = [_floats(row, source.target) for row in page]
+    there = [each for each in found if each is not None]
+    if dims is None or not there:
+        return found
+    cut = iter(leading(np.asarray(there, dtype=np.float32), dims, source.metric).tolist())
+    return [None if each is None else next(cut) for each in found]
+
+
+def _equal(wanted: list[float], there: list[float] | None, dims: int | None) -> bool:
+    """Whether a row has the values; scaled ones may differ by the rounding of the server."""
+    if dims is None or there is None or len(there) != len(wanted):
+        return wanted == there
+    return bool(np.allclose(wanted, there, rtol=1e-5, atol=1e-6))
 
 
 def _floats(row: Mapping[str, Any], target: str | None) -> list[float] | None:

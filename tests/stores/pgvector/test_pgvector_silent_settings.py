@@ -40,6 +40,69 @@ def test_candidates_raise_ef_search(articles: Collection, sample: Sample) -> Non
     assert hits.how.candidates == 200
 
 
+def test_ef_search_limits_the_candidates_of_plain_sql(
+    articles: Collection, raw: Any, name: str, sample: Sample
+) -> None:
+    articles.plan("binary").apply(yes=True)
+    query = str(sample.queries[0].tolist())
+    statement = (
+        f"SELECT count(*) FROM (SELECT id FROM {name} ORDER BY binary_quantize(embedding)::bit(48) "
+        "<~> binary_quantize(%s::vector(48)) LIMIT 200) AS candidates"
+    )
+    with raw.transaction():
+        raw.execute("SET LOCAL enable_seqscan = off")
+        assert raw.execute(statement, [query]).fetchone() == (40,)
+        raw.execute("SET LOCAL hnsw.ef_search = 200")
+        assert raw.execute(statement, [query]).fetchone() == (200,)
+
+
+def test_a_raised_ef_search_makes_the_planner_compare_all_rows(
+    articles: Collection, raw: Any, name: str, sample: Sample
+) -> None:
+    """Recall is then 1.0, and the codes are not used; searches of qadapt keep the index."""
+    articles.plan("float16").apply(yes=True)
+    assert state(articles)[0] is qa.State.ACTIVE
+    order = "embedding::halfvec(48) <=> %s::halfvec(48)"
+    statement = f"EXPLAIN SELECT id FROM {name} ORDER BY {order} LIMIT 10"
+    query = str(sample.queries[0].tolist())
+    with raw.transaction():
+        assert "Index Scan" in str(raw.execute(statement, [query]).fetchall())
+        raw.execute("SET LOCAL hnsw.ef_search = 1000")
+        assert "Seq Scan" in str(raw.execute(statement, [query]).fetchall())
+    sent = articles.client_params(k=10).params
+    assert sent["enable_seqscan"] == "off"
+
+
+def test_deleted_neighbors_do_not_hide_rows(
+    articles: Collection, raw: Any, name: str, sample: Sample
+) -> None:
+    """Until VACUUM, deleted rows use up ``ef_search``: plain SQL returns 2 rows of 10."""
+    articles.plan("float16").apply(yes=True)
+    raw.execute(f"ALTER TABLE {name} SET (autovacuum_enabled = off)")
+    nearest = articles.search(sample.queries[:1], 38, exact=True).ids[0].tolist()
+    raw.execute(f"DELETE FROM {name} WHERE id = ANY(%s)", [nearest])
+    statement = (
+        f"SELECT id FROM {name} ORDER BY embedding::halfvec(48) <=> %s::halfvec(48) LIMIT 10"
+    )
+    with raw.transaction():
+        raw.execute("SET LOCAL enable_seqscan = off")
+        plain = raw.execute(statement, [str(sample.queries[0].tolist())]).fetchall()
+    assert len(plain) < 10
+    hits = articles.search(sample.queries[:1], 10)
+    assert None not in hits.ids[0].tolist()
+    exact = articles.search(sample.queries[:1], 10, exact=True)
+    assert len(set(hits.ids[0].tolist()) & set(exact.ids[0].tolist())) >= 8
+    assert np.all(np.diff(hits.scores[0]) <= 1e-6)
+
+
+def test_filtered_results_are_sorted(articles: Collection, sample: Sample) -> None:
+    """An iterative scan in relaxed order returns some near rows late."""
+    articles.plan("float16").apply(yes=True)
+    hits = articles.search(sample.queries, 20, filter={"group": 3}, with_payload=True)
+    assert np.all(np.diff(hits.scores, axis=1) <= 1e-6)
+    assert {row["group"] for query in hits.payloads for row in query} == {3}
+
+
 def test_more_candidates_than_ef_search_allows(articles: Collection, sample: Sample) -> None:
     """``ef_search`` is at most 1000; an iterative scan continues."""
     articles.plan("binary").apply(yes=True)
@@ -147,9 +210,7 @@ def test_an_assumed_metric_is_reported(database: Database, raw: Any, name: str) 
     assert "unknown-metric" not in found
 
 
-def test_deleted_neighbors_do_not_shorten_filtered_results(
-    articles: Collection, sample: Sample
-) -> None:
+def test_filters_do_not_shorten_results(articles: Collection, sample: Sample) -> None:
     """Filters apply after the index search: at 10 %, a plain search returns 4 of 10 rows."""
     articles.plan("binary").apply(yes=True)
     hits = articles.search(sample.queries, k=10, rescore=4, filter={"group": 3})
