@@ -42,7 +42,8 @@ def made(db: Any, rows: int = ROWS) -> Collection:
     ids: list[Any] = list(range(rows))
     if db._store.name == "weaviate":
         ids = [str(uuid.UUID(int=at + 1)) for at in ids]
-    collection.write(qa.Batch(ids, {"": clustered(rows, DIM).rows}))
+    payloads = [{"part": at % 3} for at in range(rows)]
+    collection.write(qa.Batch(ids, {"": clustered(rows, DIM).rows}, payloads))
     return collection
 
 
@@ -116,6 +117,11 @@ def test_a_seed_draws_the_same_rows_and_a_smaller_sample_begins_a_larger_one(
     assert articles.sample(100, seed=3).ids == large[:100]
     assert set(store.sample_ids(name, 500, seed=4)) != set(large)
     assert len(set(store.sample_ids(name, 2 * ROWS))) == ROWS
+    assert len(store.sample_ids(name, 5, seed=2**70)) == 5
+    some = store.sample_ids(name, 50, seed=3, filter={"part": 2})
+    assert some == store.sample_ids(name, 80, seed=3, filter={"part": 2})[:50]
+    payloads = store.fetch(name, some, vectors=()).payloads
+    assert payloads == [{"part": 2}] * 50
 
 
 @pytest.mark.parametrize("articles", ["edge", "pgvector"], indirect=True)

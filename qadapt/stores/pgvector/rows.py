@@ -372,7 +372,8 @@ def sample(
         sql.SQL(" WHERE ") + condition.text if condition is not None else sql.SQL(""),
         identifier(key.name),
     )
-    values = [*(condition.values if condition is not None else ()), seed, n]
+    # The second argument of the hash is a bigint.
+    values = [*(condition.values if condition is not None else ()), seed % 2**63, n]
     with connection.session(f"draw a sample of {table.name!r}") as at:
         return _as_ids(key, [each for (each,) in _rows(connection, at, query, values)])
 

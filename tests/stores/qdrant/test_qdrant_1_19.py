@@ -382,6 +382,7 @@ def test_the_recorded_queries_are_sent_as_recorded(name: str, search: SearchRequ
         (ok({"collections": {}, "memory": None}), None),
         (ok({"collections": {}}), None),
         (refused(403, "Forbidden"), None),
+        (httpx.ConnectError("gone"), None),
     ],
 )
 def test_the_telemetry_of_a_node_has_the_memory_of_the_engine(

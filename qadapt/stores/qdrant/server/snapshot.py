@@ -166,10 +166,8 @@ def engine_memory(connection: Connection) -> EngineMemory | None:
     """The memory of the node that answers, if its telemetry contains it."""
     try:
         answer = connection.ask("GET", telemetry.PATH, doing="read telemetry")
-    except (StoreError, NotFoundError) as error:
-        if is_outage(error):
-            raise
-        return None  # without permission, or not in time: the figure is only shown beside others
+    except (StoreError, NotFoundError):
+        return None  # it is read after a measurement, whose results must not be lost
     found = telemetry.resident_bytes(answer)
     return None if found is None else EngineMemory(found, telemetry.RESIDENT)
 
