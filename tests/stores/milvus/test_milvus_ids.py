@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,3 +51,21 @@ def test_keys_of_other_collections_are_not_changed() -> None:
         with pytest.raises(InputError):
             keys.to_native(key)
     assert numbers.possible([1, "a", 1, 2]) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [7, 0, 2**64 - 1],
+        [7, "a"],
+        ["#00000000000000000007", 7],
+        ["a", 7],
+        ["#", "##", "#~"],
+        ["#" + "x" * 20, "#" + "1" * 20],
+        [],
+    ],
+)
+def test_ids_of_one_search_are_those_of_each_key(ids: list[Any]) -> None:
+    keys = [OURS.to_native(key) for key in ids]
+    assert OURS.all_from_native(keys) == ids
+    assert [OURS.from_native(key) for key in keys] == ids
