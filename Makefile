@@ -50,12 +50,11 @@ demo: $(VENV)/.demo ## run the whole workflow on sample data, in an embedded eng
 test: $(VENV)/.dev ## run the tests on embedded engines; no server is started
 	$(PY) -m pytest -n auto --dist worksteal -m "not server" $(PYTEST_ARGS)
 
-test-slow: $(VENV)/.dev ## kill and damage a change at every event (make test: at some of them)
-	QADAPT_SLOW=1 $(PY) -m pytest -n auto --dist worksteal -m "slow and not server" \
-	  tests/planning tests/migration $(PYTEST_ARGS)
+test-slow: $(VENV)/.dev ## test every kill, damage, setting and example (make test: some of them)
+	QADAPT_SLOW=1 $(PY) -m pytest -n auto --dist worksteal -m "slow and not server" $(PYTEST_ARGS)
 
 test-servers: $(VENV)/.dev ## run the tests on servers: Milvus 2.3.5, PostgreSQL, Weaviate (make weaviate), containers
-	$(PY) -m pytest -n auto -m server $(PYTEST_ARGS)
+	QADAPT_EVERY_EXAMPLE=1 $(PY) -m pytest -n auto -m server $(PYTEST_ARGS)
 
 # sentence-transformers brings torch: 5.8 GB from PyPI, so it has a separate environment.
 test-models: $(MODELS)/.models ## test an embedding model, in a separate environment

@@ -30,7 +30,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,8 @@ from qadapt.evaluation.shortlist import CODES
 from qadapt.stores.base import Progress
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from live.ladder import OWN  # noqa: E402
-from live.traffic import traffic  # noqa: E402
+from live.ladder import OWN
+from live.traffic import traffic
 
 VERBS = ("read", "doctor", "verify", "simulate", "advise")
 BATCH = 2_000
@@ -106,11 +106,8 @@ def measure(
             if first:
                 raise FirstAnswer
 
-    with traffic(collection._store) as counted:
-        try:
-            call(on)
-        except FirstAnswer:
-            pass
+    with traffic(collection._store) as counted, suppress(FirstAnswer):
+        call(on)
     return {
         "seconds": time.monotonic() - begun,
         "cpu": cpu() - spent,
@@ -139,22 +136,28 @@ def running(store: str | None, url: str | None) -> Iterator[tuple[str | None, Ca
         return
     server = OWN[store]()
     try:
-        yield server.url, lambda: _cpu_of_group(server.pid)  # type: ignore[attr-defined]
+        yield server.url, lambda: _cpu_of_tree(server.pid)  # type: ignore[attr-defined]
     finally:
         server.stop()
 
 
-def _cpu_of_group(pid: int) -> float:
-    """CPU seconds of the processes of a server, which share a process group."""
-    group, ticks = os.getpgid(pid), 0
+def _cpu_of_tree(pid: int) -> float:
+    """CPU seconds of the processes of a server, and of its children that ended."""
+    parents: dict[int, int] = {}
+    ticks: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rsplit(")", 1)[1].split()
         except OSError:  # it ended
             continue
-        if int(fields[2]) == group:
-            ticks += sum(map(int, fields[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+        process = int(stat.parent.name)
+        parents[process], ticks[process] = int(fields[1]), sum(map(int, fields[11:15]))
+    found, waiting = 0, [pid]
+    while waiting:
+        at = waiting.pop()
+        found += ticks.get(at, 0)
+        waiting += [child for child, parent in parents.items() if parent == at]
+    return found / os.sysconf("SC_CLK_TCK")
 
 
 def write(db: Any, name: str, rows: int, dim: int, url: str) -> Any:
@@ -178,6 +181,7 @@ def main() -> None:
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--url", help="address of an empty database; default: edge")
     place.add_argument("--store", choices=sorted(OWN), help="start a server, as the tests do")
+    parser.add_argument("--setting", help="quantization to apply first; default: as created")
     parser.add_argument("--recall", type=float, default=0.98)
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--verbs", nargs="+", choices=VERBS, default=VERBS)
@@ -192,6 +196,8 @@ def main() -> None:
             url = url or f"edge:{folder / 'edge'}"
             with qa.open(url) as db:
                 collection = write(db, name, asked.rows, asked.dim, url)
+                if asked.setting is not None:
+                    collection.plan(asked.setting).apply(yes=True)
                 work = calls(collection, asked.recall)
                 for turn in range(asked.runs):
                     for verb in asked.verbs:  # interleaved, so that all run under the same load

@@ -55,6 +55,7 @@ CODES: dict[str, list[str]] = {
     ],
     "milvus": ["scalar", "binary", "product:ratio=32"],
     "pgvector": ["binary"],
+    "sqlite-vec": ["scalar", "binary"],
     # The library of Milvus' quantizers, for those that no packaged server has.
     "faiss": [
         "scalar", "scalar:bits=6", "scalar:bits=4", "rotational:bits=1", "rotational:bits=2",
@@ -67,6 +68,7 @@ RESCORES: dict[str, list[str]] = {
     "weaviate": ["", "1", "4"],
     "milvus": ["off", "2", "4"],
     "pgvector": ["off", "2", "4", "10", "20"],
+    "sqlite-vec": ["off", "2", "4", "10", "20"],
     "faiss": ["off", "2", "4"],
 }
 
@@ -242,7 +244,7 @@ def render() -> None:
             for check in checks
             if check["store"] == store
         ]
-        (ROOT / CHECKS.format(store)).write_text(json.dumps(own, indent=1) + "\n")
+        (ROOT / CHECKS.format(store.replace("-", "_"))).write_text(json.dumps(own, indent=1) + "\n")
     head = [
         "| engine | embeddings | setting | predicted | measured | difference |",
         "|---|---|---|---|---|---|",
@@ -264,6 +266,10 @@ def address_of(store: str) -> Iterator[str]:
     if store == "edge":
         with tempfile.TemporaryDirectory() as folder:
             yield f"edge:{folder}/edge"
+        return
+    if store == "sqlite-vec":
+        with tempfile.TemporaryDirectory() as folder:
+            yield f"sqlite-vec:{folder}/test.db"
         return
     sys.path.insert(0, str(ROOT / "tests"))
     from live.ladder import Ladder

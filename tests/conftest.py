@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import hypothesis
 import pytest
 from embeddings import Embeddings, load
+from slow import examples, mark_generated
 
 from qadapt.evaluation import latency
 from qadapt.model import masking
@@ -17,8 +19,11 @@ from qadapt.model import masking
 pytest_plugins = ["live.plugin", "skips"]
 
 # On CI the same examples in each run, so that only changes cause failures; elsewhere new ones.
-hypothesis.settings.register_profile("qadapt", deadline=None)
-hypothesis.settings.register_profile("qadapt-ci", deadline=None, derandomize=True)
+EXAMPLES = examples(100)
+hypothesis.settings.register_profile("qadapt", deadline=None, max_examples=EXAMPLES)
+hypothesis.settings.register_profile(
+    "qadapt-ci", deadline=None, max_examples=EXAMPLES, derandomize=True
+)
 hypothesis.settings.load_profile("qadapt-ci" if os.environ.get("CI") else "qadapt")
 
 # A shell's background job ignores Ctrl-C, and so would every process that a test starts.
@@ -30,13 +35,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: tests more cases with QADAPT_SLOW=1 (slow.py)")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    mark_generated(item)
+
+
 # -- state ---------------------------------------------------------------------------------------
+
+_STATES = count()
 
 
 @pytest.fixture(autouse=True)
 def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A separate state folder for each test, so that the user's is never changed."""
-    folder = tmp_path_factory.mktemp("state")
+    # Numbered here: pytest lists the folders of all earlier tests to find the next number.
+    folder = tmp_path_factory.mktemp(f"state-{next(_STATES)}", numbered=False)
     monkeypatch.setenv("QADAPT_STATE_DIR", str(folder))
     return folder
 

@@ -20,6 +20,7 @@ ALLOWED = (
     r"no container: ",
     r"no Chromium on PATH",
     r"needs the environment of `make test-[a-z0-9-]+`",
+    r"optional engine: ",  # the extras fast, faiss and usearch
     r"needs POSIX",
     r"needs Linux",
     r"needs Python ",

@@ -1,7 +1,8 @@
-"""Tests of many kills or corruptions: a few of them by default, all with ``QADAPT_SLOW=1``.
+"""Tests of many cases: a few of them by default, all with ``QADAPT_SLOW=1``.
 
-``make test-slow`` sets the variable and runs the tests with the mark ``slow``. ``make test`` runs
-the same tests with the points that differ most.
+``make test-slow`` sets the variable and runs the tests with the mark ``slow``, which all tests of
+hypothesis have too (``conftest.py``). ``make test`` runs the same tests with fewer cases: kills
+and corruptions that differ most, a choice of settings, a quarter of the generated examples.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ import random
 from collections.abc import Sequence
 from typing import TypeVar
 
+import pytest
+
 T = TypeVar("T")
 
 SLOW = bool(os.environ.get("QADAPT_SLOW"))
+# Set by ``make test-servers``, because ``make test-slow`` has no servers.
+EVERY_EXAMPLE = SLOW or bool(os.environ.get("QADAPT_EVERY_EXAMPLE"))
 
 
 def some(points: Sequence[T], count: int, seed: int = 0) -> list[T]:
@@ -22,6 +27,18 @@ def some(points: Sequence[T], count: int, seed: int = 0) -> list[T]:
         return list(points)
     chosen = random.Random(seed).sample(range(len(points)), count)
     return [points[at] for at in sorted(chosen)]
+
+
+def examples(count: int) -> int:
+    """The number of generated examples: a quarter of ``count``, at least 15; all with
+    ``QADAPT_SLOW=1`` or ``QADAPT_EVERY_EXAMPLE=1``."""
+    return count if EVERY_EXAMPLE else min(count, max(15, count // 4))
+
+
+def mark_generated(item: pytest.Item) -> None:
+    """Add the mark to a test of hypothesis."""
+    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        item.add_marker("slow")
 
 
 def moments(stages: Sequence[str], count: int) -> list[int]:

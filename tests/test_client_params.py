@@ -9,11 +9,13 @@ import subprocess
 import threading
 import uuid
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from slow import some
 
 import qadapt as qa
 from qadapt.api import Collection, Database
@@ -59,10 +61,17 @@ def from_shell(code: str, query: np.ndarray) -> Any:
 # -- Qdrant -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "setting", ["binary:rescore=8", "binary:rescore=2.55", "scalar:rescore=off"]
-)
+    ("metric", "setting"),
+    some(
+        [*product(
+            ("cosine", "euclidean"),
+            ("binary:rescore=8", "binary:rescore=2.55", "scalar:rescore=off"),
+        )],
+        3,
+    ),
+)  # fmt: skip
 def test_code_for_the_embedded_engine_returns_the_same_ids(
     live: Callable[[str], str], metric: str, setting: str
 ) -> None:
@@ -117,8 +126,11 @@ def check_milvus(collection: Collection, database: Database) -> None:
     database.close()
 
 
-@pytest.mark.parametrize("metric", ["cosine", "euclidean", "dot"])
-@pytest.mark.parametrize("setting", ["none", "scalar", "scalar:rescore=4"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("metric", "setting"),
+    some([*product(("cosine", "euclidean", "dot"), ("none", "scalar", "scalar:rescore=4"))], 3),
+)
 def test_code_for_milvus_lite_returns_the_same_ids(
     live: Callable[[str], str], metric: str, setting: str
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,13 @@ from qadapt.errors import (
     InputError,
     IntegrityError,
     NonFiniteError,
+    StoreError,
     ZeroVectorError,
 )
-from qadapt.local import state
+from qadapt.local import settings, state
+from qadapt.local.settings import RECHECK
+from qadapt.stores.base import SearchRequest
+from qadapt.stores.qdrant.server import local_mode
 from qadapt.testing import Sample, clustered
 
 ROWS, DIM = 400, 32
@@ -108,7 +113,7 @@ def test_queries_of_any_norm_find_the_same(articles: Any, sample: Sample, used: 
         assert used[-1] is plain
 
 
-def test_settings_saved_by_another_process_are_used_at_once(
+def test_settings_saved_by_another_process_are_used(
     live: Callable[[str], str], sample: Sample, used: list[bool]
 ) -> None:
     with qa.open(live("edge")) as database:
@@ -124,11 +129,78 @@ def test_settings_saved_by_another_process_are_used_at_once(
         replaced = Path(f"{path}.new")
         replaced.write_text(json.dumps(changed))
         replaced.rename(path)
+        time.sleep(2 * RECHECK)
         hits = articles.search(query, 5)
         assert (hits.how.candidates, hits.how.rescore_from) == (20, "collection")
         path.write_text("{")
+        time.sleep(2 * RECHECK)
         with pytest.raises(IntegrityError, match="damaged"):
             articles.search(query, 5)
+
+
+def test_settings_saved_by_this_process_are_used_at_once(
+    live: Callable[[str], str], sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "RECHECK", 3600.0)
+    with qa.open(live("edge")) as database:
+        articles = database.create("articles", dim=DIM)
+        articles.write(qa.Batch(range(ROWS), {"": sample.rows}))
+        articles.plan("binary:rescore=2").apply(yes=True)
+        saved = settings.read_settings(database._store, "articles")
+        assert [articles.search(sample.queries[0], 5).how.candidates for _ in range(2)] == [10, 10]
+        settings.write_settings(
+            database._store,
+            "articles",
+            saved.with_vector("", state.VectorSettings(qa.Rescore(oversampling=4))),
+        )
+        assert articles.search(sample.queries[0], 5).how.candidates == 20
+        state.forget(database._store.address, "articles")
+        assert articles.search(sample.queries[0], 5).how.rescore_from == "store default"
+
+
+def test_a_query_in_the_other_byte_order_finds_the_same(articles: Any, sample: Sample) -> None:
+    for _ in range(2):
+        found = articles.search(sample.queries[0], 5)
+    other = sample.queries[0].astype(sample.queries.dtype.newbyteorder())
+    assert articles.search(other, 5).ids.tolist() == found.ids.tolist()
+    strided = np.repeat(sample.queries[0], 2)[::2]
+    assert articles.search(strided, 5).scores.tolist() == found.scores.tolist()
+
+
+def test_errors_of_a_repeated_search_name_the_collection(articles: Any, sample: Sample) -> None:
+    for _ in range(2):
+        articles.search(sample.queries[0], 5)
+    with pytest.raises(NonFiniteError) as caught:
+        articles.search(np.full(DIM, np.nan, np.float32), 5)
+    assert (caught.value.collection, caught.value.operation) == ("articles", "search")
+    articles._store.closed = True
+    with pytest.raises(InputError, match="is closed"):
+        articles.search(sample.queries[0], 5)
+
+
+def test_a_closed_client_of_local_mode_is_not_searched(sample: Sample) -> None:
+    client_module = pytest.importorskip("qdrant_client")
+    client = client_module.QdrantClient(":memory:")
+    with qa.wrap(client) as database:
+        articles = database.create("articles", dim=DIM)
+        articles.write(qa.Batch(range(ROWS), {"": sample.rows}))
+        for _ in range(2):
+            articles.search(sample.queries[0], 5)
+        client.close()
+        with pytest.raises(StoreError, match="closed"):
+            articles.search(sample.queries[0], 5)
+
+
+def test_local_mode_of_another_version_is_searched_with_its_client(sample: Sample) -> None:
+    pytest.importorskip("qdrant_client")
+    request = SearchRequest(k=5)
+
+    class Other:
+        def search(self, vector: Any) -> None:
+            raise AssertionError
+
+    assert local_mode.searcher(Other(), request) is None
+    assert local_mode.searcher(object(), request) is None
 
 
 def test_a_change_of_the_codes_is_used_at_once(

@@ -358,7 +358,7 @@ class Collection(EvaluationMethods):
             replicas=replicas,
             scales=scales,
             settings=settings,
-        )
+        ).replace(engine_memory=self._store.engine_memory())
 
     # -- private -----------------------------------------------------------------------------
 

@@ -186,7 +186,7 @@ def read_json(path: Path, what: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        near = difflib.get_close_matches(path.name, _names_beside(path), n=1)
+        near = difflib.get_close_matches(path.name, _sibling_names(path), n=1)
         guess = f"did you mean {path.with_name(near[0])}? " if near else ""
         raise InputError(f"no {what} {str(path)!r}", hint=f"{guess}{_AS_WORDS}") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -196,7 +196,7 @@ def read_json(path: Path, what: str) -> Any:
 _AS_WORDS = "pass a file written by `qadapt plan -o`, or URL COLLECTION QUANTIZATION"
 
 
-def _names_beside(path: Path) -> list[str]:
+def _sibling_names(path: Path) -> list[str]:
     return [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
 
 

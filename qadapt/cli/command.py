@@ -17,6 +17,7 @@ import typer
 
 from qadapt.cli import interrupts
 from qadapt.cli.output import Output
+from qadapt.cli.scans import scan_settings
 from qadapt.distribution import warn_of_namesake
 from qadapt.errors import QadaptError, SpecError, StorageError, StoreTimeoutError
 from qadapt.model.credentials import INSECURE_VARIABLE
@@ -126,7 +127,7 @@ def _with_common(function: Command, own_limit: bool) -> Command:
         color = not common.pop("no_color")
         insecure = common.pop("insecure")
         out = Output(color=color, words=typed, **common)
-        with _allowing_insecure(insecure):
+        with _allowing_insecure(insecure), scan_settings(out):
             raise typer.Exit(run_guarded(out, lambda: function(out, **values), own_limit=own_limit))
 
     keyword = inspect.Parameter.KEYWORD_ONLY

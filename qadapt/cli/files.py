@@ -82,6 +82,15 @@ def load(
     number_rows: Annotated[
         bool, typer.Option("--number-rows", help="Use row numbers, starting at 0, as ids.")
     ] = False,
+    kind: Annotated[
+        str | None,
+        optional(
+            "--kind",
+            metavar="KIND",
+            help="Form of vectors from an embedding service: int8, uint8, ubinary or binary "
+            "(packed bits), bfloat16, or numbers. Required for a .npy of int8 or uint8.",
+        ),
+    ] = None,
     metric: Annotated[
         str | None,
         optional(
@@ -125,6 +134,7 @@ def load(
             id=id,
             vectors=vectors or None,
             number_rows=number_rows,
+            kind=kind,
             metric=metric,
             quantization=quantize,
             add=add,

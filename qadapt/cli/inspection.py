@@ -375,7 +375,9 @@ def _codes(vector: VectorInfo) -> str:
         return rendering.DASH if vector.code_bytes is None else "none"
     text = rendering.size(vector.code_bytes)
     if vector.code_bytes and vector.float_bytes:
-        text += f"  ({vector.float_bytes / vector.code_bytes:.1f}x smaller than the vectors)"
+        ratio = vector.float_bytes / vector.code_bytes
+        word = "smaller" if ratio >= 1 else "larger"
+        text += f"  ({max(ratio, 1 / ratio):.1f}x {word} than the vectors)"
     return text
 
 

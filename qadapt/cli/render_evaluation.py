@@ -59,8 +59,12 @@ def show_evaluation(out: Output, found: Evaluation) -> None:
 
 
 def show_memory(out: Output, found: EvaluationDocument) -> None:
-    """Print RAM and disk before and after, as the last line."""
-    if found.memory_line and not out.json:
+    """Print the measured memory, and RAM and disk before and after as the last line."""
+    if out.json:
+        return
+    if found.engine_memory is not None:
+        out.print("", styled(f"measured: {found.engine_memory}", "dim"))
+    if found.memory_line:
         out.print("", styled(f"memory: {found.memory_line}", "bold"))
 
 

@@ -183,7 +183,7 @@ class PlaneQuery:
     @property
     def bits(self) -> int:
         """Bits per dimension of the query."""
-        return self.planes.shape[1]
+        return int(self.planes.shape[1])
 
     def scores(self, products: npt.NDArray[np.int32]) -> FloatArray:
         """Convert products ``(nq, k)`` to the scores of `bit_query`, float32."""

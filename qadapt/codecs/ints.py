@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from qadapt import jit
 from qadapt.codecs.bits import TOP_BIT, require_dtype
-from qadapt.codecs.blocks import BLOCK_BYTES, Array, finite_blocks, rows_in, work_dtype
+from qadapt.codecs.blocks import (
+    BLOCK_BYTES,
+    Array,
+    finite_blocks,
+    plain_blocks,
+    raise_non_finite,
+    rows_in,
+    work_dtype,
+)
 from qadapt.codecs.calibration import Calibration
 from qadapt.errors import DimensionError, InputError
 
 # Ranges are repeated up to this number of values, so that numpy processes several short rows per
 # call: at a few hundred dimensions, overhead per row dominates.
 _LANES = 16 * 1024
+
+# Values encoded by this process above which numba is started; about 0.2 s of encoding by numpy.
+_KERNEL_PAYS = 1 << 26
+_encoded = 0
 
 
 def encode(
@@ -34,16 +48,48 @@ def encode(
     lo = np.tile(calibration.lo.astype(dtype), repeats)
     steps = np.tile(calibration.steps.astype(dtype), repeats)
     out = np.empty((n, dim), dtype=np.uint8)
-    work = np.empty(min(n, rows_in(block_bytes, dim * dtype.itemsize)) * dim, dtype=dtype)
+    encode_blocks = _by_kernel if _kernel_pays(x.size) else _by_numpy
+    encode_blocks(x, block_bytes, lo, steps, out, TOP_BIT if signed else np.uint8(0))
+    return out.view(np.int8) if signed else out
+
+
+def _kernel_pays(values: int) -> bool:
+    """Whether to use the kernel of numba, if it is installed.
+
+    Starting numba takes about as long as it saves for the first ``_KERNEL_PAYS`` values.
+    """
+    global _encoded
+    _encoded += values
+    if "numba" not in sys.modules and _encoded < _KERNEL_PAYS:
+        return False
+    return jit.unavailable_reason() is None
+
+
+def _by_numpy(
+    x: Array, block_bytes: int, lo: Array, steps: Array, out: Array, flip: np.uint8
+) -> None:
+    rows = min(len(x), rows_in(block_bytes, x.shape[1] * lo.dtype.itemsize))
+    work = np.empty(rows * x.shape[1], dtype=lo.dtype)
     for start, block in finite_blocks(x, block_bytes):
         values = work[: block.size]
         _buckets(block.reshape(-1), lo, steps, out=values)
         np.clip(values, 0, 255, out=values)
         codes = out[start : start + len(block)].reshape(-1)
         np.copyto(codes, values, casting="unsafe")
-        if signed:
-            np.bitwise_xor(codes, TOP_BIT, out=codes)
-    return out.view(np.int8) if signed else out
+        if flip:
+            np.bitwise_xor(codes, flip, out=codes)
+
+
+def _by_kernel(
+    x: Array, block_bytes: int, lo: Array, steps: Array, out: Array, flip: np.uint8
+) -> None:
+    from qadapt.codecs.int_kernels import encode
+
+    for start, block in plain_blocks(x, block_bytes):
+        flat = block.reshape(-1)
+        flat.flags.writeable = False  # one type of array, so that the kernel compiles once
+        if encode(flat, lo, steps, out[start : start + len(block)].reshape(-1), flip):
+            raise_non_finite(x, start)
 
 
 def _buckets(flat: Array, lo: Array, steps: Array, *, out: Array) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from qadapt.footprint import Footprint
 from qadapt.model import Serializable
+from qadapt.model.engine_memory import EngineMemory
 from qadapt.model.prices import Prices
 from qadapt.model.table import DASH, Table, Tabular, size_text
 
@@ -60,6 +61,8 @@ class Cost(Tabular, Serializable):
         after: the same store with the requested setting; None without one.
         lines: the comparison of stores and settings.
         notes: what is not counted.
+        engine_memory: measured memory of the engine of a live collection, everything included;
+            None if it cannot be measured.
     """
 
     collection: str
@@ -74,6 +77,7 @@ class Cost(Tabular, Serializable):
     after: Line | None
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
+    engine_memory: EngineMemory | None = None
     format: str = "qadapt.cost/1"
 
     def table(self) -> Table:
@@ -100,10 +104,11 @@ class Cost(Tabular, Serializable):
             for _, line in lines
             if line is not None and line.unsupported_reason
         ]
+        measured = [f"measured: {self.engine_memory}"] if self.engine_memory else []
         title = f"{self.rows:,} rows of {self.dim:,} dimensions, {self.replicas} replica(s)"
         if self.collection:
             title = f"{self.collection}: {title}"
-        return Table(tuple(columns), tuple(rows), title, (*unsupported, *self.notes))
+        return Table(tuple(columns), tuple(rows), title, (*unsupported, *self.notes, *measured))
 
 
 def _scale_cells(scale: Scale, priced: bool) -> list[str]:

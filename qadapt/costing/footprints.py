@@ -182,8 +182,8 @@ def planned_for(
 ) -> Footprint:
     """The footprint of a live vector with another quantization.
 
-    Original vectors have the size that the store reports, so that parts that do not change are
-    equal before and after.
+    Original vectors and the graph have the size that the store reports, so that parts that do not
+    change are equal before and after.
 
     Args:
         store: name of its store.
@@ -200,12 +200,13 @@ def planned_for(
     found = memory(count, about, native, store, index=vector.index)
     components = list(found.components)
     if about.datatype == vector.datatype:
-        reported = vector.replace(code_bytes=None)
+        reported = vector.replace(code_bytes=None, graph_bytes=None)
         components = [_seen(part, reported) for part in components]
     if client_side:
         ram, disk = client_code_bytes(count, about.dim, quantization)
         words = "binary: dim / 8 in RAM; int8: dim on disk"
         components.append(Component(CLIENT_CODES, ram, disk, words, "files of the code index"))
+    components = [_graph_as_now(part, store, vector) for part in components]
     return found.replace(
         components=tuple(components),
         ram=sum(part.ram for part in components),
@@ -215,15 +216,34 @@ def planned_for(
 
 def _seen(part: Component, vector: VectorInfo) -> Component:
     """A part with the size that the store reports, if it reports one."""
-    reported = {"codes": vector.code_bytes, "originals": vector.float_bytes}.get(part.name)
+    reported = {
+        "codes": vector.code_bytes, "originals": vector.float_bytes, "graph": vector.graph_bytes,
+    }.get(part.name)  # fmt: skip
     biggest = max(part.ram, part.disk)
     if not reported or not biggest:
         return part
     scale = (
         reported / original_bytes(vector.count, vector.vector) if part.name == "originals" else 1
     )
-    if part.name == "codes":
+    if part.name in ("codes", "graph"):
         scale = reported / biggest
+    return part.replace(
+        ram=round(part.ram * scale), disk=round(part.disk * scale), source="reported by the store"
+    )
+
+
+def _graph_as_now(part: Component, store: str, vector: VectorInfo) -> Component:
+    """A planned graph with as many links per row as the one that the store reports.
+
+    How many of the possible links a graph has depends on the vectors, and no formula knows them.
+    """
+    if part.name != "graph" or not vector.graph_bytes:
+        return part
+    live = cost_model(store)[1].as_configured(vector.replace(quantization=Quantization(Kind.NONE)))
+    computed = next((each.disk for each in live.components if each.name == "graph"), 0)
+    if not computed:
+        return part
+    scale = vector.graph_bytes / computed
     return part.replace(
         ram=round(part.ram * scale), disk=round(part.disk * scale), source="reported by the store"
     )

@@ -26,6 +26,7 @@ from qadapt.model import (
     vector_norms,
 )
 from qadapt.model.cli_commands import cli_command, vector_command
+from qadapt.model.rescore import candidate_count
 from qadapt.search import search
 from qadapt.stores.base import SearchRequest, Store
 
@@ -214,7 +215,7 @@ class CheckContext:
     def found_by_bits(self, factor: float) -> float:
         """The share of the nearest rows of the sample among the best ``factor * k`` by bits."""
         asked, k = self.rows[:PROBES], min(K, len(self.rows) - 1)
-        count = min(len(self.rows) - 1, int(np.ceil(factor * k)))
+        count = min(len(self.rows) - 1, candidate_count(k, factor))
         signs = np.where(self.bits, np.float32(1), np.float32(-1))
         return self._agreeing(signs[: len(asked)] @ signs.T, asked, count, k)
 

@@ -11,7 +11,7 @@ from qadapt.engines.numpy_engine import NumpyEngine
 from qadapt.engines.registry import engine_names, get_engine, installed_engines
 from qadapt.engines.scan import score_topk
 from qadapt.engines.select import counting_select, score_select
-from qadapt.engines.threads import scan_threads, use_threads
+from qadapt.threads import scan_threads, use_threads
 
 __all__ = [
     "Engine",

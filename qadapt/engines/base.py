@@ -112,7 +112,7 @@ def masked(
     for block in blocks:
         allowed = None if mask is None else mask[first : first + len(block)]
         count = len(block) if allowed is None else int(np.count_nonzero(allowed))
-        if count == len(block):
+        if allowed is None or count == len(block):
             yield first, block, None, None
         elif count and count < GATHER_BELOW * len(block):
             yield first, block, None, np.flatnonzero(allowed)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +13,7 @@ Ints = npt.NDArray[np.intp]
 
 # Times sqrt(d) and the norms of both vectors: maximum error of a float32 dot product.
 ROUNDING = 4 * 2.0**-24
+WIDE_ROUNDING = 4 * 2.0**-53  # the same of float64
 PAIR_BYTES = 2 << 20  # bytes of pairs that are scored in float64 at once
 
 
@@ -44,13 +43,40 @@ def exact_scores(queries: Floats, rows: Floats, metric: Metric) -> Floats:
     if metric is Metric.DOT:
         scores = queries @ rows.T
         return scores
-    # |q - x|^2 computed by dot products loses precision for long vectors that are close together;
-    # subtracting the mean of the rows first reduces their norms.
-    centre = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    q, x = queries - centre, rows - centre
-    squares = np.einsum("ij,ij->i", x, x)[None, :] + np.einsum("ij,ij->i", q, q)[:, None]
-    scores = np.minimum(2 * (q @ x.T) - squares, 0).astype(np.float32)
+    scores = np.empty((len(queries), len(rows)), dtype=np.float32)
+    step = max(1, PAIR_BYTES // (8 * max(1, len(queries), rows.shape[1])))
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        found, off = squared_distances(queries, part)
+        # Sums that lost the precision of float32.
+        at, of = np.nonzero(off > np.abs(found) * 2.0**-24)
+        found[at, of] = pair_scores(queries, part, at, of, metric)
+        with np.errstate(over="ignore"):
+            scores[:, start : start + step] = found
     return scores
+
+
+def squared_distances(queries: Floats, rows: Floats) -> tuple[Doubles, Doubles]:
+    """Negative squared distances of all pairs by one float64 product, and their maximum errors.
+
+    The error of ``2qx - |q|^2 - |x|^2`` grows with the norms of a pair, not with its distance.
+
+    Args:
+        queries: float32 ``(nq, d)``.
+        rows: float32 ``(m, d)``.
+
+    Returns:
+        Two float64 ``(nq, m)``.
+    """
+    q, x = queries.astype(np.float64), rows.astype(np.float64)
+    far, long = lengths(queries)[:, None], lengths(rows)[None, :]
+    scores: Doubles = q @ x.T
+    scores *= 2
+    scores -= far * far
+    scores -= long * long
+    off: Doubles = np.square(far + long)
+    off *= WIDE_ROUNDING * np.sqrt(queries.shape[1])
+    return np.minimum(scores, 0, out=scores), off
 
 
 def exact_row_scores(query: Floats, rows: Floats, metric: Metric) -> Floats:
@@ -63,6 +89,42 @@ def exact_row_scores(query: Floats, rows: Floats, metric: Metric) -> Floats:
     with np.errstate(over="ignore"):
         found: Floats = scores.astype(np.float32)
     return found
+
+
+def best_candidates(
+    queries: Floats, vectors: Floats, candidates: npt.NDArray[np.int64], k: int, metric: Metric
+) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Rescore candidates of each query with their original vectors, and return the best.
+
+    Scores are computed in float64 and rounded once, so that equal vectors have equal scores. Equal
+    scores are in the order of the candidates.
+
+    Args:
+        queries: float32 ``(nq, d)``.
+        vectors: float32 ``(m, d)``, originals of all candidates.
+        candidates: int64 ``(nq, c)``, numbers of ``vectors``; -1 for none.
+        k: number of results.
+        metric: metric of the scores.
+
+    Returns:
+        places: int64 ``(nq, min(k, c))``, positions in the rows of ``candidates``, best first; -1
+            for none.
+        scores: float32, the same shape; NaN for none.
+    """
+    there = candidates >= 0
+    at, column = np.nonzero(there)
+    scores = np.full(candidates.shape, -np.inf)
+    scores[there] = pair_scores(queries, vectors, at, candidates[at, column], metric)
+    with np.errstate(over="ignore"):
+        rounded: Floats = scores.astype(np.float32)
+    # A candidate may score -inf, too, and "none" must still be last.
+    order = np.lexsort((-rounded, ~there), axis=1)[:, :k]
+    rounded = np.take_along_axis(rounded, order, axis=1)
+    none = ~np.take_along_axis(there, order, axis=1)
+    rounded[none] = np.nan
+    places = order.astype(np.int64)
+    places[none] = -1
+    return places, rounded
 
 
 def tolerance(scores: npt.ArrayLike, dim: int) -> Doubles:
@@ -122,40 +184,3 @@ def cosine(products: Doubles, q_squares: Doubles, x_squares: Doubles) -> Doubles
     both[both == 0] = 1
     found: Doubles = np.clip(products / both, -1, 1)
     return found
-
-
-@dataclass
-class RunningTop:
-    """Best ``k`` rows of each query for rows that are added in blocks.
-
-    Equal scores are in the order of addition.
-
-    Attributes:
-        k: number of rows to keep.
-        rows: int64 ``(nq, <=k)``, row numbers in the order of addition.
-        scores: float32, the same shape, best first.
-    """
-
-    k: int
-    rows: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0), dtype=np.int64))
-    scores: Floats = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
-    seen: int = 0
-
-    def add(self, scores: Floats) -> None:
-        """Add the scores ``(nq, m)`` of the next ``m`` rows."""
-        rows = np.broadcast_to(np.arange(self.seen, self.seen + scores.shape[1]), scores.shape)
-        self.seen += scores.shape[1]
-        if self.scores.size or self.rows.size:
-            scores = np.concatenate([self.scores, scores], axis=1)
-            rows = np.concatenate([self.rows, rows], axis=1)
-        if scores.shape[1] > 4 * self.k:
-            # Only scores that reach the k-th best can be kept, which shortens the sort below.
-            near = np.argpartition(-scores, self.k - 1, axis=1)[:, : self.k]
-            limit = np.take_along_axis(scores, near, axis=1).min(axis=1)
-            width = int((scores >= limit[:, None]).sum(axis=1).max())
-            keep = np.argsort(scores < limit[:, None], axis=1, kind="stable")[:, :width]
-            scores = np.take_along_axis(scores, keep, axis=1)
-            rows = np.take_along_axis(rows, keep, axis=1)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, : self.k]
-        self.scores = np.take_along_axis(scores, order, axis=1)
-        self.rows = np.take_along_axis(rows, order, axis=1)

@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from qadapt.engines.base import Mask, Rows
 from qadapt.engines.row_engine import Bytes, RowEngine
-from qadapt.engines.threads import scan_threads
+from qadapt.threads import scan_threads
 
 
 class FaissEngine(RowEngine):
     """``IndexBinaryFlat`` over each block of rows; masks are passed as an id selector.
 
     Without a mask, faiss scans the block itself; with one, a copy of the block. Uses
-    :func:`qadapt.engines.threads.scan_threads` threads.
+    :func:`qadapt.threads.scan_threads` threads.
 
     Raises:
         ImportError: faiss cannot be imported.

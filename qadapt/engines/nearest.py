@@ -22,6 +22,7 @@ from qadapt.engines.exact import (
     cosine,
     lengths,
     pair_scores,
+    squared_distances,
     unit,
 )
 from qadapt.model.metric import Metric
@@ -111,7 +112,7 @@ class Nearest:
 
     def _merge_dense(self, queries: Ints, page: _Page) -> None:
         """Add all rows of a page for queries that cannot be scored in float32."""
-        scores = page.settled(self._queries[queries])
+        scores = page.settled(self._queries[queries], self.scores[queries, -1], self.k)
         if scores.shape[1] > self.k:
             # Scores equal to the last one kept remain in the order of addition.
             place = scores.shape[1] - self.k
@@ -274,27 +275,44 @@ class _Page:
             scores[:, self.absent] = -np.inf
         return scores, off
 
-    def settled(self, queries: Floats) -> Doubles:
-        """Scores float64 ``(nq, m)``; -inf for rows that must not be returned."""
+    def settled(self, queries: Floats, floor: Doubles, k: int) -> Doubles:
+        """Scores float64 ``(nq, m)``; -inf for rows that must not be returned.
+
+        Args:
+            floor: ``(nq,)``; under L2, rows below it score -inf,
+            k: and rows that are not among the best ``k``.
+        """
+        if self.metric is Metric.EUCLIDEAN:
+            return self._distances(queries, floor, k)
         scores = np.empty((len(queries), len(self.rows)))
         step = max(1, PAIR_BYTES // (8 * max(1, queries.shape[1])))
         q = queries.astype(np.float64)
-        if self.metric is Metric.EUCLIDEAN:
-            q -= self.centre
         squares = np.einsum("ij,ij->i", q, q)
         for start in range(0, len(self.rows), step):
             part = slice(start, start + step)
             x = self.rows[part].astype(np.float64)
-            if self.metric is Metric.EUCLIDEAN:
-                x -= self.centre
             products = q @ x.T
             own = np.einsum("ij,ij->i", x, x)
             if self.metric is Metric.COSINE:
                 products = cosine(products, squares[:, None], own[None, :])
-            elif self.metric is Metric.EUCLIDEAN:
-                products = np.minimum(2 * products - squares[:, None] - own[None, :], 0)
             scores[:, part] = products
         scores[:, self.absent] = -np.inf
+        return scores
+
+    def _distances(self, queries: Floats, floor: Doubles, k: int) -> Doubles:
+        """Exact L2 scores of the rows that may be among the best.
+
+        With norms from 1e-9 to 1e9, the float64 product also loses all digits of some pairs, but
+        its error is known for each pair.
+        """
+        found, off = squared_distances(queries, self.rows)
+        found[:, self.absent] = -np.inf
+        if len(self.rows) > k:
+            place = len(self.rows) - k
+            floor = np.fmax(floor, np.partition(found - off, place, axis=1)[:, place])
+        at, of = np.nonzero((found + off >= floor[:, None]) & ~self.absent)
+        scores = np.full(found.shape, -np.inf)
+        scores[at, of] = pair_scores(queries, self.rows, at, of, self.metric)
         return scores
 
 

@@ -21,9 +21,9 @@ from qadapt.engines.base import (
     masked,
     ranked,
 )
-from qadapt.engines.threads import scan_threads
 from qadapt.errors import InputError
 from qadapt.jit import numba_version
+from qadapt.threads import scan_threads
 
 _HEAP_BYTES = 64 << 20  # memory limit for the heaps of queries that are processed together
 _ALONE = {1: 4, 4: 2, 8: 2}
@@ -38,7 +38,7 @@ class NumbaEngine:
 
     Fast if the words of a column are contiguous (``code_words`` is the transpose of a C-ordered
     (w, m) array); blocks in row order are transposed in each search. Uses
-    :func:`qadapt.engines.threads.scan_threads` threads.
+    :func:`qadapt.threads.scan_threads` threads.
     """
 
     @property
@@ -137,12 +137,13 @@ class _Batch:
         everything = np.empty(0, dtype=np.bool_)
         for first, block, allowed, chosen in work:
             count = len(block) if chosen is None else len(chosen)
-            columns = _columns(block) if chosen is None else np.ascontiguousarray(block.T[:, chosen])
+            part = block if chosen is None else block.T[:, chosen].T
+            columns = _columns(part)
             columns.flags.writeable = False  # one type of array, so that the kernel compiles once
             scan(
                 *self._sizes, columns, count, first,
                 numbers if chosen is None else chosen.astype(np.int64) + first,
-                everything if allowed is None else np.require(allowed, requirements="CW"),
+                everything if allowed is None else np.require(allowed, requirements=["C", "W"]),
                 self._planes, self._offsets, limits, best,
             )  # fmt: skip
         return best[: self._count]

@@ -61,9 +61,7 @@ _ENGINES = {
     "numba": _Known("numba", "fast", _numba, planes=True, columns=True),
     "faiss": _Known("faiss-cpu", "faiss", _faiss, planes=False, columns=False),
     "numpy": _Known("numpy", "", NumpyEngine, planes=True, columns=True),
-    "usearch": _Known(
-        "usearch", "usearch", _usearch, planes=False, columns=False, automatic=False
-    ),
+    "usearch": _Known("usearch", "usearch", _usearch, planes=False, columns=False, automatic=False),
 }
 
 
@@ -77,9 +75,7 @@ def installed_engines() -> list[str]:
     return [name for name in _ENGINES if _missing(name) is None]
 
 
-def get_engine(
-    name: str | None = None, *, planes: bool = False, work: int | None = None
-) -> Engine:
+def get_engine(name: str | None = None, *, planes: bool = False, work: int | None = None) -> Engine:
     """Get an engine by name, or the fastest one that is installed.
 
     Args:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from qadapt.engines.base import Mask, Rows
 from qadapt.engines.row_engine import Bytes, RowEngine
-from qadapt.engines.threads import scan_threads
+from qadapt.threads import scan_threads
 
 
 class UsearchEngine(RowEngine):
@@ -18,7 +18,7 @@ class UsearchEngine(RowEngine):
 
     usearch returns equal distances in any order, so more rows are requested until all rows at the
     last distance are among them. It has no filters: allowed rows are copied. Uses
-    :func:`qadapt.engines.threads.scan_threads` threads.
+    :func:`qadapt.threads.scan_threads` threads.
 
     Raises:
         ImportError: usearch cannot be imported.

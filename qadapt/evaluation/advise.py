@@ -136,6 +136,7 @@ def advise(
     now_seen = live_memory(store.name, collection_info.info(store, collection).vectors[name])
     advice = advice.replace(
         **_memory(now_seen, advice.best, target),
+        engine_memory=store.engine_memory(),
         confirmed=measured and advice.best is not None and advice.proof.level != "none",
         notes=tuple(dict.fromkeys((*advice.notes, *own))),
         partial=stopped,

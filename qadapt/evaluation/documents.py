@@ -13,6 +13,7 @@ from qadapt.evaluation.reachability import Reachability
 from qadapt.evaluation.results import Figure, Result, Truth
 from qadapt.model import MemoryChange, Metric, Quantization, Rescore, Serializable, Server, Status
 from qadapt.model.client_params import ClientParams
+from qadapt.model.engine_memory import EngineMemory
 from qadapt.model.table import DASH, Table, Tabular, share_text, size_text
 from qadapt.model.vector import Datatype
 
@@ -45,6 +46,8 @@ class EvaluationDocument(Tabular, Serializable):
             cost model.
         memory_setting: the setting with least RAM among those within 0.01 of the best recall;
             that of the recommendation in an advice; ``live`` if no setting needs less.
+        engine_memory: measured memory of the engine, everything included; None if it cannot be
+            measured.
         created: ISO 8601 UTC.
         command: the command line.
         seconds: duration.
@@ -78,6 +81,7 @@ class EvaluationDocument(Tabular, Serializable):
     seconds: float = 0.0
     memory: MemoryChange | None = None
     memory_setting: str = "live"
+    engine_memory: EngineMemory | None = None
     format: str
 
     @property
@@ -123,6 +127,12 @@ class EvaluationDocument(Tabular, Serializable):
         head = "" if self.memory_setting == "live" else f"{self.memory_setting}: "
         return f"{head}{self.memory}"
 
+    @property
+    def memory_notes(self) -> tuple[str, ...]:
+        """The measured memory of the engine, and the memory line; each only if it is known."""
+        measured = f"measured: {self.engine_memory}" if self.engine_memory else ""
+        return tuple(filter(None, [measured, self.memory_line]))
+
     def table(self) -> Table:
         """One row per setting, and per filter."""
         if self.truths:
@@ -139,7 +149,7 @@ class EvaluationDocument(Tabular, Serializable):
             *truth,
             *filter(None, [self.proof.reason]),
             *self.notes,
-            *filter(None, [self.memory_line]),
+            *self.memory_notes,
         )
         return Table(columns, tuple(_cells(each) for each in self.results), title, notes)
 
@@ -312,7 +322,7 @@ class Advice(EvaluationDocument):
         ]
         columns = ("", "Setting", f"#Recall@{self.target.k}", "#RAM", "#Disk", "Why")
         title = f"{self.collection or 'vectors'}: recall@{self.target.k} >= {self.target.recall:g}"
-        notes = (*self.notes, *filter(None, [self.memory_line]))
+        notes = (*self.notes, *self.memory_notes)
         return Table(columns, tuple(rows), title, notes)
 
     @property
@@ -321,7 +331,7 @@ class Advice(EvaluationDocument):
         results = tuple(each for each in self.results if each.where == "simulated")
         shared = {
             **self.shared(), "copy_rows": None, "copy_truth": None, "copy_truths": (),
-            "memory": None,
+            "memory": None, "engine_memory": None,
         }  # fmt: skip
         return Simulation(**{**shared, "results": results})
 

@@ -137,6 +137,7 @@ def evaluate(
         command=options.command,
         seconds=time.monotonic() - begun,
         memory=None if least is None else least.memory,
+        engine_memory=store.engine_memory(),
         memory_setting="live" if least is None else least.setting.partition(" ")[0],
     )
     if partial:

@@ -86,9 +86,7 @@ class SubsetSample:
         return self._pages[0] if self._pages else Batch([], {})
 
     def _fetch(self, ids: Sequence[Id]) -> Batch:
-        return self._store.fetch(
-            self._subset.collection, ids, vectors=[self._name], payload=False
-        )
+        return self._store.fetch(self._subset.collection, ids, vectors=[self._name], payload=False)
 
 
 class RowSamples:
@@ -102,7 +100,5 @@ class RowSamples:
         """The samples of a subset."""
         key = (subset.collection, subset.label if subset.filter is not None else "")
         if key not in self._known:
-            self._known[key] = SubsetSample(
-                self._store, subset, self._name, self._most, self._seed
-            )
+            self._known[key] = SubsetSample(self._store, subset, self._name, self._most, self._seed)
         return self._known[key]

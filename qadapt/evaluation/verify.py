@@ -113,6 +113,7 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
         reachability=reached,
         client_params=client_params(store, collection, vector, k),
         memory=results[0].memory,
+        engine_memory=store.engine_memory(),
     )
     if stopped:
         raise Interrupted(document)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,12 @@ from qadapt.files.parquet_writer import Head
 from qadapt.files.row_errors import RowErrors
 from qadapt.migration.idset import IdSet
 from qadapt.model import Batch, Id, Vector
+from qadapt.model.embedding_kinds import PACKED, decoded
 from qadapt.model.npy import open_npy
 
 Floats = npt.NDArray[np.float32]
 
+_BFLOAT16 = np.dtype("V2")  # numpy.load of an array of ml_dtypes
 _FVECS = "restore it from its source; each row has its dimensions as int32, then float32 values"
 
 
@@ -71,11 +73,15 @@ class Writer:
         self._seen += len(rows)
 
 
-def open_rows(path: Path) -> Floats:
-    """Map the rows of a file into memory: float32 ``(n, d)``.
+def open_rows(path: Path, kind: str | None = None) -> npt.NDArray[Any]:
+    """Map the rows of a file into memory: numbers ``(n, width)``.
+
+    Args:
+        kind: form of the vectors, see ``EmbeddingKind``; None for floats.
 
     Raises:
-        InputError: the file does not exist, or does not contain numbers.
+        InputError: the file does not exist, does not contain numbers, or contains integers that may
+            be codes and no kind is given.
     """
     try:
         if path.suffix == ".fvecs":
@@ -88,12 +94,28 @@ def open_rows(path: Path) -> Floats:
             f"cannot read {path}: {error}",
             hint="check that the file exists and can be read",
         ) from error
+    if array.dtype == _BFLOAT16 and array.ndim == 2:
+        if kind in (None, "bfloat16"):
+            return array.view(np.uint16)
+        kind = None
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise InputError(
             f"{path} must hold numbers (n, d); it has {array.dtype} {array.shape}",
             hint="numpy.save(path, array) with numbers of the shape (n, d)",
         )
+    if kind is None and array.dtype.itemsize == 1:
+        packed, numbers = ("ubinary", "uint8") if array.dtype == np.uint8 else ("binary", "int8")
+        raise InputError(
+            f"{path} has {array.dtype} {array.shape}, which may be packed bits of "
+            f"{8 * array.shape[1]} dimensions or numbers of {array.shape[1]}",
+            hint=f"--kind {packed} for packed bits; --kind numbers for numbers (--kind {numbers} "
+            "for codes of an embedding service)",
+        )
     return array
+
+
+def _is_bfloat16(path: Path) -> bool:
+    return path.suffix == ".npy" and open_npy(path).dtype == _BFLOAT16
 
 
 def _fvecs(path: Path) -> Floats:
@@ -121,21 +143,28 @@ def _fvecs(path: Path) -> Floats:
 class Arrays:
     """``.npy`` or ``.fvecs`` file to import, with its ids file.
 
+    Args:
+        path: the file.
+        kind: form of the vectors, see ``EmbeddingKind``; None for floats.
+
     Raises:
-        InputError: the file or its ids file cannot be read.
+        InputError: the file or its ids file cannot be read, or needs a kind.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: str | None = None) -> None:
         self.path = path
-        self._rows = open_rows(path)
+        self._rows = open_rows(path, kind)
+        self._kind = "bfloat16" if kind is None and _is_bfloat16(path) else kind
         self.rows = len(self._rows)
         if not self._rows.shape[1]:
             raise InputError(
                 f"{path} has vectors without dimensions: {self._rows.shape}",
                 hint="numpy.save(path, array) with an array of the shape (n, d), d at least 1",
             )
-        self.head = Head(path.stem, {"": Vector(int(self._rows.shape[1]))}, "json")
-        self._beside = ids_of(path)
+        width = int(self._rows.shape[1])
+        dim = 8 * width if self._kind in PACKED else width
+        self.head = Head(path.stem, {"": Vector(dim)}, "json")
+        self._ids = ids_of(path)
 
     def pages(self, page: int, row_errors: RowErrors, seen: IdSet | None = None) -> Iterator[Batch]:
         """Read the rows in pages; see ``reading.Parquet.pages``."""
@@ -143,7 +172,11 @@ class Arrays:
         for keys in self.keys(page, row_errors):
             raw = self._rows[start : start + len(keys)]
             with np.errstate(over="ignore"):
-                floats = np.asarray(raw, dtype=np.float32)
+                floats = (
+                    np.asarray(raw, dtype=np.float32)
+                    if self._kind is None
+                    else decoded(raw, self._kind, what=f"rows of {self.path}")
+                )
             wrong = ~np.isfinite(floats).all(axis=1)
             row_errors.add("NaN, infinity or numbers beyond float32", np.flatnonzero(wrong) + start)
             start += len(keys)
@@ -154,24 +187,23 @@ class Arrays:
 
     def keys(self, page: int, row_errors: RowErrors | None = None) -> Iterator[list[Id]]:
         """Read only the ids, in pages: from the ids file, or row numbers."""
-        if not self._beside.exists():
+        if not self._ids.exists():
             for start in range(0, self.rows, page):
                 yield list(range(start, min(start + page, self.rows)))
             return
         noted = RowErrors() if row_errors is None else row_errors
         try:
-            with self._beside.open(encoding="utf-8") as lines:
+            with self._ids.open(encoding="utf-8") as lines:
                 for start in range(0, self.rows, page):
                     yield self._listed(lines, range(start, min(start + page, self.rows)), noted)
                 if lines.readline():
                     raise InputError(
-                        f"{self._beside} has more ids than {self.path.name} has rows "
-                        f"({self.rows:,})",
+                        f"{self._ids} has more ids than {self.path.name} has rows ({self.rows:,})",
                         hint="delete it to number the rows",
                     )
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(
-                f"cannot read {self._beside}: {error}",
+                f"cannot read {self._ids}: {error}",
                 hint="check that the file exists and can be read",
             ) from error
 
@@ -181,7 +213,7 @@ class Arrays:
             line = lines.readline()
             if not line:
                 raise InputError(
-                    f"{self._beside} has {row:,} ids, but {self.path.name} has {self.rows:,} rows",
+                    f"{self._ids} has {row:,} ids, but {self.path.name} has {self.rows:,} rows",
                     hint="delete it to number the rows",
                 )
             try:
@@ -190,7 +222,7 @@ class Arrays:
                 key = None
             if type(key) is not int and type(key) is not str:
                 row_errors.add(
-                    f"invalid id (not a JSON number or string) in {self._beside.name}", [row]
+                    f"invalid id (not a JSON number or string) in {self._ids.name}", [row]
                 )
                 key = row
             found.append(key)

@@ -19,16 +19,18 @@ from qadapt.errors import (
     IntegrityError,
     QadaptError,
     SpecError,
+    UnsupportedError,
     refuse_pairs,
 )
 from qadapt.files import extra_vectors, unfinished_imports
 from qadapt.files.arrays import Arrays
+from qadapt.files.decoded_rows import DecodedRows
 from qadapt.files.export import FORMATS
 from qadapt.files.layout import ColumnChoice, VectorColumns
 from qadapt.files.parquet_reader import Parquet
 from qadapt.files.parquet_writer import Head
 from qadapt.files.row_errors import RowErrors
-from qadapt.files.survey import PAGE, Source, Zeros, survey
+from qadapt.files.survey import PAGE, Source, Zeros, file_state, survey
 from qadapt.local import collection_info
 from qadapt.local.row_writes import write_rows
 from qadapt.local.state import exclusive
@@ -52,6 +54,7 @@ from qadapt.model import (
     Status,
     Vector,
 )
+from qadapt.model.embedding_kinds import checked_kind
 from qadapt.model.table import FieldTable
 from qadapt.stores.base import OnProgress, Progress, silent
 
@@ -94,6 +97,7 @@ def import_file(
     id: str | None = None,
     vectors: VectorColumns | None = None,
     number_rows: bool = False,
+    kind: str | None = None,
     metric: Metric | str | None = None,
     quantization: QuantizationLike | None = None,
     add: bool = False,
@@ -117,6 +121,9 @@ def import_file(
             ``NAME``, any other a vector with the name of the column. Default: these two and lists
             of floats of a fixed size, or the only column of lists of floats.
         number_rows: use row numbers, from 0, as ids.
+        kind: form of the vectors, if they are embeddings of a service: ``int8``, ``uint8``,
+        ``ubinary`` or ``binary`` (packed bits, which become -1 and 1), ``bfloat16`` (uint16), or
+        ``numbers``. Required for a ``.npy`` of int8 or uint8.
         metric: metric, if the file does not contain it; cosine by default.
         quantization: quantization of all vectors; default: that of the file.
         add: add rows to an existing collection.
@@ -145,15 +152,22 @@ def import_file(
     for name in allow:
         if name not in LOSSES:
             raise SpecError.unknown("loss to allow", name, LOSSES)
+    if kind is not None and checked_kind(kind) == "base64":
+        raise UnsupportedError(
+            "files of base64 vectors cannot be imported",
+            hint="decode them: Batch(ids, {'': texts}, kind='base64')",
+        )
     asked = ColumnChoice(id, vectors, number_rows)
     _refuse_columns(file, asked)
     reported = progress or silent
     source: Source
     if file.suffix == ".parquet":
         source = Parquet(file, asked, missing_vectors=MISSING in allow)
+        if kind is not None:
+            source = DecodedRows(source, kind)
     else:
-        source = Arrays(file)
-    state = _state(file)
+        source = Arrays(file, kind)
+    state = file_state(file)
     zeros = survey(source, reported)
     head = _with_metric(source.head, metric)
     with open_endpoint(target, default=head.collection) as end, exclusive(*end.key):
@@ -184,12 +198,6 @@ def _with_metric(head: Head, metric: Metric | str | None) -> Head:
     return head.replace(
         vectors={name: each.replace(metric=wanted) for name, each in head.vectors.items()}
     )
-
-
-def _state(file: Path) -> tuple[int, int]:
-    """Signature that detects changes of a file."""
-    found = file.stat()
-    return found.st_size, found.st_mtime_ns
 
 
 @dataclass
@@ -233,7 +241,7 @@ class _Import:
                      if name not in head.extras}  # fmt: skip
             codec = RowCodec(end.store, dense, schema=collection_schema)
             self._write(codec)
-            if _state(self.source.path) != state:
+            if file_state(self.source.path) != state:
                 raise IntegrityError(
                     f"{self.source.path} was modified during the import",
                     hint="import it again when no process writes to it",
@@ -362,6 +370,8 @@ def _there(end: Endpoint) -> Mapping[str, Vector]:
 
 
 def _columns(source: Source) -> tuple[dict[str, str], tuple[str, ...]]:
+    if isinstance(source, DecodedRows):
+        source = source.inner
     if not isinstance(source, Parquet):
         return {}, ()
     layout = source.layout

@@ -67,6 +67,12 @@ class Zeros:
                 row_errors.refuse(path)
 
 
+def file_state(file: Path) -> tuple[int, int]:
+    """Signature that detects changes of a file."""
+    found = file.stat()
+    return found.st_size, found.st_mtime_ns
+
+
 def survey(source: Source, progress: OnProgress) -> Zeros:
     """Check a whole file.
 

@@ -19,7 +19,7 @@ from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.row_codec import RowCodec
 from qadapt.stores.base import ReadRequest
 
-LOOKED_AT = 1_000  # number of rows to compare with the file
+ROWS_COMPARED = 1_000  # number of rows to compare with the file
 
 
 def begin(end: Endpoint, source: Source) -> None:
@@ -81,7 +81,7 @@ def _only_of(end: Endpoint, source: Source) -> bool:
     """Whether the first rows of a collection are all rows of a file."""
     if end.store.count(end.name) > source.rows:
         return False
-    pages = end.store.read(end.name, ReadRequest(vectors=(), payload=False, page=LOOKED_AT))
+    pages = end.store.read(end.name, ReadRequest(vectors=(), payload=False, page=ROWS_COMPARED))
     there = set(itertools.chain.from_iterable(page.ids for page in itertools.islice(pages, 1)))
     codec = RowCodec(end.store, {})
     for keys in source.keys(PAGE):

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-import os
-import random
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
-from qadapt.codecs import Calibration
+from qadapt.codecs import Calibration, CalibrationWarning
 from qadapt.engines import Engine
-from qadapt.errors import BusyError, InputError
+from qadapt.errors import InputError
 from qadapt.index import persist
-from qadapt.index.contents import Contents, Settings
+from qadapt.index.comparison import differing
+from qadapt.index.contents import Contents, Settings, unique_ids
+from qadapt.index.given_codes import given_codes, refuse_known
 from qadapt.index.hits import CodeHits
 from qadapt.index.id_column import IdColumn
 from qadapt.index.lock import FolderLock
-from qadapt.index.rows import Id, shown
+from qadapt.index.open_index import OpenIndex
+from qadapt.index.recalibration import recalibrate
+from qadapt.index.rows import Id
 from qadapt.index.stages import Fetch
 from qadapt.index.storage import (
-    Header,
     read_header,
-    read_record,
     remove_unlisted,
     require_empty,
 )
 from qadapt.index.two_stage_search import search
 from qadapt.index.vector_blocks import check, prepared
 from qadapt.model.arrays import as_matrix
+from qadapt.model.embedding_kinds import EmbeddingKind
 from qadapt.model.query_checks import check_norms
 
 
-class CodeIndex:
+class CodeIndex(OpenIndex):
     """Sign bits in memory, int8 codes on disk, float32 queries.
 
     A search compares the sign bits of all rows, takes ``rescore * k`` candidates, and rescores
@@ -56,17 +56,6 @@ class CodeIndex:
     In a forked process, searches work. An index that is open for writing belongs to the parent: in
     the child, changes raise BusyError and ``close`` does not modify the folder.
     """
-
-    def __init__(
-        self, folder: Path, contents: Contents, header: Header, lock: FolderLock | None
-    ) -> None:
-        """Use :meth:`create` or :meth:`open`."""
-        self._folder = folder
-        self._contents: Contents | None = contents
-        self._header = header
-        self._lock = lock
-        self._dirty = False
-        self._pid = os.getpid()
 
     @classmethod
     def create(
@@ -158,107 +147,114 @@ class CodeIndex:
             remove_unlisted(place, header)
         return cls(place, loaded, header, lock)
 
-    # -- properties ------------------------------------------------------------------------
-
-    @property
-    def folder(self) -> Path:
-        """Folder of the index."""
-        return self._folder
-
-    @property
-    def settings(self) -> Settings:
-        """Settings: dim, metric, codes, query_bits, rescore_codes."""
-        return self._open.settings
-
-    @property
-    def calibration(self) -> Calibration | None:
-        """Ranges of the int8 codes; None if there are none yet."""
-        return self._open.calibration
-
-    @property
-    def read_only(self) -> bool:
-        """Whether the index is read-only."""
-        return self._lock is None
-
-    @property
-    def generation(self) -> int:
-        """Number that increases with each save with changes."""
-        return self._header.generation
-
-    @property
-    def ids(self) -> list[Id]:
-        """All ids in row order: the order of addition (upserted rows are last)."""
-        return self._open.rows.ids()
-
-    def sample_ids(self, count: int) -> list[Id]:
-        """Up to ``count`` random ids, without a list of all."""
-        rows = self._open.rows
-        chosen = random.sample(range(rows.live), min(count, rows.live))
-        return rows.sample(np.array(chosen, dtype=np.int64))
-
-    @property
-    def nbytes(self) -> dict[str, int]:
-        """Bytes: ``ram`` (sign bits and ids), ``ids`` (their share of it), ``disk`` (data files).
-
-        Ids need 8 (ascending int), 12 (int) or 20 (UUID) bytes per row, other texts their UTF-8
-        bytes and 13, and all of them 1 for the mask of deleted rows; the order in which they are
-        looked up is created when it is first needed.
-        """
-        inside = self._open
-        disk = persist.disk_bytes(self._header)
-        if inside.int8 is not None:
-            disk += inside.int8.grown_bytes
-        ids = inside.rows.nbytes
-        bits = 0 if inside.bits is None else inside.bits.nbytes
-        return {"ram": bits + ids, "ids": ids, "disk": disk}
-
-    def __len__(self) -> int:
-        return self._open.rows.live
-
-    def __contains__(self, one: object) -> bool:
-        return one in self._open.rows
-
-    def __repr__(self) -> str:
-        if self._contents is None:
-            return f"<CodeIndex {self._folder}, closed>"
-        s = self.settings
-        return f"<CodeIndex {self._folder}: {len(self)} x {s.dim}, {s.metric}, {s.codes}>"
-
     # -- changes ---------------------------------------------------------------------------
 
-    def add(self, ids: Any, X: Any) -> None:  # noqa: N803 - the usual name of a matrix
+    def add(
+        self,
+        ids: Any,
+        X: Any = None,  # noqa: N803 - the usual name of a matrix
+        *,
+        codes: Any = None,
+        kind: EmbeddingKind | None = None,
+    ) -> None:
         """Add vectors with new ids.
 
         Args:
-            ids: n ids, int or str.
-            X: float16, float32 or float64 (n, dim).
+            ids: n ids, int or str; arrays of numpy and pyarrow.
+            X: float16, bfloat16 (of ml_dtypes), float32 or float64 (n, dim); may be a memory map.
+            codes: embeddings of a service, instead of ``X``.
+            kind: form of ``codes``: ``int8`` or ``uint8`` (n, dim), proportional to the floats;
+                packed bits ``ubinary`` (uint8) or ``binary`` (the same minus 128, as int8)
+                (n, ceil(dim / 8)), for an index of sign bits with ``rescore_codes=None``;
+                ``base64`` (n texts of float32 values); ``bfloat16`` (uint16); ``numbers``.
 
         Raises:
             InputError: existing or duplicate ids, or different numbers of ids and vectors.
             DimensionError, NonFiniteError, ZeroVectorError: invalid vectors.
             CalibrationError: there is no calibration, and too few vectors to measure one.
+            SpecError: unknown kind, or packed bits for an index that needs vectors.
         """
-        inside = self._writable()
-        names, vectors = inside.settings.batch(ids, X)
-        there = names.take(np.flatnonzero(inside.rows.places(names) >= 0)).tolist()
-        if there:
-            raise InputError(
-                f"{len(there)} of {len(names)} ids already exist in the index: {shown(there)}",
-                hint="use upsert to replace them; nothing was added",
-            )
-        inside.append(self._folder, names, vectors)
-        self._dirty = self._dirty or len(names) > 0
+        self._append(ids, X, codes, kind, replace=False)
 
-    def upsert(self, ids: Any, X: Any) -> None:  # noqa: N803
+    def upsert(
+        self,
+        ids: Any,
+        X: Any = None,  # noqa: N803
+        *,
+        codes: Any = None,
+        kind: EmbeddingKind | None = None,
+    ) -> None:
         """Add vectors, replacing existing ids. They become the last rows.
+
+        Args:
+            ids, X, codes, kind: as in :meth:`add`.
 
         Raises:
             The same errors as :meth:`add`, except for existing ids.
         """
+        self._append(ids, X, codes, kind, replace=True)
+
+    def _append(
+        self, ids: Any, vectors: Any, codes: Any, kind: str | None, *, replace: bool
+    ) -> None:
         inside = self._writable()
-        names, vectors = inside.settings.batch(ids, X)
-        inside.append(self._folder, names, vectors, replace=True)
-        self._dirty = self._dirty or len(names) > 0
+        packed = None
+        if codes is not None or kind is not None:
+            vectors, packed = given_codes(inside.settings, vectors, codes, kind)
+        if packed is None:
+            names, vectors = inside.settings.batch(ids, vectors)
+        else:
+            names = unique_ids(ids, len(packed))
+        if not replace:
+            refuse_known(inside, names)
+        if packed is None:
+            inside.append(self._folder, names, vectors, replace=replace)
+        else:
+            inside.append_bits(names, packed, replace=replace)
+        self._changed(inside, len(names))
+
+    def _changed(self, inside: Contents, rows: int) -> None:
+        """Note added rows, and warn once if the ranges cut off many of their values."""
+        self._dirty = self._dirty or rows > 0
+        cut = None if inside.watch is None or self._warned else inside.watch.take_warning()
+        if cut is None or inside.calibration is None:
+            return
+        self._warned = True
+        ranges = inside.calibration
+        warnings.warn(
+            f"{cut.share:.1%} of the values of the last {cut.rows:,} added vectors are outside of "
+            f"the ranges of the int8 codes ({ranges.source}, {ranges.count:,} vectors) and were "
+            "cut off. recalibrate(fetch) measures the ranges again with the original vectors; "
+            "recalibrate() widens them for later vectors. For client-side codes of a database, "
+            "`qadapt undo` and then `qadapt apply` measure them again",
+            CalibrationWarning,
+            stacklevel=4,
+        )
+
+    def recalibrate(
+        self, fetch: Fetch | None = None, *, calibration: Calibration | None = None
+    ) -> None:
+        """Encode all int8 codes again with other ranges. Sign bits do not change.
+
+        With ``fetch``, codes are made from the original vectors, and the ranges are those of all
+        of them. Without, the present codes are decoded and encoded with ranges that include all
+        vectors added since the index was opened: values that were cut off remain so, but later
+        vectors are not cut off. The files are replaced by the next :meth:`save`.
+
+        Args:
+            fetch: as in :meth:`search`; called with the ids of about 8 MB of vectors at a time,
+                twice if ``calibration`` is None.
+            calibration: ranges to use; default: measured.
+
+        Raises:
+            SpecError: the index has no int8 codes.
+            CalibrationError: neither argument was given and no value was cut off, or the
+                dimensions differ.
+            NotFoundError, InputError: ``fetch`` returned no vector for some ids, or others.
+            OSError: the disk is full. Nothing was changed.
+        """
+        recalibrate(self._folder, self._writable(), fetch, calibration)
+        self._dirty, self._warned = True, False
 
     def delete(self, ids: Any) -> int:
         """Delete ids; unknown ids are ignored.
@@ -346,7 +342,7 @@ class CodeIndex:
             raise InputError(
                 f"{len(names)} ids for {len(vectors)} vectors", hint="give one id per vector"
             )
-        return inside.differing(names, vectors)
+        return differing(inside, names, vectors)
 
     def check(self, ids: Any, X: Any) -> None:  # noqa: N803
         """Raise the errors of :meth:`upsert` without changing anything.
@@ -355,103 +351,3 @@ class CodeIndex:
             InputError, DimensionError, NonFiniteError, ZeroVectorError: see :meth:`upsert`.
         """
         self._writable().settings.batch(ids, X)
-
-    # -- persistence -----------------------------------------------------------------------
-
-    def save(self) -> None:
-        """Save all changes atomically.
-
-        The changes are durable when it returns; until then, the folder is unchanged. Added rows and
-        marks of deleted rows are written to a new segment. Ten segments of similar size are merged,
-        and so are segments with one deleted row for each three live ones, so that n saves of a row
-        write each row about log10(n) + 1 times. :meth:`compact` removes all deleted rows.
-
-        Raises:
-            OSError: the disk is full or unavailable. The folder is unchanged, and the changes are
-                still in memory.
-            IntegrityError: a page of a segment to merge is damaged; nothing was changed.
-        """
-        inside = self._writable()
-        if self._dirty:
-            self._header = persist.save(self._folder, inside)
-            self._dirty = False
-
-    def compact(self) -> None:
-        """Save all changes, and write all rows to one segment without deleted rows.
-
-        Until then, deleted vectors remain in the files, although no search returns them.
-
-        Raises:
-            The same errors as :meth:`save`.
-        """
-        inside = self._writable()
-        self._header = persist.save(self._folder, inside, compact=True)
-        self._dirty = False
-
-    def verify(self) -> None:
-        """Verify the checksums of the saved files, and that each id has one row.
-
-        Raises:
-            IntegrityError: a file is missing or damaged.
-        """
-        inside = self._open
-        if self._header.calibration is not None:
-            read_record(self._folder, self._header.calibration)
-        inside.verify()
-        persist.refuse_repeated(self._folder, inside)
-
-    @staticmethod
-    def saved_generation(folder: str | Path) -> int:
-        """:attr:`generation` of the last save, without opening the index.
-
-        Raises:
-            IntegrityError: not an index, or damaged.
-        """
-        return read_header(Path(folder)).generation
-
-    def close(self) -> None:
-        """Close files and release the lock. Unsaved changes are lost, with a warning."""
-        if self._contents is None:
-            return
-        if self._forked:  # files and lock belong to the parent process
-            self._contents = None
-            return
-        if self._dirty:
-            warnings.warn(f"{self!r} was closed with unsaved changes", stacklevel=2)
-        self._contents.close()
-        self._contents = None
-        if self._lock is not None:
-            self._lock.release()
-
-    def __enter__(self) -> CodeIndex:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None and self._dirty and not self._forked:
-                self.save()
-        finally:
-            self._dirty = False
-            self.close()
-
-    @property
-    def _open(self) -> Contents:
-        if self._contents is None:
-            raise InputError(f"{self!r} was used after close()", hint="open it again")
-        return self._contents
-
-    def _writable(self) -> Contents:
-        if self._lock is None:
-            raise InputError(
-                f"{self._folder} was opened with read_only=True", hint="open it without read_only"
-            )
-        if self._forked:
-            raise BusyError(
-                f"{self._folder} is open for writing in the parent process {self._pid} was forked",
-                hint="write in that process, or close the index before the fork",
-            )
-        return self._open
-
-    @property
-    def _forked(self) -> bool:
-        return self._pid != os.getpid()

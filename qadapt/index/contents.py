@@ -17,20 +17,20 @@ from qadapt.errors import CalibrationError, InputError, SpecError
 from qadapt.index.bit_blocks import BitBlocks
 from qadapt.index.id_column import IdColumn
 from qadapt.index.int8_rows import Int8Rows
+from qadapt.index.range_watch import RangeWatch
 from qadapt.index.row_map import RowMap, first_repeated
 from qadapt.index.rows import Id, shown
 from qadapt.index.segment_file import SegmentFile
 from qadapt.index.storage import FileRecord, Segment, file_name, row_bytes
 from qadapt.index.vector_blocks import check, prepared_blocks
-from qadapt.model.arrays import Floats, Vectors, as_matrix
+from qadapt.model.arrays import Vectors, as_matrix
+from qadapt.model.embedding_kinds import Packed, refuse_packed
 from qadapt.model.metric import Metric
 
 CODES = ("binary", "int8")
 
 MIN_CALIBRATION_ROWS = 100
 """Minimum number of rows for automatic calibration."""
-
-_ROUNDING = 2.0**-20  # relative error of a vector that was normalized in float32 elsewhere
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,9 @@ class Settings:
             InputError: duplicate ids, or different numbers of ids and vectors.
             DimensionError, NonFiniteError, ZeroVectorError: invalid vectors.
         """
+        refuse_packed(
+            vectors, self.dim, what="vectors", how="pass codes=X, kind={kind!r} for packed bits"
+        )
         array = as_matrix(vectors, dim=self.dim)
         names = unique_ids(ids, len(array))
         check(array, self.metric, what="vectors")
@@ -127,6 +130,7 @@ class Contents:
         bits: sign bits in memory, or None.
         int8: int8 codes on disk, or None.
         generation: highest number of a data file.
+        watch: counts values that the calibration cuts off; None without a calibration.
         segments: saved segments of the first rows.
         saved_calibration: file of the calibration; None if it is not saved yet.
     """
@@ -136,6 +140,7 @@ class Contents:
     ) -> None:
         self.settings = settings
         self.calibration = calibration
+        self.watch = None if calibration is None else RangeWatch(calibration)
         self.generation = generation
         self.saved_calibration: FileRecord | None = None
         self.segments: tuple[Segment, ...] = ()
@@ -179,11 +184,13 @@ class Contents:
         calibration = self.calibration
         if self.int8 is not None:
             calibration = calibration or self._fitted(vectors)
+            self.watch = self.watch or RangeWatch(calibration)
             if self.int8.growing is None:
                 self.int8.begin(folder / file_name("rows", self.next_generation()))
             self.int8.mark()
+        blocks = prepared_blocks(vectors, self.settings.metric)
         try:
-            for block in prepared_blocks(vectors, self.settings.metric):
+            for block in blocks if self.watch is None else self.watch.watched(blocks):
                 if self.int8 is not None:
                     self.int8.append(quantize(block, "int8", calibration=calibration))
                 if self.bits is not None:
@@ -198,6 +205,33 @@ class Contents:
         if replace:
             self.delete(names)
         self.rows.append(names)
+
+    def append_bits(self, names: IdColumn, packed: Packed, *, replace: bool = False) -> None:
+        """Append sign bits without vectors; see :meth:`append`.
+
+        Args:
+            packed: uint8 (n, ceil(dim / 8)).
+        """
+        assert self.bits is not None
+        assert self.int8 is None
+        try:
+            self.bits.append(packed)
+        except BaseException:
+            self.bits.cut(self.rows.total)
+            raise
+        if replace:
+            self.delete(names)
+        self.rows.append(names)
+
+    def replace_int8(self, codes: Int8Rows, calibration: Calibration) -> None:
+        """Replace all int8 codes by those of the live rows, which are not saved yet."""
+        ids = self.rows.column()
+        assert self.int8 is not None
+        self.int8.close()
+        self.int8, self.calibration = codes, calibration
+        self.watch, self.saved_calibration = RangeWatch(calibration), None
+        self.renumber(0, ids)
+        self.segments, self._files, self._marks, self._new_marks = (), [], [], []
 
     def delete(self, names: IdColumn) -> int:
         """Mark the rows of these ids as deleted; returns the number of rows."""
@@ -277,51 +311,6 @@ class Contents:
             )
         blocks = prepared_blocks(vectors, self.settings.metric)
         return Calibration.from_stream(blocks, source="first added vectors")
-
-    def differing(self, names: IdColumn, vectors: Vectors) -> list[Id]:
-        """Ids that are unknown, or whose codes do not match these vectors.
-
-        Args:
-            names: ids.
-            vectors: floating-point (n, dim); rows that are invalid for the index always differ.
-        """
-        rows = self.rows.places(names)
-        good = rows >= 0
-        with np.errstate(over="ignore"):
-            good &= np.isfinite(vectors.astype(np.float32, copy=False)).all(axis=1)
-        if self.settings.metric is Metric.COSINE:
-            good &= vectors.any(axis=1)
-        kept = np.flatnonzero(good)
-        first = 0
-        for block in prepared_blocks(vectors[kept], self.settings.metric):
-            places = kept[first : first + len(block)]
-            good[places] = self._same(rows[places], block)
-            first += len(block)
-        return names.take(np.flatnonzero(~good)).tolist()
-
-    def _same(self, rows: npt.NDArray[np.int64], block: Floats) -> npt.NDArray[np.bool_]:
-        """Whether these rows have the codes of these prepared vectors, bool (n,)."""
-        if self.int8 is None:
-            assert self.bits is not None
-            same: npt.NDArray[np.bool_] = (self.bits.take(rows) == pack_bits(block)).all(axis=1)
-            return same
-        assert self.calibration is not None
-        here = self.int8.take(rows).astype(np.int16)
-        there = quantize(block, "int8", calibration=self.calibration).astype(np.int16)
-        same = np.all(np.abs(here - there) <= self._slack(), axis=1)
-        return np.asarray(same, dtype=np.bool_)
-
-    def _slack(self) -> npt.NDArray[np.int16]:
-        """Tolerance of int8 codes of the same vector in steps, per dimension.
-
-        A database may normalize differently, so that a value near the edge of a step is rounded to
-        either side; if steps are close to the precision of float32, the difference may be larger.
-        """
-        assert self.calibration is not None
-        ranges = self.calibration
-        largest = np.maximum(np.abs(ranges.lo), np.abs(ranges.hi))
-        rounding = np.ceil(largest * np.float32(_ROUNDING) / ranges.steps)
-        return np.asarray(1 + np.minimum(rounding, 255), dtype=np.int16)
 
     def allowed(
         self,

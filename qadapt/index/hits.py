@@ -19,7 +19,8 @@ class CodeHits:
         candidates: number of rescored candidates per query; 0 without rescoring.
         rescored_on: ``originals``, ``codes`` (int8), ``bits``, or ``nothing``.
         scores_kind: ``exact`` if scores were computed from original vectors, else ``approximate``.
-        searcher: implementation of the first stage, e.g. ``numpy:hamming``.
+        searcher: implementation of the first stage, its version, and the kind of scan,
+            e.g. ``numba 0.68.1:hamming``.
     """
 
     ids: npt.NDArray[np.object_]

@@ -42,12 +42,12 @@ class IdChunk:
         return self.column.nbytes + extra
 
     @staticmethod
-    def merged(chunks: Sequence[IdChunk], alive: Mask) -> IdChunk:
+    def merged(chunks: Sequence[IdChunk], alive: Mask | None) -> IdChunk:
         """One chunk of consecutive ones.
 
         Args:
             chunks: chunks in row order.
-            alive: bool (all rows,), rows that may be found.
+            alive: bool (all rows,), rows that may be found; None for all.
         """
         made = IdChunk(IdColumn.concat([chunk.column for chunk in chunks]), chunks[0].first)
         sorted_before = all(chunk._order is not None or chunk._ascending for chunk in chunks)
@@ -61,12 +61,12 @@ class IdChunk:
         """Chunk of the first rows, at least 1."""
         return IdChunk(self.column.head(rows), self.first)
 
-    def find(self, wanted: IdColumn, alive: Mask) -> npt.NDArray[np.int64]:
+    def find(self, wanted: IdColumn, alive: Mask | None) -> npt.NDArray[np.int64]:
         """Row number of each id; -1 for ids that this chunk does not hold.
 
         Args:
             wanted: ids of the same kind.
-            alive: bool (all rows,), rows that may be found.
+            alive: bool (all rows,), rows that may be found; None for all.
         """
         found = np.full(len(wanted), -1, dtype=np.int64)
         if not len(self.column) or not len(wanted):
@@ -83,7 +83,8 @@ class IdChunk:
             at = _lower_bound(keys, self._order, looked)
             rows, hit = self._matches(at, looked, wanted)
         there = rows + self.first
-        hit &= alive[there]
+        if alive is not None:
+            hit &= alive[there]
         found[hit] = there[hit]
         return found
 
@@ -111,7 +112,7 @@ class IdChunk:
 
     def repeated(self) -> npt.NDArray[np.int64]:
         """Rows (from 0) whose id occurs at an earlier place of the order, each id once or more."""
-        self._prepare(np.ones(self.first + len(self), dtype=np.bool_))
+        self._prepare(None)
         if self._order is None or len(self) < 2:
             return np.empty(0, dtype=np.int64)
         keys = self._sortable()[self._order]
@@ -134,14 +135,16 @@ class IdChunk:
             seen.add(one)
         return np.array(twice, dtype=np.int64)
 
-    def _prepare(self, alive: Mask) -> None:
+    def _prepare(self, alive: Mask | None) -> None:
         """Sort the live rows once."""
         if self._order is not None or self._ascending:
             return
         self._sort(self._rows(alive))
 
-    def _rows(self, alive: Mask) -> Order:
+    def _rows(self, alive: Mask | None) -> Order:
         """Live rows from 0, in the order of their keys if they are sorted."""
+        if alive is None:
+            return np.arange(len(self), dtype=np.uint32) if self._order is None else self._order
         own = alive[self.first : self.first + len(self)]
         if self._order is not None:
             return self._order[own[self._order]]

@@ -138,7 +138,8 @@ class IdColumn:
     def tolist(self) -> list[Id]:
         """Ids as int and str."""
         if self.kind == "int":
-            return self.values.tolist()
+            listed: list[Id] = self.values.tolist()
+            return listed
         if self.kind == "uuid":
             text = _uuid_text(self.values)
             return [text[at : at + _UUID_CHARS] for at in range(0, len(text), _UUID_CHARS)]
@@ -158,12 +159,13 @@ class IdColumn:
     @staticmethod
     def concat(columns: Sequence[IdColumn]) -> IdColumn:
         """Concatenate columns; different kinds become ``text``."""
+        columns = [column for column in columns if len(column)]
         if not columns:
             return IdColumn("int", np.empty(0, dtype=np.int64))
         if len(columns) == 1:
             return columns[0]
         if len({column.kind for column in columns}) > 1:
-            columns = [column.as_text() for column in columns if len(column)]
+            columns = [column.as_text() for column in columns]
         values = np.concatenate([column.values for column in columns])
         if columns[0].kind != "text":
             return IdColumn(columns[0].kind, values)

@@ -31,7 +31,7 @@ class RowMap:
         self._chunked = 0  # rows in chunks
         self._tail: list[Id] = []
         self._tail_rows: dict[Id, int] = {}
-        self._alive: Mask = np.ones(0, dtype=np.bool_)  # may be longer than the rows
+        self._alive: Mask | None = None  # may be longer than the rows; None if nothing is deleted
         self._dead = 0
 
     @property
@@ -53,7 +53,8 @@ class RowMap:
     def nbytes(self) -> int:
         """Bytes of ids, of their order and of the mask; about 120 per row of the dict."""
         chunks = sum(chunk.nbytes for chunk in self._chunks)
-        return chunks + self._alive.nbytes + 120 * len(self._tail)
+        mask = 0 if self._alive is None else self._alive.nbytes
+        return chunks + mask + 120 * len(self._tail)
 
     def __contains__(self, one: object) -> bool:
         try:
@@ -76,12 +77,11 @@ class RowMap:
             last = chunk.first + len(chunk)
             if last <= start:
                 continue
-            own = self._alive[chunk.first : last]
-            whole = deleted or not self._dead or bool(own.all())
-            if chunk.first >= start and whole:
+            own = None if deleted else self._living(chunk)
+            if chunk.first >= start and own is None:
                 parts.append(chunk.column)
                 continue
-            rows = np.arange(len(chunk)) if whole else np.flatnonzero(own)
+            rows = np.arange(len(chunk)) if own is None else own
             parts.append(chunk.column.take(rows[rows >= start - chunk.first]))
         return IdColumn.concat(parts)
 
@@ -140,7 +140,7 @@ class RowMap:
     def _grow(self) -> None:
         """Extend the mask to all rows, and to an eighth more."""
         total = self.total
-        if len(self._alive) < total:
+        if self._alive is not None and len(self._alive) < total:
             longer = np.ones(total + total // 8, dtype=np.bool_)
             longer[: len(self._alive)] = self._alive
             self._alive = longer
@@ -156,8 +156,11 @@ class RowMap:
 
     def remove_rows(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Mark live rows as deleted; returns them."""
-        self._alive[rows] = False
-        self._dead += len(rows)
+        if len(rows):
+            if self._alive is None:
+                self._alive = np.ones(self.total, dtype=np.bool_)
+            self._alive[rows] = False
+            self._dead += len(rows)
         return rows
 
     def cut(self, rows: int) -> None:
@@ -167,14 +170,17 @@ class RowMap:
         if kept and kept[-1].first + len(kept[-1]) > rows:
             kept[-1] = kept[-1].cut(rows - kept[-1].first)
         self._chunks, self._chunked = kept, min(rows, self._chunked)
-        self._alive = self._alive[:rows].copy()
-        self._dead = rows - int(np.count_nonzero(self._alive))
+        if self._alive is not None:
+            self._alive = self._alive[:rows].copy()
+            self._dead = rows - int(np.count_nonzero(self._alive))
+        if not self._dead:
+            self._alive = None
 
     # -- rows of ids ---------------------------------------------------------------------------
 
     def live_mask(self) -> Mask | None:
         """Mask of live rows, bool (total,); None if nothing is deleted. Read-only."""
-        return self._alive[: self.total] if self._dead else None
+        return None if self._alive is None else self._alive[: self.total]
 
     def rows_of(self, ids: IdColumn) -> npt.NDArray[np.int64]:
         """Rows of the known ids, in the given order."""
@@ -189,7 +195,8 @@ class RowMap:
         if self._tail:
             rows = [self._tail_rows.get(one, -1) for one in ids.tolist()]
             found[:] = rows
-            found[(found >= 0) & ~self._alive[found]] = -1
+            if self._alive is not None:
+                found[(found >= 0) & ~self._alive[found]] = -1
         if self._chunks:
             left = _Wanted(ids, np.flatnonzero(found < 0))
             for chunk in reversed(self._chunks):
@@ -200,11 +207,20 @@ class RowMap:
         """Ids of several live rows, which a damaged or foreign file may have."""
         twice: list[Id] = []
         for chunk in self._all_chunks():
-            own = np.flatnonzero(self._alive[chunk.first : chunk.first + len(chunk)])
+            own = self._living(chunk)
+            if own is None:
+                own = np.arange(len(chunk))
             ids = chunk.column.take(own)
             wrong = self.places(ids) != own + chunk.first
             twice += ids.take(np.flatnonzero(wrong)).tolist()
         return twice
+
+    def _living(self, chunk: IdChunk) -> npt.NDArray[np.int64] | None:
+        """Live rows of a chunk, from 0; None if all are live."""
+        if self._alive is None:
+            return None
+        own = self._alive[chunk.first : chunk.first + len(chunk)]
+        return None if bool(own.all()) else np.flatnonzero(own)
 
     def _all_chunks(self) -> list[IdChunk]:
         if not self._tail:
@@ -220,7 +236,7 @@ class _Wanted:
         self._left = left
         self._texts: IdColumn | None = None
 
-    def look_in(self, chunk: IdChunk, alive: Mask, found: npt.NDArray[np.int64]) -> None:
+    def look_in(self, chunk: IdChunk, alive: Mask | None, found: npt.NDArray[np.int64]) -> None:
         """Look up the remaining ids, and write their rows to ``found``."""
         if not len(self._left):
             return

@@ -253,7 +253,7 @@ class SegmentFile:
         for page in np.unique(new).tolist():
             start = page * PAGE_BYTES
             data = self._map[start : min(start + PAGE_BYTES, self._size)]
-            if zlib.crc32(data) != self._sums[page]:
+            if zlib.crc32(data.data) != self._sums[page]:
                 raise self._damaged()
         self._verified[new] = True
 

@@ -11,12 +11,13 @@ import numpy.typing as npt
 from qadapt.codecs import bit_query, pack_bits, pad_words
 from qadapt.codecs.bitquery import plane_query
 from qadapt.engines import Engine, PlaneEngine, score_topk
-from qadapt.engines.base import Array, Mask, Rows
+from qadapt.engines.base import PADDING_ROW, Array, Mask, Rows
+from qadapt.engines.exact import best_candidates
 from qadapt.errors import InputError, NotFoundError
 from qadapt.index.bit_blocks import BitBlocks
 from qadapt.index.int8_rows import Int8Rows
 from qadapt.index.rows import Id, shown
-from qadapt.index.vector_blocks import BLOCK_BYTES, block_rows, check, prepared_blocks
+from qadapt.index.vector_blocks import BLOCK_BYTES, block_rows, check
 from qadapt.model.arrays import Floats, as_matrix
 from qadapt.model.metric import Metric
 
@@ -155,21 +156,15 @@ def rescore_originals(
     places = places.reshape(rows.shape)
     wanted = [one for one in id_at(unique) if one is not None]
     vectors = _fetched(fetch, wanted, queries.shape[1], metric)
-    places = np.maximum(places - (len(unique) - len(wanted)), 0)  # -1, if present, is first
-    scores = np.empty(rows.shape, dtype=np.float32)
-    for i, query in enumerate(queries):
-        some = vectors[places[i]]
-        if metric is Metric.EUCLIDEAN:
-            some = some - query
-            scores[i] = -np.vecdot(some, some)
-        else:
-            # one dot product per row: equal vectors have equal scores in any position
-            scores[i] = np.vecdot(some, query)
-    return best_of(rows, scores, k)
+    places = np.maximum(places - (len(unique) - len(wanted)), -1)  # -1, if present, is first
+    best, scores = best_candidates(queries, vectors, places, k, metric)
+    rows = np.take_along_axis(rows, np.maximum(best, 0), axis=1)
+    rows[best < 0] = PADDING_ROW
+    return rows, scores
 
 
 def _fetched(fetch: Fetch, ids: list[Id], dim: int, metric: Metric) -> Floats:
-    """Fetch the original vectors of ids, float32 (m, dim), normalized under cosine.
+    """Fetch the original vectors of ids, float32 (m, dim).
 
     Raises:
         NotFoundError: some are missing.
@@ -189,7 +184,7 @@ def _fetched(fetch: Fetch, ids: list[Id], dim: int, metric: Metric) -> Floats:
     absent = np.isnan(vectors).all(axis=1)
     _all_there([ids[row] for row in np.flatnonzero(absent)])
     check(vectors, metric, what="fetched vectors")
-    return np.concatenate(list(prepared_blocks(vectors, metric)))
+    return np.ascontiguousarray(vectors, dtype=np.float32)
 
 
 def _all_there(missing: list[Id]) -> None:

@@ -20,7 +20,7 @@ from qadapt.index import CodeIndex
 from qadapt.local import change_counters, code_marks
 from qadapt.local.settings import read_settings, write_settings
 from qadapt.local.state import index_dir, private_folder
-from qadapt.model import Batch, Kind, Match, Metric, Quantization, Rescore, Vector
+from qadapt.model import Batch, CollectionInfo, Kind, Match, Metric, Quantization, Rescore, Vector
 from qadapt.stores.base import MappedQuantization, OnProgress, Progress, ReadRequest, Store
 
 # Fewer rows are kept in memory, and are too few for a reliable calibration.
@@ -180,16 +180,41 @@ def refuse_missing(batch: Batch, name: str) -> None:
     Raises:
         UnsupportedError: rows lack the vector.
     """
-    missing = batch.missing.get(name)
-    lacking = 0 if missing is None else int(missing.sum())
-    if name not in batch.vectors:
-        lacking = len(batch)
+    lacking = _lacking(batch, name)
     if lacking:
-        raise UnsupportedError(
-            f"{lacking} rows have no vector {name!r}; client-side codes need one in "
-            "every row, because missing vectors look like outdated codes",
-            hint="add the vector, or store these rows in another collection",
-        )
+        raise _incomplete(lacking, name)
+
+
+def refuse_incomplete(store: Store, info: CollectionInfo, name: str) -> None:
+    """Raise the same error before a change, if the database reports that rows lack the vector.
+
+    The counts of a database may be estimates, so rows are read until one lacks the vector.
+
+    Raises:
+        UnsupportedError: rows lack the vector.
+    """
+    lacking = info.count - info.vectors[name].count
+    if lacking <= 0:
+        return
+    for batch in store.read(info.name, ReadRequest(vectors=[name], payload=False)):
+        if _lacking(batch, name):
+            raise _incomplete(lacking, name)
+
+
+def _lacking(batch: Batch, name: str) -> int:
+    missing = batch.missing.get(name)
+    if name not in batch.vectors:
+        return len(batch)
+    return 0 if missing is None else int(missing.sum())
+
+
+def _incomplete(lacking: int, name: str) -> UnsupportedError:
+    rows = "1 row has" if lacking == 1 else f"{lacking:,} rows have"
+    return UnsupportedError(
+        f"{rows} no vector {name!r}; client-side codes need one in every row, because missing "
+        "vectors look like outdated codes",
+        hint="add the vector, or store these rows in another collection",
+    )
 
 
 def remove(store: Store, collection: str, name: str) -> None:

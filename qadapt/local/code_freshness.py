@@ -254,7 +254,7 @@ def _status(
         counter = store.change_counter(collection)
         with client_codes.open_index(store, collection, name, checksums=True) as index:
             size = index.nbytes
-            total = size["ram"] + size["disk"]
+            total = size["ram"] - size["ids"] + size["disk"]
             evidence = _evidence(index, count)
             reason = client_codes.mismatch_reason(index, vector, wanted)
             if reason is None and len(index) != count:
@@ -335,6 +335,7 @@ def _evidence(index: CodeIndex, count: int) -> tuple[Evidence, ...]:
         Evidence("checksums", "match"),
         Evidence("rows in codes", len(index)),
         Evidence("rows in database", count),
-        Evidence("bytes in RAM", size["ram"]),
+        Evidence("bytes in RAM", size["ram"] - size["ids"]),
+        Evidence("bytes of ids in RAM", size["ids"]),
         Evidence("bytes on disk", size["disk"]),
     )

@@ -19,17 +19,17 @@ from qadapt.stores.base import Store
 REPAIR = "rebuild them with `qadapt apply`, or delete them with `qadapt undo`"
 
 
-def _beside(store: Store, collection: str, name: str, ending: str) -> Path:
+def _marker(store: Store, collection: str, name: str, ending: str) -> Path:
     place = index_dir(store.address, collection, name)
     return place.with_name(place.name + ending)
 
 
 def _writing(store: Store, collection: str, name: str) -> Path:
-    return _beside(store, collection, name, ".writing")
+    return _marker(store, collection, name, ".writing")
 
 
 def _stale(store: Store, collection: str, name: str) -> Path:
-    return _beside(store, collection, name, ".stale")
+    return _marker(store, collection, name, ".stale")
 
 
 def under_way(store: Store, collection: str, name: str) -> bool:

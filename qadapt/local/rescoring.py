@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.engines.exact import exact_row_scores
+from qadapt.engines.exact import best_candidates
 from qadapt.local.client_search import payloads_of
 from qadapt.local.state import VectorSettings
-from qadapt.model import Hits, Id, Rescore, SearchProvenance, Vector
+from qadapt.model import Hits, Rescore, SearchProvenance, Vector
 from qadapt.model.query_checks import scaled_queries
 from qadapt.stores.base import SearchRequest, Store
 
@@ -91,23 +91,16 @@ def rescored(
         full = FullVector(wanted.vector, vector, queries)
     else:
         notes = (*notes, BY_ALL.format(wanted.vector, vector.dim, full.vector.dim))
-    originals = _originals(store, collection, full.name, found.ids)
+    places, originals, gone = _originals(store, collection, full.name, found.ids)
     ids = np.full((len(queries), wanted.k), None, dtype=object)
     scores = np.full((len(queries), wanted.k), np.nan, dtype=np.float32)
-    gone: set[Id] = set()
-    for at, query in enumerate(full.queries):
-        row = [key for key in found.ids[at] if key in originals]
-        gone.update(key for key in found.ids[at] if key is not None and key not in originals)
-        if not row:
-            continue
-        exact = exact_row_scores(
-            query, np.stack([originals[key] for key in row]), full.vector.metric
-        )
-        best = np.argsort(-exact, kind="stable")[: wanted.k]
-        ids[at, : len(best)] = [row[place] for place in best]
-        scores[at, : len(best)] = exact[best]
+    best, points = best_candidates(full.queries, originals, places, wanted.k, full.vector.metric)
+    width = best.shape[1]
+    scores[:, :width] = points
+    ids[:, :width] = np.take_along_axis(found.ids, np.maximum(best, 0), axis=1)
+    ids[:, :width][best < 0] = None
     if gone:
-        notes += (f"{len(gone):,} candidates were deleted during the search and omitted",)
+        notes += (f"{gone:,} candidates were deleted during the search and omitted",)
     how = SearchProvenance(
         searcher="store",
         rescorer="qadapt",
@@ -122,8 +115,17 @@ def rescored(
 
 def _originals(
     store: Store, collection: str, name: str, ids: npt.NDArray[np.object_]
-) -> dict[Id, Floats]:
-    """Fetch the original vectors of all candidates once; deleted rows are omitted."""
+) -> tuple[npt.NDArray[np.int64], Floats, int]:
+    """Fetch the original vectors of all candidates once.
+
+    Returns:
+        Position of each candidate in the vectors, -1 for deleted rows; the vectors; and the number
+        of deleted rows.
+    """
     unique = list(dict.fromkeys(key for key in ids.ravel().tolist() if key is not None))
     batch = store.fetch(collection, unique, vectors=[name], payload=False)
-    return dict(zip(batch.ids, batch.vectors[name], strict=True)) if len(batch) else {}
+    row_of = {key: row for row, key in enumerate(batch.ids)}
+    found = (row_of.get(key, -1) for key in ids.ravel().tolist())
+    places = np.fromiter(found, dtype=np.int64, count=ids.size).reshape(ids.shape)
+    vectors = batch.vectors[name] if len(batch) else np.empty((0, 0), dtype=np.float32)
+    return places, vectors, len(unique) - len(row_of)

@@ -16,6 +16,7 @@ from qadapt.errors import (
 from qadapt.model import ragged_arrays, vector_norms
 from qadapt.model.arrays import Floats, as_vectors, check_vectors
 from qadapt.model.collection_schema import ExtraVector, RaggedArray
+from qadapt.model.embedding_kinds import decoded
 from qadapt.model.ids import Id, checked_ids
 from qadapt.model.metric import Metric
 from qadapt.model.table import LONGEST, Table
@@ -38,8 +39,12 @@ class Batch:
         missing: ``{name: bool (n,)}``, rows without this vector (their values are 0 and
             meaningless); names that are not in it have no missing vectors.
         extras: ``{name: RaggedArray}`` of ``n`` rows each: sparse vectors and multivectors.
+        kind: form of all vectors, or of each by name, if they are embeddings of a service:
+            ``int8``, ``uint8``, ``ubinary``, ``binary`` (bits become -1 and 1), ``base64``,
+            ``bfloat16`` (uint16) or ``numbers``; see ``qadapt.model.embedding_kinds``.
 
     Raises:
+        SpecError: unknown kind.
         InputError: columns of different length, an invalid type of id, or duplicate ids.
     """
 
@@ -56,9 +61,13 @@ class Batch:
         payloads: Sequence[Mapping[str, Any]] | None = None,
         missing: Mapping[str, npt.NDArray[np.bool_]] | None = None,
         extras: Mapping[str, RaggedArray] | None = None,
+        *,
+        kind: str | Mapping[str, str] | None = None,
     ) -> None:
         listed = checked_ids(ids)
         _check_columns(vectors, payloads, missing, extras)
+        if kind is not None:
+            vectors = _decoded(vectors or {}, kind)
         arrays = {name: _rows(x, listed, _label(name)) for name, x in (vectors or {}).items()}
         for name, array in arrays.items():
             if len(array) != len(listed):
@@ -276,6 +285,18 @@ def _rows(x: npt.ArrayLike, ids: Sequence[Id], what: str) -> Floats:
     if not ids and np.shape(x) == (0,):
         return np.empty((0, 0), dtype=np.float32)
     return as_vectors(x, what=what)
+
+
+def _decoded(vectors: Mapping[str, Any], kind: str | Mapping[str, str]) -> dict[str, npt.ArrayLike]:
+    """Vectors of embeddings of the named kinds."""
+    kinds = dict.fromkeys(vectors, kind) if isinstance(kind, str) else kind
+    for name in kinds:
+        if name not in vectors:
+            raise SpecError.unknown("vector", name or UNNAMED, _known(vectors))
+    return {
+        name: decoded(x, kinds[name], what=_label(name)) if name in kinds else x
+        for name, x in vectors.items()
+    }
 
 
 def _label(name: str) -> str:

@@ -84,6 +84,8 @@ class FoundRows:
         if not self.with_payload:
             return None
         found = self.payload_lists()
+        if len(found) == 1 and len(found[0]) == self.k:
+            return found
         return [row if len(row) == self.k else row + [None] * (self.k - len(row)) for row in found]
 
 

@@ -85,6 +85,8 @@ class VectorInfo(Tabular, Serializable):
         default_rescore: rescoring of searches that do not set it.
         code_bytes, float_bytes: size of codes and original vectors as reported by the database
             or by its files; None if unknown.
+        graph_bytes: size of the index's graph as reported by the database or by its files; None
+            if unknown, or if the index is not complete.
         notes: default search parameters that are ignored, with the reason.
     """
 
@@ -100,6 +102,7 @@ class VectorInfo(Tabular, Serializable):
     default_rescore: Rescore | None = None
     code_bytes: int | None = None
     float_bytes: int | None = None
+    graph_bytes: int | None = None
     notes: tuple[str, ...] = ()
 
     @property

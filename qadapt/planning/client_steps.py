@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qadapt.local import client_codes
 from qadapt.local.client_operations import BuildCodes, DropCodes
 from qadapt.local.settings import read_settings
 from qadapt.model import (
@@ -42,6 +43,7 @@ def build_steps(
     same = now.quantized_by == "qadapt" and now.quantization.replace(rescore=None) == bare
     if same and now.status.state in (State.ACTIVE, State.UNKNOWN):
         return []
+    client_codes.refuse_incomplete(store, info, now.name)
     former = read_settings(store, info.name).of(now.name).client
     reverse = DropCodes(now.name).to_request()
     if former is not None:

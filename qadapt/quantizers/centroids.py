@@ -94,7 +94,6 @@ class Products:
     def fit(self, rows: Floats) -> None:
         """Learn the centroids."""
 
-
         def book(at: int) -> Floats:
             part = np.ascontiguousarray(rows[:, self._segments[at]])
             return kmeans(part, self._count, seed=at)
@@ -106,7 +105,6 @@ class Products:
     def stand_for(self, rows: Floats) -> Floats:
         """Rows decoded from their codes, float32 of the same shape."""
         found = np.empty_like(rows)
-
 
         def decode(cut: slice, book: Floats) -> None:
             found[:, cut] = book[assign(np.ascontiguousarray(rows[:, cut]), book)]

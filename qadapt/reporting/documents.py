@@ -24,8 +24,8 @@ _FORMATS: Mapping[str, type[Any]] = {
     "qadapt.cost/1": Cost,
     "qadapt.diagnosis/1": Diagnosis,
 }
-# Other output of commands.
-_BESIDE = ("gate",)
+# Fields that commands add to a document.
+_OTHER_FIELDS = ("gate",)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _parsed(data: Any, where: str) -> list[Document]:
         raise InputError(f"{where} is not a qadapt document", hint=_KNOWN)
     if "collections" in data and "missed" in data:  # what `qadapt doctor` prints
         return [Diagnosis.from_dict(each) for each in data["collections"]]
-    rest = {key: value for key, value in data.items() if key not in _BESIDE}
+    rest = {key: value for key, value in data.items() if key not in _OTHER_FIELDS}
     kind = _FORMATS.get(str(rest.get("format")))
     if kind is None:
         raise InputError(f"{where} is a document that reports do not support", hint=_KNOWN)

@@ -29,7 +29,17 @@ _TITLES = {
     "latency": "Latency of one query (ms, 95th percentile)",
 }
 # Possible label positions in points, best first.
-_BESIDE = ((8, 5), (8, -11), (-8, 5), (-8, -11), (0, 9), (0, -15), (13, -3), (-13, -3), (18, 8))
+_OFFSETS = (
+    (8, 5),
+    (8, -11),
+    (-8, 5),
+    (-8, -11),
+    (0, 9),
+    (0, -15),
+    (13, -3),
+    (-13, -3),
+    (18, 8),
+)
 _ROOM = 14
 _Placed = list[tuple[float, Point]]
 _SIZE = (4.6, 3.7)  # inches at 100 dpi: readable on a phone, two columns on a desktop
@@ -154,9 +164,9 @@ def _numbers(axes: Axes, placed: _Placed) -> None:
                 abs(x + dx * scale - ox) < _ROOM and abs(y + (dy + 3) * scale - oy) < _ROOM
                 for ox, oy in others
             )
-            for dx, dy in _BESIDE
+            for dx, dy in _OFFSETS
         ]
-        dx, dy = _BESIDE[covers.index(min(covers))]
+        dx, dy = _OFFSETS[covers.index(min(covers))]
         taken.append((x + dx * scale, y + (dy + 3) * scale))
         axes.annotate(
             str(point.number),

@@ -31,6 +31,7 @@ from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
 from qadapt.stores.change_counter import Counted
 from qadapt.stores.changeable import Changeable
 from qadapt.stores.client_form import ClientSearch
+from qadapt.stores.engine_memory import Measured
 from qadapt.stores.sampling import Sampled
 from qadapt.stores.saved_settings import KeepsSettings
 from qadapt.stores.snapshots import SnapshotCache
@@ -81,14 +82,14 @@ __all__ = [
 ]
 
 
-class Store(BulkCopy, Changeable, Counted, Sampled, KeepsSettings):
+class Store(BulkCopy, Changeable, Counted, Measured, Sampled, KeepsSettings):
     """A database of collections.
 
     Subclasses open with ``Store.open(address)``; those whose client can be wrapped also implement
     ``Store.wrap(client)``. Every method raises only errors of ``qadapt.errors``. ``BulkCopy`` has
     the methods for copies, ``Changeable`` those for changes of a vector, ``Counted`` those for
-    change counters, ``Sampled`` those for random samples, and ``KeepsSettings`` those for settings
-    that are saved with a collection.
+    change counters, ``Measured`` those for memory, ``Sampled`` those for random samples, and
+    ``KeepsSettings`` those for settings that are saved with a collection.
 
     Attributes:
         profile: describes the store without opening it; the entry point names the same object.

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from qadapt.engines.exact import RunningTop, exact_scores
-from qadapt.model import Batch, Hits, Id, SearchProvenance, Vector
+from qadapt.engines.nearest import Nearest, objects
+from qadapt.model import Batch, Hits, SearchProvenance, Vector
 from qadapt.model.arrays import Floats
 
 
@@ -39,20 +39,13 @@ def best(
         queries: float32 (nq, d).
         how: the provenance of the search.
     """
-    top = RunningTop(k)
-    ids: dict[int, Id] = {}  # of the rows in the current top k
+    top = Nearest(queries, vector.metric, k)
     for batch in pages:
-        first = top.seen
-        scores = exact_scores(queries, batch.vectors[name], vector.metric)
-        if name in batch.missing:
-            scores[:, batch.missing[name]] = -np.inf
-        top.add(scores)
-        ids = {
-            row: batch.ids[row - first] if row >= first else ids[row]
-            for row in np.unique(top.rows).tolist()
-        }
-    found: list[list[tuple[Id, float]]] = [[] for _ in queries]
-    for at, (rows, values) in enumerate(zip(top.rows, top.scores, strict=False)):
-        pairs = zip(rows.tolist(), values.tolist(), strict=True)
-        found[at] = [(ids[row], score) for row, score in pairs if score > -np.inf]
+        top.add(batch.vectors[name], objects(batch.ids), batch.missing.get(name))
+    with np.errstate(over="ignore"):
+        scores = top.scores.astype(np.float32)
+    found = [
+        [(key, score) for key, score in zip(ids, row, strict=True) if key is not None]
+        for ids, row in zip(top.names.tolist(), scores.tolist(), strict=True)
+    ]
     return Hits.from_rows(found, k, how)

@@ -77,9 +77,7 @@ class Sampled:
         check_size(n)
         return self.fetch(collection, self.sample_ids(collection, n, seed=seed), vectors=vectors)
 
-    def sample_ids(
-        self, collection: str, n: int, *, seed: int = 0, filter: Any = None
-    ) -> list[Id]:
+    def sample_ids(self, collection: str, n: int, *, seed: int = 0, filter: Any = None) -> list[Id]:
         """The ids of a uniform random sample of the rows that match, in random order.
 
         While the rows do not change, the same seed draws the same ids, and a smaller sample is the

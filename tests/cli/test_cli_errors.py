@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slow import some
 
 import qadapt
 from qadapt import errors
@@ -207,6 +208,7 @@ def test_a_closed_pipe_is_not_an_error(environment: dict[str, str]) -> None:
 # -- secrets -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_output_shows_a_key(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)  # between attempts at a server
     key = secrets.token_hex(12)
@@ -219,7 +221,7 @@ def test_no_output_shows_a_key(cli: Cli, tmp_path: Path, monkeypatch: pytest.Mon
         f"http://{key}@localhost:6333",
         f"nosuchstore+http://{key}@localhost:1",
     ]
-    for url in urls:
+    for url in some(urls, 2):
         spec.write_text(
             json.dumps({"store": url, "collections": {"a": {"quantization": "binary"}}})
         )

@@ -79,6 +79,18 @@ def test_inspect_shows_configured_and_verified_state(cli: Cli, articles: str) ->
     assert "evidence" in cli("inspect", articles, "articles", "-v").out
 
 
+def test_codes_of_few_rows_are_larger_than_the_vectors(
+    cli: Cli, live: Callable[[str], str]
+) -> None:
+    """The graph of the index counts, too: not "0.2x smaller"."""
+    url = live("milvus-lite")
+    with qa.open(url) as db:
+        docs = db.create("docs", dim=8)
+        docs.write(qa.Batch(range(100), {"": np.eye(100, 8, dtype="f4") + 1}))
+        docs.plan("scalar", accept="differs").apply(yes=True)
+    assert "x larger than the vectors)" in cli("inspect", url, "docs").out
+
+
 def test_a_store_without_collections(cli: Cli, live: Callable[[str], str]) -> None:
     ran = cli("inspect", live("edge"))
     assert ran.code == 0

@@ -7,7 +7,6 @@ needed (--allow, --accept, --yes) and an unused seed are accepted, so they are n
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -123,18 +122,20 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def places(shared_articles: str, tmp_path: Path, embeddings: Any, cli: Cli) -> dict[str, str]:
-    """Values of the placeholders."""
+@pytest.fixture(scope="module")
+def places(
+    shared_articles: str, tmp_path_factory: pytest.TempPathFactory, embeddings: Any
+) -> dict[str, str]:
+    """Values of the placeholders; no test changes them."""
+    tmp_path = tmp_path_factory.mktemp("places")
     np.save(tmp_path / "q.npy", embeddings.queries[:20])
     (tmp_path / "ids.txt").write_text("\n".join(f"q{at}" for at in range(20)))
     (tmp_path / "qrels.tsv").write_text("q0\t1\t1\n")
     (tmp_path / "spec.yaml").write_text(
         f"stores:\n  {shared_articles}:\n    articles: {{quantization: binary}}\n"
     )
-    assert (
-        cli("plan", shared_articles, "articles", "binary", "-o", tmp_path / "plan.json").code == 0
-    )
+    with qa.open(shared_articles) as db:
+        (tmp_path / "plan.json").write_text(db["articles"].plan("binary").to_json())
     names = {"npy": "q.npy", "ids": "ids.txt", "qrels": "qrels.tsv", "spec": "spec.yaml",
              "plan": "plan.json"}  # fmt: skip
     found = {key: str(tmp_path / name) for key, name in names.items()}

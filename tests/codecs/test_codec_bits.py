@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from slow import examples
 
 from qadapt.codecs import pack_bits, pad_words, quantize, to_signed, to_unsigned, unpack_signs
 from qadapt.errors import DimensionError, InputError
 
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=examples(60), deadline=None)
 
 finite = hnp.arrays(
     st.sampled_from([np.float16, np.float32, np.float64]),

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from slow import examples
 
 from qadapt.codecs import Calibration, CalibrationWarning
 from qadapt.codecs import calibration as module
@@ -22,7 +23,7 @@ from qadapt.errors import (
     NonFiniteError,
 )
 
-quick = settings(max_examples=50, deadline=None)
+quick = settings(max_examples=examples(50), deadline=None)
 
 
 def test_fit_takes_minimum_and_maximum(vectors):

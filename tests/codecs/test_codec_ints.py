@@ -7,12 +7,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from slow import examples
 
 from qadapt.codecs import PRECISIONS, Calibration, dequantize, pack_bits, quantize
 from qadapt.codecs.blocks import all_finite
 from qadapt.errors import CalibrationError, DimensionError, InputError, NonFiniteError, SpecError
 
-quick = settings(max_examples=80, deadline=None)
+quick = settings(max_examples=examples(80), deadline=None)
 
 every_precision = pytest.mark.parametrize("precision", PRECISIONS)
 float32s = st.floats(width=32, allow_nan=False, allow_infinity=False)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from slow import examples
 
 from qadapt.codecs import (
     Calibration,
@@ -29,7 +30,7 @@ from qadapt.errors import (
     ZeroVectorError,
 )
 
-quick = settings(max_examples=40, deadline=None)
+quick = settings(max_examples=examples(40), deadline=None)
 
 METRICS = ("dot", "cosine", "euclidean")
 small = st.floats(-4, 4, width=32)

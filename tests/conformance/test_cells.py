@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from embeddings import DIM, Embeddings
 from live.weaviate import WeaviateServer
+from slow import SLOW
 
 import qadapt as qa
 from qadapt.api import Collection, Database
@@ -38,6 +39,7 @@ EMBEDDED_ROWS = 2000 if WRITES else 1000
 ONE_OF_EACH = (
     "scalar:bits=4", "scalar:bits=8", "rotational:bits=4", "binary:bits=1", "product:ratio=16",
 )  # fmt: skip
+EMBEDDED = ASKED if WRITES else ONE_OF_EACH if SLOW else ("binary:bits=1",)
 
 
 class RealCells(CellTests):
@@ -56,8 +58,10 @@ class RealCells(CellTests):
 class TestEdgeCells(RealCells):
     """Without QADAPT_MATRIX_OUT, one width of each kind: test_edge_quantization.py has them all."""
 
+    pytestmark = pytest.mark.slow
+
     rows = EMBEDDED_ROWS
-    asked = ASKED if WRITES else ONE_OF_EACH
+    asked = EMBEDDED
 
     @pytest.fixture
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
@@ -123,8 +127,9 @@ class TestMilvusScannCells(MilvusCells):
 
 
 class TestMilvusLiteCells(RealCells):
+    pytestmark = pytest.mark.slow
     rows = EMBEDDED_ROWS
-    asked = ASKED if WRITES else ONE_OF_EACH
+    asked = EMBEDDED
     uuid_ids = False
 
     @pytest.fixture

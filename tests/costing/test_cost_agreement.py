@@ -81,7 +81,9 @@ def test_applied_change_has_the_planned_sizes(live: Callable[[str], str]) -> Non
             plan = found.plan(setting, prices=PRICES)
             change = plan.apply(yes=True)
             assert plan.memory is not None and change.memory is not None
-            assert change.memory.ram_after == pytest.approx(plan.memory.ram_after, rel=0.05)
+            # The engine builds the graph with the codes, so other codes change the number of links;
+            # without original vectors, the graph is most of the RAM of this collection.
+            assert change.memory.ram_after == pytest.approx(plan.memory.ram_after, rel=0.15)
             assert change.memory.disk_after == pytest.approx(plan.memory.disk_after, rel=0.05)
             assert change.memory.prices == PRICES
             verified = found.verify(queries=20)

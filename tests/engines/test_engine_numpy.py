@@ -1,17 +1,16 @@
-"""The numpy engine against counting every bit, and the registry."""
+"""The numpy engine against counting every bit."""
 
 from __future__ import annotations
 
 from unittest import mock
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow import examples
 
 from qadapt.codecs import hamming
-from qadapt.engines import Engine, NumpyEngine, engine_names, get_engine, numpy_engine
-from qadapt.errors import SpecError
+from qadapt.engines import NumpyEngine, numpy_engine
 
 
 def brute(queries: np.ndarray, codes: np.ndarray, k: int, mask: np.ndarray | None):
@@ -26,7 +25,7 @@ def brute(queries: np.ndarray, codes: np.ndarray, k: int, mask: np.ndarray | Non
     return rows, best
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     nq=st.integers(0, 9),
@@ -74,14 +73,3 @@ def test_very_long_codes_do_not_overflow_the_counters() -> None:
     codes = np.zeros((2, words), dtype=np.uint64)
     _, distances = NumpyEngine().hamming_topk(~codes[:1], codes, 2)
     assert distances.tolist() == [[65_600, 65_600]]
-
-
-def test_the_default_engine_is_numpy_and_fits_the_protocol() -> None:
-    assert get_engine().name == "numpy" == get_engine("numpy").name
-    assert isinstance(get_engine(), Engine)
-
-
-def test_an_unknown_engine_lists_the_engines() -> None:
-    with pytest.raises(SpecError, match=r"unknown engine 'numpi'\s+did you mean 'numpy'"):
-        get_engine("numpi")
-    assert engine_names() == ["numpy"]

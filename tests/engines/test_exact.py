@@ -1,13 +1,11 @@
-"""Exact scores are those of float64 arithmetic, and the running top is a sort of everything."""
+"""Exact scores are those of float64 arithmetic."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from qadapt.engines.exact import RunningTop, exact_row_scores, exact_scores, unit
+from qadapt.engines.exact import best_candidates, exact_row_scores, exact_scores, unit
 from qadapt.model import Metric
 
 METRICS = list(Metric)
@@ -72,35 +70,30 @@ def test_unit_rows_have_length_one_and_zero_stays_zero() -> None:
     assert scaled.dtype == np.float32
 
 
-@pytest.mark.parametrize("block", [1, 7, 64, 500, 1000])
-@pytest.mark.parametrize("k", [1, 10, 1200])
-def test_the_running_top_is_the_sort_of_all_blocks(block: int, k: int) -> None:
-    scores = np.random.default_rng(5).standard_normal((6, 1000)).astype(np.float32)
-    top = RunningTop(k)
-    for start in range(0, 1000, block):
-        top.add(scores[:, start : start + block])
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    assert top.rows.tolist() == order.tolist()
-    assert (top.scores == np.take_along_axis(scores, order, axis=1)).all()
-    assert top.seen == 1000
+@pytest.mark.parametrize("metric", METRICS)
+def test_candidates_are_ranked_by_score_and_then_by_their_order(metric: Metric) -> None:
+    random = np.random.default_rng(5)
+    vectors = random.standard_normal((30, 19)).astype(np.float32)
+    vectors[10:20] = vectors[:10]
+    queries = random.standard_normal((4, 19)).astype(np.float32)
+    candidates = np.stack([random.permutation(30) for _ in queries])
+    candidates[0, :5] = -1
+    places, scores = best_candidates(queries, vectors, candidates, 28, metric)
+    expected = slow(queries, vectors, metric).astype(np.float32)
+    for at in range(4):
+        there = np.flatnonzero(candidates[at] >= 0)
+        points = expected[at, candidates[at, there]]
+        order = there[np.argsort(-points, kind="stable")][:28]
+        assert places[at, : len(order)].tolist() == order.tolist()
+        np.testing.assert_allclose(
+            scores[at, : len(order)], expected[at, candidates[at, order]], rtol=1e-6
+        )
+        assert (places[at, len(order) :] == -1).all() and np.isnan(scores[at, len(order) :]).all()
 
 
-@given(
-    values=st.lists(st.integers(0, 3), min_size=1, max_size=60),
-    k=st.integers(1, 8),
-    cut=st.integers(1, 60),
-)
-def test_equal_scores_are_in_the_order_of_addition(values: list[int], k: int, cut: int) -> None:
-    scores = np.array([values, values[::-1]], dtype=np.float32)
-    top = RunningTop(k)
-    for start in range(0, len(values), cut):
-        top.add(scores[:, start : start + cut])
-    assert top.rows.tolist() == np.argsort(-scores, axis=1, kind="stable")[:, :k].tolist()
-
-
-def test_excluded_rows_are_last() -> None:
-    scores = np.array([[1, 2, 3, 4, 5, 6, 7, 8, 9]], dtype=np.float32)
-    scores[0, 4:] = -np.inf
-    top = RunningTop(2)
-    top.add(scores)
-    assert top.rows.tolist() == [[3, 2]]
+def test_a_candidate_of_minus_infinity_is_before_padding() -> None:
+    vectors = np.full((1, 2), 3e38, dtype=np.float32)
+    queries = np.full((1, 2), -3e38, dtype=np.float32)
+    places, scores = best_candidates(queries, vectors, np.array([[-1, 0]]), 2, Metric.DOT)
+    assert places.tolist() == [[1, -1]]
+    assert scores[0, 0] == -np.inf and np.isnan(scores[0, 1])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qadapt.engines import nearest
 from qadapt.engines.exact import exact_row_scores, exact_scores, pair_scores, tolerance
@@ -70,7 +72,7 @@ def test_scores_are_those_of_the_definition(metric: Metric, kind: str, k: int) -
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("metric", [Metric.COSINE, Metric.DOT])
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("widest", [3, 9, 30])  # 30: norms that float32 cannot square
 def test_norms_of_any_size_change_nothing(metric: Metric, widest: int) -> None:
     random = np.random.default_rng(1)
@@ -84,6 +86,37 @@ def test_norms_of_any_size_change_nothing(metric: Metric, widest: int) -> None:
         best.add(rows[part], objects(range(ROWS))[part], absent[part])
     expected = -np.sort(-slow(queries, rows[~absent], metric), axis=1)[:, :10]
     np.testing.assert_allclose(best.scores, expected, rtol=1e-9, atol=1e-9)
+
+
+@given(
+    exponents=st.lists(st.integers(-9, 9), min_size=20, max_size=60),
+    of_queries=st.lists(st.integers(-9, 9), min_size=1, max_size=4),
+    seed=st.integers(0, 2**32 - 1),
+    page=st.integers(5, 60),
+)
+def test_distances_are_exact_for_norms_from_1e_9_to_1e9(
+    exponents: list[int], of_queries: list[int], seed: int, page: int
+) -> None:
+    """A row of norm 1e9 shares a page with rows of norm 1e-9, and so does the mean of the page."""
+    random = np.random.default_rng(seed)
+    rows = random.standard_normal((len(exponents), 5)) * 10.0 ** np.array(exponents)[:, None]
+    queries = random.standard_normal((len(of_queries), 5)) * 10.0 ** np.array(of_queries)[:, None]
+    x, q = rows.astype(np.float32), queries.astype(np.float32)
+    best = Nearest(q, Metric.EUCLIDEAN, 10)
+    for start in range(0, len(x), page):
+        part = slice(start, start + page)
+        best.add(x[part], objects(range(len(x)))[part])
+    all_scores = slow(q, x, Metric.EUCLIDEAN)
+    expected = -np.sort(-all_scores, axis=1)[:, :10]
+    np.testing.assert_allclose(best.scores, expected, rtol=1e-9)
+    names = np.asarray(best.names.tolist())
+    np.testing.assert_allclose(np.take_along_axis(all_scores, names, axis=1), expected, rtol=1e-9)
+    np.testing.assert_allclose(exact_scores(q, x, Metric.EUCLIDEAN), all_scores, rtol=1e-6)
+    at, of = reaching(q, x, Metric.EUCLIDEAN, expected[:, -1])
+    reached = np.zeros(all_scores.shape, dtype=np.bool_)
+    reached[at, of] = True
+    assert (reached | (all_scores < expected[:, -1:] * (1 - 1e-12))).all()
+    assert not (reached & (all_scores < expected[:, -1:] * (1 + 1e-9))).any()
 
 
 def test_equal_rows_are_in_the_order_of_addition() -> None:

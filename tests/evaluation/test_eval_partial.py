@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from slow import some
 
 import qadapt as qa
 from qadapt.api import Collection
@@ -86,7 +87,8 @@ def test_an_interrupted_evaluation_returns_what_was_measured_and_is_resumed(
     assert counted.calls == 4
 
 
-@pytest.mark.parametrize("change", ["a row", "the quantization", "the queries"])
+@pytest.mark.slow
+@pytest.mark.parametrize("change", some(["a row", "the quantization", "the queries"], 1))
 def test_results_of_something_else_are_not_reused(
     articles: Collection, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
@@ -135,7 +137,8 @@ def test_an_interrupted_simulation_is_resumed(
     assert counted.calls == 1  # both settings have the same codes
 
 
-@pytest.mark.parametrize("moment", ["simulating", "copying", "measuring"])
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", some(["simulating", "copying", "measuring"], 1))
 def test_interrupted_advice_answers_with_what_it_knows(
     articles: Collection, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:

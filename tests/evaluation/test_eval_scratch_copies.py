@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from slow import some
 
 import qadapt as qa
 from qadapt.api import Collection
@@ -61,7 +62,8 @@ def test_a_copy_exists_in_the_block_and_is_removed_after_it(
     assert notes_of_owners(state_folder) == []
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
+@pytest.mark.slow
+@pytest.mark.parametrize("error", some([KeyboardInterrupt, SystemExit, MemoryError], 1))
 @pytest.mark.parametrize("moment", ["_Builder._settle", "CandidateRunner._measured"])
 def test_a_copy_is_removed_after_any_failure(
     articles: Collection,

@@ -1,4 +1,4 @@
-"""How much of a collection each command reads: rows are read once, and what needs them shares it."""
+"""How much of a collection each command reads: all its parts share one read of the rows."""
 
 from __future__ import annotations
 

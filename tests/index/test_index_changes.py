@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow import examples
 
 from qadapt.codecs import Calibration
 from qadapt.errors import (
@@ -36,7 +37,7 @@ _STEP = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(steps=st.lists(_STEP, max_size=14), codes=st.sampled_from(["binary", "int8"]))
 def test_any_sequence_of_changes_equals_a_dict(
     steps: list[tuple[str, list[int | str]]], codes: str
@@ -240,7 +241,8 @@ def test_rows_beyond_one_block_of_memory(
     tmp_path: Path, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qadapt.index.bit_blocks.BLOCK_ROWS", 64)
-    with CodeIndex.create(tmp_path / "i", 37) as index:
+    ranges = Calibration.fit(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    with CodeIndex.create(tmp_path / "i", 37, calibration=ranges) as index:
         index.add(range(150), vectors[:150])
         index.add(range(150, 300), vectors[150:])
         for source in ("codes", "bits", "off"):

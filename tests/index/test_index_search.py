@@ -62,7 +62,7 @@ def test_originals_give_exact_scores_and_with_all_candidates_the_exact_order(
         hits.scores, np.take_along_axis(scores, order, 1), rtol=1e-4, atol=1e-5
     )
     assert (hits.scores_kind, hits.rescored_on, hits.candidates) == ("exact", "originals", 300)
-    assert hits.searcher == "numpy:hamming"
+    assert hits.searcher == f"numpy {np.__version__}:hamming"
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -128,7 +128,7 @@ def test_more_query_bits_find_better_candidates_than_hamming(
     with make("one") as one, make("more", query_bits=query_bits) as more:
         assert found(more) > found(one)
         hits = more.search(queries, 10)
-        assert hits.searcher == f"numpy:bits{query_bits}"
+        assert hits.searcher == f"numpy {np.__version__}:bits{query_bits}"
 
 
 def test_cosine_does_not_depend_on_lengths(

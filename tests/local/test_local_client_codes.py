@@ -65,6 +65,32 @@ def found(collection: Collection, query: np.ndarray) -> Any:
     return collection.search(query, k=1).ids[0, 0]
 
 
+def test_damaged_codes_are_not_used(coded: Collection) -> None:
+    """A flipped bit in any file: the search does not use the codes, or its results are right."""
+    rng = np.random.default_rng(4)
+    folder = index_dir(coded._store.address, "a", "")
+    queries = rows(5, 20)
+    settings = {"k": 5, "rescore": qa.Rescore(4, source="int8")}
+    right = coded.search(queries, **settings)
+    assert right.how.searcher == "qadapt"
+    unused = 0
+    for path in sorted(folder.iterdir()):
+        content = path.read_bytes()
+        for _ in range(30 if content else 0):
+            broken = bytearray(content)
+            broken[int(rng.integers(len(content)))] ^= 1 << int(rng.integers(8))
+            path.write_bytes(broken)
+            hits = coded.search(queries, **settings)
+            if hits.how.searcher == "qadapt":
+                assert hits.ids.tolist() == right.ids.tolist()
+                assert hits.scores.tolist() == right.scores.tolist()
+            else:
+                unused += 1
+        path.write_bytes(content)
+    assert unused > 70
+    assert coded.search(queries, **settings).how.searcher == "qadapt"
+
+
 # -- changes by other clients
 # -----------------------------------------------------------------------
 

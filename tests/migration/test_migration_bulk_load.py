@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from migration_help import DIM, rows
+from slow import SLOW
 
 import qadapt as qa
 from qadapt.api import Collection, Database
@@ -93,7 +94,8 @@ def test_the_next_run_waits_for_an_index_that_timed_out(
     assert switch.calls == ["begin", "write", {"threshold": 7}, {"threshold": 7}, "settle"]
 
 
-@pytest.mark.parametrize("when", ["begun", "copying", "ended"])
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["begun", "copying", "ended"] if SLOW else ["copying"])
 def test_the_next_run_restores_settings_after_kill(tmp_path: Path, when: str) -> None:
     pytest.importorskip("qdrant_edge")
     source, target = (f"edge:{tmp_path / name}#docs" for name in "ab")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from slow import some
 
 import qadapt as qa
 from qadapt import migration
@@ -25,9 +27,12 @@ def filled(address: str, count: int, quantization: str | None) -> None:
             made.write(qa.Batch(range(count), {"": rows}, [{"n": at} for at in range(count)]))
 
 
-@pytest.mark.parametrize("kind", ["scalar", "product:ratio=4"])
-@pytest.mark.parametrize("count", [1, 15])  # 15 x 16 floats are 960 bytes
-@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "count", "asked"),
+    # 15 x 16 floats are 960 bytes
+    some([*product(("scalar", "product:ratio=4"), (1, 15), (False, True))], 3),
+)
 def test_quantization_of_few_rows_is_set_and_not_built(
     tmp_path: Path, kind: str, count: int, asked: bool
 ) -> None:

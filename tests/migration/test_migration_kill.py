@@ -25,6 +25,7 @@ import pytest
 from kill_help import WORKERS, log_lines, logged_rows, run_and_kill, start_child
 from live.milvus import MilvusServer
 from migration_help import DIM, everything, rows
+from slow import SLOW
 
 import qadapt as qa
 from qadapt.api import Collection, Database
@@ -33,10 +34,11 @@ from qadapt.migration.endpoint import open_endpoint
 from qadapt.stores.base import Progress, ReadRequest
 
 Ends = Callable[[str], Database]
-KILLS = int(os.environ.get("QADAPT_SOAK", "4"))
+KILLS = int(os.environ.get("QADAPT_SOAK", "4" if SLOW else "2"))
 ROWS = 4_000
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240 + 30 * KILLS)
 @pytest.mark.parametrize("engine", ["edge", "milvus"])
 def test_killed_at_random_moments(tmp_path: Path, ends: Ends, name: str, engine: str) -> None:

@@ -30,19 +30,23 @@ EVERY = {kind: kind for kind in PAYLOAD_KINDS}
 
 @pytest.fixture
 def indexed(edge: Database) -> Collection:
-    """2,000 rows with a payload index of each kind."""
+    """100 rows with a payload index of each kind."""
+    return index_every_kind(edge, 100)
+
+
+def index_every_kind(edge: Database, count: int) -> Collection:
     made = edge.create("docs", dim=64, metric="dot")
-    payloads = [{**PAYLOAD, "integer": at} for at in range(2000)]
-    made.write(qa.Batch(range(2000), {"": rows(2000, dim=64)}, payloads))
+    payloads = [{**PAYLOAD, "integer": at} for at in range(count)]
+    made.write(qa.Batch(range(count), {"": rows(count, dim=64)}, payloads))
     for key, kind in EVERY.items():
         edge._store.create_payload_index("docs", key, kind)
     return made
 
 
 def test_every_kind_of_index_is_copied_and_survives_quantization(
-    indexed: Collection, ends: Ends
+    edge: Database, ends: Ends
 ) -> None:
-    there = ends("edge")
+    there, indexed = ends("edge"), index_every_kind(edge, 2000)
     indexed.plan("scalar").apply(yes=True)
     plan = qa.plan_migration(indexed, (there, "docs"))
     assert plan.payload_indexes == EVERY

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from migration_help import JSON, everything, rows
+from slow import examples
 from typed_fields_help import DIM, FIELDS, LIMITS, typed_collection
 
 import qadapt as qa
@@ -243,7 +244,7 @@ def test_values_that_a_field_preserves_are_read_back_unchanged(
     room = store.row_constraints(["embedding"], store.collection_schema(f"{name}_a"))
     vector = rows(1, dim=DIM)
 
-    @settings(max_examples=40, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(40), suppress_health_check=list(HealthCheck))
     @given(row=ROW)
     def check(row: dict[str, Any]) -> None:
         good = {

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from migration_help import JSON, everything, rows
+from slow import examples
 
 import qadapt as qa
 from qadapt.api import Collection, Database
@@ -238,7 +239,7 @@ def test_values_that_a_property_preserves_are_read_back_unchanged(ends: Ends, na
     room = store.row_constraints([""], store.collection_schema(made.name))
     vector = rows(1, dim=DIM)
 
-    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(60), suppress_health_check=list(HealthCheck))
     @given(row=WROW)
     def check(row: dict[str, Any]) -> None:
         good = {

@@ -145,6 +145,7 @@ vector_infos = st.builds(
     quantized_by=st.sampled_from(["store", "qadapt"]),
     default_rescore=st.none() | rescores,
     code_bytes=st.none() | bytes_,
+    graph_bytes=st.none() | bytes_,
     float_bytes=st.none() | bytes_,
 )
 unmeasured = st.builds(UnknownDimension, rows_read=bytes_, complete=st.booleans())

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from slow import examples
 
 from qadapt.errors import AddressError
 from qadapt.model.address import Address, Secret
@@ -187,7 +188,7 @@ def test_an_address_made_of_parts() -> None:
     assert replace(address, collection="c").secret({}) == "abc"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.sampled_from(["edge", "qdrant", "plug"]),
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20),

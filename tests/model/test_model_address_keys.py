@@ -8,6 +8,7 @@ from dataclasses import asdict
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from slow import examples
 
 from qadapt.errors import AddressError, SpecError
 from qadapt.model.address import MASK, Address, mask
@@ -98,7 +99,7 @@ def _quoted(text: str) -> str:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(_KEYS, _PLACES)
 @example("ZZZZZZ", "qdrant+https://{key}@h:1")
 def test_a_key_is_never_shown(key: str, place: str) -> None:
@@ -141,7 +142,7 @@ def _spec(address: str) -> dict[str, object]:
     return {"store": address, "collections": {"a": {"quantization": "binary"}}}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.text("ZQXJ279", min_size=6, max_size=12),
     st.sampled_from(

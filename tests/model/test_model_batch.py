@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_strategies import json_objects, provenances
+from slow import examples
 
 from qadapt.errors import (
     DimensionError,
@@ -161,7 +162,7 @@ def test_rows_are_views() -> None:
     assert Batch(ids=[1, 2]).rows(0, 1).payloads is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.integers(0, 4), max_size=4))
 def test_concat_reverses_split(cuts: list[int]) -> None:
     batch, edges = _batch(), [0, *sorted(cuts), 4]
@@ -212,7 +213,7 @@ def test_long_rows_are_cut() -> None:
     assert hits.ids.tolist() == [[0, 1]] and hits.payloads == [[{"n": 0}, {"n": 1}]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(
         st.lists(
@@ -267,9 +268,9 @@ def test_a_data_frame_as_payloads_is_refused_with_a_hint() -> None:
 
     with pytest.raises(
         InputError, match="payloads must be a list of mappings; got a Frame"
-    ) as told:
+    ) as error:
         Batch([1, 2], payloads=Frame())  # type: ignore[arg-type]
-    assert 'to_dict("records")' in str(told.value.hint)
+    assert 'to_dict("records")' in str(error.value.hint)
 
 
 @pytest.mark.parametrize("dim", ["x", "4", 1.5, None, float("nan"), [4], True])

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_strategies import PLAIN, quantizations, specs
+from slow import examples
 
 import qadapt.model
 from qadapt.errors import SpecError
@@ -33,7 +34,7 @@ def test_no_document_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(data=st.data())
 def test_json_round_trip(cls: type[Any], data: st.DataObject) -> None:
     value = data.draw(PLAIN[cls])
@@ -53,14 +54,14 @@ def test_unknown_field_is_refused(cls: type[Any], data: st.DataObject) -> None:
         cls.from_dict(document)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(quantizations)
 def test_quantization_text_round_trip(quantization: Quantization) -> None:
     assert Quantization.parse(str(quantization)) == quantization
     assert Quantization.of(str(quantization)) == quantization
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(specs)
 def test_a_saved_spec_is_a_spec_file(spec: Spec) -> None:
     assert parse_spec(spec.to_json()) == spec

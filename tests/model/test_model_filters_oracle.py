@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow import examples
 
 from qadapt.model.filters import matches, parse_filter
 
@@ -70,7 +71,7 @@ def _in_range(item: Any, bounds: Mapping[str, float]) -> bool:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(_filters, _rows)
 def test_filters_match_an_independent_evaluation(
     given_filter: dict[str, Any], row: dict[str, Any]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from model_strategies import PLAIN
 from near_valid import near_objects, near_text, only_ours
+from slow import examples
 
 from qadapt.errors import QadaptError
 from qadapt.model import Guard, Metric, Plan, Quantization, Rescore
@@ -16,7 +17,7 @@ from qadapt.model.address import Address, mask
 from qadapt.model.filters import matches, parse_filter
 from qadapt.model.spec import Spec, load_spec, parse_spec
 
-many = settings(max_examples=120, deadline=None)
+many = settings(max_examples=examples(120), deadline=None)
 
 
 @many
@@ -191,7 +192,7 @@ def test_documents(cls: type[Any], obj: Any) -> None:
     only_ours(lambda: cls.from_json(text))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(near_text)
 def test_json_text(text: str) -> None:
     only_ours(lambda: Plan.from_json(text))

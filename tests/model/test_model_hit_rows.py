@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
 import pytest
 
 from qadapt.model import Hits, SearchProvenance
+from qadapt.model.found_rows import FoundRows
 from qadapt.model.hit_rows import Hit, id_column
 
 HOW = SearchProvenance("store", "none", None, None, "none", "exact")
@@ -80,3 +83,21 @@ def test_long_payloads_are_shortened_in_print() -> None:
     text = str(hits([[1]], [[{"text": "x" * 500}]]))
     assert len(text.split("\n")[-1]) < 90
     assert text.endswith("...")
+
+
+def test_hits_of_a_search_are_named_tuples() -> None:
+    rows = FoundRows(lambda: ([["a"]], [[4.0]]), 1, lambda: [[{"x": 1}]])
+    (hit,) = Hits.of_rows(rows, HOW)
+    made = Hit("a", 4.0, {"x": 1}, 0)
+    assert isinstance(hit, Hit)
+    assert hit == made
+    assert repr(hit) == repr(made) == "Hit(id='a', score=4.0, payload={'x': 1}, query=0)"
+    assert hit._asdict() == {"id": "a", "score": 4.0, "payload": {"x": 1}, "query": 0}
+    for each in (hit, made):
+        assert type(pickle.loads(pickle.dumps(each))) is Hit
+        assert copy.deepcopy(each) == made
+        assert each._replace(query=2) == Hit(id="a", score=4.0, payload={"x": 1}, query=2)
+        key, score, payload, query = each
+        assert (key, score, payload, query) == (each.id, each.score, each.payload, each.query)
+    with pytest.raises(TypeError):
+        Hit("a")  # type: ignore[call-arg]

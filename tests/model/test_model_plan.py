@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from model_strategies import collection_infos, guards
+from slow import examples
 
 from qadapt.errors import SpecError
 from qadapt.model import (
@@ -111,7 +112,7 @@ def test_fingerprint_is_the_same_in_every_process_and_version() -> None:
     assert _info().fingerprint == pinned
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(collection_infos)
 def test_fingerprint_survives_json(info: CollectionInfo) -> None:
     assert CollectionInfo.from_json(info.to_json()).fingerprint == info.fingerprint
@@ -191,7 +192,7 @@ def test_guard_text(text: str, guard: Guard) -> None:
     assert Guard.parse(str(found)) == found
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(guards)
 def test_guard_text_round_trip(guard: Guard) -> None:
     assert Guard.parse(str(guard)) == Guard(guard.recall, guard.k)

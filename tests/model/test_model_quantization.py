@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from slow import examples
 
 from qadapt.errors import SpecError
 from qadapt.model import (
@@ -216,7 +217,7 @@ def test_candidates(oversampling: float, k: int, candidates: int) -> None:
     assert Rescore(oversampling).count(k) == candidates
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.floats(1, 1e6), st.integers(1, 10_000))
 @example(1.1, 10)
 def test_candidates_are_the_ceiling_of_the_decimal(oversampling: float, k: int) -> None:

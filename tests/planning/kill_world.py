@@ -234,7 +234,7 @@ def places(spec: dict[str, Any]) -> dict[str, Any]:
 
 def at_each(stages: list[str], point: Callable[[int], None]) -> None:
     """Call ``point`` for events, and report the event of a failure."""
-    for stop in moments(stages, 3):
+    for stop in moments(stages, 2):
         stage = stages[stop - 1]
         try:
             point(stop)

@@ -101,7 +101,7 @@ def test_damaged_records_raise_qadapt_errors(
     shutil.copytree(state_folder, good)
     folder = journal.find(change).folder
     tried = isolated = 0
-    sampled = random.Random(4).sample([*damages(folder)], 400 if SLOW else 60)
+    sampled = random.Random(4).sample([*damages(folder)], 400 if SLOW else 20)
     every = [*sampled, *lost(folder)]
     for told, damage in every:
         shutil.rmtree(state_folder)

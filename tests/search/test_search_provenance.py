@@ -35,6 +35,14 @@ def test_how_reports_searcher_candidates_and_rescorer(
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_the_number_of_candidates_has_one_formula(
+    open_way: Any, queries: np.ndarray, way: str
+) -> None:
+    how = open_way(way).search(queries, k=10, rescore=1.0000000001).how
+    assert how.candidates == 11 == qa.Rescore(1.0000000001).count(10)
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_how_reports_no_rescoring(
     open_way: Any, queries: np.ndarray, exact: np.ndarray, way: str
 ) -> None:

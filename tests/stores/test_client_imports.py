@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from slow import some
 
 from qadapt.stores import client_imports
 
@@ -75,9 +76,10 @@ def test_filters_are_the_same_after_imports_in_many_threads(packages: Path) -> N
     assert list(warnings.filters) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "script"),
-    [
+    some([
         (
             "weaviate",
             "from qadapt.stores.weaviate.connection import module, proto\nmodule()\n"
@@ -89,8 +91,8 @@ def test_filters_are_the_same_after_imports_in_many_threads(packages: Path) -> N
             "qdrant_edge",
             "from qadapt.stores.qdrant.edge.connection import client_module\nclient_module()",
         ),
-    ],
-)
+    ], 2),
+)  # fmt: skip
 def test_importing_a_client_prints_nothing(package: str, script: str) -> None:
     """In a subprocess; without httpx2, which authlib 1.9 requests with a warning."""
     pytest.importorskip(package)

@@ -12,6 +12,7 @@ sign bits; searches use them only in the state ``on``. An interrupted fill is dr
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from qadapt.stores.milvus.store import MilvusStore
 
 ON, OFF, FILLING = "on", "off", "filling"
+LOST = "lost"  # the property is on, but another client dropped the collection
 MARK = "__qadapt_bits_"
 CODES = "bits"
 _FLOATS = ReadRequest(payload=False, page=rows.WINDOW)
@@ -68,6 +70,20 @@ class SetBits(Operation):
 def name_of(real: str, field: str) -> str:
     """The name of the collection with the sign bits of a field."""
     return f"{real}{MARK}{field}"
+
+
+def with_lost(connection: Connection, layout: Layout) -> Layout:
+    """The layout with sign bits as ``LOST`` if their collection does not exist."""
+    lost = {
+        field: LOST
+        for field, state in layout.bits.items()
+        if state == ON and not _exists(connection, name_of(layout.real, field))
+    }
+    return dataclasses.replace(layout, bits={**layout.bits, **lost}) if lost else layout
+
+
+def _exists(connection: Connection, sidecar: str) -> bool:
+    return bool(connection.call(f"look for {sidecar!r}", connection.client.has_collection, sidecar))
 
 
 # -- changing --------------------------------------------------------------------------------
@@ -225,15 +241,17 @@ def _differs(connection: Connection, layout: Layout, field: Field) -> bool:
 def write(connection: Connection, layout: Layout, batch: Batch) -> None:
     """Write the sign bits of rows that were just written."""
     for name, each in layout.vectors.items():
-        if each.field in layout.bits and name in batch.vectors:
+        if layout.bits.get(each.field, LOST) != LOST and name in batch.vectors:
             sidecar = name_of(layout.real, each.field)
             _send(connection, layout, sidecar, batch.ids, batch.vectors[name])
 
 
 def delete(connection: Connection, layout: Layout, keys: list[int | str]) -> None:
     """Delete the sign bits of rows that were just deleted."""
-    for field in layout.bits:
+    for field, state in layout.bits.items():
         sidecar = name_of(layout.real, field)
+        if state == LOST:
+            continue
         for start in range(0, len(keys), rows.IDS):
             expression = filters.one_of(layout.keys.field, keys[start : start + rows.IDS])
             client = connection.client

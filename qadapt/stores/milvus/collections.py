@@ -178,8 +178,8 @@ def create(
         connection.call(f"load {collection!r}", client.load_collection, collection)
         for name, made in mapped.items():
             native = made.native
-            bits_beside = native is not None and native["index_type"] == BITS
-            if bits_beside and shapes[name] == vector_layout.FLOAT:
+            has_sidecar = native is not None and native["index_type"] == BITS
+            if has_sidecar and shapes[name] == vector_layout.FLOAT:
                 made_bits = binary_sidecar.SetBits(name, names[name], on=True)
                 limit = Deadline(connection.timeout)
                 binary_sidecar.put(connection, collection, made_bits, silent, limit)

@@ -20,7 +20,7 @@ RABITQ = "knowhere and the server tests read rbq_bits_query; no version reads rb
 FINISHED = "measured on 2.3.5: searches read unindexed data for 11 s after the state Finished"
 APART = 0.2
 # The number of keys, in key order, that are checked for duplicates: 7 pages.
-LOOKED = 100_000
+ROWS_CHECKED = 100_000
 _FULL = ("fp32", "flat")
 
 

@@ -78,7 +78,8 @@ class Layout:
         auto_id: whether Milvus generates the primary keys.
         partition_key: the field that assigns rows to partitions, or None.
         consistency: the consistency level of searches: of the address, otherwise the collection's.
-        bits: fields with sign bits in a second collection, and the state: ``on`` or ``filling``.
+        bits: fields with sign bits in a second collection, and the state: ``on``, ``filling`` or
+            ``lost``.
         raw: fields and properties, for the fingerprint.
         sparse: the sparse vectors, read and written if they are named.
         required: scalar fields that each row must have.
@@ -359,7 +360,10 @@ def _vector(
         "float32" if form == vector_layout.ARRAY else _DATATYPES.get(each["type"])
     )
     if datatype is None:
-        return f"is a {each['type']}", None
+        packed = each["type"] == "BINARY_VECTOR"
+        # packed bits are no floats: only a code index searches them without the original vectors
+        use = "; CodeIndex.add takes its rows as codes of the kind 'ubinary'" if packed else ""
+        return f"is a {each['type']}{use}", None
     index = found.get(name) if form != vector_layout.ARRAY else None
     word = index.metric if index is not None else str(properties.get(metric_property(name), ""))
     if index is not None and word not in _METRICS:

@@ -336,10 +336,9 @@ def _columns(
     found: Sequence[Any], layout: Layout, metric: Metric
 ) -> tuple[list[list[Id]], list[list[float]]]:
     """Ids and scores; a higher score is better."""
-    key, sign = layout.keys.field, -1.0 if metric is Metric.EUCLIDEAN else 1.0
-    read = layout.keys.from_native
-    ids = [[read(hit[key] if key in hit else hit["id"]) for hit in row] for row in found]
-    scores = [[sign * float(hit["distance"]) for hit in row] for row in found]
+    read, sign = layout.keys.from_native, -1.0 if metric is Metric.EUCLIDEAN else 1.0
+    ids = [[read(key) for key in row.ids] for row in found]
+    scores = [[sign * score for score in row.distances] for row in found]
     return ids, [float32_values(row) for row in scores]
 
 

@@ -262,7 +262,9 @@ class CollectionReader:
         if known is not None:
             return known
         try:
-            return self.layouts.put(collection, schema.describe(self._connect(), collection))
+            described = schema.describe(self._connect(), collection)
+            found = binary_sidecar.with_lost(self._connect(), described)
+            return self.layouts.put(collection, found)
         except NotFoundError as error:
             raise self._missing(collection, error) from None
 
@@ -290,9 +292,17 @@ class CollectionReader:
     def loaded(self, collection: str, ask: Callable[[], T]) -> T:
         """The result of ``ask``; if Milvus Lite reports "not loaded", load and ask again.
 
-        Reading the load state before each search would take as long as the search.
+        Reading the load state before each search would take as long as the search. The same is
+        true of sign bits: if another client has dropped them, ask again without them.
         """
         try:
+            return ask()
+        except NotFoundError:
+            known = self.layouts.get(collection)
+            if known is None or binary_sidecar.ON not in known.bits.values():
+                raise
+            if self.read_again(collection).bits == known.bits:
+                raise
             return ask()
         except NotLoadedError:
             if not self._connect().lite:

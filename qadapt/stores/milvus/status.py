@@ -212,7 +212,9 @@ def _mostly_growing(observation: Observation, live: Live) -> str:
 def _reason_without_codes(observation: Observation) -> str:
     if observation.index is None:
         return "the vector has no index"
-    return "" if observation.loaded else "the collection is not loaded and cannot be searched"
+    # In Lite, each process loads a collection when it first reads or searches it.
+    searchable = observation.loaded or observation.lite
+    return "" if searchable else "the collection is not loaded and cannot be searched"
 
 
 def _place(observation: Observation) -> str:

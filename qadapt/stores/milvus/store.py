@@ -105,6 +105,10 @@ class MilvusStore(ClientStore[Connection]):
         return cls(address, connection, disabled=disabled)
 
     @property
+    def in_process(self) -> bool:
+        return self.connection.lite and not self.connection.old_lite
+
+    @property
     def traits(self) -> Traits:
         return OLD_LITE_TRAITS if self._server_version.old_lite else self.profile.traits
 
@@ -398,6 +402,6 @@ class MilvusStore(ClientStore[Connection]):
         if self.connection.lite or not info.count:
             return reported
         found = duplicate_ids.find(
-            self.connection, self.reader.layout(info.name), diagnostics.LOOKED
+            self.connection, self.reader.layout(info.name), diagnostics.ROWS_CHECKED
         )
         return reported + diagnostics.duplicate_ids(info, found)

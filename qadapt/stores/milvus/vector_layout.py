@@ -1,7 +1,7 @@
 """How a vector is stored in fields, and its conversion to Milvus values and back, without I/O.
 
     float    one vector field of its datatype
-    beside   two fields: the vector field, and its sign bits in a BINARY_VECTOR (from 2.4)
+    sidecar  two fields: the vector field, and its sign bits in a BINARY_VECTOR (from 2.4)
     array    an ARRAY, which cannot be indexed, and the sign bits in a BINARY_VECTOR (2.3, which
              supports one vector per collection)
 
@@ -22,9 +22,9 @@ from qadapt.errors import unheld_rows
 from qadapt.model import Metric, Vector, vector_norms
 from qadapt.model.bfloat16 import from_bfloat16, to_bfloat16
 
-VectorForm = Literal["float", "beside", "array"]
+VectorForm = Literal["float", "sidecar", "array"]
 FLOAT: VectorForm = "float"
-SIDECAR_FIELD: VectorForm = "beside"
+SIDECAR_FIELD: VectorForm = "sidecar"
 ARRAY: VectorForm = "array"
 
 TYPES: Mapping[str, str] = {

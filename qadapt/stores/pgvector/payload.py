@@ -47,6 +47,13 @@ def plain(value: Any, table: Table) -> dict[str, Any]:
     return {key: each for key, each in value.items() if each is not None or key not in named}
 
 
+def plain_rows(values: Sequence[Any], table: Table) -> list[dict[str, Any] | None]:
+    """Payloads of several rows; see ``plain``."""
+    if not table.payload_columns and all(type(each) is dict for each in values):
+        return list(values)
+    return [plain(each, table) for each in values]
+
+
 def dumped(payloads: Sequence[Mapping[str, Any]] | None, count: int, table: Table) -> list[str]:
     """Payloads as JSON text.
 

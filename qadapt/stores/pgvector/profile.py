@@ -81,5 +81,5 @@ PROFILE = StoreProfile(
     ),
     client_forms=client_code.FORMS,
     wraps_clients=True,
-    tested="PostgreSQL 18.6 with pgvector 0.8.6",
+    tested="PostgreSQL 18.6 with pgvector 0.8.6.",
 )  # fmt: skip

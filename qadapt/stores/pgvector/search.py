@@ -20,6 +20,7 @@ from psycopg import OperationalError, sql
 
 from qadapt.errors import SpecError
 from qadapt.model import Hits, Id, SearchProvenance
+from qadapt.model.found_rows import FoundRows
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.pgvector import payload
 from qadapt.stores.pgvector.binary_format import QueryVector
@@ -84,9 +85,17 @@ class Prepared:
 
     @cached_property
     def set_text(self) -> bytes:
-        """The statements that set the settings."""
+        """The statements that set the settings for one transaction."""
+        return self._set("SET LOCAL {} = {}")
+
+    @cached_property
+    def session_text(self) -> bytes:
+        """The statements that set the settings for a session."""
+        return self._set("SET {} = {}")
+
+    def _set(self, pattern: Any) -> bytes:
         parts = [
-            sql.SQL("SET LOCAL {} = {}").format(sql.SQL(name), sql.Literal(value))
+            sql.SQL(pattern).format(sql.SQL(name), sql.Literal(value))
             for name, value in self.settings.items()
         ]
         return bytes(sql.SQL("; ").join(parts).as_bytes(None))
@@ -297,14 +306,21 @@ def run(
         values.append((*[vector] * front, *prepared.before, *[vector] * back))
     with connection.session(f"search {source.table.name!r}") as at, _transaction(at, prepared):
         rows = _all_rows(connection, at, prepared, values)
-    found: list[list[tuple[Id, float]]] = []
-    payloads: list[list[dict[str, Any] | None]] | None = [] if request.with_payload else None
-    for each in rows:
-        pairs, documents = _row(source, each, request.with_payload)
-        found.append(pairs)
-        if payloads is not None:
-            payloads.append(documents)
-    return Hits.from_rows(found, request.k, prepared.how, payloads)
+    kept = [with_distance(each) for each in rows]
+    return Hits.of_rows(found_rows(source, kept, request.k, request.with_payload), prepared.how)
+
+
+def found_rows(source: Source, rows: list[list[Any]], k: int, with_payload: bool) -> FoundRows:
+    """Results of each query, converted when they are read."""
+
+    def read() -> tuple[list[list[Id]], list[list[float]]]:
+        found = [columns(source, each) for each in rows]
+        return [ids for ids, _ in found], [scores for _, scores in found]
+
+    def read_payloads() -> list[list[dict[str, Any] | None]]:
+        return [payload.plain_rows([row[1] for row in each], source.table) for each in rows]
+
+    return FoundRows(read, k, read_payloads if with_payload else None)
 
 
 def _all_rows(
@@ -343,26 +359,30 @@ def _transaction(at: Any, prepared: Prepared) -> Iterator[None]:
     at.execute(b"COMMIT")
 
 
-def _row(
-    source: Source, rows: Sequence[tuple[Any, ...]], with_payload: bool
-) -> tuple[list[tuple[Id, float]], list[dict[str, Any] | None]]:
-    """(id, score) and payloads of one query; rows without a distance (zero vectors) are dropped."""
-    text = ID_TYPES[source.table.require_key().type] != "int"
-    metric = source.vector.metric
-    pairs: list[tuple[Id, float]] = []
-    documents: list[dict[str, Any] | None] = []
-    for row in rows:
-        far = row[-1]
-        if far is None or math.isnan(far):
-            continue
-        pairs.append((str(row[0]) if text else row[0], score(metric, far)))
-        if with_payload:
-            documents.append(payload.plain(row[1], source.table))
-    # An iterative scan in relaxed order may return a nearer row late.
-    order = sorted(range(len(pairs)), key=lambda at: -pairs[at][1])
-    if order == list(range(len(pairs))):
-        return pairs, documents
-    return [pairs[at] for at in order], [documents[at] for at in order] if with_payload else []
+def with_distance(rows: list[Any]) -> list[Any]:
+    """The rows that have a distance, nearest first; zero vectors have none.
+
+    An iterative scan in relaxed order may return a nearer row late.
+    """
+    far = [row[-1] for row in rows]
+    try:
+        total = sum(far)
+    except TypeError:  # None
+        total = math.nan
+    if total != total:
+        rows = [row for row in rows if row[-1] is not None and not math.isnan(row[-1])]
+        far = [row[-1] for row in rows]
+    return rows if far == sorted(far) else sorted(rows, key=lambda row: row[-1])
+
+
+def columns(source: Source, rows: Sequence[Any]) -> tuple[list[Id], list[float]]:
+    """Ids and scores of one query, exact in float32; each row has a distance."""
+    ids: list[Id] = [row[0] for row in rows]
+    if ID_TYPES[source.table.require_key().type] != "int":
+        ids = list(map(str, ids))
+    scores = score(source.vector.metric, np.array([row[-1] for row in rows], dtype=np.float64))
+    found: list[float] = scores.astype(np.float32).tolist()
+    return ids, found
 
 
 def as_text(prepared: Prepared) -> str:

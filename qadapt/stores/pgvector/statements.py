@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from psycopg import sql
 
 from qadapt.model import Metric, Vector
@@ -141,8 +143,8 @@ def nearest(
     )
 
 
-def score(metric: Metric, distance: float) -> float:
-    """The score of a distance: cosine similarity, dot product, negative squared distance."""
+def score(metric: Metric, distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Scores of distances: cosine similarity, dot product, negative squared distance."""
     if metric is Metric.COSINE:
         return 1.0 - distance
     return -distance if metric is Metric.DOT else -(distance * distance)

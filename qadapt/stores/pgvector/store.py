@@ -59,6 +59,7 @@ from qadapt.stores.pgvector.index_operations import OPERATIONS, BuildIndex
 from qadapt.stores.pgvector.profile import PROFILE
 from qadapt.stores.pgvector.schema import Table, label
 from qadapt.stores.pgvector.search import Prepared
+from qadapt.stores.pgvector.session_settings import SearchSessions, prepare_search
 from qadapt.stores.pgvector.statements import Source, Statement, relation
 from qadapt.stores.pgvector.version import ExtensionVersion
 
@@ -85,6 +86,7 @@ class PgvectorStore(Store):
         self.connection = connection
         self._capabilities: Capabilities | None = None
         self._searches = search.PreparedSearches(self._prepare)
+        self.sessions = SearchSessions(connection)
         self._assumed = Metric.of(address.options.get("metric", "cosine"))
 
     @classmethod
@@ -119,6 +121,7 @@ class PgvectorStore(Store):
         return cls(address_of(client), connection, disabled=disabled)
 
     def close(self) -> None:
+        self.sessions.close()
         self.connection.close()
 
     def server(self) -> Server:
@@ -315,6 +318,8 @@ class PgvectorStore(Store):
         source, prepared = self._searches.get(self._known_table(collection), request)
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
         return search.run(self.connection, source, prepared, array, request)
+
+    prepare_search = prepare_search
 
     def _prepare(
         self, table: Table, request: SearchRequest, target: Quantization | None = None

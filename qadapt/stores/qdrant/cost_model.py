@@ -13,7 +13,7 @@ from qadapt.stores.qdrant import mapping, memory
 DOCS = "https://qdrant.tech/documentation/manage-data/quantization/"
 FILES = "files of qdrant-edge-py 0.9.0 (engine 1.20)"
 M = 16
-BESIDE = (
+ORIGINALS_IN_RAM = (
     "the original vectors are kept in RAM in addition to the codes; originals=disk moves them "
     "to disk"
 )
@@ -86,7 +86,7 @@ class QdrantCostModel(CostModel):
             parts,
             native=mapped.native,
             differences=mapped.match.differences,
-            notes=(BESIDE,) if collection_schema else (),
+            notes=(ORIGINALS_IN_RAM,) if collection_schema else (),
         )
 
     def compared(self, setting: Quantization) -> Quantization:

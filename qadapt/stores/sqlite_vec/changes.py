@@ -1,7 +1,7 @@
 """Plans that build and drop codes, and their operations.
 
-Codes are built in a separate table, because vec0 cannot alter one; the table of the original
-vectors, and the SQL of other programs, stay as they are
+Codes are built in a separate table, because vec0 cannot alter one. The table of the original
+vectors does not change, so the SQL of other programs returns the same results
 (docs/engines/sqlite-vec.md#changes).
 """
 
@@ -192,8 +192,13 @@ class _Planner:
             )
         ]
 
-    def _build(self, kind: str) -> Step:
-        known = [each for each in self._separate() if each.kind == kind]
+    def _build(self, kind: str, dropped: bool = False) -> Step:
+        """The step that builds codes.
+
+        Args:
+            dropped: an earlier step drops the existing ones.
+        """
+        known = [each for each in self._separate() if each.kind == kind and not dropped]
         target = code_tables.name_of(self.table, self.column, kind)
         action = "bring" if known and known[0].exists else "create"
         words = {"bit": "sign bits", "int8": "8-bit codes"}[kind]
@@ -248,7 +253,7 @@ class _Planner:
             SetMetric(self.name, self.column.metric).to_request(),
             Estimate(originals_disk=size, temporary_disk=2 * size, stops="writes"),
         )
-        again = [self._build("int8")] if coded else []
+        again = [self._build("int8", dropped=True)] if coded else []
         return [*(self._drop(each) for each in coded), rebuild, *again]
 
     # -- notes -------------------------------------------------------------------------------
@@ -267,12 +272,9 @@ class _Planner:
             if factor > FACTOR:
                 found.append(
                     f"rescoring {factor:g} x k candidates takes as long as comparing all original "
-                    f"vectors: the limit for a gain is about {FACTOR} x k"
-                )
-            if self.rescore.count(10) * 10 > MAX_K:
-                found.append(
-                    f"sqlite-vec returns at most {MAX_K:,} candidates: searches for more than "
-                    f"{max(1, int(MAX_K / factor)):,} results rescore fewer than {factor:g} x k"
+                    f"vectors: the limit for a gain is about {FACTOR} x k; searches for more than "
+                    f"{max(1, int(MAX_K / factor)):,} results rescore fewer, because sqlite-vec "
+                    f"returns at most {MAX_K:,} candidates"
                 )
         if self.taken.journal not in ("wal", "memory"):
             found.append(

@@ -8,14 +8,14 @@ programs write are missing from the codes. Counts, ids and recomputed codes show
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import StoreError, StoreTimeoutError
-from qadapt.model import Id
+from qadapt.model import Batch, Id
 from qadapt.stores import blobs
 from qadapt.stores.operations import Execution
 from qadapt.stores.sqlite_vec import collections, mapping, rows, schema, settings
@@ -27,6 +27,8 @@ BATCH = 2_000
 # Tables with at most this many bytes of original vectors are compared as a whole.
 COMPARED_BYTES = 200 * 2**20
 SAMPLED = 200
+# Tables with more rows keep the range of their int8 codes.
+WIDENED_ROWS = 10_000
 _MOST_PASSES = 10
 
 
@@ -48,7 +50,7 @@ class Agreement:
 
     @property
     def in_step(self) -> bool:
-        """Whether searches of the codes see all rows as they are."""
+        """Whether a search of the codes sees the current rows."""
         return self.count == self.coded and not self.without and not self.different
 
 
@@ -245,7 +247,8 @@ def _prepare(run: Execution[Any], vector: str, kind: str) -> Column:
             at.execute(schema.statement(target, columns))
         scale = None
         if kind == "int8" and column.metric == "l2":
-            scale = codes.scale if codes is not None and taken else scale_now(at, table, column)
+            known = codes.scale if codes is not None and taken else None
+            scale = known or scale_now(at, table, column)
         record(at, table, Codes(column.name, target, "codes", kind, scale, ready=False))
     return column
 
@@ -255,11 +258,45 @@ def scale_now(at: Any, table: Table, column: Column) -> float:
     found = 0.0
     for _, cells in _chunks(at, table.name, table.place_of(column.name), 4 * column.dim):
         found = mapping.scale_of(np.ascontiguousarray(cells).view("<f4"), found)
-    return found or 1.0 / mapping.STEPS
+    return found
+
+
+def widen(at: Any, table: Table, batch: Batch) -> Table:
+    """Extend the range of int8 codes under ``l2`` to the values of new rows, and encode the stored
+    rows again; only in small tables, such as new ones.
+
+    Returns:
+        The table with the new range.
+    """
+    changed = False
+    for name, column in table.vectors.items():
+        for codes in table.codes_of(column):
+            if codes.scale is None or not codes.exists or name not in batch.vectors:
+                continue
+            scale = mapping.scale_of(batch.vectors[name], codes.scale)
+            if scale <= codes.scale or rows.rows_of(at, table.name) > WIDENED_ROWS:
+                continue
+            wider = replace(codes, scale=scale)
+            record(at, table, wider)
+            for ids in _all_ids(at, table):
+                _update(at, table, wider, column, ids)
+            changed = True
+    return read(at, table.name) if changed else table
+
+
+def _all_ids(at: Any, table: Table) -> Iterator[list[Id]]:
+    after: Any = None
+    while ids := rows.next_ids(at, table, after, BATCH):
+        yield ids
+        after = ids[-1]
 
 
 def _pass(run: Execution[Any], vector: str, kind: str, column: Column) -> bool:
-    """Write the codes that are missing or differ; whether no other connection wrote meanwhile."""
+    """Write the codes that are missing or differ.
+
+    Returns:
+        Whether no other connection wrote during the pass.
+    """
     connection = run.store.connection
     after: Any = None
     done = 0

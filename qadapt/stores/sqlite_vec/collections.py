@@ -102,10 +102,11 @@ def check_name(name: str) -> None:
         InputError
     """
     low = name.lower()
-    if not name or "\0" in name or len(name) > 200 or low.startswith(("sqlite_", "qadapt_")):
+    reserved = low.startswith("sqlite_") or low == settings.TABLE
+    if not name or "\0" in name or len(name) > 200 or reserved:
         raise InputError(
             f"{name!r:.80} is not a valid table name",
-            hint="use 1 to 200 characters that do not start with 'sqlite_' or 'qadapt_'",
+            hint="use 1 to 200 characters, such as 'articles', that do not start with 'sqlite_'",
         )
 
 

@@ -141,7 +141,7 @@ class Connection:
             try:
                 text = cursor.execute("SELECT vec_version()").fetchone()[0]
             except Exception as error:
-                if "no such function" not in str(error):
+                if "such function" not in str(error):
                     raise
                 raise UnsupportedError(
                     "the connection does not have the extension sqlite-vec",

@@ -73,7 +73,7 @@ def _clipped(at: Any, table: Table, name: str, column: Column) -> list[Finding]:
             f"the int8 codes cover values up to {codes.scale * mapping.STEPS:.4g}, but rows have "
             f"values up to {largest * mapping.STEPS:.4g}",
             (Evidence("range of the codes", codes.scale * mapping.STEPS),),
-            "apply none, then scalar again: the range is chosen when the codes are created",
+            "apply none, then scalar again: the range then covers all rows",
         )
     ]
 

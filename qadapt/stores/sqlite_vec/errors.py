@@ -28,7 +28,7 @@ _RULES: tuple[tuple[str, type[QadaptError], str], ...] = (
     ("database is locked", BusyError, BUSY),
     ("table is locked", BusyError, BUSY),
     (
-        "no such module: vec0",
+        "such module: vec0",
         UnsupportedError,
         "load the extension into the connection: sqlite_vec.load(connection)",
     ),
@@ -38,7 +38,7 @@ _RULES: tuple[tuple[str, type[QadaptError], str], ...] = (
         "a newer version of sqlite-vec created the table: pip install --upgrade sqlite-vec",
     ),
     ("already exists", AlreadyExistsError, "choose another name"),
-    ("no such table", NotFoundError, "`qadapt inspect ADDRESS` lists the tables with vectors"),
+    ("such table", NotFoundError, "`qadapt inspect ADDRESS` lists the tables with vectors"),
     (
         "readonly database",
         StorageError,

@@ -2,7 +2,7 @@
 
 A search of vec0 applies comparisons of a metadata column with a value before it selects the
 nearest rows. All other conditions select ids in a subquery, which also limits the search before it
-selects rows: vec0 refuses or ignores them as a condition of its own
+selects rows: vec0 refuses or ignores them in its WHERE clause
 (docs/engines/sqlite-vec.md#filters).
 
 Fields of the JSON document select the same rows as ``qadapt.model.filters.matches``: an element of

@@ -6,6 +6,8 @@ table of the original vectors is not changed (docs/engines/sqlite-vec.md#quantiz
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -27,8 +29,8 @@ _PLACES = "SQLite's page cache decides what is in RAM: {what}={asked} has no eff
 _LENGTH = "sign bits ignore the lengths of vectors, which the metric {metric} uses"
 _PER_ROW = "signed 8 bits: each vector is scaled by its own largest absolute value"
 _ONE_RANGE = (
-    "signed 8 bits: one range for all dimensions, the largest absolute value when the codes are "
-    "built"
+    "signed 8 bits: one range for all dimensions, the largest absolute value of the first 10,000 "
+    "rows, or of all rows if the codes are built later"
 )
 
 Floats = npt.NDArray[np.float32]
@@ -134,14 +136,14 @@ def int8(rows: Floats, scale: float | None) -> npt.NDArray[np.int8]:
             distances unchanged.
     """
     finite = np.nan_to_num(rows.astype(np.float32), nan=0.0, posinf=3e38, neginf=-3e38)
-    step: float | Floats
+    steps: npt.NDArray[Any]
     if scale is None:
-        step = np.abs(finite).max(axis=1, keepdims=True) / np.float32(STEPS)
-        step = np.where(step > 0, step, np.float32(1))
+        most = np.abs(finite).max(axis=1, keepdims=True) / np.float32(STEPS)
+        steps = finite / np.where(most > 0, most, np.float32(1))
     else:
-        step = np.float32(scale or 1.0)
-    found = np.clip(np.rint(finite / step), -STEPS, STEPS)
-    return found.astype(np.int8)
+        steps = finite / np.float32(scale or 1.0)
+    found: npt.NDArray[np.int8] = np.clip(np.rint(steps), -STEPS, STEPS).astype(np.int8)
+    return found
 
 
 def encoded(rows: Floats, kind: str, scale: float | None) -> npt.NDArray[np.uint8]:

@@ -66,5 +66,5 @@ PROFILE = StoreProfile(
     ),
     client_forms=client_code.FORMS,
     wraps_clients=True,
-    tested="sqlite-vec 0.1.9 with SQLite 3.51",
+    tested="sqlite-vec 0.1.9 with SQLite 3.51.",
 )

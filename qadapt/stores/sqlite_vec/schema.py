@@ -173,7 +173,7 @@ class Table:
             for each in kinds
         ]  # fmt: skip
         for each in self.of("vector"):
-            owners = [e for e in self.of("vector") if e.type == "float" and e.dim == each.dim]
+            owners = [e for e in self.vectors.values() if e.dim == each.dim]
             if each.type == "bit" and len(owners) == 1:
                 found.append(Codes(owners[0].name, self.name, each.name, "bit", separate=False))
         return tuple(found)

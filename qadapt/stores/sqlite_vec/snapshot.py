@@ -88,5 +88,5 @@ def _vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
 
 
 def default_rescore(codes: Codes | None) -> Rescore | None:
-    """The rescoring of a search that requests none: SQL does not rescore by itself."""
+    """The rescoring of a search that requests none: a plain SQL search does not rescore."""
     return None if codes is None else Rescore(source="off")

@@ -57,6 +57,7 @@ from qadapt.stores.sqlite_vec.connection import (
 )
 from qadapt.stores.sqlite_vec.profile import PROFILE
 from qadapt.stores.sqlite_vec.schema import Codes, Column, Table, quoted
+from qadapt.stores.sqlite_vec.search import Prepared
 from qadapt.stores.sqlite_vec.version import ExtensionVersion
 
 SETTINGS_KEY = "search"
@@ -207,7 +208,9 @@ class SqliteVecStore(Store):
         if collection not in found:
             raise NotFoundError.missing("collection", collection, sorted(found))
         table = collections.require_readable(found[collection])
-        return self.snapshots.put(collection, _Known(table, key))
+        known = _Known(table, key)
+        self.snapshots.put(collection, known)
+        return known
 
     def _table(self, collection: str) -> Table:
         with self.connection.session(f"read the definition of {collection!r}") as at:
@@ -224,6 +227,7 @@ class SqliteVecStore(Store):
             self.forget(collection)
         with self.connection.transaction(f"write to {collection!r}") as at:
             known = self._read(at, collection)
+            known.table = code_tables.widen(at, known.table, batch)
             rows.write(at, known.table, batch)
             self._changed_by_us(at, collection, known)
 
@@ -303,7 +307,7 @@ class SqliteVecStore(Store):
 
         return run
 
-    def _prepared(self, at: Any, known: _Known, request: SearchRequest) -> search.Prepared:
+    def _prepared(self, at: Any, known: _Known, request: SearchRequest) -> Prepared:
         table = known.table
         column = table.column_of(request.vector)
         codes = table.chosen(column)

@@ -187,7 +187,7 @@ def limit_notes(
     )  # fmt: skip
     if then_limit == now:
         return []
-    later = "" if then_limit == was else f", and set back to {was} when the setting goes"
+    later = "" if then_limit == was else f", and set back to {was} when the setting is removed"
     return [f"rescoreLimit is set {now} -> {then_limit} with the rescoring{later}"]
 
 

@@ -7,39 +7,22 @@ from typing import Any
 import numpy as np
 import pytest
 from edge_helpers import fill
+from filter_rows import FIELDS, PAYLOADS, filter_trees, meant
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from slow import examples
 
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Batch, Vector
 from qadapt.model.filters import (
-    AnyOf,
     Equals,
     Exists,
     IsNull,
     OneOf,
     Range,
-    matches,
-    parse_filter,
 )
 from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.qdrant.edge.store import EdgeStore
-
-PAYLOADS: list[dict[str, Any]] = [
-    {"topic": "art", "year": 1990, "price": 1.5, "sold": True},
-    {"topic": "art", "year": 1990.0, "price": 2, "sold": False},
-    {"topic": "music", "year": 2000, "tags": ["a", "b", 3]},
-    {"topic": ["art", "music"], "year": [1980, 2010], "tags": []},
-    {"topic": None, "year": None, "tags": ["b", None, True]},
-    {"topic": "1990", "year": "1990", "sold": 1},
-    {"author": {"name": "Ann", "age": 30}, "my key": "x", "größe": 4},
-    {"author": [{"name": "Ann"}], "day": "2024-05-01"},
-    {"author": "Ann", "day": "2024-05-01T12:00:00Z", "when": ["2020-01-01", "x"]},
-    {"big": 2**53 + 1, "day": "2024-05-01T12:00:00+02:00"},
-    {"big": 2**53, "year": -5, "price": -0.0},
-    {},
-]
-FIELDS = ["topic", "year", "price", "sold", "tags", "author.name", "author", "my key", "größe"]
 
 
 @pytest.fixture
@@ -56,11 +39,6 @@ def through(store: EdgeStore, filter: Any) -> list[Any]:
     hits = store.search("c", np.ones((1, 12), np.float32), SearchRequest(k=12, filter=filter))
     assert {key for key in hits.ids[0] if key is not None} == set(read)
     return read
-
-
-def meant(filter: Any) -> list[int]:
-    tree = parse_filter(filter)
-    return [at for at, payload in enumerate(PAYLOADS) if matches(tree, payload)]
 
 
 @pytest.mark.parametrize(
@@ -119,18 +97,10 @@ leaves = (
         st.sampled_from([2, 1990.5, 2010]),
     )
 )
-trees = st.recursive(
-    leaves,
-    lambda inner: (
-        st.lists(inner, min_size=1, max_size=3).map(lambda found: AnyOf(tuple(found)))
-        | st.lists(inner, min_size=1, max_size=3).map(lambda found: parse_filter({"all": found}))
-        | inner.map(lambda found: parse_filter({"not": found}))
-    ),
-    max_leaves=5,
-)
+trees = filter_trees(leaves)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=trees)
 def test_any_tree(filled: EdgeStore, tree: Any) -> None:
     assert through(filled, tree) == meant(tree)

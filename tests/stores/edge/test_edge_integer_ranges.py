@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from slow import examples
 
 import qadapt as qa
 from qadapt.errors import UnsupportedError
@@ -69,6 +70,7 @@ def differing(collection: Any, values: list[Any], seed: int, count: int) -> list
     return wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("index", "values"),
     [
@@ -87,16 +89,17 @@ def test_the_engine_compares_exactly(tmp_path: Path, index: str | None, values: 
         collection.write(qa.Batch(range(len(values)), {"": ones}, payloads))
         if index is not None:
             database._store.create_payload_index("a", "t", index)
-        assert differing(collection, values, seed=1, count=120) == []
+        assert differing(collection, values, seed=1, count=examples(120)) == []
 
 
+@pytest.mark.slow
 def test_local_mode_compares_exactly() -> None:
     client = pytest.importorskip("qdrant_client").QdrantClient(":memory:")
     values = WHOLE + FLOATS
     collection = qa.wrap(client).create("a", dim=2, metric="dot")
     payloads = [{"t": value} for value in values]
     collection.write(qa.Batch(range(len(values)), {"": np.ones((len(values), 2))}, payloads))
-    assert differing(collection, values, seed=2, count=60) == []
+    assert differing(collection, values, seed=2, count=examples(60)) == []
 
 
 def test_a_search_and_a_count_agree(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from edge_helpers import OFF, Texts, carry_out, evidence, fill, plan, state, status, take_back
 from embeddings import DIM
 from reference import asymmetric, binary_recall, hamming, recall, rescored, top
+from slow import SLOW
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import (
@@ -49,8 +50,15 @@ KINDS = {
     "rotational:bits=8": (0.9999, 0.999),
 }
 
+# One of each algorithm; the conformance suite applies all of them.
+FEW = (
+    "scalar:bits=7", "product:ratio=16", "binary:bits=1.5", "binary:query_bits=4",
+    "rotational:bits=4",
+)  # fmt: skip
 
-@pytest.mark.parametrize("asked", KINDS)
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", KINDS if SLOW else FEW)
 def test_quantization_is_built_verified_and_undone(
     store: EdgeStore, texts: Texts, asked: str
 ) -> None:

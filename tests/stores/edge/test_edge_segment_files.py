@@ -45,7 +45,7 @@ def test_bytes_of_codes_match_the_computed_size(tmp_path: Path, dim: int, metric
         shard.optimize()
         shard.close()
         (found,) = [segment for segment in segment_files.read(tmp_path)[""] if segment.indexed]
-        assert found.obeys(kind)
+        assert found.matches(kind)
         assert found.rows == count
         assert found.code_bytes == memory.code_bytes(kind, vector, count), kind
         assert found.float_bytes == pytest.approx(4 * dim * count, abs=16)
@@ -81,7 +81,7 @@ def test_segments_of_a_live_shard(store: EdgeStore) -> None:
     store.close()
     (codes,) = folder.glob("segments/*/vector_storage-title/quantized.data")
     codes.unlink()
-    assert not next(s for s in segment_files.read(folder)["title"] if s.indexed).obeys(
+    assert not next(s for s in segment_files.read(folder)["title"] if s.indexed).matches(
         {"scalar": {"type": "int8"}}
     )
 

@@ -143,3 +143,7 @@ def test_no_quantization_is_absent_loaded_or_not() -> None:
     assert status_of(observation([], quantization=none, index=plain)).state is State.ABSENT
     status = status_of(observation(None, quantization=none, index=None, loaded=False))
     assert (status.state, status.reason) == (State.ABSENT, "the vector has no index")
+    shared: dict[str, Any] = {"quantization": none, "index": plain, "loaded": False}
+    assert "not loaded" in status_of(observation([], **shared)).reason
+    # A process loads a collection of Lite when it first searches.
+    assert status_of(observation([], lite=True, **shared)).reason == ""

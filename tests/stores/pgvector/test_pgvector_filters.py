@@ -6,38 +6,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filter_rows import FIELDS, PAYLOADS, filter_trees, meant
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from slow import examples
 
 import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import SpecError
 from qadapt.model.filters import (
-    AnyOf,
     Equals,
     Exists,
     IsNull,
     OneOf,
     Range,
-    matches,
-    parse_filter,
 )
 
-PAYLOADS: list[dict[str, Any]] = [
-    {"topic": "art", "year": 1990, "price": 1.5, "sold": True},
-    {"topic": "art", "year": 1990.0, "price": 2, "sold": False},
-    {"topic": "music", "year": 2000, "tags": ["a", "b", 3]},
-    {"topic": ["art", "music"], "year": [1980, 2010], "tags": []},
-    {"topic": None, "year": None, "tags": ["b", None, True]},
-    {"topic": "1990", "year": "1990", "sold": 1},
-    {"author": {"name": "Ann", "age": 30}, "my key": "x", "größe": 4},
-    {"author": [{"name": "Ann"}], "day": "2024-05-01"},
-    {"author": "Ann", "day": "2024-05-01T12:00:00Z", "when": ["2020-01-01", "x"]},
-    {"big": 2**53 + 1, "day": "2024-05-01T12:00:00+02:00"},
-    {"big": 2**53, "year": -5, "price": -0.0},
-    {},
-]
-FIELDS = ["topic", "year", "price", "sold", "tags", "author.name", "author", "my key", "größe"]
 DATES = (
     "2024-05-01", "2024-05-01T12:00:00", "2024-05-01T12:00:00.1234567Z", "2024-02-31",
     "2024-05-01t12:00:00+0200", "24-05-01", "2024-05-01T24:00:00Z", "0001-01-01", "today",
@@ -78,11 +62,6 @@ def through(collection: Collection, filter: Any) -> list[Any]:
     return read
 
 
-def meant(filter: Any, payloads: list[dict[str, Any]] = PAYLOADS) -> list[int]:
-    tree = parse_filter(filter)
-    return [at for at, payload in enumerate(payloads) if matches(tree, payload)]
-
-
 scalars = st.sampled_from(
     ["art", "music", "1990", "a", "x", "Ann", 1990, 1990.0, 3, 1, True, False, 2**53 + 1]
 )
@@ -103,18 +82,10 @@ leaves = (
         st.sampled_from(["2019-06-01", "2024-05-01T11:00Z", "2024-05-01T10:00:00+00:00"]),
     )
 )
-trees = st.recursive(
-    leaves,
-    lambda inner: (
-        st.lists(inner, min_size=1, max_size=3).map(lambda found: AnyOf(tuple(found)))
-        | st.lists(inner, min_size=1, max_size=3).map(lambda found: parse_filter({"all": found}))
-        | inner.map(lambda found: parse_filter({"not": found}))
-    ),
-    max_leaves=5,
-)
+trees = filter_trees(leaves)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=trees)
 def test_any_tree(filled: Collection, tree: Any) -> None:
     assert through(filled, tree) == meant(tree)

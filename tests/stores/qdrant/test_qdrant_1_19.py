@@ -208,9 +208,31 @@ def test_bytes_of_codes_are_computed_for_older_servers(version: str, reply: Any)
     assert len(asked) == (0 if version == "1.16.3" else 1)
 
 
-def test_a_recorded_response_without_codes_has_no_bytes() -> None:
-    server = Replay(NEW).on("GET", "/collections/placed/memory", ok(result("placement/07_memory")))
-    assert memory.codes(server.store().connection, "placed") == {}
+def test_a_recorded_response_has_the_bytes_of_the_graph_and_none_of_codes() -> None:
+    recorded = result("placement/07_memory")
+    server = Replay(NEW).on("GET", "/collections/placed/memory", ok(recorded))
+    found = memory.vectors(server.store().connection, "placed")
+    assert found == {"": memory.VectorBytes(None, 1_089_435)}
+    # 20,000 x 256 x 4 B, a bit per row that is deleted, and 1 MiB of flags in a growing segment.
+    storage = recorded["vectors"][0]["storage"]["disk_bytes"]
+    assert 0 <= storage - 20_000 * 256 * 4 - 20_000 // 8 - 2**20 < 1_000
+
+
+@pytest.mark.parametrize("growing", [False, True])
+def test_the_graph_that_the_server_reports_is_the_graph_of_the_cost(growing: bool) -> None:
+    segments = [(20_000, "hnsw", None), *([(50, "plain", None)] if growing else [])]
+    server = serve(
+        info_of(UNNAMED), telemetry_of("articles", [{"": each} for each in segments]),
+        version=NEW, count=20_000,
+    )  # fmt: skip
+    server.on("GET", PATH + "/memory", ok(result("placement/07_memory")))
+    articles = Database(server.store())["articles"]
+    assert articles.info().vectors[""].graph_bytes == (None if growing else 1_089_435)
+    told = articles.cost().before
+    assert told is not None and told.footprint is not None
+    graph = next(each for each in told.footprint.components if each.name == "graph")
+    assert (graph.ram == 1_089_435) is not growing
+    assert (graph.source == "reported by the store") is not growing
 
 
 # -- (g), (h), (i) -------------------------------------------------------------------------------
@@ -351,3 +373,22 @@ def test_the_recorded_queries_are_sent_as_recorded(name: str, search: SearchRequ
     (body,) = server.bodies("POST", PATH + "/points/query/batch")[0]["searches"]
     assert body["params"] == reported["request"]["body"]["params"]
     assert hits.ids.tolist()[0] == [each["id"] for each in points]
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        (ok({"collections": {}, "memory": {"resident_bytes": 70_000_000}}), 70_000_000),
+        (ok({"collections": {}, "memory": None}), None),
+        (ok({"collections": {}}), None),
+        (refused(403, "Forbidden"), None),
+    ],
+)
+def test_the_telemetry_of_a_node_has_the_memory_of_the_engine(
+    reply: Any, found: int | None
+) -> None:
+    server = serve(info_of(UNNAMED), version=NEW).on("GET", "/telemetry?details_level=4", reply)
+    measured = server.store().engine_memory()
+    assert (measured and measured.bytes) == found
+    if measured is not None:
+        assert "resident pages of the allocator" in str(measured)

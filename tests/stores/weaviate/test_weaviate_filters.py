@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from slow import examples
 from weaviate_helpers import fill, foreign, keys, normal, number
 
 from qadapt.errors import SpecError, UnsupportedError
@@ -72,7 +73,9 @@ _FILTERS = st.recursive(
 
 
 @settings(
-    max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=examples(100),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
 )
 @given(_FILTERS)
 def test_a_filter_selects_the_rows_of_the_common_form(
@@ -230,7 +233,9 @@ def null_index(store: WeaviateStore, name: str) -> str:
 
 
 @settings(
-    max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=examples(30),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
 )
 @given(
     st.recursive(

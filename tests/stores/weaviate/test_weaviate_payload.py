@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from slow import examples
 from weaviate_helpers import fill, foreign, keys, normal
 
 from qadapt.errors import InputError
@@ -59,7 +60,9 @@ _KEYS = st.sampled_from(["a", "b", "Name", "id", "weiß", "c_d"])
 
 
 @settings(
-    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=examples(25),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
 )
 @given(st.lists(st.dictionaries(_KEYS, _JSON, max_size=3), min_size=1, max_size=4))
 def test_any_json_is_returned_or_refused(

@@ -224,8 +224,9 @@ class Shard:
                 raise
         finally:
             self._searching.discard(thread)
-            if self._search_ended is not None:
-                self._search_ended.set()
+            ended = self._search_ended
+            if ended is not None:
+                ended.set()
 
     def _end_searches(self) -> None:
         """Discard the snapshot, and wait for the prepared searches of other threads."""

@@ -116,7 +116,7 @@ def _snapshot(folder: Path) -> Progress:
         for segment in segments:
             if segment.indexed or (growing and not segment.empty):
                 total += 1
-                done += segment.obeys(target)
+                done += segment.matches(target)
     return Progress(STAGE, done, total, "segments")
 
 

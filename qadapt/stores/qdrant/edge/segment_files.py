@@ -53,6 +53,7 @@ class SegmentVector:
             the engine then compares later rows by 1 bit (observed on 0.9.0: recall with two_bits
             0.56 instead of 0.65).
         code_bytes, float_bytes: bytes of the codes and of the original vectors on disk.
+        graph_bytes: bytes of the graph, which the engine maps into memory.
     """
 
     segment: str
@@ -66,6 +67,7 @@ class SegmentVector:
     float_bytes: int
     unmeasured: bool = False
     live: int | None = None
+    graph_bytes: int = 0
 
     @property
     def empty(self) -> bool:
@@ -78,7 +80,7 @@ class SegmentVector:
         """An upper bound for the rows that a search can find."""
         return self.rows or 0 if self.live is None else self.live
 
-    def obeys(self, target: Mapping[str, Any] | None) -> bool:
+    def matches(self, target: Mapping[str, Any] | None) -> bool:
         """Whether both the segment and its codes have exactly this quantization."""
         if not target:
             return self.config is None and self.code_config is None
@@ -160,7 +162,13 @@ def _read_vector(segment: Path, name: str, params: Json) -> SegmentVector:
         float_bytes=_held(storage, codes=False),
         unmeasured=codes is not None and not indexed and _unmeasured(storage),
         live=_live(segment, storage, rows) if indexed else None,
+        graph_bytes=_graph(segment / ("vector_index" + (f"-{name}" if name else ""))),
     )
+
+
+def _graph(index: Path) -> int:
+    """Bytes of the links and of the graph's header; 0 without an index."""
+    return sum(path.stat().st_size for path in sorted(index.glob("*.bin")))
 
 
 def _read_codes(storage: Path) -> Json | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -174,7 +174,15 @@ def vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
         default_rescore=mapping.default_rescore(quantization),
         code_bytes=sum(segment.code_bytes for segment in observation.segments),
         float_bytes=sum(segment.float_bytes for segment in observation.segments),
+        graph_bytes=_graph_bytes(observation.segments),
     )
+
+
+def _graph_bytes(segments: Sequence[segment_files.SegmentVector]) -> int | None:
+    """Bytes of the graphs; None while rows are in segments without one."""
+    if not all(each.indexed or each.empty for each in segments):
+        return None
+    return sum(each.graph_bytes for each in segments) or None
 
 
 def collection_info(name: str, server: Server, snapshot: Snapshot) -> CollectionInfo:

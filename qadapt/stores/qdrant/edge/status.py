@@ -106,7 +106,7 @@ def status_of(observation: Observation) -> Status:
             NO_ROWS,
             evidence=evidence,
         )
-    wrong = [segment for segment in observation.expected if not segment.obeys(observation.target)]
+    wrong = [segment for segment in observation.expected if not segment.matches(observation.target)]
     if wrong:
         return _building(
             f"{len(wrong)} of {len(observation.expected)} segments have no codes or different "
@@ -194,7 +194,9 @@ def _coded(observation: Observation) -> int:
 
 def _good(observation: Observation) -> list[SegmentVector]:
     return [
-        s for s in observation.segments if s.code_config is not None and s.obeys(observation.target)
+        s
+        for s in observation.segments
+        if s.code_config is not None and s.matches(observation.target)
     ]
 
 
@@ -229,7 +231,7 @@ def _evidence(observation: Observation) -> tuple[Evidence, ...]:
         Evidence("segments expected to hold codes", len(observation.expected)),
         Evidence(
             "segments with the configured codes",
-            sum(segment.obeys(observation.target) for segment in observation.expected),
+            sum(segment.matches(observation.target) for segment in observation.expected),
         ),
         Evidence("rows", observation.count),
         Evidence(

@@ -134,6 +134,10 @@ class EdgeStore(Store):
     def server(self) -> Server:
         return Server(self.name, version(), DEPLOYMENT)
 
+    @property
+    def in_process(self) -> bool:
+        return True
+
     def capabilities(self) -> Capabilities:
         return self._capabilities
 

@@ -144,7 +144,7 @@ def inspect(store: QdrantStore, collection: str) -> Inspection:
     snapshot = store.snapshot(collection, fresh=True)
     counts = _counts(store, collection, snapshot.info)
     whole = count(store, collection, snapshot.info, None)
-    sizes = memory.codes(store.connection, collection)
+    sizes = memory.vectors(store.connection, collection)
     info = collection_info(snapshot, store.server(), whole, counts, sizes)
     return Inspection(info, snapshot)
 

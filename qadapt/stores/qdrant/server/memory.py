@@ -1,8 +1,10 @@
-"""``GET /collections/NAME/memory``: bytes of codes as the server reports them (since 1.18)."""
+"""``GET /collections/NAME/memory``: bytes as the server reports them (since 1.18)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from qadapt.errors import NotFoundError, StoreError
 from qadapt.stores.qdrant import version
@@ -33,8 +35,24 @@ class CodeBytes:
         return self.disk or self.ram
 
 
-def codes(connection: Connection, name: str) -> dict[str, CodeBytes]:
-    """The memory of each vector's codes; vectors without codes are omitted.
+@dataclass(frozen=True)
+class VectorBytes:
+    """Bytes of one vector on this node.
+
+    Attributes:
+        codes: None without codes.
+        graph: of the files of its index.
+    """
+
+    codes: CodeBytes | None
+    graph: int
+
+
+def vectors(connection: Connection, name: str) -> dict[str, VectorBytes]:
+    """The memory of each vector.
+
+    The size of the original vectors is not used: it includes 1 MiB for the flags of deleted rows
+    of each growing segment (docs/engines/qdrant.md#memory-usage).
 
     Empty if the server does not report it: before 1.18, without permission, or not in time.
     """
@@ -47,14 +65,18 @@ def codes(connection: Connection, name: str) -> dict[str, CodeBytes]:
         if is_outage(error):
             raise
         return {}
-    reported = {
-        str(each.get("name", "")): each.get("quantized") for each in found.get("vectors") or []
-    }
     return {
-        vector: CodeBytes(*(int(each.get(f"{kind}_bytes") or 0) for kind in _KINDS))
-        for vector, each in reported.items()
-        if each
+        str(each.get("name", "")): VectorBytes(
+            _codes(each.get("quantized")), int((each.get("index") or {}).get("disk_bytes") or 0)
+        )
+        for each in found.get("vectors") or []
     }
+
+
+def _codes(reported: Mapping[str, Any] | None) -> CodeBytes | None:
+    if not reported:
+        return None
+    return CodeBytes(*(int(reported.get(f"{kind}_bytes") or 0) for kind in _KINDS))
 
 
 _KINDS = ("disk", "ram", "cached")

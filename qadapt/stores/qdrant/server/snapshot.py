@@ -8,6 +8,7 @@ from typing import Any
 
 from qadapt.errors import AuthError, NotFoundError, StoreError
 from qadapt.model import CollectionInfo, Server, VectorInfo
+from qadapt.model.engine_memory import EngineMemory
 from qadapt.stores.qdrant import mapping
 from qadapt.stores.qdrant.memory import BYTES, code_bytes
 from qadapt.stores.qdrant.search import Codes
@@ -51,8 +52,8 @@ class Snapshot:
     @property
     def optimizer_error(self) -> str:
         """The optimizer's error; empty for none."""
-        told = self.info.get("optimizer_status", "ok")
-        text = str(told.get("error", told)) if isinstance(told, Mapping) else str(told)
+        found = self.info.get("optimizer_status", "ok")
+        text = str(found.get("error", found)) if isinstance(found, Mapping) else str(found)
         # 1.9 to 1.11 report here the state that later versions call grey.
         return "" if text == "ok" or "pending" in text else text
 
@@ -64,13 +65,13 @@ class Snapshot:
         return self.telemetry is None or not self.telemetry.optimizing
 
     def observation(
-        self, name: str, count: int, bytes_of: memory.CodeBytes | None = None
+        self, name: str, count: int, sizes: memory.VectorBytes | None = None
     ) -> Observation:
         """The evidence for one vector.
 
         Args:
             count: number of rows with it.
-            bytes_of: the memory of its codes, as the server reports it.
+            sizes: its memory, as the server reports it.
         """
         described = schema.described(self.info)
         return Observation(
@@ -88,7 +89,8 @@ class Snapshot:
             widest=widest(self.telemetry, described, name),
             note=self.note,
             built=self.built,
-            bytes_of=bytes_of,
+            bytes_of=None if sizes is None else sizes.codes,
+            graph_bytes=None if sizes is None else sizes.graph,
             config_conflict=schema.config_conflict(self.info, name),
         )
 
@@ -160,6 +162,18 @@ def telemetry_of_all(connection: Connection) -> telemetry.Shown:
     return telemetry.Shown(telemetry.collections(answer))
 
 
+def engine_memory(connection: Connection) -> EngineMemory | None:
+    """The memory of the node that answers, if its telemetry contains it."""
+    try:
+        answer = connection.ask("GET", telemetry.PATH, doing="read telemetry")
+    except (StoreError, NotFoundError) as error:
+        if is_outage(error):
+            raise
+        return None  # without permission, or not in time: the figure is only shown beside others
+    found = telemetry.resident_bytes(answer)
+    return None if found is None else EngineMemory(found, telemetry.RESIDENT)
+
+
 def _telemetry(
     connection: Connection, name: str, shown: telemetry.Shown
 ) -> tuple[telemetry.Telemetry | None, str, str]:
@@ -219,6 +233,7 @@ def vector_info(name: str, observation: Observation, snapshot: Snapshot) -> Vect
         float_bytes=None
         if many
         else int(observation.count * observation.vector.dim * BYTES[observation.vector.datatype]),
+        graph_bytes=(observation.graph_bytes or None) if not observation.growing else None,
     )
 
 
@@ -233,14 +248,14 @@ def collection_info(
     server: Server,
     count: int,
     counts: Mapping[str, int],
-    sizes: Mapping[str, memory.CodeBytes],
+    sizes: Mapping[str, memory.VectorBytes],
 ) -> CollectionInfo:
     """Describe the whole collection in the common format.
 
     Args:
         count: number of rows.
         counts: number of rows with each vector.
-        sizes: the memory of each vector's codes, if the server reports it.
+        sizes: the memory of each vector, if the server reports it.
     """
     settings = schema.settings(snapshot.info)
     if snapshot.real != snapshot.name:

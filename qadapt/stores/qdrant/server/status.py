@@ -54,6 +54,7 @@ class Observation:
         note: a note on the versions of client and server.
         built: the rows from which segments were built, by their uuid.
         bytes_of: the memory of the codes, as the server reports it.
+        graph_bytes: the size of the graph, as the server reports it.
         config_conflict: why the configuration contradicts itself; empty if it does not.
     """
 
@@ -72,6 +73,7 @@ class Observation:
     note: str | None = None
     built: Mapping[str, int] = field(default_factory=dict)
     bytes_of: CodeBytes | None = None
+    graph_bytes: int | None = None
     config_conflict: str = ""
 
     @property
@@ -110,7 +112,7 @@ class Observation:
     @property
     def obeying(self) -> list[Segment]:
         """The expected segments with the configured codes."""
-        return [each for each in self.expected if obeys(each, self.target)]
+        return [each for each in self.expected if matches(each, self.target)]
 
     @property
     def unmeasured(self) -> list[Segment]:
@@ -153,7 +155,7 @@ def wide(target: Mapping[str, Any] | None) -> bool:
     return ((target or {}).get("binary") or {}).get("encoding") in WIDE
 
 
-def obeys(segment: Segment, target: Mapping[str, Any] | None) -> bool:
+def matches(segment: Segment, target: Mapping[str, Any] | None) -> bool:
     """Whether a segment holds exactly the configured codes."""
     if not target or not segment.codes:
         return not target and not segment.codes

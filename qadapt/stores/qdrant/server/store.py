@@ -22,6 +22,7 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
+from qadapt.model.engine_memory import EngineMemory
 from qadapt.stores import checks
 from qadapt.stores.base import (
     ALL_ROWS,
@@ -104,6 +105,15 @@ class QdrantStore(ClientStore[Connection]):
     def survives_fork(self, connection: Connection) -> bool:
         """Only local mode in memory survives a fork: it has no socket, thread or file."""
         return connection.local and connection.in_memory
+
+    @property
+    def in_process(self) -> bool:
+        return self.connection.local
+
+    def engine_memory(self) -> EngineMemory | None:
+        if self.connection.local:
+            return super().engine_memory()
+        return qdrant_snapshot.engine_memory(self.connection)
 
     # -- collections -------------------------------------------------------------------------
 

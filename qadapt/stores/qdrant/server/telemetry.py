@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 PATH = "/telemetry?details_level=4"
+RESIDENT = "resident pages of the allocator of one server node, without memory-mapped files"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,12 @@ def collections(answer: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The collections in the telemetry, by their real names (never by an alias)."""
     there = (answer.get("collections") or {}).get("collections") or []
     return {str(each.get("id")): each for each in there if isinstance(each, Mapping)}
+
+
+def resident_bytes(answer: Mapping[str, Any]) -> int | None:
+    """The resident memory of the node's allocator; None if it is not reported (not on Linux)."""
+    found = (answer.get("memory") or {}).get("resident_bytes")
+    return None if found is None else int(found)
 
 
 def of(collection: Mapping[str, Any]) -> Telemetry | None:

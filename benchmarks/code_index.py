@@ -1,0 +1,314 @@
+"""The client-side code index beside faiss, turbovec and usearch, interleaved in one run.
+
+    OMP_NUM_THREADS=1 python benchmarks/code_index.py scan --rows 1000000    # scans of sign bits
+    OMP_NUM_THREADS=1 python benchmarks/code_index.py search --rows 100000   # whole searches
+    OMP_NUM_THREADS=1 python benchmarks/code_index.py encode                 # int8 and uint8 codes
+    OMP_NUM_THREADS=1 QADAPT_SCIFACT=... python benchmarks/code_index.py bits  # bits of the query
+
+Every round runs each subject once, and the minimum of CPU seconds over the rounds counts, as a
+loaded machine disturbs single rounds. Vectors of ``search`` are clustered with a decaying spectrum
+(seed 0). Parameters are fixed: x4 oversampling everywhere. Packages that are not installed are left
+out. faiss: IndexBinaryFlat, the same with int8 rescoring in NumPy as sentence-transformers does it,
+and IndexRefine of RaBitQFastScan by 8-bit scalar codes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from qadapt.codecs import Calibration, ints, pack_bits, quantize
+from qadapt.codecs.bitquery import plane_query
+from qadapt.engines import PlaneEngine, get_engine, installed_engines, use_threads
+from qadapt.engines.exact import best_candidates, exact_scores
+from qadapt.index import CodeIndex
+from qadapt.model import Metric
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+BLOCK = 32_768
+FACTOR = 4
+
+Subject = Callable[[], Any]
+
+
+def optional(name: str) -> Any:
+    """A module, or None if it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def rounds(subjects: dict[str, Subject], count: int) -> dict[str, float]:
+    """Minimum CPU seconds of each subject over interleaved rounds."""
+    best: dict[str, float] = {}
+    for _ in range(count):
+        for name, call in subjects.items():
+            begun = time.process_time()
+            call()
+            spent = time.process_time() - begun
+            best[name] = min(best.get(name, spent), spent)
+    return best
+
+
+def show(title: str, times: dict[str, float], unit: int, base: str, notes: dict[str, str]) -> None:
+    """Print milliseconds per query, and the ratio to one subject."""
+    print(f"\n{title}")
+    for name, spent in times.items():
+        ratio = f"{spent / times[base]:6.2f}x" if base in times else ""
+        print(f"  {name:44} {1e3 * spent / unit:9.3f} ms {ratio}  {notes.get(name, '')}")
+
+
+# -- scans of sign bits ----------------------------------------------------------------------
+
+
+def scan(asked: argparse.Namespace) -> None:
+    """Hamming scans with top-k by every engine, and queries of 4 and 8 bits."""
+    rng = np.random.default_rng(0)
+    words = -(-asked.dim // 64)
+    rows = rng.integers(0, 2**63, (asked.rows, words), dtype=np.uint64)
+    columns = [
+        np.ascontiguousarray(rows[at : at + BLOCK].T).T for at in range(0, asked.rows, BLOCK)
+    ]
+    queries = rng.integers(0, 2**63, (64, words), dtype=np.uint64)
+    floats = rng.standard_normal((64, 64 * words))
+    faiss = optional("faiss")
+    index = None
+    if faiss is not None:
+        index = faiss.IndexBinaryFlat(64 * words)
+        index.add(rows.view(np.uint8))
+        faiss.omp_set_num_threads(asked.threads)
+    share = {"10 % deleted": 0.9, "filter 50 %": 0.5, "filter 10 %": 0.1, "filter 1 %": 0.01}
+    masks = {name: rng.random(asked.rows) < part for name, part in share.items()}
+    engines = {name: get_engine(name) for name in installed_engines()}
+    use_threads(asked.threads)
+    read = rounds({"read": lambda: [block.max() for block in columns]}, asked.rounds)["read"]
+    print(f"reading all codes once (max): {1e3 * read:.2f} ms")
+    for count, k, filtered in [
+        *((count, k, None) for count in (1, 64) for k in (10, 100)),
+        *((1, 40, filtered) for filtered in masks),
+    ]:
+        mask = None if filtered is None else masks[filtered]
+        subjects: dict[str, Subject] = {}
+        some = queries[:count]
+        if index is not None:
+            params = None
+            if mask is not None:
+                selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+                params = faiss.SearchParameters(sel=selector)
+            subjects["faiss IndexBinaryFlat"] = lambda p=params, s=some, k=k: index.search(
+                s.view(np.uint8), k, params=p
+            )
+        for name, engine in engines.items():
+            if name == "usearch" and (count > 1 or mask is not None):
+                continue  # too slow to wait for
+            codes = rows if name in ("faiss", "usearch") else columns
+            subjects[f"qadapt {name}"] = partial(engine.hamming_topk, some, codes, k, mask)
+            for bits in (4, 8) if isinstance(engine, PlaneEngine) else ():
+                query = plane_query(floats[:count], bits)  # type: ignore[arg-type]
+                call = partial(engine.plane_topk, query, columns, k, mask)
+                subjects[f"qadapt {name}, query_bits={bits}"] = call
+        times = rounds(subjects, asked.rounds)
+        title = f"{count} queries, k={k}" + (f", {filtered}" if filtered else "")
+        show(title, times, count, "faiss IndexBinaryFlat", {})
+
+
+# -- whole searches --------------------------------------------------------------------------
+
+
+def clustered(rows: int, dim: int) -> np.ndarray:
+    """Clusters with a decaying spectrum, float32 ``(rows, dim)``, normalized."""
+    from measuring import vectors
+
+    return vectors(rows, dim)
+
+
+def recall(found: np.ndarray, truth: np.ndarray) -> float:
+    """Mean share of the true ids."""
+    hits = [len(set(a) & set(b)) for a, b in zip(found.tolist(), truth.tolist(), strict=True)]
+    return sum(hits) / truth.size
+
+
+def peers(x: np.ndarray, k: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Searches of other libraries: queries to ids."""
+    found: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
+    faiss, turbovec = optional("faiss"), optional("turbovec")
+    dim, wide = x.shape[1], FACTOR * k
+    if faiss is not None:
+        binary = faiss.IndexBinaryFlat(dim)
+        binary.add(pack_bits(x))
+        found["faiss IndexBinaryFlat, bare"] = lambda q: binary.search(pack_bits(q), k)[1]
+        calibration = Calibration.fit(x)
+        codes = quantize(x, "int8", calibration=calibration)
+
+        def recipe(q: np.ndarray) -> np.ndarray:
+            rows = binary.search(pack_bits(q), wide)[1]
+            scores = np.einsum("ij,ikj->ik", q, codes[rows].astype(np.float32))
+            return np.take_along_axis(rows, np.argsort(-scores, axis=1)[:, :k], axis=1)
+
+        found["faiss IndexBinaryFlat, int8 rescoring"] = recipe
+        inner = faiss.METRIC_INNER_PRODUCT
+        base = faiss.index_factory(dim, f"RR{dim},RaBitQfs", inner)
+        scalar = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_8bit, inner)
+        refined = faiss.IndexRefine(base, scalar)
+        refined.train(x[:20_000])
+        refined.add(x)
+        refined.k_factor = FACTOR
+        found["faiss IndexRefine(RaBitQFastScan, SQ8)"] = lambda q: refined.search(q, k)[1]
+    if turbovec is not None:
+        turbo = turbovec.TurboQuantIndex(dim, 4)
+        turbo.add(x)
+
+        def by_turbovec(q: np.ndarray) -> np.ndarray:
+            rows = np.asarray(turbo.search(q, wide)[1]).astype(np.int64)
+            places, _ = best_candidates(q, x, rows, k, Metric.COSINE)
+            return np.take_along_axis(rows, places, axis=1)
+
+        found["turbovec 4 bits, float32 rescoring"] = by_turbovec
+    return found
+
+
+def search(asked: argparse.Namespace) -> None:
+    """Whole searches: scan, top-k, rescoring, ids."""
+    use_threads(asked.threads)
+    everything = clustered(asked.rows + 64, asked.dim)
+    x, queries = everything[:-64], everything[-64:]
+    k = 10
+    truth = np.argsort(-exact_scores(queries, x, Metric.COSINE), axis=1)[:, :k]
+    searches = peers(x, k)
+    faiss = optional("faiss")
+    if faiss is not None:
+        faiss.omp_set_num_threads(asked.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        for bits in (1, 4):
+            index = CodeIndex.create(Path(folder) / f"{bits}", asked.dim, query_bits=bits)  # type: ignore[arg-type]
+            index.add(np.arange(len(x)), x)
+            index.save()
+            for source in ("codes", "originals"):
+                fetch = (lambda ids: x[ids]) if source == "originals" else None
+                searches[f"qadapt query_bits={bits}, {source}"] = (
+                    lambda q, i=index, s=source, f=fetch: (
+                        i.search(q, k, rescore=FACTOR, source=s, fetch=f).ids
+                    )
+                )
+        notes = {
+            name: f"recall@10 {recall(np.asarray(call(queries)), truth):.3f}"
+            for name, call in searches.items()
+        }
+        for count in (1, 64):
+            subjects = {
+                name: (lambda c=call, n=count: c(queries[:n])) for name, call in searches.items()
+            }
+            times = rounds(subjects, asked.rounds)
+            base = "faiss IndexBinaryFlat, bare"
+            show(f"{count} queries, k={k}, x{FACTOR} candidates", times, count, base, notes)
+
+
+# -- encoding --------------------------------------------------------------------------------
+
+
+def encode(asked: argparse.Namespace) -> None:
+    """int8 and uint8 codes by NumPy and by the kernel of numba, 8 MB of vectors at a time."""
+    rows = max(1, (8 << 20) // (4 * asked.dim))
+    x = np.random.default_rng(0).standard_normal((rows, asked.dim), dtype=np.float32)
+    calibration = Calibration.fit(x)
+    subjects: dict[str, Subject] = {"read once (max)": x.max}
+    for precision in ("int8", "uint8"):
+        for name, pays in (("numpy", False), ("numba", True)):
+
+            def run(precision: Any = precision, pays: bool = pays) -> None:
+                with mock.patch.object(ints, "_kernel_pays", lambda _: pays):
+                    quantize(x, precision, calibration=calibration)
+
+            if not pays or "numba" in installed_engines():
+                subjects[f"{precision} by {name}"] = run
+    times = rounds(subjects, 5 * asked.rounds)
+    show(f"{rows} x {asked.dim} float32", times, 1, "int8 by numpy", {})
+
+
+# -- bits of the query -----------------------------------------------------------------------
+
+
+def bits(asked: argparse.Namespace) -> None:
+    """Recall and CPU time by bits of the query, on real embeddings."""
+    import embeddings
+
+    sets = {"demo": (embeddings.load().docs, embeddings.load().queries)}
+    folder = os.environ.get("QADAPT_SCIFACT")
+    for name in ("scifact-minilm", "scifact-mpnet") if folder else ():
+        with np.load(Path(str(folder)) / f"{name}.npz") as arrays:
+            sets[name] = arrays["docs"].astype(np.float32), arrays["queries"].astype(np.float32)
+    for name, (docs, queries) in sets.items():
+        exact = exact_scores(queries, docs, Metric.COSINE)
+        print(f"\n{name}: {docs.shape[0]:,} x {docs.shape[1]}, {len(queries)} queries")
+        with tempfile.TemporaryDirectory() as place:
+            for k in (10, 100):
+                truth = np.argsort(-exact, axis=1)[:, :k]
+                notes, subjects = {}, {}
+                for width in (1, 4, 8):
+                    path = Path(place) / f"{width}-{k}"
+                    index = CodeIndex.create(path, docs.shape[1], query_bits=width)  # type: ignore[arg-type]
+                    index.add(np.arange(len(docs)), docs)
+                    index.save()
+                    for factor in (1, 2, 4, 8):
+                        call = partial(
+                            index.search, queries, k, rescore=factor, engine=asked.engine
+                        )
+                        title = f"query_bits={width}, rescore={factor}"
+                        notes[title] = f"recall@{k} {recall(call().ids, truth):.4f}"
+                        subjects[title] = call
+                times = rounds(subjects, asked.rounds)
+                base = "query_bits=1, rescore=4"
+                show(f"k={k}, all queries in one call", times, len(queries), base, notes)
+
+
+def machine(asked: argparse.Namespace) -> str:
+    """Machine, versions, threads and load."""
+    names = ("numpy", "numba", "faiss", "turbovec", "usearch")
+    loaded = ((name, optional(name)) for name in names)
+    versions = ", ".join(
+        f"{name} {getattr(module, '__version__', '')}".strip()
+        for name, module in loaded
+        if module is not None
+    )
+    flags = Path("/proc/cpuinfo")
+    text = flags.read_text() if flags.exists() else ""
+    sets = [name for name in ("avx2", "avx512f", "avx512_vpopcntdq") if name in text]
+    model = next((line.split(":")[1].strip() for line in text.splitlines() if "model name" in line),
+                 platform.processor())  # fmt: skip
+    return (
+        f"{time.strftime('%Y-%m-%d')}, {model}, {', '.join(sets) or 'instruction set unknown'}, "
+        f"{os.cpu_count()} cores, {asked.threads} thread, load {os.getloadavg()[0]:.1f}\n{versions}"
+    )
+
+
+def main() -> None:
+    """Run one section."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    sections = {"scan": scan, "search": search, "encode": encode, "bits": bits}
+    parser.add_argument("section", choices=sections)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--dim", type=int, default=1024)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--engine", help="engine of `bits`; default: the fastest")
+    asked = parser.parse_args()
+    print(machine(asked))
+    sections[asked.section](asked)
+
+
+if __name__ == "__main__":
+    main()

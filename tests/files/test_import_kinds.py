@@ -1,0 +1,101 @@
+"""Import of files whose vectors are codes of an embedding service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.codecs import quantize
+from qadapt.errors import InputError, SpecError, UnsupportedError
+
+ROWS = np.random.default_rng(0).standard_normal((40, 16)).astype(np.float32)
+SIGNS = np.where(ROWS > 0, np.float32(1), np.float32(-1))
+
+
+def read(address: str) -> np.ndarray:
+    with qa.open(address) as database:
+        return database["a"].fetch(range(40)).vectors[""]
+
+
+@pytest.mark.parametrize("kind", ["ubinary", "binary"])
+def test_packed_bits_in_a_npy_need_a_kind(
+    tmp_path: Path, live: Callable[[str], str], kind: str
+) -> None:
+    file, address = tmp_path / "a.npy", live("edge")
+    np.save(file, quantize(ROWS, kind))  # type: ignore[arg-type]
+    with pytest.raises(
+        InputError, match=rf"packed bits of 16 [^\n]*\s+--kind {kind} .*--kind numbers"
+    ):
+        qa.import_file(file, f"{address}#a")
+    done = qa.import_file(file, f"{address}#a", metric="dot", kind=kind)
+    assert done.rows == 40
+    np.testing.assert_array_equal(read(address), SIGNS)
+
+
+@pytest.mark.parametrize("kind", ["int8", "numbers"])
+def test_integers_in_a_npy_need_a_kind(
+    tmp_path: Path, live: Callable[[str], str], kind: str
+) -> None:
+    file, address = tmp_path / "a.npy", live("edge")
+    whole = np.clip(ROWS * 50, -128, 127).astype(np.int8)
+    np.save(file, whole)
+    with pytest.raises(InputError, match="numbers of 16"):
+        qa.import_file(file, f"{address}#a")
+    qa.import_file(file, f"{address}#a", metric="dot", kind=kind)
+    np.testing.assert_array_equal(read(address), whole)
+
+
+def test_bfloat16_of_ml_dtypes_is_imported(tmp_path: Path, live: Callable[[str], str]) -> None:
+    upper = ROWS.view(np.uint32) & np.uint32(0xFFFF0000)
+    np.save(tmp_path / "a.npy", (upper >> 16).astype(np.uint16).view("V2"))
+    address = live("edge")
+    qa.import_file(tmp_path / "a.npy", f"{address}#a", metric="dot")
+    np.testing.assert_array_equal(read(address), upper.view(np.float32))
+
+
+def test_lists_of_bytes_in_parquet_have_a_kind(tmp_path: Path, live: Callable[[str], str]) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    packed = quantize(ROWS, "ubinary")
+    column = arrow.array(packed.tolist(), arrow.list_(arrow.uint8(), 2))
+    table = arrow.table({"id": list(range(40)), "vector": column})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    address = live("edge")
+    done = qa.import_file(tmp_path / "a.parquet", f"{address}#a", metric="dot", kind="ubinary")
+    assert done.columns == {"id": "id", "vector": "vector"}
+    np.testing.assert_array_equal(read(address), SIGNS)
+    floats = arrow.table({"id": [1], "vector": arrow.array([[0.5]], arrow.list_(arrow.float32()))})
+    parquet.write_table(floats, tmp_path / "f.parquet")
+    with pytest.raises(InputError, match="are not integers"):
+        qa.import_file(tmp_path / "f.parquet", f"{address}#f", kind="int8")
+
+
+def test_invalid_kinds_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", ROWS)
+    with pytest.raises(SpecError, match="unknown kind"):
+        qa.import_file(tmp_path / "a.npy", f"edge:{tmp_path}/db#a", kind="bits")
+    with pytest.raises(UnsupportedError, match="base64"):
+        qa.import_file(tmp_path / "a.npy", f"edge:{tmp_path}/db#a", kind="base64")
+    with pytest.raises(InputError, match="must be integers; got an array of float32"):
+        qa.import_file(tmp_path / "a.npy", f"edge:{tmp_path}/db#a", kind="int8")
+    assert not (tmp_path / "db").exists()
+
+
+def test_the_command_names_a_kind(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from qadapt.cli.app import app
+
+    np.save(tmp_path / "a.npy", quantize(ROWS, "ubinary"))
+    words = ["import", str(tmp_path / "a.npy"), f"edge:{tmp_path}/db#a"]
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code != 0
+    done = CliRunner().invoke(app, [*words, "--kind", "ubinary", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["rows"] == 40
