@@ -16,6 +16,7 @@ from qadapt.errors import UnsupportedError
 from qadapt.local.state import VectorSettings
 from qadapt.model import Batch, Kind, Quantization, Rescore, State, Vector
 from qadapt.model.address import Address
+from qadapt.planning.planner import make_plan
 from qadapt.search import search as rescored
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.change import ChangeRequest
@@ -75,3 +76,15 @@ def test_lite25_refuses_unsupported_changes(lite25: MilvusStore, sample: Sample)
         lite25.plan_change(ChangeRequest(inspected, "", BITS, strategy="alias"))
     with pytest.raises(UnsupportedError):
         lite25.switch_alias("other", NAME)
+
+
+def test_lite25_has_no_aliases(lite25: MilvusStore) -> None:
+    """``create_alias`` is not implemented, so nothing offers a copy and a switch."""
+    lite25.create(NAME, {"": Vector(64)}, {})
+    assert (lite25.traits.aliases, lite25.traits.recreates) == (False, False)
+    assert MilvusStore.profile.traits.aliases
+    with pytest.raises(UnsupportedError, match="alias"):
+        lite25.switch_alias("live", NAME)
+    with pytest.raises(UnsupportedError, match="no aliases") as refused:
+        make_plan(lite25, NAME, "none:dims=32")
+    assert "qadapt migrate" in str(refused.value.hint)

@@ -10,7 +10,7 @@ import pytest
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.errors import ApplyError, ConsentRequiredError, UnsupportedError
+from qadapt.errors import ApplyError, ConsentRequiredError, ReadOnlyError, UnsupportedError
 from qadapt.testing.data import Sample
 
 
@@ -199,9 +199,10 @@ def test_a_read_only_server_refuses_changes(url: str, raw: Any, articles: Collec
         with qa.open(url.replace("postgres@", f"{role}@")) as database:
             reader = database[articles.name]
             assert reader.verify(k=10, queries=20).recall is not None
-            with pytest.raises(ApplyError, match="read-only"):
+            with pytest.raises(ReadOnlyError, match="read-only") as refused:
                 reader.plan("binary").apply(yes=True)
-            with pytest.raises(UnsupportedError, match="read-only"):
+            assert "nothing was changed" in str(refused.value.hint)
+            with pytest.raises(ReadOnlyError, match="read-only"):
                 reader.delete([1])
     finally:
         raw.execute(f"DROP ROLE {role}")
