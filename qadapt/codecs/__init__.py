@@ -15,7 +15,7 @@ from qadapt.codecs.bits import pack_bits, pad_words, to_signed, to_unsigned, unp
 from qadapt.codecs.calibration import Calibration, CalibrationWarning
 from qadapt.codecs.folded import FoldedQuery, fold
 from qadapt.codecs.ints import dequantize
-from qadapt.codecs.quantize import PRECISIONS, Precision, quantize
+from qadapt.codecs.precisions import PRECISIONS, Precision, quantize
 
 __all__ = [
     "PRECISIONS",
