@@ -29,17 +29,7 @@ _TITLES = {
     "latency": "Latency of one query (ms, 95th percentile)",
 }
 # Possible label positions in points, best first.
-_OFFSETS = (
-    (8, 5),
-    (8, -11),
-    (-8, 5),
-    (-8, -11),
-    (0, 9),
-    (0, -15),
-    (13, -3),
-    (-13, -3),
-    (18, 8),
-)
+_OFFSETS = ((8, 5), (8, -11), (-8, 5), (-8, -11), (0, 9), (0, -15), (13, -3), (-13, -3), (18, 8))
 _ROOM = 14
 _Placed = list[tuple[float, Point]]
 _SIZE = (4.6, 3.7)  # inches at 100 dpi: readable on a phone, two columns on a desktop

@@ -56,7 +56,8 @@ class RealCells(CellTests):
 
 
 class TestEdgeCells(RealCells):
-    """Without QADAPT_MATRIX_OUT, one width of each kind: test_edge_quantization.py has them all."""
+    """Without QADAPT_MATRIX_OUT, one width of a kind or, in `make test-slow`, of each kind.
+    test_edge_quantization.py has them all."""
 
     pytestmark = pytest.mark.slow
 
