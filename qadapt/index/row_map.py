@@ -188,18 +188,17 @@ class RowMap:
         return rows[rows >= 0]
 
     def places(self, ids: IdColumn) -> npt.NDArray[np.int64]:
-        """Row of each id, int64 ``(n,)``; -1 for unknown ids."""
-        if self._tail and len(ids) >= _FEW:
-            self._settle_tail()
+        """Row of each id, int64 ``(n,)``; -1 for unknown ids. Threads may call it at once."""
         found = np.full(len(ids), -1, dtype=np.int64)
-        if self._tail:
-            rows = [self._tail_rows.get(one, -1) for one in ids.tolist()]
-            found[:] = rows
+        few = len(ids) < _FEW
+        if self._tail and few:
+            found[:] = [self._tail_rows.get(one, -1) for one in ids.tolist()]
             if self._alive is not None:
                 found[(found >= 0) & ~self._alive[found]] = -1
-        if self._chunks:
+        chunks = self._chunks if few else self._all_chunks()
+        if chunks:
             left = _Wanted(ids, np.flatnonzero(found < 0))
-            for chunk in reversed(self._chunks):
+            for chunk in reversed(chunks):
                 left.look_in(chunk, self._alive, found)
         return found
 

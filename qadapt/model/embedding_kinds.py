@@ -151,7 +151,7 @@ def _integers(codes: Any, kind: str, what: str) -> npt.NDArray[Any]:
 def _of_bytes(codes: Any, kind: str, what: str) -> npt.NDArray[Any] | None:
     """Integers of rows of bytes, as Milvus returns a BINARY_VECTOR; None for other forms.
 
-    pymilvus returns ``[b"..."]`` for such a vector of a row.
+    pymilvus returns ``[b"..."]`` for the BINARY_VECTOR of a row.
     """
     if kind not in _DTYPES or not isinstance(codes, (list, tuple)) or not codes:
         return None

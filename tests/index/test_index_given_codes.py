@@ -65,7 +65,7 @@ def test_packed_bits_are_checked(tmp_path: Path, vectors: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("kind", ["int8", "uint8", "base64", "bfloat16", "numbers"])
-def test_other_kinds_equal_the_floats_that_they_stand_for(
+def test_other_kinds_equal_their_floats(
     tmp_path: Path, vectors: np.ndarray, queries: np.ndarray, kind: str
 ) -> None:
     whole = np.clip(np.round(vectors * 30), -128, 127)

@@ -121,7 +121,7 @@ def test_many_ids_are_found_in_any_order() -> None:
         assert len(rows._chunks) < 6
 
 
-def test_equal_hashes_of_texts_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_with_equal_hashes_are_distinguished(monkeypatch: pytest.MonkeyPatch) -> None:
     import qadapt.index.id_column as module
 
     monkeypatch.setattr(
