@@ -117,7 +117,8 @@ def scan(asked: argparse.Namespace) -> None:
                 continue  # too slow to wait for
             codes = rows if name in ("faiss", "usearch") else columns
             subjects[f"qadapt {name}"] = partial(engine.hamming_topk, some, codes, k, mask)
-            for bits in (4, 8) if isinstance(engine, PlaneEngine) else ():
+            planes = isinstance(engine, PlaneEngine) and (name != "numpy" or count == 1)
+            for bits in (4, 8) if planes else ():
                 query = plane_query(floats[:count], bits)  # type: ignore[arg-type]
                 call = partial(engine.plane_topk, query, columns, k, mask)
                 subjects[f"qadapt {name}, query_bits={bits}"] = call

@@ -100,13 +100,18 @@ def as_blocks(code_words: Words | Sequence[Words]) -> list[Words]:
 
 
 def masked(
-    blocks: Sequence[Words], mask: Mask | None
+    blocks: Sequence[Words], mask: Mask | None, below: float = GATHER_BELOW
 ) -> Iterator[tuple[int, Words, Mask | None, npt.NDArray[np.intp] | None]]:
     """Iterate over blocks that contain allowed rows.
 
+    Args:
+        blocks: blocks with consecutive row numbers.
+        mask: bool (all rows,), or None.
+        below: fraction of allowed rows below which positions are returned instead of a mask.
+
     Yields:
-        Number of the first row; the block; the mask of its rows if some are not allowed; and, if
-        fewer than ``GATHER_BELOW`` are allowed, their positions instead of a mask.
+        Number of the first row; the block; the mask of its rows if some are not allowed; and
+        the positions of allowed rows instead of a mask, if there are few.
     """
     first = 0
     for block in blocks:
@@ -114,7 +119,7 @@ def masked(
         count = len(block) if allowed is None else int(np.count_nonzero(allowed))
         if allowed is None or count == len(block):
             yield first, block, None, None
-        elif count and count < GATHER_BELOW * len(block):
+        elif count and count < below * len(block):
             yield first, block, None, np.flatnonzero(allowed)
         elif count:
             yield first, block, allowed, None

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from qadapt.codecs.bitquery import PlaneQuery
 from qadapt.engines.base import (
+    GATHER_BELOW,
     KEY_SHIFT,
     NO_KEY,
     Ints,
@@ -30,6 +31,7 @@ _ALONE = {1: 4, 4: 2, 8: 2}
 """Vectors of rows per tile for a single query, by bits of the query."""
 _TOGETHER = {1: 8, 4: 2, 8: 1}
 """Queries per tile otherwise, by bits of the query: eight planes."""
+_GATHER_ALONE = 0.04
 _MOST = 1 << (63 - KEY_SHIFT - 1)  # distances must be smaller
 
 
@@ -112,11 +114,13 @@ class _Batch:
         self._offsets = np.zeros(tiles * held, dtype=np.int64)
         self._offsets[:count] = offsets
         self._count, self._k = count, k
+        # For one query, to copy rows takes longer than to scan a few times as many.
+        self._gather_below = _GATHER_ALONE if alone else GATHER_BELOW
         self._sizes = (0,) * bits, (0,) * held, (0,) * (_ALONE[bits] if alone else 1)
 
     def scan(self, blocks: list[Words], mask: Mask | None) -> Keys:
         """Keys (nq, k) of the best rows, unsorted."""
-        work = list(masked(blocks, mask))
+        work = list(masked(blocks, mask, self._gather_below))
         threads = min(scan_threads(), len(work))
         if threads <= 1:
             return self._scan(work)

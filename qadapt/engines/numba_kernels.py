@@ -2,7 +2,7 @@
 
 A tile compares ``8 * groups`` rows with a few queries. Its distances stay in registers while the
 words of the rows are read. They are then compared with the worst row that each query keeps, and
-only a tile with a better row goes through the selection. numba does not vectorize such a loop: a
+only a tile with a better row goes through the selection. numba does not vectorize this loop: a
 store of distances inside of it prevents that. So the tile is written in LLVM's intermediate
 language, with vectors of 8 x 64 bits, which LLVM maps to the instructions of the processor: one
 population count per vector with AVX-512 VPOPCNTDQ, table lookups with AVX2, CNT with NEON.

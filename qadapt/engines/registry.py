@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +14,11 @@ from qadapt.engines.base import Engine, PlaneEngine
 from qadapt.engines.numpy_engine import NumpyEngine
 from qadapt.errors import MissingExtraError, SpecError, UnsupportedError
 
-SMALL_WORK = 1 << 21
-"""64-bit words per scan below which numpy is used: about 2 ms, less than a start of numba."""
+STARTING_PAYS = 1 << 27
+"""64-bit words that a process scans by numpy before it imports another engine: about 0.2 s, half of
+what a start of numba takes. A larger scan imports it at once."""
+
+_scanned = 0
 
 
 def _numba() -> Engine:
@@ -81,8 +85,9 @@ def get_engine(name: str | None = None, *, planes: bool = False, work: int | Non
     Args:
         name: one of :func:`engine_names`; None chooses.
         planes: whether the engine must support queries of 4 or 8 bits.
-        work: 64-bit words that the scan reads, for all queries together. Below ``SMALL_WORK``,
-            None chooses numpy, as starting another engine takes longer than such a scan.
+        work: 64-bit words that the scan compares, for all queries together. Until the scans of
+            this process add up to ``STARTING_PAYS``, None chooses numpy, unless the package of the
+            fastest engine was imported before.
 
     Raises:
         SpecError: the engine does not exist; the message lists all engines.
@@ -91,7 +96,7 @@ def get_engine(name: str | None = None, *, planes: bool = False, work: int | Non
             Hamming distances.
     """
     if name is None:
-        return NumpyEngine() if work is not None and work < SMALL_WORK else _fastest(planes)
+        return _fastest(planes) if work is None or _starting_pays(work) else NumpyEngine()
     known = _ENGINES.get(name)
     if known is None:
         raise SpecError.unknown("engine", str(name), engine_names())
@@ -130,6 +135,15 @@ def prefers_columns() -> bool:
         for name, known in _ENGINES.items()
         if known.automatic and _installed(name) and not (name == "numba" and jit.disabled())
     )
+
+
+def _starting_pays(work: int) -> bool:
+    global _scanned
+    _scanned += work
+    if _scanned >= STARTING_PAYS:
+        return True
+    first = next(name for name, known in _ENGINES.items() if known.automatic and _installed(name))
+    return first in sys.modules
 
 
 def _fastest(planes: bool) -> Engine:

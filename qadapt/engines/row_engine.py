@@ -29,20 +29,20 @@ _QUERIES = 1024  # queries that are scanned together, which limits the memory of
 class RowEngine(ABC):
     """Scans blocks with a library and merges the best rows of the blocks.
 
+    With a mask, the allowed rows of a block are copied, which is faster than the id selector of
+    faiss (0.43 against 0.77 ms for half of 32,768 x 1024 bits) as that needs an index of its rows.
+
     Fast if the words of a row are contiguous; other blocks are transposed in each search.
     """
 
     @abstractmethod
-    def _nearest(
-        self, queries: Bytes, codes: Bytes, k: int, allowed: Mask | None
-    ) -> tuple[Rows, npt.NDArray[np.number]]:
+    def _nearest(self, queries: Bytes, codes: Bytes, k: int) -> tuple[Rows, Ints]:
         """Nearest rows of one block; among equal distances the first rows.
 
         Args:
             queries: uint8 (nq, width), C order.
             codes: uint8 (m, width), C order.
-            k: at most the number of allowed rows.
-            allowed: bool (m,), or None for all.
+            k: at most m.
 
         Returns:
             Positions and distances (nq, k), in any order.
@@ -58,13 +58,12 @@ class RowEngine(ABC):
         """See :meth:`qadapt.engines.base.Engine.hamming_topk`."""
         best = np.full((len(query_words), k), NO_KEY, dtype=np.int64)
         queries = np.ascontiguousarray(query_words).view(np.uint8)
-        for first, block, allowed, chosen in masked(as_blocks(code_words), mask):
+        for first, block, _, chosen in masked(as_blocks(code_words), mask, below=1):
             rows = block if chosen is None else block[chosen]
             codes = np.ascontiguousarray(rows).view(np.uint8)
-            count = len(rows) if allowed is None else int(np.count_nonzero(allowed))
             for start in range(0, len(queries), _QUERIES):
                 some = slice(start, start + _QUERIES)
-                found, distances = self._nearest(queries[some], codes, min(k, count), allowed)
+                found, distances = self._nearest(queries[some], codes, min(k, len(rows)))
                 numbers = found.astype(np.int64) if chosen is None else chosen[found]
                 keys = (distances.astype(np.int64) << KEY_SHIFT) | (numbers + first)
                 best[some] = _merged(best[some], keys)

@@ -6,9 +6,8 @@ import importlib.metadata
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from qadapt.engines.base import Mask, Rows
+from qadapt.engines.base import Ints, Rows
 from qadapt.engines.row_engine import Bytes, RowEngine
 from qadapt.threads import scan_threads
 
@@ -17,7 +16,7 @@ class UsearchEngine(RowEngine):
     """Exact search of binary vectors by usearch over each block of rows.
 
     usearch returns equal distances in any order, so more rows are requested until all rows at the
-    last distance are among them. It has no filters: allowed rows are copied. Uses
+    last distance are among them. Uses
     :func:`qadapt.threads.scan_threads` threads.
 
     Raises:
@@ -41,28 +40,24 @@ class UsearchEngine(RowEngine):
         """Version of usearch."""
         return importlib.metadata.version("usearch")
 
-    def _nearest(
-        self, queries: Bytes, codes: Bytes, k: int, allowed: Mask | None
-    ) -> tuple[Rows, npt.NDArray[np.number]]:
-        places = None if allowed is None else np.flatnonzero(allowed)
-        rows = codes if places is None else codes[places]
+    def _nearest(self, queries: Bytes, codes: Bytes, k: int) -> tuple[Rows, Ints]:
         found = np.empty((len(queries), k), dtype=np.int64)
         distances = np.empty((len(queries), k), dtype=np.int32)
         left = np.arange(len(queries))
-        asked = min(len(rows), 2 * k + 32)
+        asked = min(len(codes), 2 * k + 32)
         while len(left):
-            keys, values = self._asked(queries[left], rows, asked)
+            keys, values = self._asked(queries[left], codes, asked)
             order = np.lexsort((keys, values), axis=1)
             keys = np.take_along_axis(keys, order, axis=1)
             values = np.take_along_axis(values, order, axis=1)
-            whole = (values[:, -1] > values[:, k - 1]) | (asked == len(rows))
+            whole = (values[:, -1] > values[:, k - 1]) | (asked == len(codes))
             found[left[whole]] = keys[whole, :k]
             distances[left[whole]] = values[whole, :k]
             left = left[~whole]
-            asked = min(len(rows), 4 * asked)
-        return found if places is None else places[found], distances
+            asked = min(len(codes), 4 * asked)
+        return found, distances
 
-    def _asked(self, queries: Bytes, rows: Bytes, count: int) -> tuple[Rows, npt.NDArray[np.int32]]:
+    def _asked(self, queries: Bytes, rows: Bytes, count: int) -> tuple[Rows, Ints]:
         """Rows and distances (nq, count) in the order of usearch."""
         got = self._search(rows, queries, count, threads=scan_threads(), **self._options)
         shape = (len(queries), count)

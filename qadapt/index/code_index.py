@@ -300,7 +300,8 @@ class CodeIndex(OpenIndex):
             mask: bool (len(index),) in the order of :attr:`ids`: rows that may be returned.
             ids: ids that may be returned; unknown ids are ignored. Not together with ``mask``.
             exclude: ids that must not be returned, such as rows that were deleted.
-            engine: engine for Hamming distances; a name or an :class:`qadapt.engines.Engine`.
+            engine: engine that scans sign bits: a name of :func:`qadapt.engines.engine_names` or an
+                :class:`qadapt.engines.Engine`; None chooses the fastest one installed.
 
         Returns:
             Ids and scores (nq, k). With ``off`` over Hamming distances h, scores are
