@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import SpecError, UnsupportedError
-from qadapt.model import Hits, Id, SearchProvenance
+from qadapt.model import Hits, SearchProvenance
 from qadapt.stores.base import SearchRequest, check_k
 from qadapt.stores.sqlite_vec import filters, mapping, payload
-from qadapt.stores.sqlite_vec.connection import Connection
 from qadapt.stores.sqlite_vec.schema import METRICS, Codes, Column, Table, quoted
 
 # The largest k of a statement of vec0.
@@ -44,7 +43,7 @@ class Prepared:
         text: the statement; its parameters are the values of conditions after ``inputs``.
         inputs: the form of each parameter of the query: ``floats``, or ``int8`` for its codes.
         values: parameters of the conditions.
-        score: the score of a distance.
+        score: the scores of an array of distances.
         scale: of int8 codes under ``l2``; None scales the query by its largest absolute value.
         how: who searched and rescored.
     """
@@ -53,7 +52,7 @@ class Prepared:
     text: str
     inputs: tuple[str, ...]
     values: tuple[Any, ...]
-    score: Callable[[float], float]
+    score: Callable[[Any], Any]
     scale: float | None
     how: SearchProvenance
     with_payload: bool = False
@@ -151,17 +150,17 @@ def _prepared(
     scale = None
     if codes is None:
 
-        def score(distance: float) -> float:
+        def score(distance: Any) -> Any:
             return mapping.score(metric, distance)
     elif codes.kind == "bit":
         dim = column.dim
 
-        def score(distance: float) -> float:
+        def score(distance: Any) -> Any:
             return 1.0 - 2.0 * distance / dim
     else:
         scale = codes.scale
 
-        def score(distance: float) -> float:
+        def score(distance: Any) -> Any:
             return mapping.score(metric, distance, scale)
 
     return Prepared(table, text, inputs, values, score, scale, how, request.with_payload)
@@ -189,17 +188,21 @@ def _nearest(
 
 def run(at: Any, prepared: Prepared, queries: npt.NDArray[np.float32], k: int) -> Hits:
     """Run a search of queries ``(nq, d)``."""
-    found: list[list[tuple[Id, float]]] = []
+    ids = np.full((len(queries), k), None, dtype=object)
+    scores = np.full((len(queries), k), np.nan, dtype=np.float32)
     payloads: list[list[dict[str, Any] | None]] | None = [] if prepared.with_payload else None
     score, table = prepared.score, prepared.table
-    for query in np.ascontiguousarray(queries, dtype="<f4"):
+    for at_query, query in enumerate(np.ascontiguousarray(queries, dtype="<f4")):
         rows = at.execute(prepared.text, _values(prepared, query)).fetchall()
-        # A zero vector or NaN of another program has no distance.
-        rows = [row for row in rows if row[-1] is not None]
-        found.append([(row[0], score(row[-1])) for row in rows])
+        # A zero vector or NaN of another program has no distance, and is the last.
+        if rows and rows[-1][-1] is None:
+            rows = [row for row in rows if row[-1] is not None]
+        ids[at_query, : len(rows)] = [row[0] for row in rows]
+        scores[at_query, : len(rows)] = score(np.array([row[-1] for row in rows]))
         if payloads is not None:
-            payloads.append([payload.plain(table, row[1:-1]) for row in rows])
-    return Hits.from_rows(found, k, prepared.how, payloads)
+            cells = [payload.plain(table, row[1:-1]) for row in rows]
+            payloads.append([*cells, *[None] * (k - len(rows))])
+    return Hits(ids, scores, prepared.how, payloads)
 
 
 def _values(prepared: Prepared, query: npt.NDArray[np.float32]) -> tuple[Any, ...]:
@@ -212,11 +215,3 @@ def _values(prepared: Prepared, query: npt.NDArray[np.float32]) -> tuple[Any, ..
 
 def _int8(prepared: Prepared, query: npt.NDArray[np.float32]) -> bytes:
     return mapping.int8(query[None, :], prepared.scale).tobytes()
-
-
-def run_on(
-    connection: Connection, prepared: Prepared, queries: npt.NDArray[np.float32], k: int
-) -> Hits:
-    """Run a search on a connection."""
-    with connection.session(f"search {prepared.table.name!r}") as at:
-        return run(at, prepared, queries, k)

@@ -61,6 +61,8 @@ from qadapt.stores.sqlite_vec.snapshot import KnownTable
 from qadapt.stores.sqlite_vec.version import ExtensionVersion
 
 SETTINGS_KEY = "search"
+# Seconds for which searches use the settings that were read last.
+SETTINGS_AGE = 5.0
 
 
 class SqliteVecStore(Store):
@@ -189,6 +191,7 @@ class SqliteVecStore(Store):
         known: KnownTable | None = self.snapshots.get(collection)
         key = self.connection.change_key(at)
         if known is not None and known.key == key:
+            self.snapshots.put(collection, known)
             return known
         found = collections.read_tables(at)
         if collection not in found:
@@ -375,7 +378,9 @@ class SqliteVecStore(Store):
     # -- settings ----------------------------------------------------------------------------
 
     def load_settings(self, collection: str) -> Mapping[str, Any] | None:
-        found = self._table(collection).settings.get(SETTINGS_KEY)
+        known: KnownTable | None = self.snapshots.get(collection, SETTINGS_AGE)
+        table = self._table(collection) if known is None else known.table
+        found = table.settings.get(SETTINGS_KEY)
         return found if isinstance(found, dict) else {}
 
     def write_settings(self, collection: str, settings_: Mapping[str, Any]) -> None:
