@@ -136,7 +136,9 @@ class Connection:
         changed, https://www.sqlite.org/pragma.html#pragma_data_version.
         """
         row = at.execute(_VERSIONS).fetchone()
-        return (row[0], row[1], self._opened.total_changes)
+        # A rollback of the user changes none of the numbers.
+        inside = not self.owned and self._opened.in_transaction
+        return (row[0], row[1], self._opened.total_changes, int(inside))
 
     def _read_version(self) -> str:
         cursor = self._opened.cursor()

@@ -18,7 +18,7 @@ from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Hits, SearchProvenance
 from qadapt.stores.base import SearchRequest, check_k
 from qadapt.stores.sqlite_vec import filters, mapping, payload
-from qadapt.stores.sqlite_vec.schema import METRICS, Codes, Column, Table, quoted
+from qadapt.stores.sqlite_vec.schema import METRICS, Codes, Column, Table, quoted, sql_name
 
 # The largest k of a statement of vec0.
 MAX_K = 4096
@@ -106,14 +106,14 @@ def _coded(table: Table, column: Column, codes: Codes, request: SearchRequest) -
     notes = (CAPPED.format(asked=asked),) if candidates < asked else ()
     origin = "store default" if rescore is None else "call"
     conditions = filters.in_search(request.filter, table, codes=codes.separate)
-    key = table.key.name
+    key = sql_name(table.key.name)
     operand = "vec_quantize_binary(?)" if codes.kind == "bit" else "vec_int8(?)"
     inner = _nearest(codes.table, codes.column, [key], operand, candidates, conditions)
     form = "floats" if codes.kind == "bit" else "int8"
     names = [f"t.{each}" for each in _columns(table, request.with_payload)]
     if on:
         assert rescore is not None
-        exact = f"{_FUNCTIONS[column.metric]}(t.{column.name}, ?)"
+        exact = f"{_FUNCTIONS[column.metric]}(t.{sql_name(column.name)}, ?)"
         text = (
             f"WITH c AS MATERIALIZED ({inner}) SELECT {', '.join(names)}, {exact} AS d FROM c "
             f"CROSS JOIN {quoted(table.name)} AS t ON t.{key} = c.{key} "
@@ -167,7 +167,8 @@ def _prepared(
 
 
 def _columns(table: Table, with_payload: bool) -> list[str]:
-    return [table.key.name, *(payload.names(table) if with_payload else [])]
+    names = [table.key.name, *(payload.names(table) if with_payload else [])]
+    return [sql_name(each) for each in names]
 
 
 def _nearest(
@@ -178,7 +179,7 @@ def _nearest(
     k: int,
     conditions: list[filters.Condition],
 ) -> str:
-    tests = [f"{column} MATCH {operand}", f"k = {k}", *(each.text for each in conditions)]
+    tests = [f"{sql_name(column)} MATCH {operand}", f"k = {k}", *(each.text for each in conditions)]
     listed = ", ".join([*names, "distance"])
     return f"SELECT {listed} FROM {quoted(source)} WHERE {' AND '.join(tests)}"
 

@@ -55,7 +55,7 @@ from qadapt.stores.sqlite_vec.connection import (
     wrapped,
 )
 from qadapt.stores.sqlite_vec.profile import PROFILE
-from qadapt.stores.sqlite_vec.schema import METRICS, Codes, Column, Table, quoted
+from qadapt.stores.sqlite_vec.schema import METRICS, Codes, Column, Table, quoted, sql_name
 from qadapt.stores.sqlite_vec.search import Prepared
 from qadapt.stores.sqlite_vec.snapshot import KnownTable
 from qadapt.stores.sqlite_vec.version import ExtensionVersion
@@ -337,7 +337,7 @@ class SqliteVecStore(Store):
         if codes is not None and codes.separate:
             key = table.key.name if table.of("key") else "rowid"
             insert, kind = changes.writing_sql(table, codes), codes.kind
-            delete = f"DELETE FROM {quoted(codes.table)} WHERE {key} = ?"
+            delete = f"DELETE FROM {quoted(codes.table)} WHERE {sql_name(key)} = ?"
         cache = checks.number(self.address, "cache_mb", CACHE_MB)
         details = client_code.details(prepared, kind, insert, delete, cache)
         return ClientSearch(request.k, {}, details=details)
