@@ -279,8 +279,8 @@ class _Page:
         """Scores float64 ``(nq, m)``; -inf for rows that must not be returned.
 
         Args:
-            floor: ``(nq,)``; under L2, rows below it score -inf,
-            k: and rows that are not among the best ``k``.
+            floor, k: under L2, rows that cannot score at least ``floor`` ``(nq,)``, or be among the
+                best ``k``, score -inf.
         """
         if self.metric is Metric.EUCLIDEAN:
             return self._distances(queries, floor, k)

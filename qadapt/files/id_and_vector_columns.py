@@ -45,7 +45,7 @@ def ids(
     *,
     json_text: bool = False,
 ) -> list[Id]:
-    """Read the ids of a page; an invalid id is replaced by the row number and reported.
+    """Read the ids of a page; an invalid id is reported, and replaced by one that no row has.
 
     Args:
         rows: row numbers in the file, int64 ``(n,)``.
@@ -66,7 +66,7 @@ def ids(
             listed = _of_json(listed, label, rows, row_errors)
     if not absent.any() and not row_errors:
         return listed
-    return [int(row) if key is None else key for key, row in zip(listed, rows, strict=True)]
+    return [f"\0{row}" if key is None else key for key, row in zip(listed, rows, strict=True)]
 
 
 def _of_bytes(array: Any, label: str, rows: Rows, row_errors: RowErrors) -> list[Any]:

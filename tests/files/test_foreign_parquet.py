@@ -302,6 +302,9 @@ def test_errors_are_reported_by_row(edge: Database, tmp_path: Path) -> None:
     assert "null among the numbers in column 'vector': row 2" in refused(
         edge, tmp_path, {"id": IDS, "vector": [*lists[:2], [1.0, None, 2.0, 3.0]]}
     )
+    # Row 1 has no id, which is not the id 1.
+    missing = refused(edge, tmp_path, {"id": [1, None, 2], "vector": fixed()})
+    assert "null in the id column 'id': row 1" in missing and "duplicate" not in missing
     assert "null in the id column 'id': row 1" in refused(
         edge, tmp_path, {"id": [1, None, 3], "vector": fixed()}
     )

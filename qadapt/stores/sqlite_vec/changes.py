@@ -17,7 +17,7 @@ from qadapt.stores.base import MappedQuantization
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy
 from qadapt.stores.operations import Execution, Operation, table
 from qadapt.stores.sqlite_vec import code_tables, mapping, rows, schema, settings, table_rebuild
-from qadapt.stores.sqlite_vec.schema import Codes, Table, quoted
+from qadapt.stores.sqlite_vec.schema import Codes, Table, quoted, sql_name
 from qadapt.stores.sqlite_vec.search import FACTOR, MAX_K
 from qadapt.stores.sqlite_vec.snapshot import Snapshot
 from qadapt.stores.sqlite_vec.status import status_of
@@ -289,6 +289,6 @@ def writing_sql(found: Table, codes: Codes) -> str:
     key = found.key.name if found.of("key") else "rowid"
     partitions = [each.name for each in found.of("partition")]
     function = "vec_quantize_binary(?)" if codes.kind == "bit" else "vec_int8(?)"
-    names = ", ".join([key, codes.column, *partitions])
+    names = ", ".join(map(sql_name, [key, codes.column, *partitions]))
     marks = ", ".join(["?", function, *("?" * len(partitions))])
     return f"INSERT INTO {quoted(codes.table)} ({names}) VALUES ({marks})"

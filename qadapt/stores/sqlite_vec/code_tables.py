@@ -19,7 +19,7 @@ from qadapt.model import Batch, Id
 from qadapt.stores import blobs
 from qadapt.stores.operations import Execution
 from qadapt.stores.sqlite_vec import collections, mapping, rows, schema, settings
-from qadapt.stores.sqlite_vec.schema import Codes, Column, Table, quoted, shadow
+from qadapt.stores.sqlite_vec.schema import Codes, Column, Table, quoted, shadow, sql_name
 from qadapt.stores.store_types import Progress
 
 # Rows of one transaction of a build; other writers wait for it.
@@ -127,10 +127,10 @@ def _codes(at: Any, table: Table, codes: Codes, ids: list[Id]) -> dict[Id, bytes
 def _cells(
     at: Any, table: Table, source: str, column: str, ids: list[Id]
 ) -> list[tuple[Id, bytes]]:
-    key = table.key.name
+    key = sql_name(table.key.name)
     query = (
-        f"SELECT t.{key}, t.{column} FROM json_each(?) AS j CROSS JOIN {quoted(source)} AS t "
-        f"ON t.{key} = j.value"
+        f"SELECT t.{key}, t.{sql_name(column)} FROM json_each(?) AS j "
+        f"CROSS JOIN {quoted(source)} AS t ON t.{key} = j.value"
     )
     found: list[tuple[Id, bytes]] = []
     for start in range(0, len(ids), rows.FETCHED):
@@ -342,10 +342,10 @@ def _update(at: Any, table: Table, codes: Codes, column: Column, ids: list[Id]) 
     if not changed:
         return
     partitions = [each.name for each in table.of("partition")]
-    names = ", ".join(f"t.{each}" for each in (table.key.name, column.name, *partitions))
+    names = ", ".join(f"t.{sql_name(each)}" for each in (table.key.name, column.name, *partitions))
     query = (
         f"SELECT {names} FROM json_each(?) AS j CROSS JOIN {quoted(table.name)} AS t "
-        f"ON t.{table.key.name} = j.value"
+        f"ON t.{sql_name(table.key.name)} = j.value"
     )
     cells = list(zip(*at.execute(query, (rows.listed(changed),)).fetchall(), strict=True))
     floats, _ = blobs.unpacked(cells[1], column.dim, "<f4")

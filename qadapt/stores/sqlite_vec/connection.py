@@ -18,7 +18,7 @@ from typing import Any
 from qadapt.errors import MissingExtraError, StorageError, StoreError, UnsupportedError
 from qadapt.model.address import Address
 from qadapt.stores import checks
-from qadapt.stores.sqlite_vec.errors import translated
+from qadapt.stores.sqlite_vec.errors import classes, translate, translated
 from qadapt.stores.sqlite_vec.filters import MOMENT, microseconds
 
 PACKAGE, EXTRA = "sqlite_vec", "sqlite-vec"
@@ -90,13 +90,17 @@ class Connection:
                 "the file was opened before the process was forked",
                 hint="open the database in the child process",
             )
-        with self._lock, translated(doing):
-            cursor = self._opened.cursor()
-            cursor.row_factory = None
+        with self._lock:
+            # Not ``translated``, which takes longer than the rest.
             try:
-                yield cursor
-            finally:
-                cursor.close()
+                cursor = self._opened.cursor()
+                cursor.row_factory = None
+                try:
+                    yield cursor
+                finally:
+                    cursor.close()
+            except classes() as error:
+                raise translate(error, doing) from error
 
     @contextmanager
     def transaction(self, doing: str) -> Iterator[Any]:
@@ -132,7 +136,9 @@ class Connection:
         changed, https://www.sqlite.org/pragma.html#pragma_data_version.
         """
         row = at.execute(_VERSIONS).fetchone()
-        return (row[0], row[1], self._opened.total_changes)
+        # A rollback of the user changes none of the numbers.
+        inside = not self.owned and self._opened.in_transaction
+        return (row[0], row[1], self._opened.total_changes, int(inside))
 
     def _read_version(self) -> str:
         cursor = self._opened.cursor()

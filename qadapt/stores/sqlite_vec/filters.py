@@ -21,7 +21,7 @@ from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import filters
 from qadapt.model.dates import moment
 from qadapt.model.filter_checks import Scalar
-from qadapt.stores.sqlite_vec.schema import PAYLOAD_COLUMN, Column, Table, quoted, shadow
+from qadapt.stores.sqlite_vec.schema import PAYLOAD_COLUMN, Column, Table, quoted, shadow, sql_name
 
 _COMPARE = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 # A function of qadapt's connections: microseconds since 1970 of an ISO date, or NULL.
@@ -65,7 +65,7 @@ def in_search(filter: Any, table: Table, codes: bool = False) -> list[Condition]
     found = [each for each in direct if each is not None]
     if rest:
         inner = ids(filters.AllOf(tuple(rest)) if len(rest) > 1 else rest[0], table)
-        found.append(Condition(f"{table.key.name} IN ({inner.text})", inner.values))
+        found.append(Condition(f"{sql_name(table.key.name)} IN ({inner.text})", inner.values))
     return found
 
 
@@ -87,7 +87,7 @@ def ids(filter: Any, table: Table) -> Condition:
         join = f"JOIN {shadow(table.name, 'rowids')} AS r ON r.rowid = x.rowid"
         return Condition(f"SELECT r.id {where} {join} WHERE {inner.text}", inner.values)
     inner = _Writer(table, f"x.{PAYLOAD_COLUMN}").node(node)
-    source = f"SELECT x.{table.key.name} FROM {quoted(table.name)} AS x"
+    source = f"SELECT x.{sql_name(table.key.name)} FROM {quoted(table.name)} AS x"
     return Condition(f"{source} WHERE {inner.text}", inner.values)
 
 
@@ -136,17 +136,17 @@ def _direct(node: filters.Filter, table: Table, codes: bool) -> Condition | None
             return None
         if not all(_comparable(column, each) for each in node.bounds.values()):
             return None
-        text = " AND ".join(f"{column.name} {_COMPARE[each]} ?" for each in node.bounds)
+        text = " AND ".join(f"{sql_name(column.name)} {_COMPARE[each]} ?" for each in node.bounds)
         return Condition(text, tuple(_sent(column, each) for each in node.bounds.values()))
     values = node.values if isinstance(node, filters.OneOf) else (node.value,)
     if not all(_comparable(column, each) for each in values):
         return None
     if len(values) == 1:
-        return Condition(f"{column.name} = ?", (_sent(column, values[0]),))
+        return Condition(f"{sql_name(column.name)} = ?", (_sent(column, values[0]),))
     # IN of a partition key returns k rows for each value; vec0 has no IN for floats and booleans.
     if column.role == "partition" or column.type not in ("integer", "text"):
         return None
-    return Condition(f"{column.name} IN ({_marks(values)})", tuple(values))
+    return Condition(f"{sql_name(column.name)} IN ({_marks(values)})", tuple(values))
 
 
 def _comparable(column: Column, value: Any) -> bool:
@@ -196,7 +196,7 @@ class _Writer:
         return self._in_document(node) if column is None else self._by_column(node, column)
 
     def _by_column(self, node: filters.Filter, column: Column) -> Condition:
-        name = f"x.{column.name}"
+        name = f"x.{sql_name(column.name)}"
         if isinstance(node, filters.Exists):
             return Condition(f"{name} IS NOT NULL")
         if isinstance(node, filters.IsNull):

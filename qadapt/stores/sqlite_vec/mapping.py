@@ -160,8 +160,8 @@ def decoded(rows: Floats, metric: Metric, scale: float) -> Floats:
     return int8(rows, scale).astype(np.float32) * np.float32(scale)
 
 
-def score(metric: Metric, distance: float, scale: float | None = None) -> float:
-    """The score of a distance: cosine similarity, or negative squared distance.
+def score(metric: Metric, distance: Any, scale: float | None = None) -> Any:
+    """The scores of distances: cosine similarity, or negative squared distance.
 
     Args:
         scale: of int8 codes, whose ``l2`` distances count steps.

@@ -20,7 +20,7 @@ from qadapt.stores import blobs
 from qadapt.stores.base import ReadRequest
 from qadapt.stores.sqlite_vec import filters, mapping, payload
 from qadapt.stores.sqlite_vec.connection import Connection
-from qadapt.stores.sqlite_vec.schema import Codes, Table, quoted, shadow
+from qadapt.stores.sqlite_vec.schema import Codes, Table, quoted, shadow, sql_name
 
 _INT64 = 2**63
 # Rows that one statement reads by their ids.
@@ -156,10 +156,7 @@ def _insert(
     columns += names
     marks += ["?"] * len(names)
     cells += [list(each) for each in zip(*fields, strict=True)] if names else []
-    at.executemany(
-        f"INSERT INTO {quoted(table.name)} ({', '.join(columns)}) VALUES ({', '.join(marks)})",
-        zip(*cells, strict=True),
-    )
+    at.executemany(_insertion(table.name, columns, marks), zip(*cells, strict=True))
     for each in table.codes:
         if each.separate and each.exists:
             partitions = [e.name for e in table.of("partition")]
@@ -185,10 +182,13 @@ def insert_codes(
     function = "vec_bit(?)" if codes.kind == "bit" else "vec_int8(?)"
     marks = ["?", function, *("?" * len(partitions))]
     values = blobs.packed(mapping.encoded(rows, codes.kind, codes.scale))
-    at.executemany(
-        f"INSERT INTO {quoted(codes.table)} ({', '.join(columns)}) VALUES ({', '.join(marks)})",
-        zip(ids, values, *partitions, strict=True),
-    )
+    sql = _insertion(codes.table, columns, marks)
+    at.executemany(sql, zip(ids, values, *partitions, strict=True))
+
+
+def _insertion(table: str, columns: Sequence[str], marks: Sequence[str]) -> str:
+    names = ", ".join(map(sql_name, columns))
+    return f"INSERT INTO {quoted(table)} ({names}) VALUES ({', '.join(marks)})"
 
 
 def delete(at: Any, table: Table, ids: Sequence[Id]) -> None:
@@ -206,7 +206,7 @@ def _delete(at: Any, table: Table, ids: Sequence[Id]) -> None:
 
 def delete_rows(at: Any, name: str, key: str, ids: Sequence[Id]) -> None:
     """Delete rows of one table by their ids."""
-    query = f"DELETE FROM {quoted(name)} WHERE {key} IN (SELECT value FROM json_each(?))"
+    query = f"DELETE FROM {quoted(name)} WHERE {sql_name(key)} IN (SELECT value FROM json_each(?))"
     at.execute(query, (listed(ids),))
 
 
@@ -225,7 +225,7 @@ def fetch(
 def _by_ids(at: Any, table: Table, ids: Sequence[Id], names: Sequence[str], fields: bool) -> Batch:
     query = (
         f"SELECT {_list(table, names, fields)} FROM json_each(?) AS j "
-        f"CROSS JOIN {quoted(table.name)} AS t ON t.{table.key.name} = j.value"
+        f"CROSS JOIN {quoted(table.name)} AS t ON t.{sql_name(table.key.name)} = j.value"
     )
     found: list[tuple[Any, ...]] = []
     for start in range(0, len(ids), FETCHED):
@@ -326,7 +326,7 @@ def ranges(connection: Connection, table: Table, n: int) -> list[dict[str, Any]]
 def _list(table: Table, names: Sequence[str], fields: bool) -> str:
     columns = [table.key.name, *(table.vectors[name].name for name in names)]
     columns += payload.names(table) if fields else []
-    return ", ".join(f"t.{each}" for each in columns)
+    return ", ".join(f"t.{sql_name(each)}" for each in columns)
 
 
 def _batch(

@@ -288,6 +288,11 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def sql_name(column: str) -> str:
+    """A column in SQL: vec0 accepts keywords as names. SQLite reads a quoted rowid as a text."""
+    return column if column == "rowid" else quoted(column)
+
+
 def shadow(table: str, part: str) -> str:
     """A shadow table, such as ``articles_rowids``, in double quotes."""
     return quoted(f"{table}_{part}")

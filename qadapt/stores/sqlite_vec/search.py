@@ -15,11 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import SpecError, UnsupportedError
-from qadapt.model import Hits, Id, SearchProvenance
+from qadapt.model import Hits, SearchProvenance
 from qadapt.stores.base import SearchRequest, check_k
 from qadapt.stores.sqlite_vec import filters, mapping, payload
-from qadapt.stores.sqlite_vec.connection import Connection
-from qadapt.stores.sqlite_vec.schema import METRICS, Codes, Column, Table, quoted
+from qadapt.stores.sqlite_vec.schema import METRICS, Codes, Column, Table, quoted, sql_name
 
 # The largest k of a statement of vec0.
 MAX_K = 4096
@@ -44,7 +43,7 @@ class Prepared:
         text: the statement; its parameters are the values of conditions after ``inputs``.
         inputs: the form of each parameter of the query: ``floats``, or ``int8`` for its codes.
         values: parameters of the conditions.
-        score: the score of a distance.
+        score: the scores of an array of distances.
         scale: of int8 codes under ``l2``; None scales the query by its largest absolute value.
         how: who searched and rescored.
     """
@@ -53,7 +52,7 @@ class Prepared:
     text: str
     inputs: tuple[str, ...]
     values: tuple[Any, ...]
-    score: Callable[[float], float]
+    score: Callable[[Any], Any]
     scale: float | None
     how: SearchProvenance
     with_payload: bool = False
@@ -107,14 +106,14 @@ def _coded(table: Table, column: Column, codes: Codes, request: SearchRequest) -
     notes = (CAPPED.format(asked=asked),) if candidates < asked else ()
     origin = "store default" if rescore is None else "call"
     conditions = filters.in_search(request.filter, table, codes=codes.separate)
-    key = table.key.name
+    key = sql_name(table.key.name)
     operand = "vec_quantize_binary(?)" if codes.kind == "bit" else "vec_int8(?)"
     inner = _nearest(codes.table, codes.column, [key], operand, candidates, conditions)
     form = "floats" if codes.kind == "bit" else "int8"
     names = [f"t.{each}" for each in _columns(table, request.with_payload)]
     if on:
         assert rescore is not None
-        exact = f"{_FUNCTIONS[column.metric]}(t.{column.name}, ?)"
+        exact = f"{_FUNCTIONS[column.metric]}(t.{sql_name(column.name)}, ?)"
         text = (
             f"WITH c AS MATERIALIZED ({inner}) SELECT {', '.join(names)}, {exact} AS d FROM c "
             f"CROSS JOIN {quoted(table.name)} AS t ON t.{key} = c.{key} "
@@ -151,24 +150,25 @@ def _prepared(
     scale = None
     if codes is None:
 
-        def score(distance: float) -> float:
+        def score(distance: Any) -> Any:
             return mapping.score(metric, distance)
     elif codes.kind == "bit":
         dim = column.dim
 
-        def score(distance: float) -> float:
+        def score(distance: Any) -> Any:
             return 1.0 - 2.0 * distance / dim
     else:
         scale = codes.scale
 
-        def score(distance: float) -> float:
+        def score(distance: Any) -> Any:
             return mapping.score(metric, distance, scale)
 
     return Prepared(table, text, inputs, values, score, scale, how, request.with_payload)
 
 
 def _columns(table: Table, with_payload: bool) -> list[str]:
-    return [table.key.name, *(payload.names(table) if with_payload else [])]
+    names = [table.key.name, *(payload.names(table) if with_payload else [])]
+    return [sql_name(each) for each in names]
 
 
 def _nearest(
@@ -179,7 +179,7 @@ def _nearest(
     k: int,
     conditions: list[filters.Condition],
 ) -> str:
-    tests = [f"{column} MATCH {operand}", f"k = {k}", *(each.text for each in conditions)]
+    tests = [f"{sql_name(column)} MATCH {operand}", f"k = {k}", *(each.text for each in conditions)]
     listed = ", ".join([*names, "distance"])
     return f"SELECT {listed} FROM {quoted(source)} WHERE {' AND '.join(tests)}"
 
@@ -189,17 +189,21 @@ def _nearest(
 
 def run(at: Any, prepared: Prepared, queries: npt.NDArray[np.float32], k: int) -> Hits:
     """Run a search of queries ``(nq, d)``."""
-    found: list[list[tuple[Id, float]]] = []
+    ids = np.full((len(queries), k), None, dtype=object)
+    scores = np.full((len(queries), k), np.nan, dtype=np.float32)
     payloads: list[list[dict[str, Any] | None]] | None = [] if prepared.with_payload else None
     score, table = prepared.score, prepared.table
-    for query in np.ascontiguousarray(queries, dtype="<f4"):
+    for at_query, query in enumerate(np.ascontiguousarray(queries, dtype="<f4")):
         rows = at.execute(prepared.text, _values(prepared, query)).fetchall()
-        # A zero vector or NaN of another program has no distance.
-        rows = [row for row in rows if row[-1] is not None]
-        found.append([(row[0], score(row[-1])) for row in rows])
+        # A zero vector or NaN of another program has no distance, and is the last.
+        if rows and rows[-1][-1] is None:
+            rows = [row for row in rows if row[-1] is not None]
+        ids[at_query, : len(rows)] = [row[0] for row in rows]
+        scores[at_query, : len(rows)] = score(np.array([row[-1] for row in rows]))
         if payloads is not None:
-            payloads.append([payload.plain(table, row[1:-1]) for row in rows])
-    return Hits.from_rows(found, k, prepared.how, payloads)
+            cells = [payload.plain(table, row[1:-1]) for row in rows]
+            payloads.append([*cells, *[None] * (k - len(rows))])
+    return Hits(ids, scores, prepared.how, payloads)
 
 
 def _values(prepared: Prepared, query: npt.NDArray[np.float32]) -> tuple[Any, ...]:
@@ -212,11 +216,3 @@ def _values(prepared: Prepared, query: npt.NDArray[np.float32]) -> tuple[Any, ..
 
 def _int8(prepared: Prepared, query: npt.NDArray[np.float32]) -> bytes:
     return mapping.int8(query[None, :], prepared.scale).tobytes()
-
-
-def run_on(
-    connection: Connection, prepared: Prepared, queries: npt.NDArray[np.float32], k: int
-) -> Hits:
-    """Run a search on a connection."""
-    with connection.session(f"search {prepared.table.name!r}") as at:
-        return run(at, prepared, queries, k)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from qadapt.footprint import original_bytes
@@ -25,6 +25,21 @@ class Snapshot:
     count: int
     observations: Mapping[str, Observation]
     journal: str = "wal"
+
+
+@dataclass
+class KnownTable:
+    """A table that searches and writes use until the file changes.
+
+    Attributes:
+        table: as it was read.
+        key: numbers that change with the file.
+        in_step: whether the codes of a vector are in step with the rows, by table and column.
+    """
+
+    table: Table
+    key: tuple[int, ...]
+    in_step: dict[tuple[str, str], bool] = field(default_factory=dict)
 
 
 def take_snapshot(at: Any, table: Table) -> Snapshot:

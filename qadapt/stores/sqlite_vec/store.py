@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -56,25 +55,14 @@ from qadapt.stores.sqlite_vec.connection import (
     wrapped,
 )
 from qadapt.stores.sqlite_vec.profile import PROFILE
-from qadapt.stores.sqlite_vec.schema import Codes, Column, Table, quoted
+from qadapt.stores.sqlite_vec.schema import METRICS, Codes, Column, Table, quoted, sql_name
 from qadapt.stores.sqlite_vec.search import Prepared
+from qadapt.stores.sqlite_vec.snapshot import KnownTable
 from qadapt.stores.sqlite_vec.version import ExtensionVersion
 
 SETTINGS_KEY = "search"
-
-
-@dataclass
-class _Known:
-    """A table as it was read.
-
-    Attributes:
-        key: numbers that change with the file.
-        in_step: whether the codes of a column are in step with the rows, by their column.
-    """
-
-    table: Table
-    key: tuple[int, ...]
-    in_step: dict[tuple[str, str], bool] = field(default_factory=dict)
+# Seconds for which searches use the settings that were read last.
+SETTINGS_AGE = 5.0
 
 
 class SqliteVecStore(Store):
@@ -188,27 +176,28 @@ class SqliteVecStore(Store):
                 self._note(known, column, observation.agreement.in_step)
         return taken
 
-    def _note(self, known: _Known, column: Column, in_step: bool) -> None:
+    def _note(self, known: KnownTable, column: Column, in_step: bool) -> None:
         """Record the result of a comparison of all codes."""
         known.in_step[known.table.name, column.name] = in_step
         change = self._outdated.discard if in_step else self._outdated.add
         change((known.table.name, column.name))
 
-    def _read(self, at: Any, collection: str) -> _Known:
+    def _read(self, at: Any, collection: str) -> KnownTable:
         """The table of a collection, read again if the file has changed.
 
         Raises:
             NotFoundError, StoreError, UnsupportedError
         """
-        known: _Known | None = self.snapshots.get(collection)
+        known: KnownTable | None = self.snapshots.get(collection)
         key = self.connection.change_key(at)
         if known is not None and known.key == key:
+            self.snapshots.put(collection, known)
             return known
         found = collections.read_tables(at)
         if collection not in found:
             raise NotFoundError.missing("collection", collection, sorted(found))
         table = collections.require_readable(found[collection])
-        known = _Known(table, key)
+        known = KnownTable(table, key)
         self.snapshots.put(collection, known)
         return known
 
@@ -237,10 +226,10 @@ class SqliteVecStore(Store):
             rows.delete(at, known.table, ids)
             self._changed_by_us(at, collection, known)
 
-    def _changed_by_us(self, at: Any, collection: str, known: _Known) -> None:
+    def _changed_by_us(self, at: Any, collection: str, known: KnownTable) -> None:
         """Keep what is known of a table after rows and codes were written together."""
         key = self.connection.change_key(at)
-        self.snapshots.put(collection, _Known(known.table, key, known.in_step))
+        self.snapshots.put(collection, KnownTable(known.table, key, known.in_step))
 
     def count(self, collection: str, filter: Any = None) -> int:
         return rows.count(self.connection, self._table(collection), filter)
@@ -307,7 +296,7 @@ class SqliteVecStore(Store):
 
         return run
 
-    def _prepared(self, at: Any, known: _Known, request: SearchRequest) -> Prepared:
+    def _prepared(self, at: Any, known: KnownTable, request: SearchRequest) -> Prepared:
         table = known.table
         column = table.column_of(request.vector)
         codes = table.chosen(column)
@@ -318,7 +307,7 @@ class SqliteVecStore(Store):
             return search.prepare(table, column, None, request, search.OUT_OF_STEP)
         return search.prepare(table, column, codes, request)
 
-    def _in_step(self, at: Any, known: _Known, column: Column, codes: Codes) -> bool:
+    def _in_step(self, at: Any, known: KnownTable, column: Column, codes: Codes) -> bool:
         """Whether codes are in step with the rows; compared once for each change of the file."""
         key = (known.table.name, column.name)
         if key in self._outdated:
@@ -348,14 +337,15 @@ class SqliteVecStore(Store):
         if codes is not None and codes.separate:
             key = table.key.name if table.of("key") else "rowid"
             insert, kind = changes.writing_sql(table, codes), codes.kind
-            delete = f"DELETE FROM {quoted(codes.table)} WHERE {key} = ?"
+            delete = f"DELETE FROM {quoted(codes.table)} WHERE {sql_name(key)} = ?"
         cache = checks.number(self.address, "cache_mb", CACHE_MB)
         details = client_code.details(prepared, kind, insert, delete, cache)
         return ClientSearch(request.k, {}, details=details)
 
     def _planned(self, table: Table, column: Column, target: Quantization) -> Codes | None:
         """The codes that a search uses after a change."""
-        native = self.map(target, table.vector(_name(table, column))).native
+        vector = Vector(column.dim, METRICS[column.metric])
+        native = self.map(target, vector).native
         if not native:
             return None
         kind = native["codes"]
@@ -388,7 +378,9 @@ class SqliteVecStore(Store):
     # -- settings ----------------------------------------------------------------------------
 
     def load_settings(self, collection: str) -> Mapping[str, Any] | None:
-        found = self._table(collection).settings.get(SETTINGS_KEY)
+        known: KnownTable | None = self.snapshots.get(collection, SETTINGS_AGE)
+        table = self._table(collection) if known is None else known.table
+        found = table.settings.get(SETTINGS_KEY)
         return found if isinstance(found, dict) else {}
 
     def write_settings(self, collection: str, settings_: Mapping[str, Any]) -> None:
@@ -405,7 +397,3 @@ class SqliteVecStore(Store):
         taken = self._snapshot(info.name)
         with self.connection.session(f"read statistics of {info.name!r}") as at:
             return diagnostics.findings(at, taken)
-
-
-def _name(table: Table, column: Column) -> str:
-    return next(name for name, each in table.vectors.items() if each == column)

@@ -13,7 +13,7 @@ from typing import Any
 from qadapt.errors import StoreError
 from qadapt.stores.operations import Execution
 from qadapt.stores.sqlite_vec import code_tables, schema
-from qadapt.stores.sqlite_vec.schema import Column, Table, quoted
+from qadapt.stores.sqlite_vec.schema import Column, Table, quoted, sql_name
 from qadapt.stores.store_types import Progress
 
 _WRAPPED = {"bit": "vec_bit({})", "int8": "vec_int8({})", "float": "{}"}
@@ -56,9 +56,11 @@ def _rebuild(at: Any, table: Table, columns: list[Column]) -> None:
 
 def _copy(at: Any, table: Table, source: str, target: str) -> None:
     """Copy rows; values of bit and int8 columns lose their type without a function."""
-    names = [each.name for each in table.columns]
+    names = [sql_name(each.name) for each in table.columns]
     values = [
-        _WRAPPED[each.type].format(each.name) if each.role == "vector" else each.name
+        _WRAPPED[each.type].format(sql_name(each.name))
+        if each.role == "vector"
+        else sql_name(each.name)
         for each in table.columns
     ]
     if not table.of("key"):

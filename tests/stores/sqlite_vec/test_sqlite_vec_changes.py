@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -250,46 +250,71 @@ def test_int8_codes_of_odd_rows() -> None:
 
 # -- kill -9 -------------------------------------------------------------------------------------
 
-# Applies or undoes a change and kills itself before the n-th statement that changes the file.
-CHILD = """
+# Reads one job per line and runs each in a process that is forked before anything was opened. A job
+# applies a change and kills itself before the n-th statement that changes the file.
+SERVER = """
 import json, os, signal, sys
 import qadapt as qa
-from qadapt.stores.sqlite_vec import code_tables, connection
+import qadapt.planning.apply
+from qadapt.stores.sqlite_vec import code_tables, store
 
 code_tables.BATCH = 400
-job = json.loads(sys.argv[1])
-count = 0
 
-def trace(sql):
-    global count
-    word = sql.lstrip().split(" ", 1)[0].upper()
-    if word in ("BEGIN", "COMMIT", "CREATE", "DROP", "INSERT", "DELETE"):
-        count += 1
-        if count == job["stop"]:
-            os.kill(os.getpid(), signal.SIGKILL)
+def main(job):
+    os.environ["QADAPT_STATE_DIR"] = job["state"]
+    count = 0
 
-db = qa.open(job["address"])
-plan = db["articles"].plan(job["quantization"], **job["more"])
-db._store.connection._opened.set_trace_callback(trace)
-plan.apply(yes=True)
-print(count)
+    def trace(sql):
+        nonlocal count
+        word = sql.lstrip().split(" ", 1)[0].upper()
+        if word in ("BEGIN", "COMMIT", "CREATE", "DROP", "INSERT", "DELETE"):
+            count += 1
+            if count == job["stop"]:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    db = qa.open(job["address"])
+    plan = db["articles"].plan(job["quantization"], **job["more"])
+    db._store.connection._opened.set_trace_callback(trace)
+    plan.apply(yes=True)
+    return count
+
+for line in sys.stdin:
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(write, str(main(json.loads(line))).encode())
+            os._exit(0)
+        except BaseException as error:
+            os.write(write, f"{type(error).__name__}: {error}".encode())
+            os._exit(1)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        text = answer.read()
+    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text]), flush=True)
 """
 
 
-def killed(file: Path, quantization: str, stop: int, **more: Any) -> int:
+@pytest.fixture(scope="module")
+def server() -> Iterator[Any]:
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as started:
+        yield started
+        assert started.stdin is not None
+        started.stdin.close()
+
+
+def killed(server: Any, job: dict[str, Any]) -> int:
     """Run a change in a process that is killed at a statement; the number of statements."""
-    job = {
-        "address": f"sqlite-vec:{file}", "quantization": quantization, "stop": stop, "more": more,
-    }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, json.dumps(job)],
-        capture_output=True, text=True, check=False, env=dict(os.environ),
-    )  # fmt: skip
-    if stop:
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        return 0
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout)
+    server.stdin.write(json.dumps(job) + "\n")
+    server.stdin.flush()
+    code, text = json.loads(server.stdout.readline())
+    assert code == (-signal.SIGKILL if job["stop"] else 0), text
+    return int(text or 0)
 
 
 @pytest.mark.slow
@@ -305,27 +330,28 @@ def killed(file: Path, quantization: str, stop: int, **more: Any) -> int:
 )
 def test_a_kill_at_any_statement_loses_nothing(
     articles: Collection, file: Path, before: str, wanted: str, more: dict[str, Any],
-    sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Any,
 ) -> None:  # fmt: skip
     """The rows are unchanged, no search misses rows, and the next plan completes the change."""
     articles.plan(before).apply(yes=True)
     articles._store.connection._opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     rows = articles.fetch(range(ROWS))
     saved = file.read_bytes()
-    states = tmp_path / "states"
+    articles._store.close()
 
-    def restored(number: int) -> None:
+    def killed_at(stop: int) -> int:
         for each in (file, Path(f"{file}-wal"), Path(f"{file}-shm")):
             each.unlink(missing_ok=True)
         file.write_bytes(saved)
-        monkeypatch.setenv("QADAPT_STATE_DIR", str(states / str(number)))
+        state = str(tmp_path / "states" / str(stop))
+        monkeypatch.setenv("QADAPT_STATE_DIR", state)
+        job = {"address": f"sqlite-vec:{file}", "quantization": wanted, "more": more}
+        return killed(server, {**job, "stop": stop, "state": state})
 
-    restored(0)
-    total = killed(file, wanted, 0, **more)
+    total = killed_at(0)
     assert total >= 3
     for stop in some(list(range(1, total + 1)), 3):
-        restored(stop)
-        killed(file, wanted, stop, **more)
+        killed_at(stop)
         with qa.open(f"sqlite-vec:{file}") as database:
             found = database["articles"]
             after = found.fetch(range(ROWS))

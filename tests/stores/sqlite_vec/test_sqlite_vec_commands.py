@@ -93,7 +93,7 @@ def test_rows_are_copied_to_edge_and_back(
         assert found.payloads == payloads
         np.testing.assert_allclose(found.vectors[""], sample.rows[:300], atol=1e-6)
         vector = copy["articles"].info().vectors[""]
-        assert (vector.quantization, vector.status.state) == (qa.binary(), qa.State.ACTIVE)
+        assert (vector.quantization, vector.status.state) == (qa.binary(rescore=4), qa.State.ACTIVE)
 
 
 def test_a_collection_with_dot_product_is_not_copied(tmp_path: Path) -> None:

@@ -114,6 +114,26 @@ def test_the_bits_of_a_table_are_switched_off_and_on(foreign: Collection) -> Non
     assert foreign.info().vectors["a"].quantization == qa.binary()
 
 
+def test_columns_may_be_named_after_keywords(database: Database, raw: Any) -> None:
+    raw.execute(
+        "CREATE VIRTUAL TABLE words USING vec0(index integer primary key, from float[8], "
+        "group integer, order text partition key, +where text)"
+    )
+    made = database["words"]
+    fields = [{"group": at, "order": "x", "where": "y"} for at in range(3)]
+    made.write(qa.Batch(range(3), {"from": EYE[:3]}, fields))
+    made.plan("binary", vector="from").apply(yes=True)
+    for filter in ({"group": {"gte": 1}}, {"not": {"group": 0}, "order": "x", "where": "y"}):
+        assert made.count(filter=filter) == 2
+        hits = made.search(EYE[1], k=1, vector="from", filter=filter, rescore=2)
+        assert hits.ids.tolist() == [[1]]
+    assert made.fetch([2]).payloads == [fields[2]]
+    made.plan("binary", vector="from", metric="cosine").apply(yes=True)
+    assert made.info().vectors["from"].status.state is qa.State.ACTIVE
+    made.delete([1])
+    assert made.count() == 2
+
+
 def test_codes_without_original_vectors_are_no_vectors(database: Database, raw: Any) -> None:
     raw.execute("CREATE VIRTUAL TABLE bits USING vec0(b bit[8], c float[8] distance_metric=l1)")
     info = database["bits"].info()
