@@ -135,10 +135,12 @@ class Connection:
         ``data_version`` counts commits of other connections, ``total_changes`` rows that this one
         changed, https://www.sqlite.org/pragma.html#pragma_data_version.
         """
+        if self.owned:
+            row = at.execute("PRAGMA data_version").fetchone()
+            return (row[0], self._opened.total_changes)
+        # The user may drop tables and roll back, which changes none of the two.
         row = at.execute(_VERSIONS).fetchone()
-        # A rollback of the user changes none of the numbers.
-        inside = not self.owned and self._opened.in_transaction
-        return (row[0], row[1], self._opened.total_changes, int(inside))
+        return (row[0], self._opened.total_changes, row[1], int(self._opened.in_transaction))
 
     def _read_version(self) -> str:
         cursor = self._opened.cursor()

@@ -7,6 +7,7 @@ and ``ceil(f * k)`` candidates are sorted by the original vectors in the same st
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import SpecError, UnsupportedError
-from qadapt.model import Hits, SearchProvenance
+from qadapt.model import Hits, Id, SearchProvenance
 from qadapt.stores.base import SearchRequest, check_k
 from qadapt.stores.sqlite_vec import filters, mapping, payload
 from qadapt.stores.sqlite_vec.schema import METRICS, Codes, Column, Table, quoted, sql_name
@@ -43,7 +44,7 @@ class Prepared:
         text: the statement; its parameters are the values of conditions after ``inputs``.
         inputs: the form of each parameter of the query: ``floats``, or ``int8`` for its codes.
         values: parameters of the conditions.
-        score: the scores of an array of distances.
+        score: the score of a distance.
         scale: of int8 codes under ``l2``; None scales the query by its largest absolute value.
         how: who searched and rescored.
     """
@@ -189,21 +190,24 @@ def _nearest(
 
 def run(at: Any, prepared: Prepared, queries: npt.NDArray[np.float32], k: int) -> Hits:
     """Run a search of queries ``(nq, d)``."""
-    ids = np.full((len(queries), k), None, dtype=object)
-    scores = np.full((len(queries), k), np.nan, dtype=np.float32)
+    ids: list[list[Id | None]] = []
+    scores: list[list[float]] = []
     payloads: list[list[dict[str, Any] | None]] | None = [] if prepared.with_payload else None
     score, table = prepared.score, prepared.table
-    for at_query, query in enumerate(np.ascontiguousarray(queries, dtype="<f4")):
+    for query in queries:
         rows = at.execute(prepared.text, _values(prepared, query)).fetchall()
         # A zero vector or NaN of another program has no distance, and is the last.
         if rows and rows[-1][-1] is None:
             rows = [row for row in rows if row[-1] is not None]
-        ids[at_query, : len(rows)] = [row[0] for row in rows]
-        scores[at_query, : len(rows)] = score(np.array([row[-1] for row in rows]))
+        short = k - len(rows)
+        ids.append([row[0] for row in rows] + [None] * short)
+        scores.append([score(row[-1]) for row in rows] + [math.nan] * short)
         if payloads is not None:
             cells = [payload.plain(table, row[1:-1]) for row in rows]
-            payloads.append([*cells, *[None] * (k - len(rows))])
-    return Hits(ids, scores, prepared.how, payloads)
+            payloads.append([*cells, *[None] * short])
+    # Few calls of numpy: after a scan, its code is not in the cache of the processor.
+    found = np.array(ids, dtype=object), np.array(scores, dtype=np.float32)
+    return Hits(*found, prepared.how, payloads)
 
 
 def _values(prepared: Prepared, query: npt.NDArray[np.float32]) -> tuple[Any, ...]:
