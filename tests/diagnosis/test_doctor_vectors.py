@@ -11,6 +11,7 @@ from diagnosis_helpers import DIM, HEALTHY, ROWS, Make, codes, mend, one
 
 import qadapt as qa
 from qadapt.api import Collection
+from qadapt.codecs import CalibrationWarning
 from qadapt.model import Severity
 
 
@@ -108,7 +109,8 @@ def test_drifting_calibration_is_found(ours: Collection, rows: np.ndarray) -> No
     ours.write(qa.Batch(range(50, 700), {"": rows[50:700]}))
     ours.plan("scalar", accept="client").apply(yes=True)
     assert codes(ours) == []
-    ours.write(qa.Batch(range(700, ROWS), {"": 3 * rows[700:]}))  # less than twice as many
+    with pytest.warns(CalibrationWarning, match="were cut off"):
+        ours.write(qa.Batch(range(700, ROWS), {"": 3 * rows[700:]}))  # less than twice as many
     found = one(ours, "drifting-calibration")
     assert found.severity is Severity.ERROR
     ours.plan("none").apply(yes=True)

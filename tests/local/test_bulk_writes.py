@@ -142,5 +142,5 @@ def test_codes_that_cannot_be_rebuilt_report_the_reason(database: Database) -> N
     bulk_writes.suspend(made._store, "two", "a copy is under way")
     made._store.write("two", qa.Batch([900], {"y": rows(9, 1)}))
     assert bulk_writes.resume(made._store, "two", lambda _: None) == ["x"]
-    assert "have no vector 'x'" in made.info().vectors["x"].status.reason
+    assert "1 row has no vector 'x'" in made.info().vectors["x"].status.reason
     assert state.read_settings(made._store.address, "two").of("x") != VectorSettings()

@@ -37,6 +37,7 @@ from qadapt.model import (
 )
 from qadapt.model.address import Address
 from qadapt.model.client_params import ClientParams
+from qadapt.model.engine_memory import EngineMemory
 from qadapt.model.hits import HitsDocument
 from qadapt.model.memory_change import MemoryChange
 from qadapt.model.prices import Prices
@@ -325,6 +326,7 @@ PLAIN: dict[type[Any], st.SearchStrategy[Any]] = {
     ClientParams: clients,
     CollectionInfo: collection_infos,
     CollectionSpec: collection_specs,
+    EngineMemory: st.builds(EngineMemory, bytes_, words),
     Estimate: estimates,
     MemoryChange: memory_changes,
     Prices: prices,

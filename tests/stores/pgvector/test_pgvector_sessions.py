@@ -122,9 +122,9 @@ def test_the_connection_of_a_user_keeps_its_settings(
     assert raw.execute("SHOW enable_seqscan").fetchone() == ("on",)
 
 
-def test_rows_without_a_distance_are_dropped() -> None:
+def test_rows_are_sorted_by_distance_and_those_without_one_are_dropped() -> None:
     rows = [(1, 0.5), (2, None), (3, float("nan")), (4, 0.25)]
-    assert search.with_distance(rows) == [(1, 0.5), (4, 0.25)]
+    assert search.with_distance(rows) == [(4, 0.25), (1, 0.5)]
     assert search.with_distance(rows[:1]) == rows[:1]
     assert search.with_distance([]) == []
 
