@@ -17,10 +17,11 @@ from qadapt.model.filter_documents import filter_text, saved_filter
 from qadapt.model.info import Server
 from qadapt.model.match import Accept, Match, Strategy
 from qadapt.model.memory_change import MemoryChange
+from qadapt.model.metric import Metric
 from qadapt.model.prices import Prices
 from qadapt.model.quantization import Quantization
 from qadapt.model.serializable import Serializable
-from qadapt.model.vector import Vector
+from qadapt.model.vector import Datatype, Vector
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -126,6 +127,8 @@ class Plan(Serializable):
         fingerprint: hash of the configuration that the plan is based on.
         count, dim: rows and dimensions at planning time.
         target_vector: new metric and datatype of the vector; None if they do not change.
+        metric, datatype: requested ones, also if the vector has them already; None if none was
+            requested.
         strategy: requested strategy, ``in-place``, ``alias`` or ``vector``; None if the database
             chose.
         steps: ordered steps.
@@ -159,6 +162,8 @@ class Plan(Serializable):
     disabled: tuple[str, ...] = ()
     guard: Guard | None = None
     target_vector: Vector | None = None
+    metric: Metric | None = None
+    datatype: Datatype | None = None
     strategy: Strategy | None = None
     reopen: str = ""
     format: int = PLAN_FORMAT

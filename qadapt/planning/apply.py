@@ -169,7 +169,7 @@ def _same(record: ChangeRecord, plan: Plan, guard: Guard | None) -> bool:
 
 
 def _request_of(plan: Plan) -> tuple[object, ...]:
-    return plan.vector, plan.requested, plan.target_vector, plan.strategy
+    return plan.vector, plan.requested, plan.metric, plan.datatype, plan.strategy
 
 
 def _without(
@@ -192,8 +192,8 @@ def plan_again(store: Store, plan: Plan) -> Plan:
         plan.requested,
         PlanOptions(
             vector=plan.vector,
-            metric=None if plan.target_vector is None else plan.target_vector.metric,
-            datatype=None if plan.target_vector is None else plan.target_vector.datatype,
+            metric=plan.metric,
+            datatype=plan.datatype,
             accept=plan.accept,
             guard=plan.guard,
             strategy=plan.strategy,

@@ -136,6 +136,8 @@ def make_plan(
         disabled=store.disabled,
         guard=rooted(options.guard),
         target_vector=target_vector if new is None else None,
+        metric=None if options.metric is None else Metric.of(options.metric),
+        datatype=options.datatype,
         strategy=strategy,
         reopen=store.address.reopen,
         qadapt=__version__,

@@ -18,13 +18,13 @@ class ErrorRule:
 
     Attributes:
         when: the client's exception.
-        target_vector: the error class of qadapt.
+        raised: the error class of qadapt.
         text: a part of the exception's message, in lower case; ``""`` for any message.
         hint: what to do next.
     """
 
     when: type[Exception]
-    target_vector: type[QadaptError]
+    raised: type[QadaptError]
     text: str = ""
     hint: str = ""
 
@@ -43,9 +43,7 @@ def translated(rules: Sequence[ErrorRule], doing: str) -> Iterator[None]:
     except Exception as error:
         for rule in rules:
             if isinstance(error, rule.when) and rule.text in str(error).lower():
-                raise rule.target_vector(
-                    f"could not {doing}: {error}", hint=rule.hint or None
-                ) from error
+                raise rule.raised(f"could not {doing}: {error}", hint=rule.hint or None) from error
         raise
 
 
@@ -54,7 +52,7 @@ class AnswerRule:
     """One rule of the table for server responses; matches if all its conditions do.
 
     Attributes:
-        target_vector: the error class of qadapt.
+        raised: the error class of qadapt.
         hint: what to do next; ``""`` for none.
         status: HTTP status codes or gRPC status names; empty for any.
         least: the smallest HTTP status code.
@@ -63,7 +61,7 @@ class AnswerRule:
         names: class names of the client's exception, of which one must match; empty for any.
     """
 
-    target_vector: type[QadaptError]
+    raised: type[QadaptError]
     hint: str = ""
     status: tuple[int | str, ...] = ()
     least: int = 0
@@ -100,5 +98,5 @@ def by_table(
     low = words.lower()
     for rule in rules:
         if rule.fits(status, low, name):
-            return rule.target_vector(message, hint=rule.hint or None)
+            return rule.raised(message, hint=rule.hint or None)
     return None

@@ -241,6 +241,8 @@ plans = st.builds(
     accept=st.sampled_from(["exact", "differs", "client"]),
     count=bytes_,
     dim=st.integers(1, 65536),
+    metric=st.none() | st.sampled_from(Metric),
+    datatype=st.none() | st.sampled_from(DATATYPES),
     steps=st.lists(steps, max_size=3).map(tuple),
     notes=lines,
     disabled=lines,

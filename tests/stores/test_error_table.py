@@ -15,13 +15,13 @@ RULES = (
 )
 
 
-def raised(error: Exception) -> None:
+def raise_(error: Exception) -> None:
     with translated(RULES, "write to 'articles'"):
         raise error
 
 
 @pytest.mark.parametrize(
-    ("error", "target_vector", "hint"),
+    ("error", "kind", "hint"),
     [
         (sqlite3.OperationalError("database is Locked"), BusyError, "try again"),
         (sqlite3.OperationalError("no such table"), IntegrityError, None),
@@ -29,11 +29,11 @@ def raised(error: Exception) -> None:
     ],
 )
 def test_the_first_matching_rule_applies(
-    error: Exception, target_vector: type[QadaptError], hint: str | None
+    error: Exception, kind: type[QadaptError], hint: str | None
 ) -> None:
-    with pytest.raises(target_vector, match="could not write to 'articles'") as found:
-        raised(error)
-    assert type(found.value) is target_vector
+    with pytest.raises(kind, match="could not write to 'articles'") as found:
+        raise_(error)
+    assert type(found.value) is kind
     assert found.value.hint == hint
     assert found.value.__cause__ is error
 
@@ -41,5 +41,5 @@ def test_the_first_matching_rule_applies(
 @pytest.mark.parametrize("error", [ValueError("mine"), NotFoundError("gone")])
 def test_other_errors_and_those_of_qadapt_pass(error: Exception) -> None:
     with pytest.raises(type(error)) as found:
-        raised(error)
+        raise_(error)
     assert found.value is error
