@@ -14,7 +14,6 @@ from qadapt.evaluation.candidates import CandidateRunner, Client, EvaluationCont
 from qadapt.evaluation.documents import Evaluation, now
 from qadapt.evaluation.exact_neighbors import GroundTruth, over_rows
 from qadapt.evaluation.labels import read_labels
-from qadapt.evaluation.measurement import RelevanceLabels, Workload
 from qadapt.evaluation.measurement import query_ids as names_of
 from qadapt.evaluation.memory import smallest
 from qadapt.evaluation.options import EvaluationOptions
@@ -24,6 +23,7 @@ from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.results import Result, Truth
 from qadapt.evaluation.sampling import present, whole_of
 from qadapt.evaluation.scratch_copies import check_disk, scratch_copy
+from qadapt.evaluation.searcher import RelevanceLabels, Workload
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.streamed_ground_truth import exact_truth
 from qadapt.evaluation.subsets import Subset, sample_rows

@@ -13,7 +13,6 @@ from qadapt.evaluation import measurement, overall_progress
 from qadapt.evaluation.documents import Verification, now
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.ground_truth import Queries, exact_neighbors
-from qadapt.evaluation.measurement import Searcher, Workload
 from qadapt.evaluation.memory import live_memory
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.outside_truth import outside_truth
@@ -23,6 +22,7 @@ from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.reachability import SAMPLE, Reachability, measure_reachability
 from qadapt.evaluation.results import Figure, Result
 from qadapt.evaluation.row_samples import RowSamples
+from qadapt.evaluation.searcher import Searcher, Workload
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.subsets import Subset
 from qadapt.local import collection_info

@@ -20,7 +20,6 @@ from qadapt.errors import (
     QadaptError,
     SpecError,
     UnsupportedError,
-    refuse_pairs,
 )
 from qadapt.files import extra_vectors, unfinished_imports
 from qadapt.files.arrays import Arrays
@@ -55,6 +54,7 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.embedding_kinds import checked_kind
+from qadapt.model.option_checks import refuse_pairs
 from qadapt.model.table import FieldTable
 from qadapt.stores.base import OnProgress, Progress, silent
 
