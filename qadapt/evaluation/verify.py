@@ -25,6 +25,7 @@ from qadapt.evaluation.row_samples import RowSamples
 from qadapt.evaluation.searcher import Searcher, Workload
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.subsets import Subset
+from qadapt.evaluation.truth_vectors import truth_notes
 from qadapt.local import collection_info
 from qadapt.local.client_params import client_params
 from qadapt.model import CollectionInfo, Prices, Rescore, State, VectorInfo
@@ -32,16 +33,6 @@ from qadapt.stores.base import OnProgress, Store
 
 CURRENT = Setting(None)
 INTERRUPTED = "interrupted: {} of {} settings were measured, and unreachable rows were not counted"
-NARROW_TRUTH = (
-    "ground truth and recall are of the first {:,} dimensions, the only ones that the collection "
-    "has: pass the full vectors with --truth FILE (truth=)"
-)
-LOSSY_TRUTH = (
-    "the ground truth is itself of {} bits per dimension: the collection keeps no other vectors, "
-    "so recall does not include the loss of these bits; pass the original vectors with "
-    "--truth FILE (truth=)"
-)
-LOSSY = {f"turbo{bits}": LOSSY_TRUTH.format(bits) for bits in (4, 8, 16)}
 
 
 def verify(store: Store, collection: str, name: str, options: EvaluationOptions) -> Verification:
@@ -352,12 +343,7 @@ def _settings(store: Store, collection: str, vector: VectorInfo, k: int) -> list
 def _notes(
     vector: VectorInfo, reached: Reachability, parts: Sequence[MeasuredSubset]
 ) -> tuple[str, ...]:
-    notes = []
-    truth = parts[0].truth
-    if vector.datatype in LOSSY and truth.vector.datatype == vector.datatype:
-        notes.append(LOSSY[vector.datatype])
-    if vector.quantization.dims == vector.dim and truth.vector.dim == vector.dim:
-        notes.append(NARROW_TRUTH.format(vector.dim))
+    notes = truth_notes(vector, parts[0].truth.vector)
     if not matches_configuration(vector):
         status = f"configured {vector.quantization}, verified {vector.status.state}"
         notes.append(f"{status}: recall was measured with the verified status")
