@@ -27,7 +27,7 @@ from qadapt.evaluation.searcher import RelevanceLabels, Workload
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.streamed_ground_truth import exact_truth
 from qadapt.evaluation.subsets import Subset, sample_rows
-from qadapt.evaluation.truth_vectors import truth_notes
+from qadapt.evaluation.truth_vectors import truth_notes, vector_of_truth
 from qadapt.evaluation.verify import live_result
 from qadapt.local import collection_info
 from qadapt.local.scratch import remove_leftovers, unowned_collections
@@ -112,6 +112,8 @@ def evaluate(
     copied = tuple(measured.copy_truths[at] for at in order if measured.copy_truths)
     separate = options.filter is not None or options.by is not None
     least = smallest(measured.results)
+    whole = vector_of_truth(store, info, name)
+    unmeasured = truth_notes(vector, parts[0].known.vector, whole)
     document = Evaluation(
         store=str(store.address),
         server=info.server,
@@ -128,7 +130,7 @@ def evaluate(
         results=tuple(results),
         copy_rows=measured.copy_rows,
         copy_truth=copied[0] if copied else None,
-        notes=(*measured.notes, *truth_notes(vector, parts[0].known.vector), *chosen.notes),
+        notes=(*measured.notes, *unmeasured, *chosen.notes),
         partial=partial,
         truths=truths if separate else (),
         copy_truths=copied if separate else (),
