@@ -197,8 +197,8 @@ class _Planner:
             )
         if self.codes != "vector":
             found.append(
-                "an application uses the codes only if its SQL has the expression of the index; "
-                "`qadapt client-params` prints the SQL"
+                "an application uses the codes only if its SQL has the expression of the index, as "
+                "in the SQL of this plan"
             )
         if self.table.triggers:
             found.append(

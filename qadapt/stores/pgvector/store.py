@@ -323,7 +323,8 @@ class PgvectorStore(Store):
             "url": client_code.plain_url(self.address),
             "type": f"{source.extension}.vector",
         }
-        return ClientSearch(request.k, dict(prepared.settings), details=details)
+        settings = dict(prepared.settings)
+        return ClientSearch(request.k, settings, details=details, sql=bool(settings))
 
     # -- quantization ------------------------------------------------------------------------
 

@@ -333,7 +333,7 @@ class SqliteVecStore(Store):
             delete = f"DELETE FROM {quoted(codes.table)} WHERE {sql_name(key)} = ?"
         cache = checks.number(self.address, "cache_mb", CACHE_MB)
         details = client_code.details(prepared, kind, insert, delete, cache)
-        return ClientSearch(request.k, {}, details=details)
+        return ClientSearch(request.k, {}, details=details, sql=codes is not None)
 
     def _planned(self, table: Table, column: Column, target: Quantization) -> Codes | None:
         """The codes that a search uses after a change."""
