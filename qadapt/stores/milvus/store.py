@@ -33,6 +33,7 @@ from qadapt.stores.base import (
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection, check_strategy
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.client import ClientStore, prepared_search
+from qadapt.stores.error_table import TooLargeError
 from qadapt.stores.milvus import (
     aliases,
     binary_sidecar,
@@ -55,7 +56,6 @@ from qadapt.stores.milvus import payload as milvus_payload
 from qadapt.stores.milvus import search as milvus_search
 from qadapt.stores.milvus import snapshot as milvus_snapshot
 from qadapt.stores.milvus.connection import Connection, connect, wrapped
-from qadapt.stores.milvus.errors import TooLargeError
 from qadapt.stores.milvus.filters import joined
 from qadapt.stores.milvus.json_existence import compiled
 from qadapt.stores.milvus.loading import wait_while_loading
