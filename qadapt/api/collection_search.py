@@ -8,11 +8,11 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from qadapt.api.prepared_searches import PreparedSearches
-from qadapt.errors import refuse_pairs
 from qadapt.local.rescoring import full_vector
 from qadapt.local.settings import read_settings
 from qadapt.model import Hits, Rescore, RescoreLike, Vector, as_vectors, check_queries
 from qadapt.model.leading_dims import CUT_QUERIES, as_stored
+from qadapt.model.option_checks import refuse_pairs
 from qadapt.planning.planner import which_vector
 from qadapt.search import search
 from qadapt.stores.base import SearchRequest, Store, check_k

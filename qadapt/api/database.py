@@ -15,7 +15,6 @@ from qadapt.errors import (
     InputError,
     NotFoundError,
     SpecError,
-    refuse_pairs,
 )
 from qadapt.local.bulk_writes import alias_moved
 from qadapt.local.client_operations import Remember, run
@@ -31,6 +30,7 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
+from qadapt.model.option_checks import refuse_pairs
 from qadapt.model.spec import Spec
 from qadapt.model.vector import Datatype
 from qadapt.planning import abandoned_records

@@ -19,7 +19,8 @@ from qadapt.cli.options import (
     optional,
 )
 from qadapt.cli.output import Output, facts, fitting, styled, table
-from qadapt.errors import InputError, SpecError, refuse_pairs
+from qadapt.errors import InputError, SpecError
+from qadapt.model.option_checks import refuse_pairs
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from qadapt.cli.arguments import check_accept, confirm_key_variables, open_database, read_guard
-from qadapt.errors import InputError, refuse_pairs
+from qadapt.errors import InputError
+from qadapt.model.option_checks import refuse_pairs
 
 if TYPE_CHECKING:
     from qadapt.api import Plan

@@ -99,6 +99,8 @@ def _show(out: Output, made: Report) -> None:
         out.print(styled(f"{len(more.rows)} predicted settings; use -v to show them", "dim"))
     if made.memory is not None:
         out.print("", styled(f"memory: {made.memory}", "bold"))
+    if made.engine_memory is not None:
+        out.print(styled(f"measured: {made.engine_memory}", "dim"))
 
 
 def _rich(found: Table) -> Any:

@@ -14,10 +14,10 @@ from qadapt.errors import (
     SpecError,
     StoreError,
     TransientError,
-    refuse_pairs,
 )
 from qadapt.local import collection_info
 from qadapt.model import Finding, Metric, Serializable, Server, Severity
+from qadapt.model.option_checks import refuse_pairs
 from qadapt.model.table import Table, Tabular
 from qadapt.stores.base import OnProgress, Progress, Store, silent
 

@@ -10,13 +10,13 @@ from typing import Any
 from qadapt.errors import ApplyError, QadaptError, StoreTimeoutError, UnsupportedError
 from qadapt.evaluation import measurement
 from qadapt.evaluation.exact_neighbors import GroundTruth
-from qadapt.evaluation.measurement import Searcher, Workload
 from qadapt.evaluation.memory import setting_memory
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.overall_progress import Steps
 from qadapt.evaluation.partial import SavedResults
 from qadapt.evaluation.results import Result
 from qadapt.evaluation.scratch_copies import scratch_copy
+from qadapt.evaluation.searcher import Searcher, Workload
 from qadapt.evaluation.settings import Setting
 from qadapt.local import client_codes, collection_info
 from qadapt.local.apply_steps import apply_steps

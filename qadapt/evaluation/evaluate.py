@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from qadapt.errors import InputError, QadaptError
 from qadapt.evaluation import latency, measurement, overall_progress
 from qadapt.evaluation.candidates import CandidateRunner, Client, EvaluationContext
+from qadapt.evaluation.copied_rows import copied_rows, shared_samples
 from qadapt.evaluation.documents import Evaluation, now
 from qadapt.evaluation.exact_neighbors import GroundTruth, over_rows
 from qadapt.evaluation.labels import read_labels
-from qadapt.evaluation.measurement import RelevanceLabels, Workload
 from qadapt.evaluation.measurement import query_ids as names_of
 from qadapt.evaluation.memory import smallest
 from qadapt.evaluation.options import EvaluationOptions
@@ -22,17 +22,19 @@ from qadapt.evaluation.overall_progress import Meter, Steps
 from qadapt.evaluation.partial import INTERRUPTED, Interrupted, SavedResults
 from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.results import Result, Truth
-from qadapt.evaluation.sampling import present, whole_of
+from qadapt.evaluation.row_samples import RowSamples
 from qadapt.evaluation.scratch_copies import check_disk, scratch_copy
+from qadapt.evaluation.searcher import RelevanceLabels, Workload
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.streamed_ground_truth import exact_truth
-from qadapt.evaluation.subsets import Subset, sample_rows
+from qadapt.evaluation.subsets import Subset
+from qadapt.evaluation.truth_vectors import truth_notes, vector_of_truth
 from qadapt.evaluation.verify import live_result
 from qadapt.local import collection_info
 from qadapt.local.scratch import remove_leftovers, unowned_collections
 from qadapt.model import Batch, CollectionInfo, VectorInfo
-from qadapt.model.filters import is_common, matches, parse_filter, top_fields
-from qadapt.stores.base import Progress, Store, silent
+from qadapt.model.filters import matches, parse_filter
+from qadapt.stores.base import Store, silent
 
 SAMPLED = (
     "candidates were measured on a copy of {:,} of {:,} rows; recall without rescoring decreases "
@@ -91,14 +93,17 @@ def evaluate(
     meter = Meter(options.progress, seconds).start(overall_progress.QUERIES)
     options = options.replace(progress=meter)
     steps = Steps(meter, overall_progress.of_settings(vector, every, options))
-    works = [_context(store, info, name, subset, options, steps) for subset in chosen.parts]
+    samples = shared_samples(store, info, name, every, options)
+    works = [
+        _context(store, info, name, subset, options, steps, samples) for subset in chosen.parts
+    ]
     meter.begin(overall_progress.TRUTH)
     parts = [_Part(work, _truth(work)) for work in works]
     meter.begin(overall_progress.SAMPLE)
     measured = _Measured(vector.count, notes=notes)
     partial = False
     try:
-        _measure(parts, info, every, measured, meter)
+        _measure(parts, info, every, measured, meter, samples)
     except KeyboardInterrupt:
         if not measured.results:
             raise
@@ -111,6 +116,8 @@ def evaluate(
     copied = tuple(measured.copy_truths[at] for at in order if measured.copy_truths)
     separate = options.filter is not None or options.by is not None
     least = smallest(measured.results)
+    whole = vector_of_truth(store, info, name)
+    unmeasured = truth_notes(vector, parts[0].known.vector, whole)
     document = Evaluation(
         store=str(store.address),
         server=info.server,
@@ -127,7 +134,7 @@ def evaluate(
         results=tuple(results),
         copy_rows=measured.copy_rows,
         copy_truth=copied[0] if copied else None,
-        notes=(*measured.notes, *chosen.notes),
+        notes=(*measured.notes, *unmeasured, *chosen.notes),
         partial=partial,
         truths=truths if separate else (),
         copy_truths=copied if separate else (),
@@ -160,9 +167,10 @@ def _context(
     subset: Subset,
     options: EvaluationOptions,
     steps: Steps,
+    samples: RowSamples,
 ) -> EvaluationContext:
     vector = info.vectors[name]
-    workload = _workload(store, name, vector, subset, options)
+    workload = _workload(store, name, vector, subset, options, samples)
     qrels = None if workload.labels is None else workload.labels.qrels
     saved = SavedResults.of(
         store, info, name, workload.queries, options, verb="eval", qrels=qrels, rows=subset.label
@@ -201,11 +209,18 @@ def _ordered(parts: Sequence[_Part], measured: _Measured) -> tuple[list[int], li
 
 
 def _workload(
-    store: Store, name: str, vector: VectorInfo, subset: Subset, options: EvaluationOptions
+    store: Store,
+    name: str,
+    vector: VectorInfo,
+    subset: Subset,
+    options: EvaluationOptions,
+    samples: RowSamples,
 ) -> Workload:
     """The queries and what is measured with them."""
     collection = subset.collection
-    queries = resolve_queries(store, collection, name, vector.vector, options, subset.filter)
+    queries = resolve_queries(
+        store, collection, name, vector.vector, options, subset.filter, samples.of(subset)
+    )
     labels = None
     if options.labels is not None:
         qrels = read_labels(options.labels)
@@ -223,6 +238,7 @@ def _measure(
     settings: Sequence[Setting],
     into: _Measured,
     meter: Meter,
+    samples: RowSamples,
 ) -> None:
     """Measure the live settings, then the candidates."""
     work = replace(parts[0].work, collection=info.name)
@@ -233,7 +249,7 @@ def _measure(
         _measure_live(parts, live, None, into)
         return
     check_disk(work.store, min(info.count, work.options.copy_rows), work.vector.dim)
-    sample = _sample(work, info, parts)
+    sample = copied_rows(work, info, [part.work for part in parts], samples)
     complete = info.count <= work.options.copy_rows
     if complete:
         into.count = len(sample)  # rows without the vector do not count
@@ -331,43 +347,6 @@ def _live(part: _Part, setting: Setting, client: Client | None) -> Result:
     return work.saved.add(
         measurement.measure(searcher, info, known, start, work.steps, client=client)
     )
-
-
-def _sample(work: EvaluationContext, info: CollectionInfo, parts: Sequence[_Part]) -> Batch:
-    """The rows with the vector: all of them, or those of a sample.
-
-    With filters, each row has the payload fields that the filters use.
-
-    Raises:
-        InputError: a native filter, or a partition: a copy has neither.
-    """
-    options, fields = work.options, _copied_fields(work.collection, parts)
-    options.progress(Progress("reading a sample"))
-    if info.count <= options.copy_rows:
-        batch = whole_of(work.store, work.collection, work.name, payload=bool(fields))
-    else:
-        batch = sample_rows(
-            work.store, Subset(work.collection), options.copy_rows, seed=options.seed,
-            vectors=[work.name], payload=bool(fields),
-        )  # fmt: skip
-    return present(batch, work.name, work.collection, fields)
-
-
-def _copied_fields(collection: str, parts: Sequence[_Part]) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    for part in parts:
-        asked = part.work.asked.filter
-        native = asked is not None and not is_common(asked)
-        if native or part.work.collection != collection:
-            what = "a native filter" if native else "a partition"
-            raise InputError(
-                f"other settings are measured on a copy, which cannot be searched with {what}",
-                hint="omit the settings to measure the live collection, or filter by a payload "
-                'field: filter={"topic": "art"}, --by FIELD',
-            )
-        if asked is not None:
-            found.update(dict.fromkeys(top_fields(parse_filter(asked))))
-    return tuple(found)
 
 
 def _client(work: EvaluationContext, sample: Batch, stack: contextlib.ExitStack) -> Client:

@@ -17,12 +17,19 @@ from qadapt.evaluation.streamed_ground_truth import exact_truth
 from qadapt.evaluation.subsets import Subset
 from qadapt.local.settings import read_settings
 from qadapt.model import Batch, Id, Vector, as_vectors, check_queries
+from qadapt.model.embedding_kinds import unclear_bytes
 from qadapt.model.leading_dims import as_stored
 from qadapt.model.npy import open_npy
 from qadapt.model.query_checks import usable_queries
 from qadapt.stores.base import OnProgress, Store
 
 Floats = npt.NDArray[np.float32]
+# ``qadapt.Batch`` decodes; there is no option for the kind of a query file.
+SAVED_FLOATS = (
+    "save floats: array.astype('float32') for numbers; for packed bits "
+    "qadapt.Batch(range(len(array)), {{'': array}}, kind='{packed}').vectors[''] "
+    "(kind='{numbers}' for codes of an embedding service)"
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,8 @@ def queries_of(
         source = f"{len(own)} of its vectors{among}, self-matches excluded"
         return Queries(batch.vectors[name][there], tuple(own), source)
     from_file = isinstance(given, (str, os.PathLike))
-    array = load_queries(given) if from_file else as_vectors(given, what="queries")
+    whole = vector.datatype in ("int8", "uint8")
+    array = load_queries(given, whole=whole) if from_file else as_vectors(given, what="queries")
     array = as_stored(array, vector, read_settings(store, collection).of(name).full_dim)
     check_queries(array, vector)
     if not len(array):
@@ -100,14 +108,31 @@ def queries_of(
     return Queries(array, (None,) * len(array), source)
 
 
-def load_queries(path: Any) -> Floats:
+def load_queries(path: Any, *, whole: bool = True) -> Floats:
     """Load queries from a ``.npy`` file, float32 ``(nq, d)``.
 
+    Args:
+        whole: accept int8 and uint8 as numbers; otherwise refuse them, because they may be packed
+            bits or codes.
+
     Raises:
-        InputError: the file is not an array of numbers.
+        InputError: the file is not an array of numbers, or has bytes.
     """
     array = open_npy(path, what="the queries")
+    if not whole:
+        refuse_bytes(path, array)
     return as_vectors(array, what="queries")
+
+
+def refuse_bytes(path: Any, array: npt.NDArray[Any]) -> None:
+    """Refuse int8 and uint8 of a ``.npy`` file, which may be packed bits or codes.
+
+    Raises:
+        InputError
+    """
+    if array.ndim and array.dtype.kind in "iu" and array.dtype.itemsize == 1:
+        what = f"{os.fspath(path)} has {array.dtype} {array.shape}"
+        raise unclear_bytes(what, str(array.dtype), array.shape[-1], SAVED_FLOATS)
 
 
 def exact_neighbors(

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qadapt.errors import InputError, SpecError, refuse_pairs
+from qadapt.errors import InputError, SpecError
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.subsets import BY_LIMIT, Subsets, check_filters, subsets_of
 from qadapt.model import ACCEPTS, Accept, Prices
 from qadapt.model.numbers import is_whole
+from qadapt.model.option_checks import refuse_pairs
 from qadapt.stores import registry as stores
 from qadapt.stores.base import OnProgress, Store, check_k, silent
 

@@ -172,19 +172,13 @@ def _lost_by_count(store: Store, parts: Sequence[Subset], counts: Sequence[int])
 
 
 def sample_rows(
-    store: Store,
-    subset: Subset,
-    n: int,
-    *,
-    seed: int,
-    vectors: Sequence[str],
-    payload: bool = False,
+    store: Store, subset: Subset, n: int, *, seed: int, vectors: Sequence[str]
 ) -> Batch:
     """A uniform random sample of the rows of a subset; all of them if there are fewer."""
-    if subset.filter is None and not payload:
+    if subset.filter is None:
         return store.sample(subset.collection, n, seed=seed, vectors=vectors)
     ids = store.sample_ids(subset.collection, n, seed=seed, filter=subset.filter)
-    return store.fetch(subset.collection, ids, vectors=vectors, payload=payload)
+    return store.fetch(subset.collection, ids, vectors=vectors, payload=False)
 
 
 def check_filters(filter: Any, by: str | None, limit: Any) -> None:

@@ -13,7 +13,6 @@ from qadapt.evaluation import measurement, overall_progress
 from qadapt.evaluation.documents import Verification, now
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.ground_truth import Queries, exact_neighbors
-from qadapt.evaluation.measurement import Searcher, Workload
 from qadapt.evaluation.memory import live_memory
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.outside_truth import outside_truth
@@ -23,8 +22,10 @@ from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.reachability import SAMPLE, Reachability, measure_reachability
 from qadapt.evaluation.results import Figure, Result
 from qadapt.evaluation.row_samples import RowSamples
+from qadapt.evaluation.searcher import Searcher, Workload
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.subsets import Subset
+from qadapt.evaluation.truth_vectors import described, truth_notes, vector_of_truth
 from qadapt.local import collection_info
 from qadapt.local.client_params import client_params
 from qadapt.model import CollectionInfo, Prices, Rescore, State, VectorInfo
@@ -32,16 +33,6 @@ from qadapt.stores.base import OnProgress, Store
 
 CURRENT = Setting(None)
 INTERRUPTED = "interrupted: {} of {} settings were measured, and unreachable rows were not counted"
-NARROW_TRUTH = (
-    "ground truth and recall are of the first {:,} dimensions, the only ones that the collection "
-    "has: pass the full vectors with --truth FILE (truth=)"
-)
-LOSSY_TRUTH = (
-    "the ground truth is itself of {} bits per dimension: the collection keeps no other vectors, "
-    "so recall does not include the loss of these bits; pass the original vectors with "
-    "--truth FILE (truth=)"
-)
-LOSSY = {f"turbo{bits}": LOSSY_TRUTH.format(bits) for bits in (4, 8, 16)}
 
 
 def verify(store: Store, collection: str, name: str, options: EvaluationOptions) -> Verification:
@@ -70,15 +61,17 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
     meter = Meter(options.progress, seconds).start(overall_progress.QUERIES)
     options = options.replace(k=k, progress=meter)
     most = max(SAMPLE, options.queries if isinstance(options.queries, int) else 0)
-    samples = RowSamples(store, name, most, options.seed)
+    whole = vector_of_truth(store, info, name)
+    samples = RowSamples(store, whole.name, most, options.seed)
     parts, stopped = _measured_parts(
-        store, info, name, settings, chosen.parts, options, samples, meter
+        store, info, name, whole, settings, chosen.parts, options, samples, meter
     )
     reached = Reachability(0)
     if not stopped:
         meter.begin(overall_progress.REACHED)
         try:
-            reached = _reachability(store, info, name, parts, options, samples)
+            shared = samples if whole.name == name else None
+            reached = _reachability(store, info, name, parts, options, shared)
         except KeyboardInterrupt:
             stopped = True
     parts = worst_first(parts)
@@ -102,7 +95,7 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
         truth=truth.about,
         results=results,
         **filtered(parts, options),
-        notes=(*interrupted, *limited, *_notes(vector, reached, parts), *chosen.notes),
+        notes=(*interrupted, *limited, *_notes(vector, whole, reached, parts), *chosen.notes),
         partial=stopped,
         created=now(),
         command=options.command,
@@ -126,7 +119,7 @@ def _reachability(
     name: str,
     parts: Sequence[MeasuredSubset],
     options: EvaluationOptions,
-    samples: RowSamples,
+    samples: RowSamples | None,
 ) -> Reachability:
     """Rows that searches do not find by their own vectors, of all measured partitions."""
     places = list(dict.fromkeys(part.subset.collection for part in parts))
@@ -204,6 +197,7 @@ def _measured_parts(
     store: Store,
     info: CollectionInfo,
     name: str,
+    whole: VectorInfo,
     settings: Sequence[Setting],
     subsets: Sequence[Subset],
     options: EvaluationOptions,
@@ -219,7 +213,7 @@ def _measured_parts(
         found: list[Result] = []
         try:
             queries, truth, notes = _truth_of(
-                store, info.vectors[name], subset, options, samples, meter, first=not parts
+                store, info.vectors[name], whole, subset, options, samples, meter, first=not parts
             )
             if not parts:
                 meter.begin(overall_progress.SETTINGS)
@@ -239,6 +233,7 @@ def _measured_parts(
 def _truth_of(
     store: Store,
     vector: VectorInfo,
+    whole: VectorInfo,
     subset: Subset,
     options: EvaluationOptions,
     samples: RowSamples,
@@ -246,12 +241,16 @@ def _truth_of(
     *,
     first: bool,
 ) -> tuple[Queries, GroundTruth, tuple[str, ...]]:
-    """Queries and ground truth of a subset, and notes about them."""
+    """Queries and ground truth of a subset, and notes about them.
+
+    Args:
+        whole: the vector that ground truth is computed from, without that of a file.
+    """
     if options.truth is not None:
         if first:
             meter.begin(overall_progress.TRUTH)
         return outside_truth(store, subset.collection, vector, options.truth, options.k, options)
-    name, about, sample = vector.name, vector.vector, samples.of(subset)
+    name, about, sample = whole.name, whole.vector, samples.of(subset)
     queries = resolve_queries(store, subset.collection, name, about, options, subset.filter, sample)
     if first:
         meter.begin(overall_progress.TRUTH)
@@ -259,7 +258,7 @@ def _truth_of(
         store, subset.collection, name, about, queries, options.k, meter, cached=True,
         filter=subset.filter, keep=sample.keep,
     ).labelled(subset.label)  # fmt: skip
-    return queries, truth, ()
+    return queries, described(truth, whole, vector.name), ()
 
 
 def _refuse_outside_truth_of_parts(options: EvaluationOptions) -> None:
@@ -284,12 +283,14 @@ def measure_subset(
     options: EvaluationOptions,
 ) -> MeasuredSubset:
     """Measure the live collection with searches of some rows, as ``measure_live`` does."""
-    vector = info.vectors[name].vector
-    queries = resolve_queries(store, subset.collection, name, vector, options, subset.filter)
+    whole = vector_of_truth(store, info, name)
+    place, about = subset.collection, whole.vector
+    queries = resolve_queries(store, place, whole.name, about, options, subset.filter)
     truth = exact_neighbors(
-        store, subset.collection, name, vector, queries, options.k, options.progress,
+        store, place, whole.name, about, queries, options.k, options.progress,
         filter=subset.filter,
     ).labelled(subset.label)  # fmt: skip
+    truth = described(truth, whole, name)
     results = measure_live(store, info, name, settings, queries, truth, options.progress, subset)
     return MeasuredSubset(subset, queries, truth, tuple(results))
 
@@ -350,14 +351,12 @@ def _settings(store: Store, collection: str, vector: VectorInfo, k: int) -> list
 
 
 def _notes(
-    vector: VectorInfo, reached: Reachability, parts: Sequence[MeasuredSubset]
+    vector: VectorInfo,
+    whole: VectorInfo,
+    reached: Reachability,
+    parts: Sequence[MeasuredSubset],
 ) -> tuple[str, ...]:
-    notes = []
-    truth = parts[0].truth
-    if vector.datatype in LOSSY and truth.vector.datatype == vector.datatype:
-        notes.append(LOSSY[vector.datatype])
-    if vector.quantization.dims == vector.dim and truth.vector.dim == vector.dim:
-        notes.append(NARROW_TRUTH.format(vector.dim))
+    notes = truth_notes(vector, parts[0].truth.vector, whole)
     if not matches_configuration(vector):
         status = f"configured {vector.quantization}, verified {vector.status.state}"
         notes.append(f"{status}: recall was measured with the verified status")

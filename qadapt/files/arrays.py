@@ -20,7 +20,7 @@ from qadapt.files.parquet_writer import Head
 from qadapt.files.row_errors import RowErrors
 from qadapt.migration.idset import IdSet
 from qadapt.model import Batch, Id, Vector
-from qadapt.model.embedding_kinds import PACKED, decoded
+from qadapt.model.embedding_kinds import PACKED, decoded, unclear_bytes
 from qadapt.model.npy import open_npy
 
 Floats = npt.NDArray[np.float32]
@@ -104,13 +104,8 @@ def open_rows(path: Path, kind: str | None = None) -> npt.NDArray[Any]:
             hint="numpy.save(path, array) with numbers of the shape (n, d)",
         )
     if kind is None and array.dtype.itemsize == 1:
-        packed, numbers = ("ubinary", "uint8") if array.dtype == np.uint8 else ("binary", "int8")
-        raise InputError(
-            f"{path} has {array.dtype} {array.shape}, which may be packed bits of "
-            f"{8 * array.shape[1]} dimensions or numbers of {array.shape[1]}",
-            hint=f"--kind {packed} for packed bits; --kind numbers for numbers (--kind {numbers} "
-            "for codes of an embedding service)",
-        )
+        what = f"{path} has {array.dtype} {array.shape}"
+        raise unclear_bytes(what, str(array.dtype), array.shape[1])
     return array
 
 

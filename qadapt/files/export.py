@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from qadapt.durable import mark, remove_leftovers, sync_folder
-from qadapt.errors import InputError, SpecError, refuse_pairs
+from qadapt.errors import InputError, SpecError
 from qadapt.files import arrays, extra_vectors, parquet_writer
 from qadapt.files.survey import PAGE
 from qadapt.local import client_codes, collection_info
@@ -20,6 +20,7 @@ from qadapt.migration.endpoint import Endpoint, open_endpoint
 from qadapt.migration.idset import IdSet
 from qadapt.migration.row_codec import decode
 from qadapt.model import Batch, CollectionInfo, Id, Serializable, State
+from qadapt.model.option_checks import refuse_pairs
 from qadapt.model.table import FieldTable
 from qadapt.stores.base import OnProgress, Progress, ReadRequest, silent
 from qadapt.version import __version__

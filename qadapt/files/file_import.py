@@ -20,7 +20,6 @@ from qadapt.errors import (
     QadaptError,
     SpecError,
     UnsupportedError,
-    refuse_pairs,
 )
 from qadapt.files import extra_vectors, unfinished_imports
 from qadapt.files.arrays import Arrays
@@ -55,6 +54,7 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.embedding_kinds import checked_kind
+from qadapt.model.option_checks import refuse_pairs
 from qadapt.model.table import FieldTable
 from qadapt.stores.base import OnProgress, Progress, silent
 
@@ -123,7 +123,7 @@ def import_file(
         number_rows: use row numbers, from 0, as ids.
         kind: form of the vectors, if they are embeddings of a service: ``int8``, ``uint8``,
         ``ubinary`` or ``binary`` (packed bits, which become -1 and 1), ``bfloat16`` (uint16), or
-        ``numbers``. Required for a ``.npy`` of int8 or uint8.
+        ``numbers``. Required for int8 and uint8.
         metric: metric, if the file does not contain it; cosine by default.
         quantization: quantization of all vectors; default: that of the file.
         add: add rows to an existing collection.
@@ -162,9 +162,10 @@ def import_file(
     reported = progress or silent
     source: Source
     if file.suffix == ".parquet":
-        source = Parquet(file, asked, missing_vectors=MISSING in allow)
-        if kind is not None:
-            source = DecodedRows(source, kind)
+        parquet = Parquet(file, asked, missing_vectors=MISSING in allow)
+        if kind is None:
+            parquet.require_floats()
+        source = parquet if kind is None else DecodedRows(parquet, kind)
     else:
         source = Arrays(file, kind)
     state = file_state(file)

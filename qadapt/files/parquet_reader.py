@@ -23,6 +23,7 @@ from qadapt.files.payload_values import Rows, entries, is_text, plain
 from qadapt.files.row_errors import RowErrors
 from qadapt.migration.idset import IdSet
 from qadapt.model import Batch, ExtraVector, Id, Vector
+from qadapt.model.embedding_kinds import BYTES_HINT, unclear_bytes
 
 BUFFER = 1 << 20  # bytes of a column that are read at once, independent of the size of row groups
 
@@ -60,6 +61,7 @@ class Parquet:
             dims = {name: self._dim(file, schema, column)
                     for name, column in self.layout.vectors.items()}  # fmt: skip
         self.head = self._head(known, dims, more)
+        self._types = {name: self._number_type(schema, name) for name in dims}
 
     # -- schema --------------------------------------------------------------------------------
 
@@ -116,6 +118,25 @@ class Parquet:
                 if text:
                     return _object(text) is not None
         return False
+
+    def _number_type(self, schema: Any, name: str) -> str:
+        kind = schema.field(self.layout.vectors[name]).type
+        return str(id_and_vector_columns.numbers_of(self._arrow, kind))
+
+    def require_floats(self, hint: str = BYTES_HINT) -> None:
+        """Refuse columns of bytes, which may be packed bits.
+
+        Args:
+            hint: how to name their kind, see ``unclear_bytes``.
+
+        Raises:
+            InputError
+        """
+        for name, kind in self._types.items():
+            if kind in ("int8", "uint8"):
+                width = self.head.vectors[name].dim
+                what = f"column {self.layout.vectors[name]!r} of {self.path} has lists of {kind}"
+                raise unclear_bytes(f"{what} ({width} each)", kind, width, hint)
 
     def _dim(self, file: Any, schema: Any, column: str) -> int:
         dim = id_and_vector_columns.dim_of(self._arrow, schema.field(column).type)

@@ -6,12 +6,15 @@ import os
 from pathlib import Path
 
 from qadapt.errors import InputError, SpecError
+from qadapt.evaluation.ground_truth import SAVED_FLOATS, refuse_bytes
 from qadapt.evaluation.outside_truth import OutsideVectors
 from qadapt.files.arrays import Arrays
 from qadapt.files.layout import ColumnChoice
 from qadapt.files.parquet_reader import Parquet
 from qadapt.files.row_errors import RowErrors
+from qadapt.files.survey import Source
 from qadapt.model import Batch
+from qadapt.model.npy import open_npy
 
 PAGE = 8_192
 TYPES = (".npy", ".fvecs", ".parquet")
@@ -26,7 +29,8 @@ def read_truth(path: str | os.PathLike[str], name: str) -> OutsideVectors:
         name: the vector to read if the file has several.
 
     Raises:
-        InputError: the file does not exist, has no rows, or has several other vectors.
+        InputError: the file does not exist, has no rows, has several other vectors, or bytes that
+            may be packed bits.
         SpecError: another type of file.
         MissingExtraError: pyarrow is not installed.
     """
@@ -35,8 +39,14 @@ def read_truth(path: str | os.PathLike[str], name: str) -> OutsideVectors:
         raise SpecError.unknown("file type", file.suffix or str(file), TYPES)
     if not file.is_file():
         raise InputError(f"the file {str(file)!r} does not exist", hint="check the name")
-    parquet = file.suffix == ".parquet"
-    source = Parquet(file, ColumnChoice(None, None, False)) if parquet else Arrays(file)
+    source: Source
+    if file.suffix == ".parquet":
+        source = parquet = Parquet(file, ColumnChoice(None, None, False))
+        parquet.require_floats(SAVED_FLOATS)
+    else:
+        if file.suffix == ".npy":
+            refuse_bytes(file, open_npy(file))
+        source = Arrays(file)
     there = source.head.vectors
     if name not in there and len(there) != 1:
         raise InputError(

@@ -54,7 +54,9 @@ def client_params(
                 f"the default search parameter {option} is ignored: {error.message}",
             )
             search = _search(store, collection, info.name, k, None)
-        found = _params(collection, info.name, k, rescore, search, kept).replace(notes=notes)
+        found = _params(collection, info.name, k, rescore, search, kept).replace(
+            notes=notes, statement=_statement(store, collection, info.name, info.vector, k, search)
+        )
     if settings.full_dim is not None and settings.full_dim > info.dim:
         found = found.replace(dims=info.dim)
     if not code:
@@ -63,7 +65,12 @@ def client_params(
 
 
 def planned_params(
-    store: Store, collection: str, name: str, target: Quantization, k: int = 10
+    store: Store,
+    collection: str,
+    name: str,
+    vector: Vector,
+    target: Quantization,
+    k: int = 10,
 ) -> ClientParams | None:
     """The parameters after a change to ``target`` in the database; None if none must be sent."""
     kept = "nowhere" if target.rescore is None else kept_in(store, collection)
@@ -75,6 +82,7 @@ def planned_params(
     except UnsupportedError:  # searches ignore the setting with a note
         return None
     found = _params(collection, name, k, target.rescore, search, kept)
+    found = found.replace(statement=_statement(store, collection, name, vector, k, search))
     if not shortens:
         found = found.replace(dims=target.dims)
     return found if found.needed or found.dims is not None else None
@@ -89,6 +97,17 @@ def write_code(
     return {name: code for name, code in written.items() if code is not None}
 
 
+def _statement(
+    store: Store, collection: str, name: str, vector: Vector, k: int, search: ClientSearch
+) -> str:
+    """The SQL of a search; empty if it does not matter."""
+    if not search.sql:
+        return ""
+    about = ClientCode(store.address, collection, name, vector, k, search)
+    forms = (form for form in store.profile.client_forms if form.language == "sql")
+    return next((text for form in forms if (text := form.write(about))), "")
+
+
 def _params(
     collection: str,
     name: str,
@@ -97,7 +116,7 @@ def _params(
     search: ClientSearch,
     kept: KeptIn,
 ) -> ClientParams:
-    needed = bool(search.params) or search.limit != k or search.rescores
+    needed = bool(search.params) or search.limit != k or search.rescores or search.sql
     return ClientParams(
         collection,
         name,

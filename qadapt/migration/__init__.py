@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from qadapt.errors import refuse_pairs
 from qadapt.migration import run
 from qadapt.migration.endpoint import open_endpoint
 from qadapt.migration.options import MB, CheckScope, Options
@@ -20,6 +19,7 @@ from qadapt.migration.plan import MigrationPlan
 from qadapt.migration.report import Check, Migration
 from qadapt.model import Guard, Quantization, QuantizationLike
 from qadapt.model.losses import LOSSES
+from qadapt.model.option_checks import refuse_pairs
 from qadapt.stores.base import OnProgress, silent
 
 __all__ = ["LOSSES", "Check", "Migration", "MigrationPlan", "check", "migrate", "plan_migration"]

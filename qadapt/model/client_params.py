@@ -40,6 +40,7 @@ class ClientParams(FieldTable, Serializable):
         dims: number of first dimensions of the model that queries must have; None for all.
         notes: settings that are ignored, with the reason.
         code: code to paste, by form; empty in plans and measurements.
+        statement: the SQL that must be sent; empty if the database has none, or any SQL will do.
     """
 
     collection: str
@@ -55,6 +56,7 @@ class ClientParams(FieldTable, Serializable):
     dims: int | None = None
     notes: tuple[str, ...] = ()
     code: Mapping[str, str] = field(default_factory=dict, hash=False)
+    statement: str = ""
 
     @property
     def kept_text(self) -> str:
@@ -83,6 +85,8 @@ class ClientParams(FieldTable, Serializable):
             parts.append(f"the parameters {json.dumps(self.params, ensure_ascii=False)}")
         if self.limit != self.k:
             parts.append(f"limit {self.limit:,} for {self.k:,} results")
+        if self.statement:
+            parts.append("the SQL of `qadapt client-params --for sql`")
         sent = f"send {' and '.join(parts)}" if parts else "request the original vectors"
         if self.rescores:
             return f"{sent}, then score the results with the original vectors and keep {self.k:,}"

@@ -39,6 +39,10 @@ _DTYPES = {
     "ubinary": np.uint8,
     "bfloat16": np.uint16,
 }
+BYTES_HINT = (
+    "--kind {packed} for packed bits; --kind numbers for numbers (--kind {numbers} for codes of an "
+    "embedding service)"
+)
 _TOP_BIT = np.uint8(0x80)
 _OFFSET = 128
 
@@ -52,6 +56,22 @@ def checked_kind(kind: str) -> str:
     if kind not in KINDS:
         raise SpecError.unknown("kind of embeddings", str(kind), KINDS)
     return kind
+
+
+def unclear_bytes(what: str, dtype: str, width: int, hint: str = BYTES_HINT) -> InputError:
+    """The error for int8 or uint8 vectors whose kind is not given.
+
+    Args:
+        what: what has them, with a verb, such as ``FILE.npy has uint8 (10, 48)``.
+        dtype: ``int8`` or ``uint8``.
+        width: numbers of each row.
+        hint: how to name the kind; ``{packed}`` and ``{numbers}`` are the kinds of the datatype.
+    """
+    packed = "ubinary" if dtype == "uint8" else "binary"
+    return InputError(
+        f"{what}, which may be packed bits of {8 * width} dimensions or numbers of {width}",
+        hint=hint.format(packed=packed, numbers=dtype),
+    )
 
 
 def decoded(codes: Any, kind: str, *, what: str = "codes", dim: int | None = None) -> Floats:

@@ -14,6 +14,7 @@ from qadapt.errors import GuardMissedError
 from qadapt.evaluation.ground_truth import exact_neighbors
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.recall import ORIGINALS
+from qadapt.evaluation.truth_vectors import vector_of_truth
 from qadapt.evaluation.verify import CURRENT, MeasuredSubset, measure_live, measure_subset
 from qadapt.local import collection_info
 from qadapt.model import Guard, Plan, Vector
@@ -62,22 +63,33 @@ def _measure_before(
         )
     if guard_truth.is_needed(plan):
         source = store.aliases().get(plan.collection, plan.collection)
-        former = [_with_metric(store, plan, part, guard, progress) for part in parts]
-        guard_truth.save(record, former, source)
+        info = collection_info.info(store, plan.collection)
+        whole = vector_of_truth(store, info, plan.vector).name
+        former = [_with_metric(store, plan, whole, part, guard, progress) for part in parts]
+        guard_truth.save(record, former, source, whole)
     return measured
 
 
 def _with_metric(
-    store: Store, plan: Plan, part: MeasuredSubset, guard: Guard, progress: OnProgress
+    store: Store,
+    plan: Plan,
+    whole: str,
+    part: MeasuredSubset,
+    guard: Guard,
+    progress: OnProgress,
 ) -> MeasuredSubset:
-    """The ground truth before the change, by the metric after it."""
+    """The ground truth before the change, by the metric after it.
+
+    Args:
+        whole: name of the vector that ground truth is computed from.
+    """
     truth, subset = part.truth, part.subset
     metric = plan.target_vector.metric if plan.target_vector else truth.vector.metric
     if metric == truth.vector.metric:
         return part
     vector = replace(truth.vector, metric=metric)
     truth = exact_neighbors(
-        store, subset.collection, plan.vector, vector, part.queries, guard.k, progress,
+        store, subset.collection, whole, vector, part.queries, guard.k, progress,
         filter=subset.filter,
     ).labelled(subset.label)  # fmt: skip
     return replace(part, truth=truth)

@@ -56,16 +56,22 @@ def is_needed(plan: Plan) -> bool:
     return copies or plan.target_vector is not None
 
 
-def save(record: ChangeRecord, parts: Sequence[MeasuredSubset], source: str) -> None:
-    """Save the ground truth of each filter in the folder of the change."""
-    document = {"parts": [_document(part, source) for part in parts]}
+def save(record: ChangeRecord, parts: Sequence[MeasuredSubset], source: str, name: str) -> None:
+    """Save the ground truth of each filter in the folder of the change.
+
+    Args:
+        source: the collection that was read, without alias.
+        name: the vector that was read.
+    """
+    document = {"parts": [_document(part, source, name) for part in parts]}
     write_state_file(record.folder / FILE, json.dumps(document))
 
 
-def _document(part: MeasuredSubset, source: str) -> dict[str, Any]:
+def _document(part: MeasuredSubset, source: str, name: str) -> dict[str, Any]:
     truth, subset, filter = part.truth, part.subset, part.subset.filter
     return {
         "source": source,
+        "name": name,
         "vector": truth.vector.to_dict(),
         "about": truth.about.to_dict(),
         "queries": part.queries.vectors.tolist(),
@@ -101,7 +107,8 @@ def _parse(store: Store, plan: Plan, document: Any) -> FormerTruth:
     queries = Queries(vectors, tuple(document["own"]), about.source)
     beyond = np.asarray([-np.inf if each is None else each for each in document["beyond"]])
     source = str(document["source"])
-    fetch = _former_vectors(store, plan, source, vector)
+    name = str(document.get("name", plan.vector))  # an older record has none
+    fetch = _former_vectors(store, plan, source, name, vector)
     truth = GroundTruth(
         document["ids"], document["scores"], beyond, about, vectors, vector, fetch
     )  # fmt: skip
@@ -111,7 +118,7 @@ def _parse(store: Store, plan: Plan, document: Any) -> FormerTruth:
     return FormerTruth(queries, truth, source, subset)
 
 
-def _former_vectors(store: Store, plan: Plan, source: str, vector: Vector) -> Fetch:
+def _former_vectors(store: Store, plan: Plan, source: str, name: str, vector: Vector) -> Fetch:
     """A function that fetches the vectors before the change.
 
     They are only needed for hits that tie with the last neighbor. If the source was replaced, it
@@ -119,7 +126,7 @@ def _former_vectors(store: Store, plan: Plan, source: str, vector: Vector) -> Fe
     """
     now = store.aliases().get(plan.collection, plan.collection)
     if now != source:
-        return stored_vectors(store, source, plan.vector)
+        return stored_vectors(store, source, name)
 
     def nothing(ids: Sequence[Id]) -> tuple[Sequence[Id], np.ndarray]:
         return [], np.empty((0, vector.dim), dtype=np.float32)

@@ -6,6 +6,7 @@ import json
 import textwrap
 
 from qadapt.model import Estimate, MatchLevel, Plan, Step, Symbol
+from qadapt.model.client_params import ClientParams
 from qadapt.model.table import human_bytes
 
 WIDTH = 80
@@ -47,6 +48,7 @@ def plan_text(plan: Plan, *, width: int = WIDTH) -> str:
     if plan.clients is not None:
         clients = plan.clients
         lines += ["", *_wrapped("  clients: ", f"for {clients.k} results, {clients.text}", width)]
+        lines += _statement_lines(clients)
     for note in plan.notes:
         lines += (
             ["", *_wrapped("  note: ", note, width)]
@@ -57,6 +59,13 @@ def plan_text(plan: Plan, *, width: int = WIDTH) -> str:
     if plan.memory is not None:
         lines.append(str(plan.memory))
     return "\n".join(lines)
+
+
+def _statement_lines(clients: ClientParams) -> list[str]:
+    """The SQL that applications must send, not wrapped because it is pasted."""
+    if not clients.statement:
+        return []
+    return ["", "  SQL of applications:", *textwrap.indent(clients.statement, "    ").split("\n")]
 
 
 def _footer(plan: Plan) -> str:

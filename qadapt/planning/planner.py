@@ -150,7 +150,11 @@ def make_plan(
         clients=None
         if by_us
         else planned_params(
-            store, collection, now.name, target.replace(rescore=wanted.rescore, dims=wanted.dims)
+            store,
+            collection,
+            now.name,
+            now.vector,
+            target.replace(rescore=wanted.rescore, dims=wanted.dims),
         ),
     )
     back = restore_commands(store, made)

@@ -10,6 +10,7 @@ from qadapt.diagnosis import Diagnosis
 from qadapt.evaluation.documents import Advice, Evaluation, Simulation, Verification
 from qadapt.evaluation.results import Figure, Result
 from qadapt.model import MemoryChange, Serializable
+from qadapt.model.engine_memory import EngineMemory
 
 Axis = Literal["bytes", "latency"]
 # With more predicted settings than this, plots show them small and tables list them separately.
@@ -78,6 +79,16 @@ class ReportContent(Serializable):
     def subject(self) -> Evaluation | Simulation | None:
         """The measurement that describes the collection."""
         return self.evaluations[-1] if self.evaluations else self.simulation
+
+    @property
+    def engine_memory(self) -> EngineMemory | None:
+        """Measured memory of the engine, everything included; None if no document has it.
+
+        ``verify`` measures the collection alone; the others may have made copies of it.
+        """
+        documents = (self.verification, *reversed(self.evaluations), self.advice, self.cost)
+        known = (each.engine_memory for each in documents if each is not None)
+        return next((each for each in known if each is not None), None)
 
     @property
     def crowded(self) -> bool:

@@ -40,6 +40,7 @@ def page(report: ReportContent) -> str:
 
 
 def _parts(report: ReportContent) -> list[str]:
+    measured = report.engine_memory
     settings = tables.settings(report)
     several = [tables.failed(report), tables.labels(report), tables.latencies(report)]
     return [
@@ -58,6 +59,7 @@ def _parts(report: ReportContent) -> list[str]:
         _commands(report.commands),
         f'<p class="muted">Created by qadapt, {escape(report.created)}.</p>',
         f"<p><b>Memory:</b> {escape(str(report.memory))}</p>" if report.memory else "",
+        f"<p><b>Measured:</b> {escape(str(measured))}</p>" if measured else "",
     ]
 
 

@@ -33,6 +33,8 @@ def text(report: ReportContent) -> str:
     parts.append(f"Created by qadapt, {report.created}.")
     if report.memory is not None:
         parts.append(f"**Memory:** {report.memory}")
+    if report.engine_memory is not None:
+        parts.append(f"**Measured:** {report.engine_memory}")
     return "\n\n".join(parts) + "\n"
 
 

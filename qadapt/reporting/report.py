@@ -37,7 +37,11 @@ class Report(ReportContent):
 
     def _table(self) -> Table:
         found = tables.settings(self)
-        notes = [found.note, "" if self.memory is None else f"memory: {self.memory}"]
+        notes = [
+            found.note,
+            "" if self.memory is None else f"memory: {self.memory}",
+            "" if self.engine_memory is None else f"measured: {self.engine_memory}",
+        ]
         rows = tuple(tuple(row) for row in found.rows)
         return Table(tuple(found.columns), rows, self.title, tuple(filter(None, notes)))
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from qadapt.errors import UnsupportedError
+from qadapt.errors import InputError, UnsupportedError
 from qadapt.model import (
     Batch,
     Capabilities,
@@ -26,6 +26,7 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
+from qadapt.stores import checks
 from qadapt.stores.bulk_copy import BulkCopy
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
 from qadapt.stores.change_counter import Counted
@@ -314,6 +315,28 @@ class Store(BulkCopy, Changeable, Counted, Measured, Sampled, KeepsSettings):
     @abc.abstractmethod
     def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
         """Map a quantization to the store's native configuration; no I/O except for the version."""
+
+    def map_all(
+        self, given: Mapping[str, Quantization], vectors: Mapping[str, Vector], *, limits: str
+    ) -> dict[str, MappedQuantization]:
+        """Map the quantization of each vector of a new collection.
+
+        Args:
+            limits: the page that lists the limits of the store.
+
+        Raises:
+            InputError: there is no vector.
+            NotFoundError: a quantization for an unknown vector.
+            UnsupportedError: the store does not support a vector or a quantization.
+        """
+        if not vectors:
+            raise InputError("a collection needs at least one vector", hint="for example dim=384")
+        if problem := self.unsupported_vectors(vectors):
+            raise UnsupportedError(problem, hint=f"{limits} lists the limits")
+        return {
+            name: require_supported(self.map(each, vectors[name]), each, self.name)
+            for name, each in checks.quantizations(given, vectors).items()
+        }
 
     # -- aliases -----------------------------------------------------------------------------
 

@@ -21,12 +21,14 @@ class ClientSearch:
         rescores: the client must score the results again with the original vectors, which the
             database does not do.
         details: what the code of a form needs, such as the name of a field.
+        sql: the results depend on the SQL of the search; a form of the language ``sql`` writes it.
     """
 
     limit: int
     params: Mapping[str, Any] = field(default_factory=dict, hash=False)
     rescores: bool = False
     details: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    sql: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class ClientForm:
 
     Attributes:
         name: as in ``qadapt client-params --for``, such as ``qdrant-client``.
-        language: ``python`` or ``shell``.
+        language: ``python``, ``shell`` or ``sql``.
         write: returns the code; None if the form cannot be used for this database or vector.
     """
 

@@ -7,9 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from qadapt.errors import QadaptError
+from qadapt.errors import QadaptError, StoreError
 
 SERVER_LOG = "the log of the server has more about this error"
+
+
+class TooLargeError(StoreError):
+    """The request was larger than the server accepts; a smaller one may succeed."""
 
 
 @dataclass(frozen=True)

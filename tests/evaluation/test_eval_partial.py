@@ -144,7 +144,7 @@ def test_interrupted_advice_answers_with_what_it_knows(
 ) -> None:
     module, name, cut = {
         "simulating": (predictions, "_ranked", 2),
-        "copying": (evaluating, "_sample", 1),
+        "copying": (evaluating, "copied_rows", 1),
         "measuring": (measurement, "measure", 3),
     }[moment]
     counted = Counted(monkeypatch, module, name, cut=cut)

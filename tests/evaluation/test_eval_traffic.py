@@ -85,6 +85,18 @@ def test_simulate_reads_the_rows_and_their_ids_once(articles: Collection) -> Non
 
 
 @pytest.mark.parametrize("articles", ENGINES, indirect=True)
+def test_evaluate_lists_the_ids_once_for_queries_and_copy(articles: Collection) -> None:
+    with traffic(articles._store) as counted:
+        found = articles.evaluate(
+            "scalar" if articles._store.name == "weaviate" else "float16",
+            queries=QUERIES, copy_rows=SAMPLE, concurrency=(), live=False,
+        )  # fmt: skip
+    assert found.copy_rows == SAMPLE
+    assert counted.ids == LISTED.get(articles._store.name, ROWS)
+    assert counted.fetched == QUERIES + SAMPLE
+
+
+@pytest.mark.parametrize("articles", ENGINES, indirect=True)
 def test_the_first_answer_of_advise_reads_the_rows_once(articles: Collection) -> None:
     def on(progress: Progress) -> None:
         if progress.stage.startswith("predicted: "):

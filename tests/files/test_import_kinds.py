@@ -12,6 +12,7 @@ import pytest
 import qadapt as qa
 from qadapt.codecs import quantize
 from qadapt.errors import InputError, SpecError, UnsupportedError
+from qadapt.files.truth_file import read_truth
 
 ROWS = np.random.default_rng(0).standard_normal((40, 16)).astype(np.float32)
 SIGNS = np.where(ROWS > 0, np.float32(1), np.float32(-1))
@@ -67,6 +68,11 @@ def test_lists_of_bytes_in_parquet_have_a_kind(tmp_path: Path, live: Callable[[s
     table = arrow.table({"id": list(range(40)), "vector": column})
     parquet.write_table(table, tmp_path / "a.parquet")
     address = live("edge")
+    words = r"column 'vector' .* packed bits of 16 [^\n]*\s+--kind ubinary .*--kind numbers"
+    with pytest.raises(InputError, match=words):
+        qa.import_file(tmp_path / "a.parquet", f"{address}#a", metric="dot")
+    with qa.open(address) as database:
+        assert database.collections() == []
     done = qa.import_file(tmp_path / "a.parquet", f"{address}#a", metric="dot", kind="ubinary")
     assert done.columns == {"id": "id", "vector": "vector"}
     np.testing.assert_array_equal(read(address), SIGNS)
@@ -74,6 +80,53 @@ def test_lists_of_bytes_in_parquet_have_a_kind(tmp_path: Path, live: Callable[[s
     parquet.write_table(floats, tmp_path / "f.parquet")
     with pytest.raises(InputError, match="are not integers"):
         qa.import_file(tmp_path / "f.parquet", f"{address}#f", kind="int8")
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_query_files_of_bytes_are_refused(
+    tmp_path: Path, live: Callable[[str], str], dtype: str
+) -> None:
+    file = tmp_path / "q.npy"
+    whole = np.clip(ROWS * 20 + 60, 0, 127).astype(dtype)
+    np.save(file, whole)
+    packed = "ubinary" if dtype == "uint8" else "binary"
+    with qa.open(live("edge")) as database:
+        made = database.create("a", dim=16)
+        made.write(qa.Batch(range(40), {"": ROWS}))
+        refused = rf"packed bits of 128 [^\n]*\s+save floats: .*astype.*kind='{packed}'"
+        with pytest.raises(InputError, match=refused):
+            made.verify(queries=file)
+        with pytest.raises(InputError, match=refused):
+            made.evaluate(queries=file, concurrency=())
+        with pytest.raises(InputError, match=refused):
+            made.verify(truth=file)
+        np.save(file, whole.astype(np.float32))
+        assert made.verify(queries=file).recall is not None
+
+
+def test_query_files_of_bytes_fit_vectors_of_bytes(
+    tmp_path: Path, live: Callable[[str], str]
+) -> None:
+    file = tmp_path / "q.npy"
+    whole = np.clip(ROWS * 20 + 60, 0, 255).astype(np.uint8)
+    np.save(file, whole)
+    with qa.open(live("edge")) as database:
+        made = database.create("a", vectors={"": qa.Vector(16, datatype="uint8")})
+        made.write(qa.Batch(range(40), {"": whole.astype(np.float32)}))
+        found = made.verify(queries=file)
+    assert found.recall is not None and found.recall.value == 1
+
+
+def test_truth_in_parquet_has_no_bytes(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    column = arrow.array(quantize(ROWS, "binary").tolist(), arrow.list_(arrow.int8()))
+    parquet.write_table(
+        arrow.table({"id": list(range(40)), "vector": column}), tmp_path / "a.parquet"
+    )
+    with pytest.raises(InputError, match=r"lists of int8 .*\s+save floats: "):
+        read_truth(tmp_path / "a.parquet", "")
 
 
 def test_invalid_kinds_are_refused(tmp_path: Path) -> None:

@@ -45,3 +45,12 @@ def make(tmp_path: Path, vectors: np.ndarray) -> Callable[..., CodeIndex]:
         return index
 
     return build
+
+
+@pytest.fixture
+def saved(make: Callable[..., CodeIndex]) -> Path:
+    """A folder with two segments."""
+    with make() as index:
+        index.save()
+        index.add(["a", "b"], np.eye(2, 37))
+    return index.folder

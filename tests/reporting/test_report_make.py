@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from reporting_helpers import Page, evaluation, result, usual
 
 import qadapt as qa
+from qadapt.cli import main
 from qadapt.costing import Prices, cost
 from qadapt.diagnosis import Diagnosis
 from qadapt.errors import InputError, MissingExtraError, SpecError
@@ -24,6 +26,7 @@ from qadapt.evaluation.documents import (
 )
 from qadapt.evaluation.results import Figure, Labels
 from qadapt.model import Evidence, Finding, Server, Severity
+from qadapt.model.engine_memory import EngineMemory
 from qadapt.reporting import Report
 
 pytest.importorskip("matplotlib")
@@ -180,6 +183,34 @@ def test_markdown_and_json(tmp_path: Path) -> None:
     again = Report.from_json((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert again.replace(cost=made.cost) == made.replace(cost=made.cost)
     assert made.save(tmp_path / "r.md").read_text(encoding="utf-8") == text
+
+
+def test_the_measured_memory_of_the_engine_is_shown() -> None:
+    used = EngineMemory(300 * 2**20, "resident memory of the server")
+    costs = cost(5183, 384).replace(engine_memory=used.replace(bytes=1))
+    made = qa.report(usual().replace(engine_memory=used), costs)
+    assert made.engine_memory == used
+    line = "300.0 MiB, resident memory of the server"
+    assert f"**Measured:** {line}" in made.to_markdown()
+    assert f"<b>Measured:</b> {line}" in made.to_html()
+    assert f"measured: {line}" in str(made)
+    assert qa.report(usual(), costs).engine_memory == costs.engine_memory
+    assert "Measured:" not in qa.report(usual()).to_markdown()
+
+
+def test_a_report_prints_the_memory_that_eval_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address, file = f"edge:{tmp_path / 'data'}", tmp_path / "eval.json"
+    rows = np.random.default_rng(0).standard_normal((200, 16)).astype(np.float32)
+    with qa.open(address) as database:
+        database.create("articles", dim=16).write(qa.Batch(range(200), {"": rows}))
+        found = database["articles"].evaluate(concurrency=())
+    assert found.engine_memory is not None
+    file.write_text(found.to_json(), encoding="utf-8")
+    assert main(["report", str(file)]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert f"measured: {found.engine_memory}" in words
 
 
 def test_advice_and_labels() -> None:

@@ -195,7 +195,13 @@ def test_weaviate_adds_a_vector_of_the_first_dimensions(
             short = str(plan.new_vector)
             assert short.endswith(f"_{KEPT}")
             assert any("rescored by qadapt" in note for note in plan.notes)
-            plan.apply(yes=True)
+            guard = qa.Guard(0.5, k=5, queries=50, clients="configured")
+            outcome = plan.apply(yes=True, guard=guard).outcome
+            assert outcome is not None
+            assert outcome.ground_truth == (
+                "original vectors (float32) before, original vectors (float32) of the vector "
+                f"'text' with all {FULL} dimensions after"
+            )
             made = db[name]
             about = made.info().vectors
             assert (about["text"].dim, about[short].dim) == (FULL, KEPT)
@@ -225,5 +231,20 @@ def test_weaviate_adds_a_vector_of_the_first_dimensions(
             assert "'text'" in params.notes[0]
             again = made.plan(f"{asked}:dims={KEPT}", vector="text", strategy="vector")
             assert again.new_vector == f"{short}_2"
+
+            # Recall is measured against the full vectors, which the collection has.
+            report = made.verify(vector=short, k=5, queries=queries)
+            assert report.truth.ground_truth == (
+                f"original vectors (float32) of the vector 'text' with all {FULL} dimensions"
+            )
+            assert not any("the only ones" in note for note in report.notes)
+            assert report.recall is not None and report.results[0].recall_no_params is not None
+            assert report.recall.value == pytest.approx(recall(hits), abs=1e-6)
+            plain = report.results[0].recall_no_params.value
+            assert plain == pytest.approx(recall(cut), abs=0.05)
+            assert made.verify(vector=short, k=5, queries=30).recall is not None
+            assert report.reachability.unreachable == ()
+            live = made.evaluate(vector=short, k=5, queries=30, concurrency=())
+            assert any(f"against all {FULL} of the vector 'text'" in note for note in live.notes)
         finally:
             db.drop(name)

@@ -9,8 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from qadapt.errors import UnsupportedError
+from qadapt.model import CollectionSchema
 from qadapt.stores.milvus import schema
 from qadapt.stores.milvus.connection import Connection, module
+from qadapt.stores.milvus.partitions import partition_schema
+from qadapt.stores.milvus.payload_schema import payload_schema_of
+from qadapt.stores.milvus.schema import Layout
 
 _TYPE_PARAMS = ("max_length", "dim", "max_capacity", "enable_analyzer", "enable_match")
 _KEPT = ("is_primary", "is_partition_key", "is_clustering_key", "nullable", "element_type")
@@ -40,6 +44,14 @@ def describe(connection: Connection, name: str) -> dict[str, Any]:
     """The result of ``describe_collection``."""
     client = connection.client
     return dict(connection.call(f"describe {name!r}", client.describe_collection, name))
+
+
+def collection_schema(connection: Connection, layout: Layout) -> CollectionSchema:
+    """What ``create`` needs for a collection like this one, besides its vectors."""
+    raw = describe(connection, layout.base)
+    extras = {name: each.extra for name, each in layout.sparse.items()}
+    found = partition_schema(connection, layout)
+    return found.replace(extras=extras, schema=payload_schema_of(raw, layout))
 
 
 def create(

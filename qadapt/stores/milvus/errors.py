@@ -18,7 +18,7 @@ from qadapt.errors import (
     UnreachableError,
     UnsupportedError,
 )
-from qadapt.stores.error_table import SERVER_LOG, AnswerRule, by_table
+from qadapt.stores.error_table import SERVER_LOG, AnswerRule, TooLargeError, by_table
 
 NOT_FOUND, NOT_LOADED, NO_INDEX, RATE_LIMIT = 100, 101, 700, 8
 NO_ALIAS = 1600
@@ -30,10 +30,6 @@ LOAD = (
 
 class NotLoadedError(StoreError):
     """The collection is not loaded, so Milvus can neither search nor read it."""
-
-
-class TooLargeError(StoreError):
-    """The request was larger than the server accepts; a smaller one may succeed."""
 
 
 _KEY = "set the key with MILVUS_TOKEN, QADAPT_API_KEY or ?key_env=NAME"

@@ -20,9 +20,9 @@ from qadapt.model import Batch, ExtraVector, Id, RaggedArray, Vector
 from qadapt.model.capabilities import older
 from qadapt.stores.base import ReadRequest
 from qadapt.stores.checks import check_payloads
+from qadapt.stores.error_table import TooLargeError
 from qadapt.stores.milvus import filters, sparse, vector_layout
 from qadapt.stores.milvus.connection import Connection
-from qadapt.stores.milvus.errors import TooLargeError
 from qadapt.stores.milvus.payload import check_payload, with_texts
 from qadapt.stores.milvus.schema import Layout
 

@@ -26,9 +26,9 @@ from qadapt.model import (
 from qadapt.model.found_rows import FoundRows, float32_values
 from qadapt.stores import brute_force
 from qadapt.stores.base import ReadRequest, SearchRequest
+from qadapt.stores.error_table import TooLargeError
 from qadapt.stores.milvus import binary_sidecar, native_mapping, rows, vector_layout
 from qadapt.stores.milvus.connection import CONSISTENCY_LEVELS, Connection
-from qadapt.stores.milvus.errors import TooLargeError
 from qadapt.stores.milvus.index_params import Index, refinement
 from qadapt.stores.milvus.json_existence import compiled
 from qadapt.stores.milvus.mapping import IVF, REFINE_TYPES

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from qadapt.errors import NotFoundError, UnsupportedError
-from qadapt.model import CollectionInfo, Kind, Quantization, Server, Status, VectorInfo
+from qadapt.model import CollectionInfo, Kind, Quantization, Rescore, Server, Status, VectorInfo
 from qadapt.stores.milvus import (
     binary_sidecar,
     collections,
@@ -190,6 +190,16 @@ def vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
         code_bytes=size,
         float_bytes=width * snapshot.rows * field.vector.dim,
     )
+
+
+def default_rescore(layout: Layout, vector: str, version: ServerVersion) -> Rescore | None:
+    """The rescoring of searches that specify none, from the definition of the vector alone."""
+    field = layout.field(vector)
+    if field.coded or layout.bits.get(field.field) == binary_sidecar.ON:
+        return binary_sidecar.RESCORE
+    native = field.index.native if field.index else None
+    found = native_mapping.from_native(native, field.vector, version)
+    return native_mapping.default_rescore(found)
 
 
 def _reported_index(field: Field) -> Mapping[str, object]:

@@ -33,6 +33,7 @@ from qadapt.stores.base import (
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection, check_strategy
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.client import ClientStore, prepared_search
+from qadapt.stores.error_table import TooLargeError
 from qadapt.stores.milvus import (
     aliases,
     binary_sidecar,
@@ -44,7 +45,6 @@ from qadapt.stores.milvus import (
     duplicate_ids,
     lite,
     mapping,
-    native_mapping,
     partitions,
     payload_indexes,
     payload_schema,
@@ -56,7 +56,6 @@ from qadapt.stores.milvus import payload as milvus_payload
 from qadapt.stores.milvus import search as milvus_search
 from qadapt.stores.milvus import snapshot as milvus_snapshot
 from qadapt.stores.milvus.connection import Connection, connect, wrapped
-from qadapt.stores.milvus.errors import TooLargeError
 from qadapt.stores.milvus.filters import joined
 from qadapt.stores.milvus.json_existence import compiled
 from qadapt.stores.milvus.loading import wait_while_loading
@@ -254,11 +253,7 @@ class MilvusStore(ClientStore[Connection]):
         return milvus_payload.uncopied(self.connection, self.reader.read_again(collection))
 
     def collection_schema(self, collection: str) -> CollectionSchema:
-        layout = self.reader.read_again(collection)
-        raw = copy_schema.describe(self.connection, layout.base)
-        extras = {name: each.extra for name, each in layout.sparse.items()}
-        found = partitions.partition_schema(self.connection, layout)
-        return found.replace(extras=extras, schema=payload_schema.payload_schema_of(raw, layout))
+        return copy_schema.collection_schema(self.connection, self.reader.read_again(collection))
 
     def unsupported_schema(self, collection_schema: CollectionSchema) -> Mapping[str, str]:
         problem = payload_schema.unsupported_fields(collection_schema.schema, self._server_version)
@@ -356,12 +351,7 @@ class MilvusStore(ClientStore[Connection]):
     def default_rescore(self, collection: str, vector: str) -> Rescore | None:
         """The default of ``info``, from the cached layout because each search reads it."""
         layout = self.reader.layout(collection)
-        field = layout.field(vector)
-        if field.coded or layout.bits.get(field.field) == binary_sidecar.ON:
-            return binary_sidecar.RESCORE
-        native = field.index.native if field.index else None
-        found = native_mapping.from_native(native, field.vector, self._server_version)
-        return native_mapping.default_rescore(found)
+        return milvus_snapshot.default_rescore(layout, vector, self._server_version)
 
     client_search = client_code.client_search
 

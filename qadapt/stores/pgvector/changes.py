@@ -8,7 +8,8 @@ of other applications (docs/engines/pgvector.md#quantization).
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 from qadapt.model import (
     Estimate,
@@ -27,9 +28,6 @@ from qadapt.stores.pgvector.schema import Column, Index, Table, label
 from qadapt.stores.pgvector.snapshot import Snapshot
 from qadapt.stores.pgvector.status import status_of
 from qadapt.stores.pgvector.version import ExtensionVersion
-
-if TYPE_CHECKING:
-    pass
 
 # Numbers in float16 are at most 65504; a larger one makes the build and later inserts fail.
 MAX_HALF = 65504
@@ -140,9 +138,8 @@ class _Planner:
 
     def _build(self) -> Step:
         using, options = self.native["using"], dict(self.native["options"])
-        name = index_name(self.table, self.column, self.wanted, using, self.vector.metric)
-        metric = self.vector.metric.value
-        operation = BuildIndex(self.name, self.codes, metric, using, name, options, self.dims)
+        operation = build_index(self.table, self.name, self.native, self.vector.metric)
+        name = operation.name
         half = self.codes == "subvector" and self.vector.datatype == "float16"
         size = mapping.index_bytes(
             "halfvec" if half else self.codes,
@@ -200,8 +197,8 @@ class _Planner:
             )
         if self.codes != "vector":
             found.append(
-                "an application uses the codes only if its SQL has the expression of the index; "
-                "`qadapt client-params` prints the SQL"
+                "an application uses the codes only if its SQL has the expression of the index, as "
+                "in the SQL of this plan"
             )
         if self.table.triggers:
             found.append(
@@ -237,6 +234,22 @@ def planned_index(
     codes, dims, using = native["codes"], native.get("dims"), native["using"]
     name = index_name(table, column, label(codes, dims), using, vector.metric)
     return Index(0, name, column.number, codes, using, opclass, {}, True, "", 0, dims=dims)
+
+
+def build_index(
+    table: Table, vector: str, native: Mapping[str, Any], metric: Metric | None = None
+) -> BuildIndex:
+    """The operation that builds an index.
+
+    Args:
+        native: codes, method and options, as mapped.
+        metric: of the vector; None for the one in the comment on the table.
+    """
+    column, using = table.vectors[vector], native["using"]
+    metric = metric or table.vector(vector).metric
+    codes, dims = native["codes"], native.get("dims")
+    name = index_name(table, column, label(codes, dims), using, metric)
+    return BuildIndex(vector, codes, metric.value, using, name, dict(native["options"]), dims)
 
 
 def index_name(table: Table, column: Column, codes: str, using: str, metric: Metric) -> str:

@@ -9,8 +9,8 @@ from psycopg import sql
 
 from qadapt.errors import AlreadyExistsError, InputError
 from qadapt.model import Id, Metric, Vector
-from qadapt.stores.pgvector import rows
 from qadapt.stores.pgvector.connection import Connection, Extension
+from qadapt.stores.pgvector.ids import kind_of_ids
 from qadapt.stores.pgvector.schema import (
     ID_COLUMN,
     ID_TYPES,
@@ -68,6 +68,17 @@ def column_of(name: str) -> str:
     return column
 
 
+def unsupported(vectors: Mapping[str, Vector]) -> str | None:
+    """Why a table cannot have these vectors; None if it can."""
+    for name, vector in vectors.items():
+        if vector.datatype not in TYPES:
+            return f"pgvector stores float32 and float16, not {vector.datatype}"
+        if vector.dim > MAX_DIM:
+            return f"{name or 'the vector'}: pgvector stores at most {MAX_DIM:,} dimensions"
+        column_of(name)
+    return None
+
+
 def create(
     at: Any,
     extension: Extension,
@@ -119,7 +130,7 @@ def choose_key(connection: Connection, table: Table, ids: Sequence[Id]) -> bool:
     key = table.key
     if key is None or not table.settings.get(OPEN_KEY) or not ids:
         return False
-    kind = rows.kind_of_ids(ids)
+    kind = kind_of_ids(ids)
     settings = {name: each for name, each in table.settings.items() if name != OPEN_KEY}
     with connection.session(f"write to {table.name!r}") as at, at.transaction():
         at.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(relation(table)), [])

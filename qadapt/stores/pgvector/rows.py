@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import itertools
 import struct
-import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from psycopg import sql
 
-from qadapt.errors import InputError
 from qadapt.model import Batch, Id
 from qadapt.stores.base import ReadRequest
 from qadapt.stores.pgvector import payload
 from qadapt.stores.pgvector.binary_format import packed, unpacked
 from qadapt.stores.pgvector.connection import Connection
+from qadapt.stores.pgvector.ids import as_ids, check_ids, id_bytes, parameter, possible
 from qadapt.stores.pgvector.schema import ID_TYPES, PAYLOAD_COLUMN, Column, Table
 from qadapt.stores.pgvector.statements import Statement, identifier, literal, relation
 
@@ -24,75 +23,6 @@ from qadapt.stores.pgvector.statements import Statement, identifier, literal, re
 _HEADER, _END = b"PGCOPY\n\xff\r\n\0" + bytes(8), struct.pack(">h", -1)
 _NULL = struct.pack(">i", -1)
 _STAGE = "qadapt_stage"
-_INTEGERS = {"int2": 2, "int4": 4, "int8": 8}
-
-
-# -- ids -----------------------------------------------------------------------------------------
-
-
-def kind_of_ids(ids: Sequence[Id]) -> str:
-    """``int``, ``uuid`` or ``text``.
-
-    Raises:
-        InputError: integers and texts.
-    """
-    numbers = sum(isinstance(each, int) for each in ids)
-    if numbers == len(ids):
-        return "int"
-    if numbers:
-        raise InputError(
-            "the ids are both integers and texts, but a primary key has one type",
-            hint="use one type of id",
-        )
-    return "uuid" if all(_is_uuid(str(each)) for each in ids) else "text"
-
-
-def _is_uuid(text: str) -> bool:
-    """Whether a text is a UUID in its canonical form."""
-    try:
-        return str(uuid.UUID(text)) == text
-    except ValueError:
-        return False
-
-
-def possible(key: Column, ids: Sequence[Id]) -> list[Id]:
-    """The ids that a primary key of this type can have."""
-    kind = ID_TYPES[key.type]
-    if kind == "int":
-        most = 1 << (8 * _INTEGERS[key.type] - 1)
-        return [each for each in ids if isinstance(each, int) and -most <= each < most]
-    texts: list[Id] = [each for each in ids if isinstance(each, str) and "\0" not in each]
-    return texts if kind == "text" else [each for each in texts if _is_uuid(str(each))]
-
-
-def check_ids(key: Column, ids: Sequence[Id]) -> None:
-    """Check that a primary key can have these ids.
-
-    Raises:
-        InputError
-    """
-    if len(possible(key, ids)) == len(ids):
-        return
-    kept = set(possible(key, ids))
-    wrong = next(each for each in ids if each not in kept)
-    kind = {"int": "integers", "uuid": "UUIDs", "text": "texts"}[ID_TYPES[key.type]]
-    raise InputError(
-        f"the id {wrong!r:.60} does not fit the primary key {key.name!r} of the type {key.type}",
-        hint=f"use ids that are {kind}",
-    )
-
-
-def _id_bytes(key: Column, ids: Sequence[Id]) -> list[bytes]:
-    if key.type in _INTEGERS:
-        width = _INTEGERS[key.type]
-        return [int(each).to_bytes(width, "big", signed=True) for each in ids]
-    if key.type == "uuid":
-        return [uuid.UUID(str(each)).bytes for each in ids]
-    return [str(each).encode() for each in ids]
-
-
-def _as_ids(key: Column, values: Sequence[Any]) -> list[Id]:
-    return [str(each) for each in values] if ID_TYPES[key.type] != "int" else list(values)
 
 
 # -- writing -------------------------------------------------------------------------------------
@@ -125,7 +55,7 @@ def _columns(
 ) -> tuple[list[tuple[Column, str]], list[list[bytes | None]]]:
     """Columns with their type in the temporary table, and their binary values."""
     columns = [(key, _stage_type(key))]
-    cells: list[list[bytes | None]] = [list(_id_bytes(key, batch.ids))]
+    cells: list[list[bytes | None]] = [list(id_bytes(key, batch.ids))]
     for name, array in batch.vectors.items():
         column = table.vectors[name]
         found: list[bytes | None] = list(packed(array, column.type))
@@ -150,14 +80,7 @@ def _exist(at: Any, table: Table, key: Column, ids: Sequence[Id]) -> bool:
     query = sql.SQL("SELECT FROM {} WHERE {} = ANY(%s) LIMIT 1").format(
         relation(table), identifier(key.name)
     )
-    return at.execute(query, [_parameter(key, ids)]).fetchone() is not None
-
-
-def _parameter(key: Column, ids: Sequence[Id]) -> list[Any]:
-    """Ids as a parameter of the type of the key."""
-    if key.type == "uuid":
-        return [uuid.UUID(str(each)) for each in ids]
-    return list(ids)
+    return at.execute(query, [parameter(key, ids)]).fetchone() is not None
 
 
 def _copy_new(at: Any, target: Any, cells: Sequence[Sequence[bytes | None]]) -> bool:
@@ -271,7 +194,7 @@ def delete(connection: Connection, table: Table, ids: Sequence[Id]) -> None:
         relation(table), identifier(key.name)
     )
     with connection.session(f"delete rows of {table.name!r}") as at:
-        at.execute(query, [_parameter(key, kept)])
+        at.execute(query, [parameter(key, kept)])
 
 
 # -- reading -------------------------------------------------------------------------------------
@@ -290,7 +213,7 @@ def fetch(
         _list(table, key, names, with_payload), relation(table), identifier(key.name)
     )
     with connection.session(f"read rows of {table.name!r}") as at:
-        rows = _rows(connection, at, query, [_parameter(key, possible(key, ids))])
+        rows = _rows(connection, at, query, [parameter(key, possible(key, ids))])
     batch = _batch(table, key, rows, names, with_payload)
     place = {each: row for row, each in enumerate(batch.ids)}
     return batch.take([place[each] for each in dict.fromkeys(ids) if each in place])
@@ -320,7 +243,7 @@ def pages(
         for operator, bound in ((">", after), ("<=", through), (">", resumed)):
             if bound is not None:
                 tests.append(sql.SQL("{} {} %s").format(column, sql.SQL(operator)))
-                values += _parameter(key, [bound])
+                values += parameter(key, [bound])
         query = sql.SQL("SELECT {} FROM {}{} ORDER BY {} LIMIT {}").format(
             _list(table, key, names, request.payload),
             relation(table),
@@ -352,7 +275,7 @@ def ranges(connection: Connection, table: Table, n: int) -> list[dict[str, Any]]
     )
     with connection.session(f"divide {table.name!r} into ranges") as at:
         ends = [each for (each,) in at.execute(query, [n])][:-1]
-    cuts = [None, *_as_ids(key, ends), None]
+    cuts = [None, *as_ids(key, ends), None]
     return [
         {name: each for name, each in (("after", low), ("through", high)) if each is not None}
         for low, high in itertools.pairwise(cuts)
@@ -375,7 +298,7 @@ def sample(
     # The second argument of the hash is a bigint.
     values = [*(condition.values if condition is not None else ()), seed % 2**63, n]
     with connection.session(f"draw a sample of {table.name!r}") as at:
-        return _as_ids(key, [each for (each,) in _rows(connection, at, query, values)])
+        return as_ids(key, [each for (each,) in _rows(connection, at, query, values)])
 
 
 def _list(table: Table, key: Column, names: Sequence[str], with_payload: bool) -> Any:
@@ -408,4 +331,4 @@ def _batch(
     payloads = None
     if with_payload:
         payloads = [payload.plain(each, table) for each in cells[1 + len(names)]]
-    return Batch(_as_ids(key, cells[0]), vectors, payloads, missing)
+    return Batch(as_ids(key, cells[0]), vectors, payloads, missing)

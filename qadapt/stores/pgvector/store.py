@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qadapt.errors import InputError, NotFoundError, UnsupportedError
+from qadapt.errors import NotFoundError
 from qadapt.model import (
     Batch,
     Capabilities,
@@ -55,9 +55,10 @@ from qadapt.stores.pgvector.connection import (
     wrapped,
 )
 from qadapt.stores.pgvector.filters import to_condition
-from qadapt.stores.pgvector.index_operations import OPERATIONS, BuildIndex
+from qadapt.stores.pgvector.ids import check_ids
+from qadapt.stores.pgvector.index_operations import OPERATIONS
 from qadapt.stores.pgvector.profile import PROFILE
-from qadapt.stores.pgvector.schema import Table, label
+from qadapt.stores.pgvector.schema import Table
 from qadapt.stores.pgvector.search import Prepared
 from qadapt.stores.pgvector.session_settings import SearchSessions, prepare_search
 from qadapt.stores.pgvector.statements import Source, Statement, relation
@@ -155,31 +156,13 @@ class PgvectorStore(Store):
         collection_schema: Any = None,
     ) -> None:
         collections.check_name(collection)
-        if not vectors:
-            raise InputError("a collection needs at least one vector", hint="for example dim=384")
-        if problem := self.unsupported_vectors(vectors):
-            raise UnsupportedError(problem, hint="see docs/pgvector.md")
-        mapped = {
-            name: require_supported(self.map(each, vectors[name]), each, self.name)
-            for name, each in checks.quantizations(quantization, vectors).items()
-        }
+        mapped = self.map_all(quantization, vectors, limits="docs/pgvector.md")
         with self.connection.session(f"create {collection!r}") as at:
             collections.create(at, self.connection.extension, collection, vectors)
         for name, each in mapped.items():
             if each.native:
-                self._build_at_creation(collection, name, each)
-
-    def _build_at_creation(self, collection: str, name: str, mapped: MappedQuantization) -> None:
-        table = self.table(collection)
-        column, native = table.vectors[name], dict(mapped.native or {})
-        metric = table.vector(name).metric
-        codes, dims = native["codes"], native.get("dims")
-        request = BuildIndex(
-            name, codes, metric.value, native["using"],
-            changes.index_name(table, column, label(codes, dims), native["using"], metric),
-            dict(native["options"]), dims,
-        ).to_request()  # fmt: skip
-        self.run(collection, request, lambda _: None, 60)
+                build = changes.build_index(self.table(collection), name, each.native)
+                self.run(collection, build.to_request(), lambda _: None, 60)
 
     def drop(self, collection: str) -> None:
         table = self.table(collection)
@@ -271,7 +254,7 @@ class PgvectorStore(Store):
         checks.page(request.page)
         table = self._known_table(collection)
         if request.after is not None:
-            rows.check_ids(table.require_key(), [request.after])
+            check_ids(table.require_key(), [request.after])
         names = self._names(table, request.vectors)
         condition = self._condition(request.filter, table)
         return rows.pages(self.connection, table, names, request, condition)
@@ -295,14 +278,7 @@ class PgvectorStore(Store):
         return "exact" if payload.is_exact(value) else "lossy"
 
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
-        for name, vector in vectors.items():
-            if vector.datatype not in collections.TYPES:
-                return f"pgvector stores float32 and float16, not {vector.datatype}"
-            if vector.dim > collections.MAX_DIM:
-                most = f"at most {collections.MAX_DIM:,} dimensions"
-                return f"{name or 'the vector'}: pgvector stores {most}"
-            collections.column_of(name)
-        return None
+        return collections.unsupported(vectors)
 
     def uncopied(self, collection: str) -> Mapping[str, str]:
         table = self.table(collection)
@@ -347,7 +323,8 @@ class PgvectorStore(Store):
             "url": client_code.plain_url(self.address),
             "type": f"{source.extension}.vector",
         }
-        return ClientSearch(request.k, dict(prepared.settings), details=details)
+        settings = dict(prepared.settings)
+        return ClientSearch(request.k, settings, details=details, sql=bool(settings))
 
     # -- quantization ------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qadapt.errors import InputError, NotFoundError, UnsupportedError
+from qadapt.errors import NotFoundError
 from qadapt.model import (
     Batch,
     Capabilities,
@@ -141,14 +141,7 @@ class SqliteVecStore(Store):
         collection_schema: Any = None,
     ) -> None:
         collections.check_name(collection)
-        if not vectors:
-            raise InputError("a collection needs at least one vector", hint="for example dim=384")
-        if problem := self.unsupported_vectors(vectors):
-            raise UnsupportedError(problem, hint="docs/sqlite-vec.md lists the limits")
-        mapped = {
-            name: require_supported(self.map(each, vectors[name]), each, self.name)
-            for name, each in checks.quantizations(quantization, vectors).items()
-        }
+        mapped = self.map_all(quantization, vectors, limits="docs/sqlite-vec.md")
         collections.create(self.connection, collection, vectors)
         for name, each in mapped.items():
             if each.native:
@@ -340,7 +333,7 @@ class SqliteVecStore(Store):
             delete = f"DELETE FROM {quoted(codes.table)} WHERE {sql_name(key)} = ?"
         cache = checks.number(self.address, "cache_mb", CACHE_MB)
         details = client_code.details(prepared, kind, insert, delete, cache)
-        return ClientSearch(request.k, {}, details=details)
+        return ClientSearch(request.k, {}, details=details, sql=codes is not None)
 
     def _planned(self, table: Table, column: Column, target: Quantization) -> Codes | None:
         """The codes that a search uses after a change."""

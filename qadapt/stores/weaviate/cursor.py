@@ -12,9 +12,9 @@ from typing import Any
 
 from qadapt.model import Batch
 from qadapt.stores.base import PAGE
+from qadapt.stores.error_table import TooLargeError
 from qadapt.stores.weaviate import filters, multivectors
 from qadapt.stores.weaviate.connection import Connection
-from qadapt.stores.weaviate.errors import TooLargeError
 from qadapt.stores.weaviate.rows import (
     Selection,
     fetch,

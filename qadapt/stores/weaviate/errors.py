@@ -25,7 +25,7 @@ from qadapt.errors import (
     UnsupportedError,
 )
 from qadapt.stores import retry
-from qadapt.stores.error_table import SERVER_LOG, AnswerRule, by_table
+from qadapt.stores.error_table import SERVER_LOG, AnswerRule, TooLargeError, by_table
 
 T = TypeVar("T")
 
@@ -42,10 +42,6 @@ _GRPC_STATUS = {
     "UNKNOWN": 422,
     "UNIMPLEMENTED": 501,
 }
-
-
-class TooLargeError(StoreError):
-    """A message was larger than the server's limit; smaller ones may succeed."""
 
 
 class CompressingError(BusyError):

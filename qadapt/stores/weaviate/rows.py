@@ -20,10 +20,11 @@ from qadapt.errors import AlreadyExistsError, InputError, QadaptError, SpecError
 from qadapt.model import Batch, Id, RaggedArray, Vector
 from qadapt.model.ragged_arrays import multi_rows
 from qadapt.stores.checks import check_payloads
+from qadapt.stores.error_table import TooLargeError
 from qadapt.stores.weaviate import filters, ids, multivectors
 from qadapt.stores.weaviate import payload as weaviate_payload
 from qadapt.stores.weaviate.connection import Connection, proto
-from qadapt.stores.weaviate.errors import CompressingError, TooLargeError, by_words, with_retries
+from qadapt.stores.weaviate.errors import CompressingError, by_words, with_retries
 from qadapt.stores.weaviate.schema import Field, Layout
 
 CHUNK_BYTES = 2 << 20

@@ -23,10 +23,10 @@ from qadapt.model.capabilities import older
 from qadapt.model.found_rows import FoundRows, float32_values
 from qadapt.stores import brute_force
 from qadapt.stores.base import SearchRequest
+from qadapt.stores.error_table import TooLargeError
 from qadapt.stores.weaviate import cursor, native_rescore, rows, vector_index_config
 from qadapt.stores.weaviate import payload as weaviate_payload
 from qadapt.stores.weaviate.connection import Connection, proto
-from qadapt.stores.weaviate.errors import TooLargeError
 from qadapt.stores.weaviate.filters import to_message
 from qadapt.stores.weaviate.schema import Field, Layout
 from qadapt.stores.weaviate.version import SINCE_VECTORS, ServerVersion

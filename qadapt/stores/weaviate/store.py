@@ -37,6 +37,7 @@ from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection, check_st
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.client import ClientStore, prepared_search
 from qadapt.stores.client_form import ClientSearch
+from qadapt.stores.error_table import TooLargeError
 from qadapt.stores.weaviate import (
     aliases,
     change_counter,
@@ -61,7 +62,6 @@ from qadapt.stores.weaviate import search as weaviate_search
 from qadapt.stores.weaviate import snapshot as weaviate_snapshot
 from qadapt.stores.weaviate.connection import Connection, connect, wrapped
 from qadapt.stores.weaviate.dimensions import Dimensions
-from qadapt.stores.weaviate.errors import TooLargeError
 from qadapt.stores.weaviate.filters import to_message
 from qadapt.stores.weaviate.layout_reader import FRESH, LayoutReader
 from qadapt.stores.weaviate.profile import PROFILE

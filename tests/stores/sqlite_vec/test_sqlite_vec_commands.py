@@ -11,6 +11,7 @@ from sqlite_vec_helpers import DIM, ROWS, blob
 
 import qadapt as qa
 from qadapt.api import Collection, Database
+from qadapt.cli import main
 from qadapt.costing import memory
 from qadapt.errors import QadaptError, UnsupportedError
 from qadapt.quantizers.models import NEAR
@@ -126,6 +127,25 @@ def test_pasted_code_returns_the_ids_of_qadapt(
     for query in sample.queries[:5]:
         assert defined["search"](query.tolist()) == made.search(query, k=5).ids[0].tolist()
     defined["connection"].close()
+
+
+def test_the_plan_and_the_result_print_the_sql_of_applications(
+    articles: Collection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = articles.plan("binary:rescore=4")
+    assert plan.clients is not None and plan.clients.needed
+    assert "the SQL of `qadapt client-params --for sql`" in plan.clients.text
+    for line in plan.clients.statement.splitlines():
+        assert line in str(plan)
+    address = f"{articles._store.address}"
+    capsys.readouterr()
+    assert main(["apply", address, "articles", "binary:rescore=4", "--yes"]) == 0
+    _, result = capsys.readouterr().out.split("SQL of applications\n")
+    assert result.strip() == plan.clients.statement
+    assert articles.client_params(k=10).code["sql"] == plan.clients.statement
+    assert articles.client_params().statement == plan.clients.statement
+    # Any SQL finds the original vectors.
+    assert articles.plan("none").clients is None
 
 
 def test_the_sql_for_writers_keeps_codes_in_step(articles: Collection, raw: Any) -> None:

@@ -25,6 +25,7 @@ from qadapt.errors import (
 from qadapt.model import Metric, Quantization, Rescore, Vector
 from qadapt.model.address import Address
 from qadapt.stores.change import ChangeRequest
+from qadapt.stores.error_table import TooLargeError
 from qadapt.stores.weaviate import (
     collections,
     mapping,
@@ -34,7 +35,7 @@ from qadapt.stores.weaviate import (
 )
 from qadapt.stores.weaviate import search as weaviate_search
 from qadapt.stores.weaviate.connection import proto
-from qadapt.stores.weaviate.errors import TooLargeError, translate
+from qadapt.stores.weaviate.errors import translate
 from qadapt.stores.weaviate.schema import Field, Layout
 from qadapt.stores.weaviate.store import WeaviateStore
 from qadapt.stores.weaviate.version import ServerVersion
