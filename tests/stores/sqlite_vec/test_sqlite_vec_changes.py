@@ -252,7 +252,7 @@ def test_int8_codes_of_odd_rows() -> None:
 
 # Reads one job per line and runs each in a process that is forked before anything was opened. A job
 # applies a change and kills itself before the n-th statement that changes the file. A run of equal
-# statements counts once: all its rows are in one transaction, which a kill takes back as a whole.
+# statements counts once: all its rows are in one transaction, which a kill reverses as a whole.
 SERVER = """
 import json, os, signal, sys
 import qadapt as qa
