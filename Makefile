@@ -99,7 +99,7 @@ test-ray: $(RAY)/.made-ray ## test migrations on a Ray cluster of two nodes, in 
 	$(RAY)/bin/python -m pytest --require-live=milvus tests/migration/test_migration_ray.py $(PYTEST_ARGS)
 
 # The suites of the frameworks depend on old versions of pytest's plugins.
-test-integrations: $(INTEGRATIONS)/.made-integrations ## test LangChain, in a separate environment
+test-integrations: $(INTEGRATIONS)/.made-integrations ## test vector stores of frameworks, in a separate environment
 	QADAPT_REQUIRE_INTEGRATIONS=1 OMP_NUM_THREADS=1 $(INTEGRATIONS)/bin/python -m pytest tests/integrations \
 	  -o asyncio_mode=auto -o asyncio_default_fixture_loop_scope=function $(PYTEST_ARGS)
 

@@ -18,6 +18,8 @@ from qadapt.model.arrays import Floats, as_vectors
 from qadapt.model.filters import is_common, parse_filter
 from qadapt.model.ids import Id
 
+DELETED = 10_000  # rows per request of a deletion by filter
+
 
 @dataclass(frozen=True, eq=False)
 class StoredDocument:
@@ -64,6 +66,7 @@ class DocumentRows:
         metadata_field: payload field that contains the metadata as an object; None stores each
             key of the metadata as a payload field.
         id_field: payload field of ids that the database cannot store; see ``RowIds``.
+        always_id: store the id of every document in its payload, so that filters can use it.
     """
 
     def __init__(
@@ -73,7 +76,8 @@ class DocumentRows:
         vector: str | None = None,
         text_field: str = "text",
         metadata_field: str | None = None,
-        id_field: str = "document_id",
+        id_field: str = "qadapt_id",
+        always_id: bool = False,
     ) -> None:
         fields = [text_field, id_field, *([] if metadata_field is None else [metadata_field])]
         if len(set(fields)) != len(fields) or not all(fields):
@@ -84,6 +88,7 @@ class DocumentRows:
         self.collection = collection
         self._vector = vector
         self._text, self._metadata, self._id = text_field, metadata_field, id_field
+        self._always_id = always_id
         self._ids = RowIds(collection._store.traits.accepts_id)
 
     @property
@@ -147,7 +152,7 @@ class DocumentRows:
                     )
         if document.text is not None:
             payload[self._text] = document.text
-        if str(self._ids.key(document.id)) != document.id:
+        if self._always_id or str(self._ids.key(document.id)) != document.id:
             payload[self._id] = document.id
         return payload
 
@@ -157,6 +162,15 @@ class DocumentRows:
         keys = [key for key, _ in self._rows(list(ids), vectors=False)]
         if keys:
             self.collection.delete(keys)
+
+    def delete_matching(self, filter: Any = None) -> int:
+        """Delete the documents that match a filter, or all; returns their number."""
+        pages = self.collection.read(vectors=(), payload=False, filter=self.filter(filter))
+        # Rows are deleted after the last page: a page may depend on the rows before it.
+        keys = [key for batch in pages for key in batch.ids]
+        for start in range(0, len(keys), DELETED):
+            self.collection.delete(keys[start : start + DELETED])
+        return len(keys)
 
     # -- reading -----------------------------------------------------------------------------
 

@@ -64,7 +64,7 @@ class QadaptVectorStore(VectorStore):
         vector: str | None = None,
         text_field: str = "text",
         metadata_field: str | None = None,
-        id_field: str = "document_id",
+        id_field: str = "qadapt_id",
     ) -> None:
         self._owned: Database | None = None
         if isinstance(collection, str):

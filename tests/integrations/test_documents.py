@@ -100,7 +100,7 @@ def test_metadata_in_an_object(collection: qa.Collection) -> None:
     assert rows.fetch(["1"])[0].payload == {"text": "a", "year": 1999}
 
 
-@pytest.mark.parametrize("field", ["text", "document_id"])
+@pytest.mark.parametrize("field", ["text", "qadapt_id"])
 def test_metadata_never_replace_text_or_id(collection: qa.Collection, field: str) -> None:
     with pytest.raises(InputError, match="nothing was written") as caught:
         DocumentRows(collection).write([document("1"), document("2", **{field: "x"})])
@@ -186,6 +186,7 @@ def test_a_new_collection_has_the_quantization(tmp_path: Path) -> None:
     ("module", "package", "extra"),
     [
         ("langchain", "langchain_core", "langchain"),
+        ("llama_index", "llama_index", "llama-index"),
     ],
 )
 def test_a_missing_framework_names_its_extra(module: str, package: str, extra: str) -> None:

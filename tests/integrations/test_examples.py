@@ -40,6 +40,25 @@ def test_the_langchain_script(tmp_path: Path) -> None:
     ]
 
 
+def test_the_llama_index_script(tmp_path: Path) -> None:
+    pytest.importorskip("llama_index.core", reason=REASON)
+    shown = run([str(ROOT / "examples" / "llama_index_store.py"), "data"], tmp_path)
+    assert "codes: active" in shown and "note 0 Vector quantization" in shown
+    assert sorted(re.findall(r"since 2021: (.*)", shown)[0].split("'")[1::2]) == [
+        f"note {row}" for row in (1, 2, 3)
+    ]
+
+
+def test_the_llama_index_example_of_the_page(tmp_path: Path) -> None:
+    pytest.importorskip("llama_index.core", reason=REASON)
+    model = (
+        "from llama_index.core.embeddings import MockEmbedding\n"
+        "from llama_index.core.schema import TextNode\n"
+        "model, nodes = MockEmbedding(embed_dim=384), [TextNode(text='x', id_='a')]\n"
+    )
+    run(["-c", model + block("LlamaIndex")], tmp_path)
+
+
 def test_the_langchain_example_of_the_page(tmp_path: Path) -> None:
     pytest.importorskip("langchain_core", reason=REASON)
     model = (
