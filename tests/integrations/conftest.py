@@ -10,6 +10,7 @@ import importlib.util
 import os
 
 FRAMEWORKS = ("langchain_core", "langchain_tests", "llama_index", "haystack")
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
 _MISSING = [name for name in FRAMEWORKS if importlib.util.find_spec(name) is None]
 if _MISSING and os.environ.get("QADAPT_REQUIRE_INTEGRATIONS"):
     raise RuntimeError(f"QADAPT_REQUIRE_INTEGRATIONS is set, and these are missing: {_MISSING}")

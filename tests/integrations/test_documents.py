@@ -187,6 +187,7 @@ def test_a_new_collection_has_the_quantization(tmp_path: Path) -> None:
     [
         ("langchain", "langchain_core", "langchain"),
         ("llama_index", "llama_index", "llama-index"),
+        ("haystack", "haystack", "haystack"),
     ],
 )
 def test_a_missing_framework_names_its_extra(module: str, package: str, extra: str) -> None:

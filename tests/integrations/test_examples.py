@@ -59,6 +59,25 @@ def test_the_llama_index_example_of_the_page(tmp_path: Path) -> None:
     run(["-c", model + block("LlamaIndex")], tmp_path)
 
 
+def test_the_haystack_script(tmp_path: Path) -> None:
+    pytest.importorskip("haystack", reason=REASON)
+    shown = run([str(ROOT / "examples" / "haystack_store.py"), "data"], tmp_path)
+    assert "codes: active" in shown and "note 0 Vector quantization" in shown
+    assert sorted(re.findall(r"since 2021: (.*)", shown)[0].split("'")[1::2]) == [
+        f"note {row}" for row in (1, 2, 3)
+    ]
+
+
+def test_the_haystack_example_of_the_page(tmp_path: Path) -> None:
+    pytest.importorskip("haystack", reason=REASON)
+    given = (
+        "from haystack import Document\n"
+        "vector = [1.0] * 384\n"
+        "documents = [Document(content='x', embedding=vector)]\n"
+    )
+    run(["-c", given + block("Haystack")], tmp_path)
+
+
 def test_the_langchain_example_of_the_page(tmp_path: Path) -> None:
     pytest.importorskip("langchain_core", reason=REASON)
     model = (

@@ -143,9 +143,7 @@ def test_filters(store: QadaptVectorStore) -> None:
 
 
 @pytest.mark.parametrize(("filters", "expected"), FILTERS, ids=lambda value: str(value)[:70])
-def test_filters_mean_what_llama_index_means(
-    filters: MetadataFilters, expected: list[int]
-) -> None:
+def test_filters_mean_what_llama_index_means(filters: MetadataFilters, expected: list[int]) -> None:
     leaves = [each for each in filters.filters if isinstance(each, MetadataFilter)]
     if len(leaves) == len(filters.filters) and not any(
         each.operator in _OURS or each.value is None for each in leaves
