@@ -100,7 +100,7 @@ test-ray: $(RAY)/.made-ray ## test migrations on a Ray cluster of two nodes, in 
 
 # The suites of the frameworks depend on old versions of pytest's plugins.
 test-integrations: $(INTEGRATIONS)/.made-integrations ## test vector stores of frameworks, in a separate environment
-	QADAPT_REQUIRE_INTEGRATIONS=1 OMP_NUM_THREADS=1 $(INTEGRATIONS)/bin/python -m pytest tests/integrations \
+	QADAPT_REQUIRE_INTEGRATIONS=1 OMP_NUM_THREADS=1 $(INTEGRATIONS)/bin/python -m pytest -n auto tests/integrations \
 	  -o asyncio_mode=auto -o asyncio_default_fixture_loop_scope=function $(PYTEST_ARGS)
 
 soak: $(VENV)/.dev ## kill migrations at 200 random moments (SOAK=200, QADAPT_SEED)

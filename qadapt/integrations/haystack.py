@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -98,8 +99,9 @@ class QadaptDocumentStore:
 
     def to_dict(self) -> dict[str, Any]:
         """Serialize the address, without its key, and the name of the vector."""
-        address = f"{self.collection._store.address}#{self.collection.name}"
-        made: dict[str, Any] = default_to_dict(self, collection=address, vector=self._vector)
+        address = self.collection._store.address
+        place = replace(address, collection=self.collection.name, key=None)
+        made: dict[str, Any] = default_to_dict(self, collection=str(place), vector=self._vector)
         return made
 
     @classmethod
