@@ -13,6 +13,7 @@ VENV ?= .venv
 MODELS ?= .venv-models
 LITE25 ?= .venv-lite25
 RAY ?= .venv-ray
+INTEGRATIONS ?= .venv-integrations
 MUTANTS ?= .venv-mutants
 MUTANTS_ARGS ?=
 SOAK ?= 200
@@ -37,7 +38,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-slow test-servers test-models test-report test-milvus \
-  test-milvus-lite25 test-ray soak test-live weaviate up down matrix mutants lint style types layers \
+  test-milvus-lite25 test-ray test-integrations soak test-live weaviate up down matrix mutants lint style types layers \
   format bench-import clean distclean
 
 help: ## list all targets
@@ -97,6 +98,11 @@ test-milvus-lite25: $(LITE25)/.made-lite25 ## Milvus Lite 2.5 with pymilvus 2.5,
 test-ray: $(RAY)/.made-ray ## test migrations on a Ray cluster of two nodes, in a separate environment
 	$(RAY)/bin/python -m pytest --require-live=milvus tests/migration/test_migration_ray.py $(PYTEST_ARGS)
 
+# The suites of the frameworks depend on old versions of pytest's plugins.
+test-integrations: $(INTEGRATIONS)/.made-integrations ## test vector stores of frameworks, in a separate environment
+	QADAPT_REQUIRE_INTEGRATIONS=1 OMP_NUM_THREADS=1 $(INTEGRATIONS)/bin/python -m pytest -n auto tests/integrations \
+	  -o asyncio_mode=auto -o asyncio_default_fixture_loop_scope=function $(PYTEST_ARGS)
+
 soak: $(VENV)/.dev ## kill migrations at 200 random moments (SOAK=200, QADAPT_SEED)
 	QADAPT_SOAK=$(SOAK) $(PY) -m pytest --require-live=milvus tests/migration/test_migration_kill.py \
 	  -k random_moments $(PYTEST_ARGS)
@@ -129,7 +135,7 @@ clean: ## remove files of tests and tools
 	find qadapt tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## also remove virtual environments and downloads of CI
-	rm -rf $(VENV) $(MODELS) $(LITE25) $(RAY) $(MUTANTS) .cache
+	rm -rf $(VENV) $(MODELS) $(LITE25) $(RAY) $(INTEGRATIONS) $(MUTANTS) .cache
 
 # -- environment, created once -------------------------------------------------------------------
 
@@ -162,6 +168,12 @@ $(RAY)/.made-ray: pyproject.toml
 	@$(PYTHON) -m venv $(RAY)
 	PIP_DISABLE_PIP_VERSION_CHECK=1 $(RAY)/bin/python -m pip install --quiet --editable \
 	  '.[dev,engines,ray]'
+	@touch $@
+
+$(INTEGRATIONS)/.made-integrations: pyproject.toml
+	@$(PYTHON) -m venv $(INTEGRATIONS)
+	PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(INTEGRATIONS)/bin/python -m pip install \
+	  --quiet --editable '.[edge,integrations]'
 	@touch $@
 
 $(LITE25)/.made-lite25: pyproject.toml

@@ -10,6 +10,7 @@ import pytest
 HEAVY = (
     *("qdrant_client", "qdrant_edge", "pymilvus", "weaviate", "faiss", "usearch", "numba"),
     *("torch", "sentence_transformers", "pydantic", "typer", "rich", "yaml"),
+    *("langchain_core", "llama_index", "haystack"),
 )
 MODEL = (
     *(

@@ -64,5 +64,5 @@ def test_every_extra_has_its_reason() -> None:
     project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     text = (folder / "docs" / "architecture.md").read_text(encoding="utf-8")
     told = text.partition("Extras bring")[2]
-    extras = set(project["optional-dependencies"]) - {"all", "dev", "engines"}
+    extras = set(project["optional-dependencies"]) - {"all", "dev", "engines", "integrations"}
     assert [name for name in extras if f"`{name}`" not in told] == []
