@@ -13,9 +13,10 @@ import numpy as np
 from qadapt.codecs import Calibration
 from qadapt.errors import BusyError, InputError
 from qadapt.index import persist
-from qadapt.index.contents import Contents, Settings
+from qadapt.index.contents import Contents
 from qadapt.index.lock import FolderLock
 from qadapt.index.rows import Id
+from qadapt.index.settings import Settings
 from qadapt.index.storage import Header, read_header, read_record
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from qadapt.codecs import Calibration
 from qadapt.errors import IntegrityError, QadaptError
-from qadapt.index.contents import Contents, Settings
+from qadapt.index.contents import Contents
 from qadapt.index.id_column import IdColumn
 from qadapt.index.merging import Load, is_sparse, merge_start
 from qadapt.index.rows import shown
 from qadapt.index.segment_file import SegmentFile, SegmentWriter, file_bytes, raw
+from qadapt.index.settings import Settings
 from qadapt.index.storage import (
     HEADER_NAME,
     RESTORE,
@@ -150,7 +151,7 @@ def _finish(
 ) -> Segment:
     """Append sign bits, ids and delete marks, and flush the file to disk."""
     if inside.bits is not None:
-        rows = max(1, BLOCK_BYTES // -(-inside.settings.dim // 8))
+        rows = max(1, BLOCK_BYTES // inside.settings.row_bytes()["bits"])
         blocks: Iterator[npt.NDArray[Any]] = inside.bits.as_bytes(rows, first=first)
         for block in _living(blocks, inside, first) if rewrite else blocks:
             writer.write(raw(block))
@@ -199,6 +200,8 @@ def _header(folder: Path, inside: Contents, segments: tuple[Segment, ...]) -> He
         generation=inside.next_generation(),
         segments=segments,
         calibration=_calibration_record(folder, inside),
+        bits=settings.bits,
+        rotation=settings.rotation,
     )
 
 
@@ -276,8 +279,9 @@ def load(folder: Path, header: Header, *, content: bool) -> Contents:
 def _empty(folder: Path, header: Header) -> Contents:
     try:
         settings = Settings.checked(
-            header.dim, header.metric, header.codes, header.query_bits, header.rescore_codes
-        )
+            header.dim, header.metric, header.codes, header.query_bits, header.rescore_codes,
+            bits=header.bits, rotation=header.rotation,
+        )  # fmt: skip
         calibration = None
         if header.calibration is not None:
             text = read_record(folder, header.calibration).decode()

@@ -9,17 +9,20 @@ import numpy as np
 
 from qadapt.codecs import bit_query, fold
 from qadapt.codecs.bitquery import QueryBits
-from qadapt.engines import Engine, get_engine
+from qadapt.codecs.rotational import RotationalQuery, rotational_query
+from qadapt.engines import Engine, NumpyEngine, get_engine
 from qadapt.engines.base import PADDING_ROW, Mask, Rows
 from qadapt.engines.registry import with_planes
-from qadapt.errors import InputError, SpecError
+from qadapt.errors import InputError, SpecError, UnsupportedError
 from qadapt.index.contents import Contents
 from qadapt.index.hits import CodeHits
+from qadapt.index.settings import Settings
 from qadapt.index.stages import (
     Fetch,
     PairScorer,
     Scores,
     bit_scale,
+    by_estimate,
     by_float_bits,
     by_hamming,
     by_int8,
@@ -150,6 +153,8 @@ def _first(
     if inside.bits is None:
         assert inside.int8 is not None
         return by_int8(queries, _folded(inside, queries), inside.int8, k, mask)
+    if settings.codes == "rotational":
+        return by_estimate(_rotated(settings, queries), inside.bits, k, mask)
     query_bits = settings.query_bits
     if query_bits == 1:
         return by_hamming(queries, inside.bits, k, mask, engine)
@@ -167,6 +172,11 @@ def _second(
         return rescore_originals(queries, rows, k, settings.metric, inside.rows.at, fetch)
     if source == "bits":
         assert inside.bits is not None
+        if settings.codes == "rotational":
+            return rescore(
+                rows, settings.dim, k, lambda some: _rotated(settings, queries[some]),
+                inside.bits.take,
+            )  # fmt: skip
         rows, scores = rescore(
             rows, settings.dim, k, lambda some: bit_query(queries[some], _FLOAT_BITS),
             inside.bits.take,
@@ -178,6 +188,12 @@ def _second(
     )
 
 
+def _rotated(settings: Settings, queries: Floats) -> RotationalQuery:
+    euclidean = settings.metric is Metric.EUCLIDEAN
+    rotated = settings.rotated(queries)
+    return rotational_query(rotated, settings.bits, settings.query_bits, euclidean=euclidean)
+
+
 def _folded(inside: Contents, queries: Floats) -> PairScorer:
     assert inside.calibration is not None
     folded: PairScorer = fold(queries, inside.calibration, metric=inside.settings.metric.value)
@@ -185,7 +201,22 @@ def _folded(inside: Contents, queries: Floats) -> PairScorer:
 
 
 def _engine(inside: Contents, engine: Engine | str | None, queries: int) -> Engine:
-    """The engine of the first stage."""
+    """The engine of the first stage.
+
+    Raises:
+        SpecError, MissingExtraError, UnsupportedError: see ``get_engine``; or an engine other than
+            numpy for rotational codes.
+    """
+    if inside.settings.codes == "rotational":
+        if engine is None:
+            return NumpyEngine()
+        found = engine if isinstance(engine, Engine) else get_engine(engine)
+        if not isinstance(found, NumpyEngine):
+            raise UnsupportedError(
+                f"the engine {found.name!r} does not scan rotational codes",
+                hint="omit engine=, or pass engine='numpy'",
+            )
+        return found
     query_bits = inside.settings.query_bits
     planes = query_bits in (4, 8)
     if isinstance(engine, Engine):
@@ -198,6 +229,8 @@ def _searcher(inside: Contents, engine: Engine) -> str:
     query_bits = inside.settings.query_bits
     if inside.bits is None:
         return f"numpy {np.__version__}:int8"
+    if inside.settings.codes == "rotational":
+        return f"{engine.name} {engine.version}:rotational{inside.settings.bits}"
     if query_bits == 1:
         return f"{engine.name} {engine.version}:hamming"
     if query_bits == 32:
