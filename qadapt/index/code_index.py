@@ -69,7 +69,7 @@ class CodeIndex(OpenIndex):
         metric: str = "cosine",
         codes: Literal["binary", "int8", "rotational"] = "binary",
         bits: Literal[1, 2, 4] = 1,
-        rotation: Literal["random"] | None = None,
+        rotation: Literal["random", "learned"] | None = None,
         query_bits: Literal[1, 4, 8, 32] | None = None,
         rescore_codes: Literal["int8"] | None = "int8",
         calibration: Calibration | None = None,
@@ -88,7 +88,9 @@ class CodeIndex(OpenIndex):
             bits: bits per dimension of rotational codes; a row takes
                 ``bits * (dim rounded up to 64) / 8 + 8`` bytes.
             rotation: rotation of rotational codes. ``random``, the default: seeded, the same for
-                all indexes with this number of dimensions.
+                all indexes with this number of dimensions. ``learned``: fitted to the first
+                vectors that are added (ITQ, see ``qadapt.codecs.learned_rotation``), of which there
+                must be at least 4 per dimension, rounded up to 64.
             query_bits: bits per dimension of the query for scanning bits. Sign bits: 1 (default;
                 Hamming distance) is by far the fastest; more bits find better candidates.
                 Rotational codes: 4 (default with ``bits=1``) or 8 (default otherwise).
@@ -185,7 +187,8 @@ class CodeIndex(OpenIndex):
         Raises:
             InputError: existing or duplicate ids, or different numbers of ids and vectors.
             DimensionError, NonFiniteError, ZeroVectorError: invalid vectors.
-            CalibrationError: there is no calibration, and too few vectors to measure one.
+            CalibrationError: there is no calibration or learned rotation, and too few vectors for
+                it.
             SpecError: unknown kind, or packed bits for an index that needs vectors.
         """
         self._append(ids, X, codes, kind, replace=False)

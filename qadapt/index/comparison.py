@@ -46,7 +46,7 @@ def _same(inside: Contents, rows: npt.NDArray[np.int64], block: Floats) -> npt.N
     if inside.int8 is None:
         assert inside.bits is not None
         if inside.settings.codes == "rotational":
-            there = inside.settings.bit_codes(block)
+            there = inside.bit_codes(block)
             return _same_estimates(inside.bits.take(rows), there, inside.settings.bits)
         same: npt.NDArray[np.bool_] = (inside.bits.take(rows) == pack_bits(block)).all(axis=1)
         return same

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.codecs import Calibration, quantize
+from qadapt.codecs import Calibration, pack_bits, quantize
+from qadapt.codecs.learned_rotation import apply_learned, learned_rotation, sample_step
+from qadapt.codecs.rotation import rotation
+from qadapt.codecs.rotational import encode
 from qadapt.engines.registry import prefers_columns
 from qadapt.errors import CalibrationError, InputError
 from qadapt.index.bit_blocks import BitBlocks
@@ -21,8 +24,8 @@ from qadapt.index.rows import Id
 from qadapt.index.segment_file import SegmentFile
 from qadapt.index.settings import Settings
 from qadapt.index.storage import FileRecord, Segment, file_name
-from qadapt.index.vector_blocks import prepared_blocks
-from qadapt.model.arrays import Vectors
+from qadapt.index.vector_blocks import prepared, prepared_blocks
+from qadapt.model.arrays import Floats, Vectors
 from qadapt.model.embedding_kinds import Packed
 
 MIN_CALIBRATION_ROWS = 100
@@ -35,6 +38,7 @@ class Contents:
     Attributes:
         settings: settings of the index.
         calibration: ranges of the int8 codes, or None if there are none yet.
+        matrix: learned rotation, float32 (d, d); None if there is none, or none yet.
         rows: ids by row number.
         bits: sign bits or rotational codes in memory, or None.
         int8: int8 codes on disk, or None.
@@ -42,6 +46,7 @@ class Contents:
         watch: counts values that the calibration cuts off; None without a calibration.
         segments: saved segments of the first rows.
         saved_calibration: file of the calibration; None if it is not saved yet.
+        saved_rotation: file of the learned rotation; None if it is not saved yet.
     """
 
     def __init__(
@@ -52,6 +57,8 @@ class Contents:
         self.watch = None if calibration is None else RangeWatch(calibration)
         self.generation = generation
         self.saved_calibration: FileRecord | None = None
+        self.matrix: Floats | None = None
+        self.saved_rotation: FileRecord | None = None
         self.segments: tuple[Segment, ...] = ()
         self.rows = RowMap()
         self._files: list[SegmentFile] = []
@@ -87,12 +94,14 @@ class Contents:
             replace: whether existing ids are allowed; their old rows are deleted.
 
         Raises:
-            CalibrationError: there is no calibration, and too few vectors to measure one.
+            CalibrationError: there is no calibration or learned rotation, and too few vectors for
+                it.
             OSError: the disk is full or unavailable.
         """
         if not len(names):
             return
         calibration = self.calibration
+        matrix = self._learned(vectors)
         if self.int8 is not None:
             calibration = calibration or self._fitted(vectors)
             self.watch = self.watch or RangeWatch(calibration)
@@ -105,17 +114,45 @@ class Contents:
                 if self.int8 is not None:
                     self.int8.append(quantize(block, "int8", calibration=calibration))
                 if self.bits is not None:
-                    self.bits.append(self.settings.bit_codes(block))
+                    self.bits.append(self.bit_codes(block, matrix))
         except BaseException:
             if self.bits is not None:
                 self.bits.cut(self.rows.total)
             if self.int8 is not None:
                 self.int8.rewind()
             raise
-        self.calibration = calibration
+        self.calibration, self.matrix = calibration, matrix
         if replace:
             self.delete(names)
         self.rows.append(names)
+
+    def bit_codes(self, vectors: Floats, matrix: Floats | None = None) -> Packed:
+        """Sign bits, or rotational codes, of prepared vectors (n, dim).
+
+        Args:
+            vectors: float32 (n, dim).
+            matrix: learned rotation, if it is not the one of the index.
+
+        Returns:
+            uint8 (n, width).
+        """
+        if self.settings.codes == "rotational":
+            return encode(self.rotated(vectors, matrix), self.settings.bits)
+        return pack_bits(vectors)
+
+    def rotated(self, vectors: Floats, matrix: Floats | None = None) -> Floats:
+        """Rotate prepared vectors or queries (n, dim) for rotational codes."""
+        turned = rotation(self.settings.dim)(vectors)
+        learned = self.matrix if matrix is None else matrix
+        return turned if learned is None else apply_learned(turned, learned)
+
+    def _learned(self, vectors: Vectors) -> Floats | None:
+        """The learned rotation, if the index has one; learned from these vectors if necessary."""
+        if self.settings.rotation != "learned" or self.matrix is not None:
+            return self.matrix
+        step = sample_step(len(vectors), self.settings.dim)
+        sample = prepared(vectors[::step], self.settings.metric)
+        return learned_rotation(rotation(self.settings.dim)(sample))
 
     def append_bits(self, names: IdColumn, packed: Packed, *, replace: bool = False) -> None:
         """Append sign bits without vectors; see :meth:`append`.

@@ -78,7 +78,7 @@ class OpenIndex:
 
     @property
     def nbytes(self) -> dict[str, int]:
-        """Bytes: ``ram`` (sign bits and ids), ``ids`` (their share of it), ``disk`` (data files).
+        """Bytes: ``ram`` (codes in memory, ids), ``ids`` (their share), ``disk`` (data files).
 
         Ids need 8 (ascending int), 12 (int) or 20 (UUID) bytes per row, other texts their UTF-8
         bytes and 13. Once rows were deleted, a mask needs 1 byte per row. The order in which ids
@@ -90,6 +90,7 @@ class OpenIndex:
             disk += inside.int8.grown_bytes
         ids = inside.rows.nbytes
         bits = 0 if inside.bits is None else inside.bits.nbytes
+        bits += 0 if inside.matrix is None else inside.matrix.nbytes
         return {"ram": bits + ids, "ids": ids, "disk": disk}
 
     def __len__(self) -> int:
@@ -143,8 +144,9 @@ class OpenIndex:
             IntegrityError: a file is missing or damaged.
         """
         inside = self._open
-        if self._header.calibration is not None:
-            read_record(self._folder, self._header.calibration)
+        for record in (self._header.calibration, self._header.learned):
+            if record is not None:
+                read_record(self._folder, record)
         inside.verify()
         persist.refuse_repeated(self._folder, inside)
 

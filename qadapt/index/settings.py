@@ -7,22 +7,21 @@ from typing import Any, cast, get_args
 
 import numpy as np
 
-from qadapt.codecs import Calibration, pack_bits
+from qadapt.codecs import Calibration
 from qadapt.codecs.bitquery import QueryBits
-from qadapt.codecs.rotation import rotation
-from qadapt.codecs.rotational import CODE_BITS, encode
+from qadapt.codecs.rotational import CODE_BITS
 from qadapt.errors import CalibrationError, InputError, SpecError
 from qadapt.index.id_column import IdColumn
 from qadapt.index.row_map import first_repeated
 from qadapt.index.rows import shown
 from qadapt.index.storage import row_bytes
 from qadapt.index.vector_blocks import check
-from qadapt.model.arrays import Floats, Vectors, as_matrix
-from qadapt.model.embedding_kinds import Packed, refuse_packed
+from qadapt.model.arrays import Vectors, as_matrix
+from qadapt.model.embedding_kinds import refuse_packed
 from qadapt.model.metric import Metric
 
 CODES = ("binary", "int8", "rotational")
-ROTATIONS = ("random",)
+ROTATIONS = ("random", "learned")
 ROTATED_QUERY_BITS = (4, 8)
 
 
@@ -80,16 +79,6 @@ class Settings:
     def row_bytes(self) -> dict[str, int]:
         """Bytes per row of each kind of code."""
         return row_bytes(self.dim, self.codes, self.rescore_codes, self.bits)
-
-    def bit_codes(self, vectors: Floats) -> Packed:
-        """Sign bits, or rotational codes, of prepared vectors (n, dim); uint8 (n, width)."""
-        if self.codes == "rotational":
-            return encode(self.rotated(vectors), self.bits)
-        return pack_bits(vectors)
-
-    def rotated(self, vectors: Floats) -> Floats:
-        """Rotate prepared vectors or queries (n, dim), for rotational codes."""
-        return rotation(self.dim)(vectors)
 
     def batch(self, ids: Any, vectors: Any) -> tuple[IdColumn, Vectors]:
         """Check ids and vectors of a call.

@@ -29,7 +29,7 @@ HEADER_NAME = "index.json"
 HEADER_DRAFT = "index.json.new"
 LOCK_NAME = "lock"
 
-_DATA_NAME = re.compile(r"(rows\.\d+\.bin|calibration\.\d+\.json)")
+_DATA_NAME = re.compile(r"((rows|rotation)\.\d+\.bin|calibration\.\d+\.json)")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 _ID_KINDS = ("int", "uuid", "text")
 RESTORE = "restore the folder from a backup, or recreate it and add the vectors again"
@@ -85,6 +85,7 @@ class Header:
         generation: number of the newest data files; increases with each save.
         segments: segments in row order.
         calibration: file of the ranges of the int8 codes, or None if there are none.
+        learned: file of the learned rotation, or None if there is none.
     """
 
     dim: int
@@ -97,6 +98,7 @@ class Header:
     calibration: FileRecord | None
     bits: int = 1
     rotation: str | None = None
+    learned: FileRecord | None = None
 
     @property
     def count(self) -> int:
@@ -107,7 +109,7 @@ class Header:
     def names(self) -> set[str]:
         """Names of all data files."""
         kept = {segment.name for segment in self.segments}
-        return kept if self.calibration is None else kept | {self.calibration.name}
+        return kept | {record.name for record in (self.calibration, self.learned) if record}
 
     def row_bytes(self) -> dict[str, int]:
         """Bytes per row of each kind of code of this index, in the order of the file."""
@@ -250,21 +252,26 @@ def _other_version(path: Path, version: Any, supported: int) -> IntegrityError:
 
 def _parsed(data: dict[str, Any]) -> Header:
     segments = tuple(_segment(each) for each in data["segments"])
-    calibration = data["calibration"]
-    if calibration is not None:
-        calibration = FileRecord(**calibration)
-        if not _DATA_NAME.fullmatch(calibration.name):
-            raise ValueError(f"file name {calibration.name!r}")
     names = ("dim", "metric", "codes", "query_bits", "rescore_codes", "generation")
     header = Header(
         **{name: data[name] for name in names},
         segments=segments,
-        calibration=calibration,
+        calibration=_record(data["calibration"]),
         bits=data.get("bits", 1),  # not in indexes of older releases
         rotation=data.get("rotation"),
+        learned=_record(data.get("learned")),
     )
     header.row_bytes()
     return header
+
+
+def _record(values: Any) -> FileRecord | None:
+    if values is None:
+        return None
+    record = FileRecord(**values)
+    if not _DATA_NAME.fullmatch(record.name):
+        raise ValueError(f"file name {record.name!r}")
+    return record
 
 
 def _segment(values: list[Any]) -> Segment:

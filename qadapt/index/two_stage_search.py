@@ -16,7 +16,6 @@ from qadapt.engines.registry import with_planes
 from qadapt.errors import InputError, SpecError, UnsupportedError
 from qadapt.index.contents import Contents
 from qadapt.index.hits import CodeHits
-from qadapt.index.settings import Settings
 from qadapt.index.stages import (
     Fetch,
     PairScorer,
@@ -154,7 +153,7 @@ def _first(
         assert inside.int8 is not None
         return by_int8(queries, _folded(inside, queries), inside.int8, k, mask)
     if settings.codes == "rotational":
-        return by_estimate(_rotated(settings, queries), inside.bits, k, mask)
+        return by_estimate(_rotated(inside, queries), inside.bits, k, mask)
     query_bits = settings.query_bits
     if query_bits == 1:
         return by_hamming(queries, inside.bits, k, mask, engine)
@@ -174,7 +173,7 @@ def _second(
         assert inside.bits is not None
         if settings.codes == "rotational":
             return rescore(
-                rows, settings.dim, k, lambda some: _rotated(settings, queries[some]),
+                rows, settings.dim, k, lambda some: _rotated(inside, queries[some]),
                 inside.bits.take,
             )  # fmt: skip
         rows, scores = rescore(
@@ -188,9 +187,10 @@ def _second(
     )
 
 
-def _rotated(settings: Settings, queries: Floats) -> RotationalQuery:
+def _rotated(inside: Contents, queries: Floats) -> RotationalQuery:
+    settings = inside.settings
     euclidean = settings.metric is Metric.EUCLIDEAN
-    rotated = settings.rotated(queries)
+    rotated = inside.rotated(queries)
     return rotational_query(rotated, settings.bits, settings.query_bits, euclidean=euclidean)
 
 

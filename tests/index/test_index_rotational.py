@@ -14,7 +14,7 @@ from embeddings import Embeddings
 from qadapt.codecs import Calibration
 from qadapt.codecs.rotation import rotation
 from qadapt.codecs.rotational import encode, factors, unpacked
-from qadapt.errors import IntegrityError, SpecError, UnsupportedError
+from qadapt.errors import CalibrationError, IntegrityError, SpecError, UnsupportedError
 from qadapt.index import CodeIndex
 
 BITS = (1, 2, 4)
@@ -191,3 +191,95 @@ def test_candidates_are_better_than_those_of_sign_bits(
         return sum(len({*a} & {*b}) for a, b in zip(found, exact.tolist(), strict=True)) / 1000
 
     assert recall(codes="rotational", bits=bits) > recall() + least
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_a_learned_rotation_is_saved_once_and_used_for_later_rows(
+    tmp_path: Path, vectors: np.ndarray, queries: np.ndarray, ranges: Calibration, bits: int
+) -> None:
+    options: dict[str, Any] = {"codes": "rotational", "bits": bits, "rotation": "learned"}
+    index = CodeIndex.create(tmp_path / "a", vectors.shape[1], calibration=ranges, **options)
+    index.add(np.arange(280), vectors[:280])
+    index.save()
+    (path,) = (tmp_path / "a").glob("rotation.*.bin")
+    matrix = np.frombuffer(path.read_bytes(), "<f4").reshape(64, 64).astype(np.float64)
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(64), atol=1e-5)
+    index.add(np.arange(280, 300), vectors[280:])
+    index.delete([5])
+    index.save()
+    assert list((tmp_path / "a").glob("rotation.*.bin")) == [path]
+    before = index.search(queries, 50, source="off")
+    index.close()
+    with CodeIndex.open(tmp_path / "a") as index:
+        after = index.search(queries, 50, source="off")
+        np.testing.assert_array_equal(before.ids, after.ids)
+        np.testing.assert_array_equal(before.scores, after.scores)
+        kept = [one for one in range(300) if one != 5]
+        assert index.differing(kept, vectors[kept]) == []
+        index.verify()
+        assert index.nbytes["disk"] > 64 * 64 * 4
+    wide = vectors.astype(np.float64)
+    wide /= np.linalg.norm(wide, axis=1, keepdims=True)
+    turned = rotation(37)(wide.astype(np.float32)).astype(np.float64) @ matrix
+    best = np.sort(rotational_estimate(turned, queries, matrix, bits)[:, kept], axis=1)[:, ::-1]
+    # Queries of 4 or 8 bits, so scores are close to those of float32 queries.
+    assert np.abs(best[:, :50] - before.scores).max() < 0.15
+
+
+def rotational_estimate(
+    turned: np.ndarray, queries: np.ndarray, matrix: np.ndarray, bits: int
+) -> np.ndarray:
+    """Estimated cosines of rotated vectors with queries (nq, 37)."""
+    codes = encode(turned.astype(np.float32), bits)
+    level = unpacked(codes, bits).astype(np.float64) - (2**bits - 1) / 2
+    wide = queries / np.linalg.norm(queries, axis=1, keepdims=True)
+    found: np.ndarray = (rotation(37)(wide) @ matrix) @ level.T * factors(codes)[:, 0]
+    return np.clip(found, -1, 1)
+
+
+def test_a_learned_rotation_needs_enough_vectors_at_first(
+    tmp_path: Path, vectors: np.ndarray
+) -> None:
+    with CodeIndex.create(
+        tmp_path / "a", 37, codes="rotational", rotation="learned", rescore_codes=None
+    ) as index:
+        with pytest.raises(CalibrationError, match="255 are too few \\(at least 256\\)"):
+            index.add(np.arange(255), vectors[:255])
+        assert len(index) == 0
+        index.add(np.arange(256), vectors[:256])
+        index.add([256], vectors[256:257])
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
+def test_a_damaged_rotation_is_refused(make: Make, damage: str) -> None:
+    with make(codes="rotational", rotation="learned", rescore_codes=None) as index:
+        folder = index.folder
+    (path,) = folder.glob("rotation.*.bin")
+    content = bytearray(path.read_bytes())
+    content[77] ^= 1
+    if damage == "remove":
+        path.unlink()
+    else:
+        path.write_bytes(content if damage == "flip" else content[:-4])
+    with pytest.raises(IntegrityError, match=path.name):
+        CodeIndex.open(folder)
+
+
+def test_a_rotation_learned_from_all_vectors_finds_more(
+    embeddings: Embeddings, tmp_path: Path
+) -> None:
+    docs, queries = embeddings.docs, embeddings.queries
+    exact = np.argsort(-(queries @ docs.T), axis=1)[:, :10].tolist()
+    found = {}
+    for name in ("random", "learned"):
+        with CodeIndex.create(
+            tmp_path / name,
+            docs.shape[1],
+            codes="rotational",
+            rotation=name,
+            rescore_codes=None,  # type: ignore[arg-type]
+        ) as index:
+            index.add(np.arange(len(docs)), docs)
+            ids = index.search(queries, 10, source="off").ids.tolist()
+        found[name] = sum(len({*a} & {*b}) for a, b in zip(ids, exact, strict=True))
+    assert found["learned"] > found["random"]
