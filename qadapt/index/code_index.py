@@ -90,7 +90,7 @@ class CodeIndex(OpenIndex):
             rotation: rotation of rotational codes. ``random``, the default: seeded, the same for
                 all indexes with this number of dimensions. ``learned``: fitted to the first
                 vectors that are added (ITQ, see ``qadapt.codecs.learned_rotation``), of which there
-                must be at least 4 per dimension, rounded up to 64.
+                must be at least 6 per dimension, rounded up to 64.
             query_bits: bits per dimension of the query for scanning bits. Sign bits: 1 (default;
                 Hamming distance) is by far the fastest; more bits find better candidates.
                 Rotational codes: 4 (default with ``bits=1``) or 8 (default otherwise).

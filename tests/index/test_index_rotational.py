@@ -37,6 +37,13 @@ def expected_scores(vectors: np.ndarray, queries: np.ndarray, bits: int, metric:
     return far
 
 
+@pytest.fixture(scope="module")
+def many() -> np.ndarray:
+    """float32 (420, 37): enough to learn a rotation."""
+    found: np.ndarray = np.random.default_rng(5).standard_normal((420, 37)).astype(np.float32)
+    return found
+
+
 @pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
 @pytest.mark.parametrize("bits", BITS)
 def test_rescoring_by_the_codes_ranks_by_the_estimate(
@@ -195,16 +202,16 @@ def test_candidates_are_better_than_those_of_sign_bits(
 
 @pytest.mark.parametrize("bits", BITS)
 def test_a_learned_rotation_is_saved_once_and_used_for_later_rows(
-    tmp_path: Path, vectors: np.ndarray, queries: np.ndarray, ranges: Calibration, bits: int
+    tmp_path: Path, many: np.ndarray, queries: np.ndarray, ranges: Calibration, bits: int
 ) -> None:
     options: dict[str, Any] = {"codes": "rotational", "bits": bits, "rotation": "learned"}
-    index = CodeIndex.create(tmp_path / "a", vectors.shape[1], calibration=ranges, **options)
-    index.add(np.arange(280), vectors[:280])
+    index = CodeIndex.create(tmp_path / "a", many.shape[1], calibration=ranges, **options)
+    index.add(np.arange(400), many[:400])
     index.save()
     (path,) = (tmp_path / "a").glob("rotation.*.bin")
     matrix = np.frombuffer(path.read_bytes(), "<f4").reshape(64, 64).astype(np.float64)
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(64), atol=1e-5)
-    index.add(np.arange(280, 300), vectors[280:])
+    index.add(np.arange(400, 420), many[400:])
     index.delete([5])
     index.save()
     assert list((tmp_path / "a").glob("rotation.*.bin")) == [path]
@@ -214,11 +221,11 @@ def test_a_learned_rotation_is_saved_once_and_used_for_later_rows(
         after = index.search(queries, 50, source="off")
         np.testing.assert_array_equal(before.ids, after.ids)
         np.testing.assert_array_equal(before.scores, after.scores)
-        kept = [one for one in range(300) if one != 5]
-        assert index.differing(kept, vectors[kept]) == []
+        kept = [one for one in range(420) if one != 5]
+        assert index.differing(kept, many[kept]) == []
         index.verify()
         assert index.nbytes["disk"] > 64 * 64 * 4
-    wide = vectors.astype(np.float64)
+    wide = many.astype(np.float64)
     wide /= np.linalg.norm(wide, axis=1, keepdims=True)
     turned = rotation(37)(wide.astype(np.float32)).astype(np.float64) @ matrix
     best = np.sort(rotational_estimate(turned, queries, matrix, bits)[:, kept], axis=1)[:, ::-1]
@@ -237,23 +244,24 @@ def rotational_estimate(
     return np.clip(found, -1, 1)
 
 
-def test_a_learned_rotation_needs_enough_vectors_at_first(
-    tmp_path: Path, vectors: np.ndarray
-) -> None:
+def test_a_learned_rotation_needs_enough_vectors_at_first(tmp_path: Path, many: np.ndarray) -> None:
     with CodeIndex.create(
         tmp_path / "a", 37, codes="rotational", rotation="learned", rescore_codes=None
     ) as index:
-        with pytest.raises(CalibrationError, match="255 are too few \\(at least 256\\)"):
-            index.add(np.arange(255), vectors[:255])
+        with pytest.raises(CalibrationError, match="383 are too few \\(at least 384\\)"):
+            index.add(np.arange(383), many[:383])
         assert len(index) == 0
-        index.add(np.arange(256), vectors[:256])
-        index.add([256], vectors[256:257])
+        index.add(np.arange(384), many[:384])
+        index.add([384], many[384:385])
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
-def test_a_damaged_rotation_is_refused(make: Make, damage: str) -> None:
-    with make(codes="rotational", rotation="learned", rescore_codes=None) as index:
-        folder = index.folder
+def test_a_damaged_rotation_is_refused(tmp_path: Path, many: np.ndarray, damage: str) -> None:
+    folder = tmp_path / "index"
+    with CodeIndex.create(
+        folder, 37, codes="rotational", rotation="learned", rescore_codes=None
+    ) as index:
+        index.add(np.arange(len(many)), many)
     (path,) = folder.glob("rotation.*.bin")
     content = bytearray(path.read_bytes())
     content[77] ^= 1
