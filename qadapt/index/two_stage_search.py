@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import numbers
+from typing import Literal, cast
 
 import numpy as np
 
 from qadapt.codecs import bit_query, fold
 from qadapt.codecs.bitquery import QueryBits
-from qadapt.codecs.rotational import RotationalQuery, rotational_query
+from qadapt.codecs.rotational import RotationalQuery, kernel_pays, rotational_query
 from qadapt.engines import Engine, NumpyEngine, get_engine
 from qadapt.engines.base import PADDING_ROW, Mask, Rows
 from qadapt.engines.registry import with_planes
@@ -153,7 +154,9 @@ def _first(
         assert inside.int8 is not None
         return by_int8(queries, _folded(inside, queries), inside.int8, k, mask)
     if settings.codes == "rotational":
-        return by_estimate(_rotated(inside, queries), inside.bits, k, mask)
+        return by_estimate(
+            _rotated(inside, queries, kernel=engine.name == "numba"), inside.bits, k, mask
+        )
     query_bits = settings.query_bits
     if query_bits == 1:
         return by_hamming(queries, inside.bits, k, mask, engine)
@@ -187,11 +190,12 @@ def _second(
     )
 
 
-def _rotated(inside: Contents, queries: Floats) -> RotationalQuery:
+def _rotated(inside: Contents, queries: Floats, *, kernel: bool = False) -> RotationalQuery:
     settings = inside.settings
     euclidean = settings.metric is Metric.EUCLIDEAN
     rotated = inside.rotated(queries)
-    return rotational_query(rotated, settings.bits, settings.query_bits, euclidean=euclidean)
+    width = cast(Literal[4, 8], settings.query_bits)
+    return rotational_query(rotated, settings.bits, width, euclidean=euclidean, kernel=kernel)
 
 
 def _folded(inside: Contents, queries: Floats) -> PairScorer:
@@ -204,25 +208,35 @@ def _engine(inside: Contents, engine: Engine | str | None, queries: int) -> Engi
     """The engine of the first stage.
 
     Raises:
-        SpecError, MissingExtraError, UnsupportedError: see ``get_engine``; or an engine other than
-            numpy for rotational codes.
+        SpecError, MissingExtraError, UnsupportedError: see ``get_engine``; or an engine that does
+            not scan rotational codes.
     """
     if inside.settings.codes == "rotational":
-        if engine is None:
-            return NumpyEngine()
-        found = engine if isinstance(engine, Engine) else get_engine(engine)
-        if not isinstance(found, NumpyEngine):
-            raise UnsupportedError(
-                f"the engine {found.name!r} does not scan rotational codes",
-                hint="omit engine=, or pass engine='numpy'",
-            )
-        return found
+        return _rotational_engine(inside, engine, queries)
     query_bits = inside.settings.query_bits
     planes = query_bits in (4, 8)
     if isinstance(engine, Engine):
         return with_planes(engine) if planes else engine
     words = 0 if inside.bits is None or query_bits == 32 else inside.bits.nbytes // 8
     return get_engine(engine, planes=planes, work=words * queries * query_bits)
+
+
+def _rotational_engine(inside: Contents, engine: Engine | str | None, queries: int) -> Engine:
+    """numba or numpy."""
+    assert inside.bits is not None
+    settings = inside.settings
+    if engine is None:
+        if not kernel_pays(queries):
+            return NumpyEngine()
+        work = inside.bits.nbytes // 8 * queries * settings.query_bits
+        return get_engine(planes=True, work=work)
+    found = engine if isinstance(engine, Engine) else get_engine(engine)
+    if found.name not in ("numpy", "numba"):
+        raise UnsupportedError(
+            f"the engine {found.name!r} does not scan rotational codes",
+            hint="omit engine=, or pass engine='numba' or engine='numpy'",
+        )
+    return found
 
 
 def _searcher(inside: Contents, engine: Engine) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
@@ -82,7 +84,9 @@ def test_estimates_are_unbiased_over_rotations(bits: int) -> None:
 @pytest.mark.parametrize("bits", BITS)
 @pytest.mark.parametrize("query_bits", [4, 8])
 @pytest.mark.parametrize("euclidean", [False, True])
-def test_scores_are_those_of_rounded_queries(bits: int, query_bits: int, euclidean: bool) -> None:
+def test_scores_are_those_of_rounded_queries(
+    bits: int, query_bits: Literal[4, 8], euclidean: bool
+) -> None:
     x, q = rotation(70)(sample(30, 70)), rotation(70)(sample(4, 70, seed=3))
     codes = encode(x, bits)
     level = unpacked(codes, bits).astype(np.float64) - (2**bits - 1) / 2
@@ -101,6 +105,20 @@ def test_scores_are_those_of_rounded_queries(bits: int, query_bits: int, euclide
     np.testing.assert_allclose(query.score(codes), expected(rounded), rtol=1e-4, atol=1e-3)
     pairs = query.score_pairs(np.broadcast_to(codes, (4, *codes.shape)))
     np.testing.assert_allclose(pairs, expected(q), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("dim", [1, 64, 200, 64 * 140])
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("query_bits", [4, 8])
+def test_the_kernel_has_the_scores_of_numpy(dim: int, bits: int, query_bits: Literal[4, 8]) -> None:
+    x, q = rotation(dim)(sample(40, dim)), rotation(dim)(sample(3, dim, seed=5))
+    codes = encode(x, bits)
+    for euclidean in (False, True):
+        one, two = (
+            rotational_query(q, bits, query_bits, euclidean=euclidean, kernel=kernel).score(codes)
+            for kernel in (False, True)
+        )
+        np.testing.assert_array_equal(one, two)
 
 
 def test_products_stay_exact_with_many_dimensions() -> None:

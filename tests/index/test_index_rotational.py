@@ -95,6 +95,11 @@ def test_changes_saves_and_merges_give_the_index_of_the_remaining_rows(
 def test_masks_ids_and_ties(make: Make, queries: np.ndarray, bits: int) -> None:
     index = make(codes="rotational", bits=bits, rescore_codes=None)
     everything = index.search(queries, 300, source="off")
+    for engine in ("numpy", "numba"):
+        same = index.search(queries, 300, source="off", engine=engine)
+        assert same.searcher.startswith(engine)
+        np.testing.assert_array_equal(same.ids, everything.ids)
+        np.testing.assert_array_equal(same.scores, everything.scores)
     mask = np.zeros(300, dtype=bool)
     mask[::3] = True
     some = index.search(queries, 300, source="off", mask=mask)
