@@ -65,11 +65,18 @@ def encode(rotated: FloatArray, bits: int) -> Bytes:
     rows = rows_in(BLOCK_BYTES, 4 * width)
     for start in range(0, n, rows):
         block = rotated[start : start + rows]
+        # Scaled, so that squares of large and of tiny values stay in the range of float32.
+        largest = np.abs(block).max(axis=1)
+        largest[largest == 0] = 1
+        block = block / largest[:, None]
         size = _sizes(block, bits)
         product = np.vecdot(size, np.abs(block))
         levels = np.where(block > 0, size, -size) + np.float32((1 << bits) / 2 - 0.5)
         square = np.vecdot(block, block)
         factor = np.divide(square, product, out=np.zeros_like(square), where=product > 0)
+        factor *= largest
+        with np.errstate(over="ignore"):
+            square *= largest * largest
         out = codes[start : start + rows]
         out[:, :-FACTOR_BYTES] = _packed(levels.astype(np.uint8), bits)
         out[:, -FACTOR_BYTES:] = np.stack([factor, square], axis=1).astype("<f4").view(np.uint8)

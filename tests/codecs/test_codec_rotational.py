@@ -134,3 +134,13 @@ def test_a_zero_vector_has_a_score_of_zero(bits: int) -> None:
     codes = encode(np.zeros((1, 64), np.float32), bits)
     query = rotational_query(sample(3, 64), bits, 8, euclidean=False)
     np.testing.assert_array_equal(query.score(codes), np.zeros((3, 1)))
+
+
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_levels_do_not_depend_on_the_length(bits: int, scale: float) -> None:
+    x = sample(20, 64)
+    scaled = encode((x * scale).astype(np.float32), bits)
+    plain = encode(x, bits)
+    assert np.count_nonzero(unpacked(scaled, bits) != unpacked(plain, bits)) <= 1
+    np.testing.assert_allclose(factors(scaled)[:, 0], factors(plain)[:, 0] * scale, rtol=1e-5)
