@@ -54,7 +54,8 @@ class CodeIndex(OpenIndex):
 
     Under cosine, vectors are normalized before encoding. Under dot and euclidean the first stage
     ignores vector lengths, because sign bits contain only directions: if lengths vary a lot, use
-    more oversampling, ``codes="rotational"`` or ``codes="int8"``. The second stage takes lengths into account.
+    more oversampling, ``codes="rotational"`` or ``codes="int8"``. The second
+    stage takes lengths into account.
 
     In a forked process, searches work. An index that is open for writing belongs to the parent: in
     the child, changes raise BusyError and ``close`` does not modify the folder.
