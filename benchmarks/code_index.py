@@ -243,8 +243,8 @@ def encode(asked: argparse.Namespace) -> None:
 # -- bits of the query -----------------------------------------------------------------------
 
 
-def bits(asked: argparse.Namespace) -> None:
-    """Recall and CPU time by bits of the query, on real embeddings."""
+def real_sets() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Documents and queries of real embeddings, float32, by name."""
     import embeddings
 
     sets = {"demo": (embeddings.load().docs, embeddings.load().queries)}
@@ -252,7 +252,12 @@ def bits(asked: argparse.Namespace) -> None:
     for name in ("scifact-minilm", "scifact-mpnet") if folder else ():
         with np.load(Path(str(folder)) / f"{name}.npz") as arrays:
             sets[name] = arrays["docs"].astype(np.float32), arrays["queries"].astype(np.float32)
-    for name, (docs, queries) in sets.items():
+    return sets
+
+
+def bits(asked: argparse.Namespace) -> None:
+    """Recall and CPU time by bits of the query, on real embeddings."""
+    for name, (docs, queries) in real_sets().items():
         exact = exact_scores(queries, docs, Metric.COSINE)
         print(f"\n{name}: {docs.shape[0]:,} x {docs.shape[1]}, {len(queries)} queries")
         with tempfile.TemporaryDirectory() as place:

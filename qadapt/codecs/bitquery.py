@@ -203,7 +203,7 @@ def plane_query(queries: npt.ArrayLike, query_bits: Literal[4, 8]) -> PlaneQuery
         NonFiniteError: a query holds NaN or infinity.
         InputError: not a float array of one or two axes.
     """
-    integers, scale = _integers(float_queries(queries), query_bits)
+    integers, scale = as_integers(float_queries(queries), query_bits)
     whole = integers.astype(np.int64)
     planes = [pad_words(np.packbits((whole >> bit) & 1, axis=1)) for bit in range(query_bits)]
     return PlaneQuery(
@@ -215,7 +215,7 @@ def plane_query(queries: npt.ArrayLike, query_bits: Literal[4, 8]) -> PlaneQuery
     )
 
 
-def _integers(queries: Array, query_bits: int) -> tuple[Array, Array]:
+def as_integers(queries: Array, query_bits: int) -> tuple[Array, Array]:
     """Round queries (nq, d) to integers of this width; also the steps (nq,)."""
     levels = 2 ** (query_bits - 1) - 1
     scale = np.abs(queries).max(axis=1) / levels
@@ -251,4 +251,4 @@ def bit_query(queries: npt.ArrayLike, query_bits: QueryBits) -> BitQuery:
         return _HammingQuery(q)
     if query_bits == 32:
         return _SignQuery(q)
-    return _SignQuery(*_integers(q, query_bits))
+    return _SignQuery(*as_integers(q, query_bits))

@@ -14,7 +14,7 @@ from qadapt.engines import Engine
 from qadapt.errors import InputError
 from qadapt.index import persist
 from qadapt.index.comparison import differing
-from qadapt.index.contents import Contents, Settings, unique_ids
+from qadapt.index.contents import Contents
 from qadapt.index.given_codes import given_codes, refuse_known
 from qadapt.index.hits import CodeHits
 from qadapt.index.id_column import IdColumn
@@ -22,6 +22,7 @@ from qadapt.index.lock import FolderLock
 from qadapt.index.open_index import OpenIndex
 from qadapt.index.recalibration import recalibrate
 from qadapt.index.rows import Id
+from qadapt.index.settings import Settings, unique_ids
 from qadapt.index.stages import Fetch
 from qadapt.index.storage import (
     read_header,
@@ -44,6 +45,8 @@ class CodeIndex(OpenIndex):
     2106.00882). The int8 steps are multiplied into the query, so that scores approximate those
     of the metric.
 
+    With ``codes="rotational"`` the codes in memory have 1, 2 or 4 bits of each rotated dimension.
+
     Use :meth:`create` or :meth:`open`. Changes are in memory (int8 codes in an unnamed file) until
     :meth:`save`; a ``with`` block saves at the end unless an error is raised. There is one writer
     at a time; a ``read_only`` reader has the state that was saved when it opened. Not thread-safe
@@ -51,7 +54,8 @@ class CodeIndex(OpenIndex):
 
     Under cosine, vectors are normalized before encoding. Under dot and euclidean the first stage
     ignores vector lengths, because sign bits contain only directions: if lengths vary a lot, use
-    more oversampling or ``codes="int8"``. The second stage takes lengths into account.
+    more oversampling, ``codes="rotational"`` or ``codes="int8"``. The second
+    stage takes lengths into account.
 
     In a forked process, searches work. An index that is open for writing belongs to the parent: in
     the child, changes raise BusyError and ``close`` does not modify the folder.
@@ -64,8 +68,10 @@ class CodeIndex(OpenIndex):
         dim: int,
         *,
         metric: str = "cosine",
-        codes: Literal["binary", "int8"] = "binary",
-        query_bits: Literal[1, 4, 8, 32] = 1,
+        codes: Literal["binary", "int8", "rotational"] = "binary",
+        bits: Literal[1, 2, 4] = 1,
+        rotation: Literal["random", "learned"] | None = None,
+        query_bits: Literal[1, 4, 8, 32] | None = None,
         rescore_codes: Literal["int8"] | None = "int8",
         calibration: Calibration | None = None,
     ) -> CodeIndex:
@@ -75,11 +81,20 @@ class CodeIndex(OpenIndex):
             folder: created if it does not exist; must be empty.
             dim: number of dimensions, at least 1.
             metric: ``cosine``, ``dot`` or ``euclidean``.
-            codes: codes of the first stage: ``binary`` sign bits in memory, or ``int8`` codes on
-                disk (then there are no bits, and the scan computes the scores; scores of equal
-                codes may differ in the last digit).
-            query_bits: bits per dimension of the query for scanning sign bits. 1 (Hamming
-                distance) is by far the fastest; more bits find better candidates.
+            codes: codes of the first stage: ``binary`` sign bits in memory; ``rotational`` codes in
+                memory (see ``qadapt.codecs.rotational``), which find better candidates and estimate
+                dot products and distances without bias, with lengths; or ``int8`` codes on disk
+                (then there are no bits, and the scan computes the scores; scores of equal codes may
+                differ in the last digit).
+            bits: bits per dimension of rotational codes; a row takes
+                ``bits * (dim rounded up to 64) / 8 + 8`` bytes.
+            rotation: rotation of rotational codes. ``random``, the default: seeded, the same for
+                all indexes with this number of dimensions. ``learned``: fitted to the first
+                vectors that are added (ITQ, see ``qadapt.codecs.learned_rotation``), of which there
+                must be at least 6 per dimension, rounded up to 64.
+            query_bits: bits per dimension of the query for scanning bits. Sign bits: 1 (default;
+                Hamming distance) is by far the fastest; more bits find better candidates.
+                Rotational codes: 4 (default with ``bits=1``) or 8 (default otherwise).
             rescore_codes: ``int8`` stores int8 codes for the second stage; None stores none.
             calibration: ranges of the int8 codes, of *normalized* vectors under cosine. None
                 measures them on the first added vectors, of which there must be at least 100.
@@ -90,7 +105,9 @@ class CodeIndex(OpenIndex):
             IntegrityError: the folder contains other files.
             BusyError: another process is creating it.
         """
-        settings = Settings.checked(dim, metric, codes, query_bits, rescore_codes)
+        settings = Settings.checked(
+            dim, metric, codes, query_bits, rescore_codes, bits=bits, rotation=rotation
+        )
         if calibration is not None:
             settings.fits(calibration)
         place = Path(folder)
@@ -171,7 +188,8 @@ class CodeIndex(OpenIndex):
         Raises:
             InputError: existing or duplicate ids, or different numbers of ids and vectors.
             DimensionError, NonFiniteError, ZeroVectorError: invalid vectors.
-            CalibrationError: there is no calibration, and too few vectors to measure one.
+            CalibrationError: there is no calibration or learned rotation, and too few vectors for
+                it.
             SpecError: unknown kind, or packed bits for an index that needs vectors.
         """
         self._append(ids, X, codes, kind, replace=False)
@@ -291,7 +309,8 @@ class CodeIndex(OpenIndex):
             candidates: number of candidates per query, instead of ``rescore``; at least 1.
             source: data for rescoring. ``codes``: int8 codes on disk. ``originals``: vectors from
                 ``fetch``; the only source of exact scores. ``bits``: float32 query and sign bits;
-                recall is limited to about 96 % of float32 with any oversampling. ``off``: no
+                recall is limited to about 96 % of float32 with any oversampling (with
+                rotational codes, the float32 query and the codes). ``off``: no
                 rescoring. None uses ``originals`` with ``fetch``, else ``codes`` if stored, else
                 ``bits``. For an int8 index ``codes`` and ``off`` are the same.
             fetch: function that takes a list of unique ids (once for all queries whose candidates

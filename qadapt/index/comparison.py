@@ -6,13 +6,16 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.codecs import Calibration, pack_bits, quantize
+from qadapt.codecs.rotational import factors, unpacked
 from qadapt.index.contents import Contents
 from qadapt.index.id_column import IdColumn
 from qadapt.index.rows import Id
 from qadapt.index.vector_blocks import prepared_blocks
 from qadapt.model.arrays import Floats, Vectors
+from qadapt.model.embedding_kinds import Packed
 from qadapt.model.metric import Metric
 
+_ESTIMATE_ROUNDING = 1e-4  # relative difference of the factors of one vector
 _ROUNDING = 2.0**-20  # relative error of a vector that was normalized in float32 elsewhere
 
 
@@ -42,6 +45,9 @@ def _same(inside: Contents, rows: npt.NDArray[np.int64], block: Floats) -> npt.N
     """Whether these rows have the codes of these prepared vectors, bool (n,)."""
     if inside.int8 is None:
         assert inside.bits is not None
+        if inside.settings.codes == "rotational":
+            there = inside.bit_codes(block)
+            return _same_estimates(inside.bits.take(rows), there, inside.settings.bits)
         same: npt.NDArray[np.bool_] = (inside.bits.take(rows) == pack_bits(block)).all(axis=1)
         return same
     assert inside.calibration is not None
@@ -49,6 +55,18 @@ def _same(inside: Contents, rows: npt.NDArray[np.int64], block: Floats) -> npt.N
     there = quantize(block, "int8", calibration=inside.calibration).astype(np.int16)
     same = np.all(np.abs(here - there) <= _slack(inside.calibration), axis=1)
     return np.asarray(same, dtype=np.bool_)
+
+
+def _same_estimates(here: Packed, there: Packed, bits: int) -> npt.NDArray[np.bool_]:
+    """Whether rotational codes are those of the same vectors, bool (n,).
+
+    Values close to the edge between two levels may be on either side of it.
+    """
+    apart = np.abs(unpacked(here, bits).astype(np.int8) - unpacked(there, bits).astype(np.int8))
+    edges = np.count_nonzero(apart, axis=1) <= 1 + apart.shape[1] // 128
+    near = np.isclose(factors(here), factors(there), rtol=_ESTIMATE_ROUNDING).all(axis=1)
+    same: npt.NDArray[np.bool_] = edges & (apart.max(axis=1) <= 1) & near
+    return same
 
 
 def _slack(calibration: Calibration) -> npt.NDArray[np.int16]:

@@ -3,121 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qadapt.codecs import Calibration, pack_bits, quantize
-from qadapt.codecs.bitquery import QueryBits
+from qadapt.codecs.learned_rotation import apply_learned, learned_rotation, sample_step
+from qadapt.codecs.rotation import rotation
+from qadapt.codecs.rotational import encode
 from qadapt.engines.registry import prefers_columns
-from qadapt.errors import CalibrationError, InputError, SpecError
+from qadapt.errors import CalibrationError, InputError
 from qadapt.index.bit_blocks import BitBlocks
 from qadapt.index.id_column import IdColumn
 from qadapt.index.int8_rows import Int8Rows
 from qadapt.index.range_watch import RangeWatch
-from qadapt.index.row_map import RowMap, first_repeated
-from qadapt.index.rows import Id, shown
+from qadapt.index.row_map import RowMap
+from qadapt.index.rows import Id
 from qadapt.index.segment_file import SegmentFile
-from qadapt.index.storage import FileRecord, Segment, file_name, row_bytes
-from qadapt.index.vector_blocks import check, prepared_blocks
-from qadapt.model.arrays import Vectors, as_matrix
-from qadapt.model.embedding_kinds import Packed, refuse_packed
-from qadapt.model.metric import Metric
-
-CODES = ("binary", "int8")
+from qadapt.index.settings import Settings
+from qadapt.index.storage import FileRecord, Segment, file_name
+from qadapt.index.vector_blocks import prepared, prepared_blocks
+from qadapt.model.arrays import Floats, Vectors
+from qadapt.model.embedding_kinds import Packed
 
 MIN_CALIBRATION_ROWS = 100
 """Minimum number of rows for automatic calibration."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of an index; see ``CodeIndex.create``."""
-
-    dim: int
-    metric: Metric
-    codes: str
-    query_bits: QueryBits
-    rescore_codes: str | None
-
-    @classmethod
-    def checked(
-        cls, dim: int, metric: str, codes: str, query_bits: int, rescore_codes: str | None
-    ) -> Settings:
-        """Create validated settings.
-
-        Raises:
-            InputError: a setting has an invalid value.
-        """
-        if not isinstance(dim, (int, np.integer)) or isinstance(dim, bool) or dim < 1:
-            raise InputError(
-                f"dim must be an integer of at least 1; got {dim!r}",
-                hint="use the number of dimensions of the embedding model",
-            )
-        if codes not in CODES:
-            raise SpecError.unknown("kind of codes", codes, CODES)
-        known_bits = get_args(QueryBits)
-        if query_bits not in known_bits:
-            raise SpecError.unknown("query_bits", str(query_bits), map(str, known_bits))
-        if rescore_codes not in ("int8", None):
-            raise SpecError.unknown("rescore_codes", str(rescore_codes), ["int8", "None"])
-        if codes == "int8":
-            query_bits, rescore_codes = 1, "int8"
-        bits: QueryBits = cast(QueryBits, query_bits)
-        return cls(int(dim), Metric.of(metric), codes, bits, rescore_codes)
-
-    def row_bytes(self) -> dict[str, int]:
-        """Bytes per row of each kind of code."""
-        return row_bytes(self.dim, self.codes, self.rescore_codes)
-
-    def batch(self, ids: Any, vectors: Any) -> tuple[IdColumn, Vectors]:
-        """Check ids and vectors of a call.
-
-        Raises:
-            InputError: duplicate ids, or different numbers of ids and vectors.
-            DimensionError, NonFiniteError, ZeroVectorError: invalid vectors.
-        """
-        refuse_packed(
-            vectors, self.dim, what="vectors", how="pass codes=X, kind={kind!r} for packed bits"
-        )
-        array = as_matrix(vectors, dim=self.dim)
-        names = unique_ids(ids, len(array))
-        check(array, self.metric, what="vectors")
-        return names, array
-
-    def fits(self, calibration: Calibration) -> None:
-        """Raise an error for ranges with other dimensions.
-
-        Raises:
-            CalibrationError: the dimensions differ.
-        """
-        if calibration.dim != self.dim:
-            raise CalibrationError(
-                f"the calibration has {calibration.dim} dimensions, but the index has {self.dim}",
-                hint="calibrate with vectors of the same model",
-            )
-
-
-def unique_ids(ids: Any, rows: int) -> IdColumn:
-    """Column of the ids of a call.
-
-    Args:
-        ids: see ``clean_ids``.
-        rows: number of vectors.
-
-    Raises:
-        InputError: duplicate ids, or another number of ids than of vectors.
-    """
-    names = IdColumn.of(ids)
-    if len(names) != rows:
-        raise InputError(f"{len(names)} ids for {rows} vectors", hint="give one id per vector")
-    twice = first_repeated(names)
-    if twice:
-        raise InputError(f"duplicate ids in one call: {shown(twice)}", hint="nothing was added")
-    return names
 
 
 class Contents:
@@ -126,13 +38,15 @@ class Contents:
     Attributes:
         settings: settings of the index.
         calibration: ranges of the int8 codes, or None if there are none yet.
+        matrix: learned rotation, float32 (d, d); None if there is none, or none yet.
         rows: ids by row number.
-        bits: sign bits in memory, or None.
+        bits: sign bits or rotational codes in memory, or None.
         int8: int8 codes on disk, or None.
         generation: highest number of a data file.
         watch: counts values that the calibration cuts off; None without a calibration.
         segments: saved segments of the first rows.
         saved_calibration: file of the calibration; None if it is not saved yet.
+        saved_rotation: file of the learned rotation; None if it is not saved yet.
     """
 
     def __init__(
@@ -143,6 +57,8 @@ class Contents:
         self.watch = None if calibration is None else RangeWatch(calibration)
         self.generation = generation
         self.saved_calibration: FileRecord | None = None
+        self.matrix: Floats | None = None
+        self.saved_rotation: FileRecord | None = None
         self.segments: tuple[Segment, ...] = ()
         self.rows = RowMap()
         self._files: list[SegmentFile] = []
@@ -156,6 +72,8 @@ class Contents:
                 settings.query_bits == 1 and prefers_columns()
             )
             self.bits = BitBlocks(settings.dim, columns=by_columns)
+        if settings.codes == "rotational":
+            self.bits = BitBlocks(8 * settings.row_bytes()["bits"], columns=False)
         if "int8" in (settings.codes, settings.rescore_codes):
             self.int8 = Int8Rows(settings.dim)
 
@@ -176,12 +94,14 @@ class Contents:
             replace: whether existing ids are allowed; their old rows are deleted.
 
         Raises:
-            CalibrationError: there is no calibration, and too few vectors to measure one.
+            CalibrationError: there is no calibration or learned rotation, and too few vectors for
+                it.
             OSError: the disk is full or unavailable.
         """
         if not len(names):
             return
         calibration = self.calibration
+        matrix = self._learned(vectors)
         if self.int8 is not None:
             calibration = calibration or self._fitted(vectors)
             self.watch = self.watch or RangeWatch(calibration)
@@ -194,17 +114,45 @@ class Contents:
                 if self.int8 is not None:
                     self.int8.append(quantize(block, "int8", calibration=calibration))
                 if self.bits is not None:
-                    self.bits.append(pack_bits(block))
+                    self.bits.append(self.bit_codes(block, matrix))
         except BaseException:
             if self.bits is not None:
                 self.bits.cut(self.rows.total)
             if self.int8 is not None:
                 self.int8.rewind()
             raise
-        self.calibration = calibration
+        self.calibration, self.matrix = calibration, matrix
         if replace:
             self.delete(names)
         self.rows.append(names)
+
+    def bit_codes(self, vectors: Floats, matrix: Floats | None = None) -> Packed:
+        """Sign bits, or rotational codes, of prepared vectors (n, dim).
+
+        Args:
+            vectors: float32 (n, dim).
+            matrix: learned rotation, if it is not the one of the index.
+
+        Returns:
+            uint8 (n, width).
+        """
+        if self.settings.codes == "rotational":
+            return encode(self.rotated(vectors, matrix), self.settings.bits)
+        return pack_bits(vectors)
+
+    def rotated(self, vectors: Floats, matrix: Floats | None = None) -> Floats:
+        """Rotate prepared vectors or queries (n, dim) for rotational codes."""
+        turned = rotation(self.settings.dim)(vectors)
+        learned = self.matrix if matrix is None else matrix
+        return turned if learned is None else apply_learned(turned, learned)
+
+    def _learned(self, vectors: Vectors) -> Floats | None:
+        """The learned rotation, if the index has one; learned from these vectors if necessary."""
+        if self.settings.rotation != "learned" or self.matrix is not None:
+            return self.matrix
+        step = sample_step(len(vectors), self.settings.dim)
+        sample = prepared(vectors[::step], self.settings.metric)
+        return learned_rotation(rotation(self.settings.dim)(sample))
 
     def append_bits(self, names: IdColumn, packed: Packed, *, replace: bool = False) -> None:
         """Append sign bits without vectors; see :meth:`append`.

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from qadapt.errors import InputError, SpecError
-from qadapt.index.contents import Contents, Settings
+from qadapt.index.contents import Contents
 from qadapt.index.id_column import IdColumn
 from qadapt.index.rows import shown
+from qadapt.index.settings import Settings
 from qadapt.model.embedding_kinds import PACKED, Packed, checked_kind, decoded, packed_bits
 
 
@@ -29,6 +30,11 @@ def given_codes(
         )
     if checked_kind(kind) not in PACKED:
         return decoded(codes, kind), None
+    if settings.codes == "rotational":
+        raise SpecError(
+            "this index keeps rotational codes, which cannot be made from sign bits",
+            hint="create it with codes='binary', or add the vectors",
+        )
     if "int8" in settings.row_bytes():
         raise SpecError(
             "this index keeps int8 codes, which cannot be made from sign bits",

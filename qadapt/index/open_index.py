@@ -13,9 +13,10 @@ import numpy as np
 from qadapt.codecs import Calibration
 from qadapt.errors import BusyError, InputError
 from qadapt.index import persist
-from qadapt.index.contents import Contents, Settings
+from qadapt.index.contents import Contents
 from qadapt.index.lock import FolderLock
 from qadapt.index.rows import Id
+from qadapt.index.settings import Settings
 from qadapt.index.storage import Header, read_header, read_record
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class OpenIndex:
 
     @property
     def nbytes(self) -> dict[str, int]:
-        """Bytes: ``ram`` (sign bits and ids), ``ids`` (their share of it), ``disk`` (data files).
+        """Bytes: ``ram`` (codes in memory, ids), ``ids`` (their share), ``disk`` (data files).
 
         Ids need 8 (ascending int), 12 (int) or 20 (UUID) bytes per row, other texts their UTF-8
         bytes and 13. Once rows were deleted, a mask needs 1 byte per row. The order in which ids
@@ -89,6 +90,7 @@ class OpenIndex:
             disk += inside.int8.grown_bytes
         ids = inside.rows.nbytes
         bits = 0 if inside.bits is None else inside.bits.nbytes
+        bits += 0 if inside.matrix is None else inside.matrix.nbytes
         return {"ram": bits + ids, "ids": ids, "disk": disk}
 
     def __len__(self) -> int:
@@ -142,8 +144,9 @@ class OpenIndex:
             IntegrityError: a file is missing or damaged.
         """
         inside = self._open
-        if self._header.calibration is not None:
-            read_record(self._folder, self._header.calibration)
+        for record in (self._header.calibration, self._header.learned):
+            if record is not None:
+                read_record(self._folder, record)
         inside.verify()
         persist.refuse_repeated(self._folder, inside)
 

@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.codecs import Calibration
+from qadapt.codecs.rotation import padded_dim
 from qadapt.errors import IntegrityError, QadaptError
-from qadapt.index.contents import Contents, Settings
+from qadapt.index.contents import Contents
 from qadapt.index.id_column import IdColumn
 from qadapt.index.merging import Load, is_sparse, merge_start
 from qadapt.index.rows import shown
 from qadapt.index.segment_file import SegmentFile, SegmentWriter, file_bytes, raw
+from qadapt.index.settings import Settings
 from qadapt.index.storage import (
     HEADER_NAME,
     RESTORE,
@@ -111,7 +113,7 @@ def _write(
     if rewrite:
         inside.renumber(first, ids)
     inside.settle(kept, file, marks)
-    inside.saved_calibration = saved.calibration
+    inside.saved_calibration, inside.saved_rotation = saved.calibration, saved.learned
     writer.close()
     if file is None:
         writer.discard()
@@ -150,7 +152,7 @@ def _finish(
 ) -> Segment:
     """Append sign bits, ids and delete marks, and flush the file to disk."""
     if inside.bits is not None:
-        rows = max(1, BLOCK_BYTES // -(-inside.settings.dim // 8))
+        rows = max(1, BLOCK_BYTES // inside.settings.row_bytes()["bits"])
         blocks: Iterator[npt.NDArray[Any]] = inside.bits.as_bytes(rows, first=first)
         for block in _living(blocks, inside, first) if rewrite else blocks:
             writer.write(raw(block))
@@ -199,6 +201,9 @@ def _header(folder: Path, inside: Contents, segments: tuple[Segment, ...]) -> He
         generation=inside.next_generation(),
         segments=segments,
         calibration=_calibration_record(folder, inside),
+        bits=settings.bits,
+        rotation=settings.rotation,
+        learned=_rotation_record(folder, inside),
     )
 
 
@@ -210,11 +215,19 @@ def _calibration_record(folder: Path, inside: Contents) -> FileRecord | None:
     return write_file(path, [inside.calibration.to_json().encode()])
 
 
+def _rotation_record(folder: Path, inside: Contents) -> FileRecord | None:
+    """File of the learned rotation, which is written once."""
+    if inside.matrix is None or inside.saved_rotation is not None:
+        return inside.saved_rotation
+    path = folder / file_name("rotation", inside.next_generation())
+    return write_file(path, [raw(inside.matrix.astype("<f4"))])
+
+
 def disk_bytes(header: Header) -> int:
     """Size of all data files."""
     width = header.row_bytes()
-    ranges = 0 if header.calibration is None else header.calibration.bytes
-    return ranges + sum(file_bytes(segment, width) for segment in header.segments)
+    whole = sum(record.bytes for record in (header.calibration, header.learned) if record)
+    return whole + sum(file_bytes(segment, width) for segment in header.segments)
 
 
 # -- loading -------------------------------------------------------------------------------------
@@ -270,14 +283,17 @@ def load(folder: Path, header: Header, *, content: bool) -> Contents:
         refuse_repeated(folder, inside)
     if inside.rows.total and inside.int8 is not None and inside.calibration is None:
         raise IntegrityError(f"{folder}: int8 codes without a calibration", hint=RESTORE)
+    if inside.rows.total and header.rotation == "learned" and inside.matrix is None:
+        raise IntegrityError(f"{folder}: codes without their learned rotation", hint=RESTORE)
     return inside
 
 
 def _empty(folder: Path, header: Header) -> Contents:
     try:
         settings = Settings.checked(
-            header.dim, header.metric, header.codes, header.query_bits, header.rescore_codes
-        )
+            header.dim, header.metric, header.codes, header.query_bits, header.rescore_codes,
+            bits=header.bits, rotation=header.rotation,
+        )  # fmt: skip
         calibration = None
         if header.calibration is not None:
             text = read_record(folder, header.calibration).decode()
@@ -288,8 +304,21 @@ def _empty(folder: Path, header: Header) -> Contents:
     except (QadaptError, UnicodeDecodeError) as error:
         raise IntegrityError(f"{folder / HEADER_NAME} is damaged: {error}", hint=RESTORE) from error
     inside = Contents(settings, calibration, generation=header.generation)
-    inside.saved_calibration = header.calibration
+    inside.saved_calibration, inside.saved_rotation = header.calibration, header.learned
+    if header.learned is not None:
+        inside.matrix = _matrix(folder, header.learned, settings.dim)
     return inside
+
+
+def _matrix(folder: Path, record: FileRecord, dim: int) -> npt.NDArray[np.float32]:
+    """The learned rotation."""
+    values = np.frombuffer(read_record(folder, record), dtype=np.uint8)
+    width = padded_dim(dim)
+    if len(values) != 4 * width * width:
+        raise IntegrityError(
+            f"{folder / record.name} has another size than {width} x {width}", hint=RESTORE
+        )
+    return values.view("<f4").astype(np.float32).reshape(width, width)
 
 
 def _ids(file: SegmentFile, segment: Segment) -> IdColumn:

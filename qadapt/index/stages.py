@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from qadapt.codecs import bit_query, pack_bits, pad_words
 from qadapt.codecs.bitquery import plane_query
+from qadapt.codecs.rotational import RotationalQuery
 from qadapt.engines import Engine, PlaneEngine, score_topk
 from qadapt.engines.base import PADDING_ROW, Array, Mask, Rows
 from qadapt.engines.exact import best_candidates
@@ -78,6 +79,14 @@ def by_int8(
 ) -> tuple[Rows, Scores]:
     """Scan int8 codes with float32 queries."""
     return score_topk(query.score, codes.blocks(_scan_rows(queries)), len(queries), k, mask)
+
+
+def by_estimate(
+    query: RotationalQuery, codes: BitBlocks, k: int, mask: Mask | None
+) -> tuple[Rows, Scores]:
+    """Scan rotational codes with queries of 4 or 8 bits per dimension."""
+    blocks = codes.as_bytes(_scan_rows(query.floats))
+    return score_topk(query.score, blocks, len(query), k, mask)
 
 
 def _scan_rows(queries: Floats) -> int:

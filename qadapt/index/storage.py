@@ -17,16 +17,19 @@ from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from qadapt.codecs.rotational import code_bytes
 from qadapt.durable import sync_folder
 from qadapt.errors import AlreadyExistsError, IntegrityError
 
 FORMAT = "qadapt-code-index"
 VERSION = 2
+ROTATIONAL_VERSION = 3
+"""Version of an index of rotational codes, which older releases cannot read."""
 HEADER_NAME = "index.json"
 HEADER_DRAFT = "index.json.new"
 LOCK_NAME = "lock"
 
-_DATA_NAME = re.compile(r"(rows\.\d+\.bin|calibration\.\d+\.json)")
+_DATA_NAME = re.compile(r"((rows|rotation)\.\d+\.bin|calibration\.\d+\.json)")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 _ID_KINDS = ("int", "uuid", "text")
 RESTORE = "restore the folder from a backup, or recreate it and add the vectors again"
@@ -78,10 +81,11 @@ class Header:
     """Contents of ``index.json``.
 
     Attributes:
-        dim, metric, codes, query_bits, rescore_codes: see ``CodeIndex.create``.
+        dim, metric, codes, bits, rotation, query_bits, rescore_codes: see ``CodeIndex.create``.
         generation: number of the newest data files; increases with each save.
         segments: segments in row order.
         calibration: file of the ranges of the int8 codes, or None if there are none.
+        learned: file of the learned rotation, or None if there is none.
     """
 
     dim: int
@@ -92,6 +96,9 @@ class Header:
     generation: int
     segments: tuple[Segment, ...]
     calibration: FileRecord | None
+    bits: int = 1
+    rotation: str | None = None
+    learned: FileRecord | None = None
 
     @property
     def count(self) -> int:
@@ -102,20 +109,22 @@ class Header:
     def names(self) -> set[str]:
         """Names of all data files."""
         kept = {segment.name for segment in self.segments}
-        return kept if self.calibration is None else kept | {self.calibration.name}
+        return kept | {record.name for record in (self.calibration, self.learned) if record}
 
     def row_bytes(self) -> dict[str, int]:
         """Bytes per row of each kind of code of this index, in the order of the file."""
-        return row_bytes(self.dim, self.codes, self.rescore_codes)
+        return row_bytes(self.dim, self.codes, self.rescore_codes, self.bits)
 
 
-def row_bytes(dim: int, codes: str, rescore_codes: str | None) -> dict[str, int]:
+def row_bytes(dim: int, codes: str, rescore_codes: str | None, bits: int = 1) -> dict[str, int]:
     """Bytes per row of each kind of code, in the order of the file."""
     kept = {}
     if "int8" in (codes, rescore_codes):
         kept["int8"] = dim
     if codes == "binary":
         kept["bits"] = -(-dim // 8)
+    if codes == "rotational":
+        kept["bits"] = code_bytes(dim, bits)
     return kept
 
 
@@ -174,7 +183,7 @@ def write_file(path: Path, chunks: Iterable[bytes | memoryview]) -> FileRecord:
 
 def write_header(folder: Path, header: Header) -> None:
     """Replace the header atomically, after all listed files are on disk."""
-    body: dict[str, Any] = {"format": FORMAT, "version": VERSION}
+    body: dict[str, Any] = {"format": FORMAT, "version": _version(header.codes)}
     body |= asdict(header)
     body["segments"] = [list(astuple(segment)) for segment in header.segments]
     body["checksum"] = _checksum(body)
@@ -216,8 +225,8 @@ def read_header(folder: Path) -> Header:
         raise IntegrityError(f"{path} is damaged: not JSON ({error})", hint=RESTORE) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise IntegrityError(f"{path} was not written by qadapt's CodeIndex", hint="check the path")
-    if data.get("version") != VERSION:
-        raise _other_version(path, data.get("version"))
+    if data.get("version") != _version(data.get("codes")):
+        raise _other_version(path, data.get("version"), _version(data.get("codes")))
     if data.pop("checksum", None) != _checksum(data):
         raise IntegrityError(f"{path} is damaged: the checksum differs", hint=RESTORE)
     try:
@@ -226,10 +235,14 @@ def read_header(folder: Path) -> Header:
         raise IntegrityError(f"{path} is damaged: {error!r}", hint=RESTORE) from error
 
 
-def _other_version(path: Path, version: Any) -> IntegrityError:
-    older = type(version) is int and version < VERSION
+def _version(codes: Any) -> int:
+    return ROTATIONAL_VERSION if codes == "rotational" else VERSION
+
+
+def _other_version(path: Path, version: Any, supported: int) -> IntegrityError:
+    older = type(version) is int and version < supported
     return IntegrityError(
-        f"{path} has format version {version!r}; this qadapt supports {VERSION}",
+        f"{path} has format version {version!r}; this qadapt supports {supported}",
         hint="this qadapt does not read the older format: delete the folder and add the vectors "
         "again (for client-side codes of a database, `qadapt apply` does so)"
         if older
@@ -239,17 +252,26 @@ def _other_version(path: Path, version: Any) -> IntegrityError:
 
 def _parsed(data: dict[str, Any]) -> Header:
     segments = tuple(_segment(each) for each in data["segments"])
-    calibration = data["calibration"]
-    if calibration is not None:
-        calibration = FileRecord(**calibration)
-        if not _DATA_NAME.fullmatch(calibration.name):
-            raise ValueError(f"file name {calibration.name!r}")
     names = ("dim", "metric", "codes", "query_bits", "rescore_codes", "generation")
     header = Header(
-        **{name: data[name] for name in names}, segments=segments, calibration=calibration
+        **{name: data[name] for name in names},
+        segments=segments,
+        calibration=_record(data["calibration"]),
+        bits=data.get("bits", 1),  # not in indexes of older releases
+        rotation=data.get("rotation"),
+        learned=_record(data.get("learned")),
     )
     header.row_bytes()
     return header
+
+
+def _record(values: Any) -> FileRecord | None:
+    if values is None:
+        return None
+    record = FileRecord(**values)
+    if not _DATA_NAME.fullmatch(record.name):
+        raise ValueError(f"file name {record.name!r}")
+    return record
 
 
 def _segment(values: list[Any]) -> Segment:

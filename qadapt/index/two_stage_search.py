@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import numbers
+from typing import Literal, cast
 
 import numpy as np
 
 from qadapt.codecs import bit_query, fold
 from qadapt.codecs.bitquery import QueryBits
-from qadapt.engines import Engine, get_engine
+from qadapt.codecs.rotational import RotationalQuery, kernel_pays, rotational_query
+from qadapt.engines import Engine, NumpyEngine, get_engine
 from qadapt.engines.base import PADDING_ROW, Mask, Rows
 from qadapt.engines.registry import with_planes
-from qadapt.errors import InputError, SpecError
+from qadapt.errors import InputError, SpecError, UnsupportedError
 from qadapt.index.contents import Contents
 from qadapt.index.hits import CodeHits
 from qadapt.index.stages import (
@@ -20,6 +22,7 @@ from qadapt.index.stages import (
     PairScorer,
     Scores,
     bit_scale,
+    by_estimate,
     by_float_bits,
     by_hamming,
     by_int8,
@@ -150,6 +153,10 @@ def _first(
     if inside.bits is None:
         assert inside.int8 is not None
         return by_int8(queries, _folded(inside, queries), inside.int8, k, mask)
+    if settings.codes == "rotational":
+        return by_estimate(
+            _rotated(inside, queries, kernel=engine.name == "numba"), inside.bits, k, mask
+        )
     query_bits = settings.query_bits
     if query_bits == 1:
         return by_hamming(queries, inside.bits, k, mask, engine)
@@ -167,6 +174,11 @@ def _second(
         return rescore_originals(queries, rows, k, settings.metric, inside.rows.at, fetch)
     if source == "bits":
         assert inside.bits is not None
+        if settings.codes == "rotational":
+            return rescore(
+                rows, settings.dim, k, lambda some: _rotated(inside, queries[some]),
+                inside.bits.take,
+            )  # fmt: skip
         rows, scores = rescore(
             rows, settings.dim, k, lambda some: bit_query(queries[some], _FLOAT_BITS),
             inside.bits.take,
@@ -178,6 +190,14 @@ def _second(
     )
 
 
+def _rotated(inside: Contents, queries: Floats, *, kernel: bool = False) -> RotationalQuery:
+    settings = inside.settings
+    euclidean = settings.metric is Metric.EUCLIDEAN
+    rotated = inside.rotated(queries)
+    width = cast(Literal[4, 8], settings.query_bits)
+    return rotational_query(rotated, settings.bits, width, euclidean=euclidean, kernel=kernel)
+
+
 def _folded(inside: Contents, queries: Floats) -> PairScorer:
     assert inside.calibration is not None
     folded: PairScorer = fold(queries, inside.calibration, metric=inside.settings.metric.value)
@@ -185,7 +205,14 @@ def _folded(inside: Contents, queries: Floats) -> PairScorer:
 
 
 def _engine(inside: Contents, engine: Engine | str | None, queries: int) -> Engine:
-    """The engine of the first stage."""
+    """The engine of the first stage.
+
+    Raises:
+        SpecError, MissingExtraError, UnsupportedError: see ``get_engine``; or an engine that does
+            not scan rotational codes.
+    """
+    if inside.settings.codes == "rotational":
+        return _rotational_engine(inside, engine, queries)
     query_bits = inside.settings.query_bits
     planes = query_bits in (4, 8)
     if isinstance(engine, Engine):
@@ -194,10 +221,30 @@ def _engine(inside: Contents, engine: Engine | str | None, queries: int) -> Engi
     return get_engine(engine, planes=planes, work=words * queries * query_bits)
 
 
+def _rotational_engine(inside: Contents, engine: Engine | str | None, queries: int) -> Engine:
+    """numba or numpy."""
+    assert inside.bits is not None
+    settings = inside.settings
+    if engine is None:
+        if not kernel_pays(queries):
+            return NumpyEngine()
+        work = inside.bits.nbytes // 8 * queries * settings.query_bits
+        return get_engine(planes=True, work=work)
+    found = engine if isinstance(engine, Engine) else get_engine(engine)
+    if found.name not in ("numpy", "numba"):
+        raise UnsupportedError(
+            f"the engine {found.name!r} does not scan rotational codes",
+            hint="omit engine=, or pass engine='numba' or engine='numpy'",
+        )
+    return found
+
+
 def _searcher(inside: Contents, engine: Engine) -> str:
     query_bits = inside.settings.query_bits
     if inside.bits is None:
         return f"numpy {np.__version__}:int8"
+    if inside.settings.codes == "rotational":
+        return f"{engine.name} {engine.version}:rotational{inside.settings.bits}"
     if query_bits == 1:
         return f"{engine.name} {engine.version}:hamming"
     if query_bits == 32:

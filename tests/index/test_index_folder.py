@@ -51,7 +51,7 @@ def test_an_opened_index_answers_as_the_saved_one(
 
 
 def index_settings(options: dict[str, object]) -> object:
-    from qadapt.index.contents import Settings
+    from qadapt.index.settings import Settings
 
     given = {
         "dim": 37, "metric": "cosine", "codes": "binary", "query_bits": 1, "rescore_codes": "int8",
