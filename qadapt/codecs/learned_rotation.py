@@ -47,11 +47,20 @@ def learned_rotation(rotated: FloatArray) -> FloatArray:
 
     Returns:
         float32 ``(d, d)``, orthogonal.
+
+    Raises:
+        CalibrationError: the decomposition does not converge.
     """
     found = np.eye(rotated.shape[1], dtype=np.float32)
     for _ in range(_ROUNDS):
         bits = np.where(rotated @ found > 0, np.float32(1), np.float32(-1))
-        left, _, right = np.linalg.svd(rotated.T @ bits)
+        try:
+            left, _, right = np.linalg.svd(rotated.T @ bits)
+        except np.linalg.LinAlgError as error:
+            raise CalibrationError(
+                f"no rotation can be learned from these vectors: {error}",
+                hint="create the index with rotation='random'",
+            ) from error
         found = np.asarray(left @ right, dtype=np.float32)
     return found
 
