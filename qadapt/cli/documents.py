@@ -17,6 +17,7 @@ NAMES = (
     "CollectionSpec",
     "Cost",
     "Diagnosis",
+    "EngineMemory",
     "Estimate",
     "Evaluation",
     "Evidence",
