@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -47,16 +48,42 @@ def end_during(raw: Any, call: Callable[[], Any]) -> QadaptError:
     return caught.value
 
 
-@pytest.mark.parametrize("queries", [1, 40])
+@pytest.mark.parametrize("k", [10, 11], ids=["one k", "another k each time"])
 def test_a_connection_that_is_lost_during_a_search(
-    raw: Any, articles: Any, sample: Any, queries: int
+    raw: Any, articles: Any, sample: Any, k: int
 ) -> None:
-    """One query is one statement, several are a pipeline."""
-    error = end_during(raw, lambda: articles.search(sample.queries[:queries], k=10))
+    """Several queries are a pipeline in a transaction."""
+    ks = itertools.count(10, step=k - 10)
+    error = end_during(raw, lambda: articles.search(sample.queries[:40], k=next(ks) % 200 + 1))
     assert isinstance(error, UnreachableError)
     assert "terminating connection due to administrator command" in error.message
     assert error.hint and "try again" in error.hint
-    assert articles.search(sample.queries[:queries], k=10).ids.shape == (queries, 10)
+    assert articles.search(sample.queries[:40], k=10).ids.shape == (40, 10)
+
+
+def test_a_repeated_search_of_one_query_continues_on_another_connection(
+    raw: Any, articles: Any, sample: Any
+) -> None:
+    query = sample.queries[0]
+    expected = articles.search(query, k=10)
+    done = threading.Event()
+    ended = []
+
+    def end() -> None:
+        while not done.is_set():
+            ended.append(raw.execute(END_SEARCHES).fetchone()[0])
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    try:
+        begun = time.monotonic()
+        while sum(ended) < 3 and time.monotonic() - begun < 60:
+            found = articles.search(query, k=10)
+            assert found.ids.tolist() == expected.ids.tolist()
+    finally:
+        done.set()
+        ending.join()
+    assert sum(ended) >= 3, "no search lost its connection"
 
 
 def test_idle_connections_that_the_server_ended_are_replaced(
