@@ -43,7 +43,7 @@ class Rotation:
         self._dim = dim
         self._width = padded_dim(dim)
         self._power = 1 << (self._width.bit_length() - 1)
-        # The raw stream of PCG64, because numpy may change what its distributions make of it.
+        # The raw stream of PCG64, because numpy may change its distributions.
         raw = np.random.PCG64(seed)
         self._rounds = [tuple(_draw(raw, self._width) for _ in range(3)) for _ in range(_ROUNDS)]
 
