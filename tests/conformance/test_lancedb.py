@@ -18,6 +18,7 @@ class TestLanceDb(StoreConformance):
     """A folder for each test."""
 
     must_support = ("scalar", "rotational:bits=1", "product:ratio=16")
+    coarse = "rotational:bits=1"
     many_rows = 5_000
 
     @pytest.fixture

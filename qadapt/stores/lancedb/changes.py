@@ -15,9 +15,9 @@ from qadapt.model import Estimate, Kind, Quantization, Step, Symbol, Vector
 from qadapt.stores.base import MappedQuantization
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy
 from qadapt.stores.lancedb import cost_model, mapping, vector_index
+from qadapt.stores.lancedb.schema import note_of
 from qadapt.stores.lancedb.search import NPROBES
 from qadapt.stores.lancedb.settings import put
-from qadapt.stores.lancedb.schema import note_of
 from qadapt.stores.lancedb.snapshot import Snapshot
 from qadapt.stores.lancedb.status import VectorIndex, needs_more_rows
 from qadapt.stores.operations import Execution, Operation, table

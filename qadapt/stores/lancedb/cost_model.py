@@ -14,7 +14,9 @@ from qadapt.model import MatchLevel, Quantization, Vector
 from qadapt.stores.lancedb import mapping
 
 LAYOUT = "index files of lance 13"
-CACHED = "the engine maps the files, and the caches of the engine and of the system hold what is read"
+CACHED = (
+    "the engine maps the files, and the caches of the engine and of the system hold what is read"
+)
 # Rows of a partition by default, of an inverted file and of a graph.
 PARTITION = {"ivf": 8192, "hnsw": 1 << 20}
 ROW_ID = 8

@@ -105,8 +105,10 @@ class _Writer:
             return f"(coalesce({value}, 'null') NOT IN ('null', '[]'))"
         if isinstance(node, filters.IsNull):
             return _path_test(path, "@ == null")
-        test = _range_test(node) if isinstance(node, filters.Range) else _equals_test(node)
-        return self._in_python(node, value) if test is None else _path_test(path, test)
+        tests = _range_tests(node) if isinstance(node, filters.Range) else _equals_tests(node)
+        if tests is None:
+            return self._in_python(node, value)
+        return f"({' OR '.join(_path_test(path, each) for each in tests)})"
 
     def _in_python(self, node: Any, value: str) -> str:
         """The ids of the rows whose value matches."""
@@ -177,19 +179,21 @@ def _path_test(path: str, test: str) -> str:
     return f"coalesce(json_exists({PAYLOAD_COLUMN}, {sql_text(whole)}), false)"
 
 
-def _range_test(node: filters.Range) -> str | None:
+def _range_tests(node: filters.Range) -> list[str] | None:
     if node.over_dates:
         return None
     bounds = [(word, _path_number(each)) for word, each in node.bounds.items()]
     if any(text is None for _, text in bounds):
         return None
-    return " && ".join(f"@ {_COMPARE[word]} {text}" for word, text in bounds)
+    return [" && ".join(f"@ {_COMPARE[word]} {text}" for word, text in bounds)]
 
 
-def _equals_test(node: filters.Equals | filters.OneOf) -> str | None:
+def _equals_tests(node: filters.Equals | filters.OneOf) -> list[str] | None:
+    """One test for each value: a path whose values have several types selects nothing."""
     values = node.values if isinstance(node, filters.OneOf) else (node.value,)
     found = [_path_equals(each) for each in values]
-    return None if any(each is None for each in found) else " || ".join(map(str, found))
+    known = [each for each in found if each is not None]
+    return known if len(known) == len(found) else None
 
 
 def _path_equals(value: Scalar) -> str | None:
@@ -268,18 +272,18 @@ def _bound(name: str, word: str, bound: Any, whole: bool) -> str:
 
 def _literal(value: Scalar, kind: Any) -> str | None:
     """A value in SQL; ``""`` if a column of this type never equals it, None if unknown."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if pa.types.is_boolean(kind):
         return str(value).lower() if isinstance(value, bool) else ""
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return sql_text(value) if isinstance(value, str) else ""
-    if pa.types.is_integer(kind):
-        if not number or not float(value).is_integer() or not -_INT64 <= value < _INT64:
-            return ""
-        return str(int(value))
+    if not pa.types.is_integer(kind) and not pa.types.is_floating(kind):
+        return None
+    if isinstance(value, (bool, str)):
+        return ""
     if pa.types.is_floating(kind):
-        return f"cast({float(value)!r} as double)" if number else ""
-    return None
+        return f"cast({float(value)!r} as double)"
+    whole = not isinstance(value, float) or value.is_integer()
+    return str(int(value)) if whole and -_INT64 <= value < _INT64 else ""
 
 
 def _utc(bound: Any) -> str:

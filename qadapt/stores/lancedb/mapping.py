@@ -44,9 +44,7 @@ NATIVE_KEYS = ("index", *IVF_KEYS, *HNSW_KEYS)
 LEAST_PQ_ROWS = 256
 
 _CLIENT = "client-side codes: --accept client"
-_PLACES = (
-    "LanceDB maps files and caches what searches read: {what}={asked} has no effect"
-)
+_PLACES = "LanceDB maps files and caches what searches read: {what}={asked} has no effect"
 _ONE_RANGE = "8 bits with one range for all dimensions and rows: the smallest to the largest value"
 
 

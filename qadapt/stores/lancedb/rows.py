@@ -108,7 +108,7 @@ def write(handle: Any, table: Table, batch: Batch, known: Written | None) -> Wri
     largest: Any = max(batch.ids)
     current = known is not None and known.version == handle.version
     if current and known is not None and known.largest is not None:
-        if min(batch.ids) > known.largest:  # type: ignore[type-var]
+        if min(batch.ids) > known.largest:
             handle.add(rows)
             return Written(handle.version, largest)
         largest = max(largest, known.largest)
@@ -116,7 +116,7 @@ def write(handle: Any, table: Table, batch: Batch, known: Written | None) -> Wri
         largest = None
     if _are_new(handle, table, batch.ids):
         if largest is None and not handle.count_rows():
-            largest = max(batch.ids)  # type: ignore[type-var]
+            largest = max(batch.ids)
         handle.add(rows)
     else:
         merge = handle.merge_insert(table.key).when_matched_update_all()
@@ -127,7 +127,7 @@ def write(handle: Any, table: Table, batch: Batch, known: Written | None) -> Wri
 def _are_new(handle: Any, table: Table, ids: Sequence[Id]) -> bool:
     """Whether no row has one of these ids."""
     key = sql_name(table.key)
-    low, high = min(ids), max(ids)  # type: ignore[type-var]
+    low, high = min(ids), max(ids)
     if not handle.count_rows(f"{key} >= {sql_id(low)} AND {key} <= {sql_id(high)}"):
         return True
     return len(ids) <= FETCHED and not handle.count_rows(sql_ids(table.key, ids))
@@ -178,7 +178,9 @@ def _lists(
 # -- reading -------------------------------------------------------------------------------------
 
 
-def fetch(handle: Any, table: Table, ids: Sequence[Id], names: Sequence[str], fields: bool) -> Batch:
+def fetch(
+    handle: Any, table: Table, ids: Sequence[Id], names: Sequence[str], fields: bool
+) -> Batch:
     """Rows by id, in the requested order; missing ids are omitted."""
     possible = [each for each in dict.fromkeys(ids) if accepts(table, each)]
     found = []

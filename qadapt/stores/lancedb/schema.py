@@ -122,10 +122,8 @@ def read_table(
     keyed = rest.pop(key)
     if document:
         rest.pop(PAYLOAD_COLUMN, None)
-    ours = notes[key].get("role") == OURS
     named = {
-        "" if column == UNNAMED_COLUMN and (ours or len(vectors) == 1) else column: each
-        for column, each in vectors.items()
+        "" if column == UNNAMED_COLUMN else column: each for column, each in vectors.items()
     }
     settings = notes[key].get("settings")
     return Table(

@@ -105,9 +105,8 @@ def prepare(
     metric = column.vector.metric
     coded = index is not None and mapping.has_codes(index.config)
     scanned = request.exact or (request.ignore_quantization and coded)
-    columns = (layout.table.key, "_distance")
-    if request.with_payload:
-        columns += tuple(payload.names(layout.table))
+    fields = payload.names(layout.table) if request.with_payload else []
+    columns = (layout.table.key, "_distance", *fields)
     found = Prepared(
         layout, column, k, {}, condition, metric, False,
         _exact(request, "store"), request.with_payload, columns,
@@ -133,7 +132,9 @@ def prepare(
         assert rescore is not None
         params["refine_factor"] = factor
         return replace(found, params=params, how=_rescored(request, rescore, factor, index))
-    return replace(found, params=params, halved=_halved(metric, index), how=_by_codes(request, index))
+    return replace(
+        found, params=params, halved=_halved(metric, index), how=_by_codes(request, index)
+    )
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -206,9 +207,7 @@ def _rescored(
 
 def _by_codes(request: SearchRequest, index: VectorIndex) -> SearchProvenance:
     origin = "store default" if request.rescore is None else "call"
-    return SearchProvenance(
-        "store", "none", 1.0, 0, "none", "approximate", origin, _tail(index)
-    )
+    return SearchProvenance("store", "none", 1.0, 0, "none", "approximate", origin, _tail(index))
 
 
 def _without_params(found: Prepared, index: VectorIndex | None) -> Prepared:
@@ -270,8 +269,10 @@ def _hits(prepared: Prepared, found: pa.Table, count: int) -> Hits:
 
 
 def _array(ids: pa.ChunkedArray) -> npt.NDArray[Any]:
+    found: npt.NDArray[Any]
     if pa.types.is_integer(ids.type):
-        return ids.to_numpy().astype(np.int64, copy=False)
+        found = ids.to_numpy()
+        return found.astype(np.int64, copy=False)
     found = np.empty(len(ids), dtype=object)
     found[:] = ids.to_pylist()
     return found

@@ -35,9 +35,7 @@ def write(store: LanceDbStore, collection: str, settings: Mapping[str, Any]) -> 
     put(store, collection, table.key, {**note, **({KEY: dict(settings)} if settings else {})})
 
 
-def write_if_different(
-    store: LanceDbStore, collection: str, settings: Mapping[str, Any]
-) -> None:
+def write_if_different(store: LanceDbStore, collection: str, settings: Mapping[str, Any]) -> None:
     """Write settings that a restored version does not have."""
     store.forget(collection)
     layout = store.layout(collection)

@@ -183,4 +183,3 @@ def _vector_info(name: str, taken: Snapshot) -> VectorInfo:
         float_bytes=original_bytes(taken.count, vector),
         graph_bytes=size if serving is not None and not coded else None,
     )
-

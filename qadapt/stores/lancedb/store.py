@@ -166,7 +166,8 @@ class LanceDbStore(ClientStore[Connection]):
             raise NotFoundError.missing("collection", collection, self.collections()) from None
         if known is None or handle.version != known.version or handle.schema != known.table.arrow:
             known = snapshot.read_layout(collection, handle, self._options)
-        return self.snapshots.put(collection, known)
+        self.snapshots.put(collection, known)
+        return known
 
     def _table(self, collection: str) -> Table:
         return self.layout(collection).table
@@ -190,6 +191,7 @@ class LanceDbStore(ClientStore[Connection]):
         with self._writing:
             done = retried(f"write to {collection!r}", write, time.sleep)
             self._written[collection] = done
+        self.forget(collection)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         table = self._table(collection)
@@ -201,6 +203,7 @@ class LanceDbStore(ClientStore[Connection]):
                 handle.delete(schema.sql_ids(table.key, possible[start : start + rows.FETCHED]))
 
         retried(f"delete rows of {collection!r}", delete, time.sleep)
+        self.forget(collection)
 
     def count(self, collection: str, filter: Any = None) -> int:
         layout = self.layout(collection)
