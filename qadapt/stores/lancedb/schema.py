@@ -122,9 +122,7 @@ def read_table(
     keyed = rest.pop(key)
     if document:
         rest.pop(PAYLOAD_COLUMN, None)
-    named = {
-        "" if column == UNNAMED_COLUMN else column: each for column, each in vectors.items()
-    }
+    named = {"" if column == UNNAMED_COLUMN else column: each for column, each in vectors.items()}
     settings = notes[key].get("settings")
     return Table(
         name,

@@ -1,4 +1,4 @@
-"""What LanceDB accepts or reports although it is not so, one test each (docs/engines/lancedb.md)."""
+"""What LanceDB accepts or reports although it is not so: docs/engines/lancedb.md."""
 
 from __future__ import annotations
 
@@ -89,9 +89,7 @@ def test_another_metric_than_that_of_the_index_scans_all_rows(
     assert "other-metric" in found and "distances-of-codes" not in found
 
 
-def test_partitions_that_are_not_probed_are_not_refined_back(
-    database: Database, raw: Any
-) -> None:
+def test_partitions_that_are_not_probed_are_not_refined_back(database: Database, raw: Any) -> None:
     """With 72 partitions a client gets fewer rows than it asks for; qadapt gets all."""
     sample = clustered(3000, 32, queries=20)
     made = database.create("many", dim=32)
