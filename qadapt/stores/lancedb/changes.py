@@ -215,7 +215,7 @@ class _Planner:
             Symbol.BACKGROUND,
             f"{word} the index of {self.column.name}: {_described(wanted)}",
             "the engine writes an index in one commit; searches continue, and rows that are "
-            "written meanwhile are added at the end",
+            "written during the build are added at its end",
             BuildIndex(self.name, wanted).to_request(),
             reverse.to_request(),
             Estimate(codes_ram=size, codes_disk=size),

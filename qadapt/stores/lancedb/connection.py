@@ -1,15 +1,18 @@
 """Connections of lancedb: a folder, an object store, or LanceDB Cloud.
 
-The engine runs in this process, and a handle of a table shows one version until it is told to look
-for a newer one (docs/engines/lancedb.md#versions-of-a-table).
+The engine runs in this process, and a handle of a table shows one version until
+``checkout_latest`` is called (docs/engines/lancedb.md#versions-of-a-table).
 """
 
 from __future__ import annotations
 
 import importlib.util
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+
+from tenacity import RetryCallState
 
 from qadapt.errors import BusyError, MissingExtraError, StorageError, UnsupportedError
 from qadapt.model.address import MEMORY, Address
@@ -95,7 +98,13 @@ def retried(doing: str, call: Callable[[], T], sleep: Callable[[float], None]) -
         with translated(doing):
             return call()
 
-    return with_retries(attempt, lambda error: isinstance(error, BusyError), sleep=sleep)
+    def pause(state: RetryCallState) -> float:
+        # At random, because two builds of the same table take equally long.
+        return random.uniform(0.1, 1.0) * float(2**state.attempt_number)
+
+    return with_retries(
+        attempt, lambda error: isinstance(error, BusyError), sleep=sleep, pause=pause
+    )
 
 
 def connect(address: Address) -> Connection:

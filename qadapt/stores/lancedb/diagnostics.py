@@ -81,7 +81,7 @@ def _metric(name: str, observation: Observation) -> list[Finding]:
         return []
     return [
         Finding(
-            "unknown-metric",
+            "metric-not-recorded",
             Severity.WARNING,
             name,
             f"the metric of {observation.column.name!r} is not recorded, so searches use l2",
@@ -148,7 +148,7 @@ def _duplicates(taken: Snapshot) -> list[Finding]:
         return []
     return [
         Finding(
-            "duplicate-ids",
+            "repeated-ids",
             Severity.ERROR,
             "",
             f"{number:,} rows have the id of another row, or none: `add` does not replace rows",

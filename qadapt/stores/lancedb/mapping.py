@@ -60,7 +60,7 @@ def to_native(quantization: Quantization, vector: Vector) -> MappedQuantization:
     if refused is not None:
         return refused
     asked = quantization.codes_only
-    problem = _problem(asked, str(native.get("index", "ivf")))
+    problem = _problem(asked, vector, str(native.get("index", "ivf")))
     if problem is not None:
         return MappedQuantization(None, quantization, problem)
     differences = [
@@ -148,8 +148,8 @@ def same_codes(one: Mapping[str, Any], other: Mapping[str, Any], given: Mapping[
     return all(one.get(key) == other.get(key) for key in compared)
 
 
-def _problem(asked: Quantization, family: str) -> Match | None:
-    """Why LanceDB has no such codes; None if it has."""
+def _problem(asked: Quantization, vector: Vector, family: str) -> Match | None:
+    """Why LanceDB cannot build these codes; None if it can."""
     kind = asked.kind
     if asked.dims is not None:
         return Match.unsupported(
@@ -172,6 +172,12 @@ def _problem(asked: Quantization, family: str) -> Match | None:
     if (family, kind) not in TYPES:
         return Match.unsupported(
             f"LanceDB has no hnsw index with {kind} codes", 'native={"index": "ivf"}', "scalar"
+        )
+    if kind is Kind.ROTATIONAL and vector.dim % 8:
+        return Match.unsupported(
+            f"IVF_RQ needs a multiple of 8 dimensions; the vector has {vector.dim}",
+            "scalar",
+            _CLIENT,
         )
     return _problem_of_width(asked)
 

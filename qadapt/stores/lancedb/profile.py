@@ -65,9 +65,9 @@ PROFILE = StoreProfile(
         DoctorCheck("rows-not-indexed", "Rows are not in the index, and each search scans them."),
         DoctorCheck("unused-index", "A column has several indexes, and the oldest one serves."),
         DoctorCheck("empty-index", "The engine built an index without codes: too few rows."),
-        DoctorCheck("unknown-metric", "Neither an index nor the schema has the metric."),
+        DoctorCheck("metric-not-recorded", "Neither an index nor the schema has the metric."),
         DoctorCheck("few-probes", "A search probes fewer partitions than the index has."),
-        DoctorCheck("duplicate-ids", "Several rows have the same id, or none."),
+        DoctorCheck("repeated-ids", "Several rows have the same id, or none."),
         DoctorCheck("small-files", "The rows are in many small files."),
         DoctorCheck(
             "distances-of-codes",

@@ -77,7 +77,7 @@ def build(
 def complete(at: Execution[LanceDbStore], vector: str) -> None:
     """Index the rows that are not in the index, until there are none.
 
-    An index that holds no row is left as it is: the engine builds product codes of 8 bits from 256
+    An index that holds no row is not changed: the engine builds product codes of 8 bits from 256
     rows on.
     """
 
@@ -133,7 +133,7 @@ def restore(
 ) -> None:
     """Bring the index of an earlier version back.
 
-    ``restore`` of the engine takes back all rows that were written since. It is used only if each
+    ``restore`` of the engine also loses all rows that were written since. It is used only if each
     version since then has the same rows and files; otherwise the index is built again.
     """
     handle, column = _opened(at, vector)

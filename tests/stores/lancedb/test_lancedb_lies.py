@@ -206,7 +206,7 @@ def test_add_of_an_existing_id_makes_a_second_row(articles: Collection, raw: Any
     handle = raw.open_table("articles")
     handle.add(handle.search().where("id < 2").to_arrow())
     assert articles.count() == ROWS + 2
-    assert "duplicate-ids" in codes(articles)
+    assert "repeated-ids" in codes(articles)
     number, some = articles._store.hidden_rows("articles")
     assert (number, sorted(some)) == (2, [0, 1])
     read = [key for page in articles.read(page=300, vectors=()) for key in page.ids]
@@ -221,9 +221,16 @@ def test_a_metric_that_is_not_recorded_is_l2(database: Database, raw: Any, sampl
     info = plain.info()
     assert info.vectors["emb"].metric is qa.Metric.EUCLIDEAN
     assert "not recorded" in info.notes[0]
-    assert "unknown-metric" in codes(plain)
+    assert "metric-not-recorded" in codes(plain)
     plan = plain.plan(metric="cosine")
     assert plan.steps[0].request["metric"] == "cosine"
     plan.apply(yes=True)
     assert database["plain"].info().vectors["emb"].metric is qa.Metric.COSINE
-    assert "unknown-metric" not in codes(plain)
+    assert "metric-not-recorded" not in codes(plain)
+
+
+def test_many_small_files_are_reported(database: Database, sample: Sample) -> None:
+    made = database.create("files", dim=DIM)
+    for at in range(20):
+        made.write(qa.Batch([at], {"": sample.rows[at : at + 1]}))
+    assert "small-files" in codes(made)
