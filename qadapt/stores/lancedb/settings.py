@@ -45,12 +45,12 @@ def write_if_different(store: LanceDbStore, collection: str, settings: Mapping[s
 
 def put(store: LanceDbStore, collection: str, field: str, note: Mapping[str, Any]) -> None:
     """Replace what qadapt recorded in the metadata of a field."""
-    handle = store.connection.open_table(collection)
     word = METADATA.decode()
     text = json.dumps(note, sort_keys=True, ensure_ascii=False) if note else None
-    retried(
-        f"write settings of {collection!r}",
-        lambda: handle.update_field_metadata({"path": field, "metadata": {word: text}}),
-        time.sleep,
-    )
+
+    def update() -> None:
+        handle = store.connection.open_table(collection)
+        handle.update_field_metadata({"path": field, "metadata": {word: text}})
+
+    retried(f"write settings of {collection!r}", update, time.sleep)
     store.forget(collection)

@@ -64,13 +64,13 @@ def build(
         _drop(at, handle, each.name)
     name = indexes[0].name if indexes else f"{column.name}_idx"
     at.progress(Progress(f"building {config['type']} of {column.name}", 0, 1, "share"))
-    retried(
-        f"index {column.name!r} of {at.collection!r}",
-        lambda: handle.create_index(
-            column.name, config=native_config(config, word), name=name, replace=True
-        ),
-        time.sleep,
-    )
+
+    def create() -> None:
+        handle.checkout_latest()  # a repeated commit of the former version conflicts again
+        native = native_config(config, word)
+        handle.create_index(column.name, config=native, name=name, replace=True)
+
+    retried(f"index {column.name!r} of {at.collection!r}", create, time.sleep)
     complete(at, vector)
 
 
@@ -108,11 +108,11 @@ def complete(at: Execution[LanceDbStore], vector: str) -> None:
 
 
 def _optimize(at: Execution[LanceDbStore], handle: Any) -> None:
-    retried(
-        f"index new rows of {at.collection!r}",
-        lambda: handle.optimize(cleanup_older_than=KEEP_VERSIONS),
-        time.sleep,
-    )
+    def optimize() -> None:
+        handle.checkout_latest()
+        handle.optimize(cleanup_older_than=KEEP_VERSIONS)
+
+    retried(f"index new rows of {at.collection!r}", optimize, time.sleep)
 
 
 def drop(at: Execution[LanceDbStore], vector: str) -> None:
@@ -123,9 +123,12 @@ def drop(at: Execution[LanceDbStore], vector: str) -> None:
 
 
 def _drop(at: Execution[LanceDbStore], handle: Any, name: str) -> None:
-    retried(
-        f"drop the index {name!r} of {at.collection!r}", lambda: handle.drop_index(name), time.sleep
-    )
+    def drop_index() -> None:
+        handle.checkout_latest()
+        if any(each.name == name for each in handle.list_indices()):
+            handle.drop_index(name)
+
+    retried(f"drop the index {name!r} of {at.collection!r}", drop_index, time.sleep)
 
 
 def restore(
