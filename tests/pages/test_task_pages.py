@@ -1,4 +1,4 @@
-"""The commands of docs/tasks run as they are printed, on live engines."""
+"""The tests run the printed commands of docs/tasks on live engines."""
 
 from __future__ import annotations
 
