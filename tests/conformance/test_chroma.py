@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ class ChromaConformance(StoreConformance):
     """Chroma has no quantization, one vector per record, and any integers and texts as ids."""
 
     uuid_ids = False
+    rows = 1_000
     many_rows = 6_000  # more than one call may write
 
     def test_named_vectors(self, database: Database) -> None:
@@ -49,4 +50,13 @@ class TestChromaFolder(ChromaConformance):
     @pytest.fixture
     def database(self, tmp_path: Path) -> Iterator[Database]:
         with qa.open(f"chroma:{tmp_path / 'data'}") as database:
+            yield database
+
+
+class TestChromaServer(ChromaConformance):
+    """``chroma run`` on loopback."""
+
+    @pytest.fixture
+    def database(self, live: Callable[[str], str]) -> Iterator[Database]:
+        with qa.open(live("chroma")) as database:
             yield database

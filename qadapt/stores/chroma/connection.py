@@ -85,9 +85,17 @@ class Connection:
         return retry.with_retries(once, retry.is_transient, sleep=self.sleep)
 
     def close(self) -> None:
-        """Close the client, unless the user opened it."""
-        if self.owned and hasattr(self.client, "close"):
+        """Close the client, unless the user opened it.
+
+        Its own ``close`` leaves the connections to a server open.
+        """
+        if not self.owned:
+            return
+        sessions = _sessions(self.client)
+        if hasattr(self.client, "close"):  # since 1.4
             self.client.close()
+        for session in sessions:
+            session.close()
 
 
 def module() -> Any:
@@ -146,9 +154,17 @@ def _opened(chromadb: Any, address: Address, secret: str | None, given: dict[str
 
 def _limit_time(client: Any, seconds: float) -> None:
     """Set the time limit of requests, which the client has none of."""
-    session = getattr(getattr(client, "_server", None), "_session", None)
-    if session is not None:
+    for session in _sessions(client):
         session.timeout = seconds
+
+
+def _sessions(client: Any) -> list[Any]:
+    """The HTTP clients of a client and of its admin client, which has its own; none for a folder,
+    or in a version with another layout."""
+    admin = getattr(client, "_admin_client", None)
+    servers = [getattr(each, "_server", None) for each in (client, admin)]
+    found = [getattr(server, "_session", None) for server in servers]
+    return [each for each in found if each is not None]
 
 
 def address_of(client: Any) -> Address:
