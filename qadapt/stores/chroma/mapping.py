@@ -8,7 +8,7 @@ from __future__ import annotations
 from qadapt.model import Kind, Match, Quantization, Vector
 from qadapt.stores import codes_only, rescore_tiers
 from qadapt.stores.leading_dims import by_leading_dims
-from qadapt.stores.store_types import MappedQuantization
+from qadapt.stores.store_types import USE_CLIENT_CODES, MappedQuantization
 
 NAME = "chroma"
 NONE = Quantization(Kind.NONE)
@@ -16,7 +16,6 @@ REASON = (
     "a Chroma folder or server has HNSW of float32 vectors only: it refuses or drops `quantize`, "
     "and builds HNSW if `spann` is requested"
 )
-CLIENT = "accept='client' (--accept client), which keeps codes on the client"
 # Kinds that client-side codes have, with their bits.
 CODES = {Kind.BINARY: 1, Kind.SCALAR: 8}
 
@@ -37,5 +36,5 @@ def to_native(quantization: Quantization, vector: Vector) -> MappedQuantization:
 
 def _instead(quantization: Quantization) -> tuple[str, ...]:
     if CODES.get(quantization.kind) == quantization.bits:
-        return (CLIENT,)
-    return (f"scalar or binary with {CLIENT}",)
+        return (USE_CLIENT_CODES,)
+    return (f"scalar or binary: {USE_CLIENT_CODES}",)

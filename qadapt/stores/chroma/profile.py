@@ -10,6 +10,7 @@ from qadapt.model.address_form import AddressForm
 from qadapt.stores.chroma import client_code, ids, mapping
 from qadapt.stores.chroma.connection import DATABASE, EMBEDDED, PACKAGE, SERVER, TENANT
 from qadapt.stores.chroma.cost_model import ChromaCostModel
+from qadapt.stores.chroma.quantizer_models import ChromaQuantizers
 from qadapt.stores.chroma.search import MAX_K
 from qadapt.stores.profile import DoctorCheck, StoreProfile, Traits
 
@@ -51,6 +52,7 @@ PROFILE = StoreProfile(
     datatypes=("float32",),
     mapping=mapping.to_native,
     cost_model=ChromaCostModel(),
+    quantizers=ChromaQuantizers(),
     checks=(
         DoctorCheck(
             "metadata-without-effect",

@@ -11,6 +11,7 @@ from qadapt.stores import brute_force, checks
 from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.chroma import ids as chroma_ids
 from qadapt.stores.chroma import payload, rows
+from qadapt.stores.chroma.change_counter import ForeignWrites
 from qadapt.stores.chroma.connection import Connection
 from qadapt.stores.chroma.filters import Where, parsed, where
 from qadapt.stores.chroma.schema import Layout
@@ -29,6 +30,7 @@ class IndexSearch:
 
     Args:
         condition: the native filter; None for all rows.
+        foreign: what is known of writes by other clients.
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class IndexSearch:
         layout: Layout,
         request: SearchRequest,
         condition: Where | None = None,
+        foreign: ForeignWrites | None = None,
     ) -> None:
         self._connection = connection
+        self._foreign = foreign
         self._layout = layout
         self._k = request.k
         self._doing = f"search {layout.name!r}"
@@ -68,8 +72,12 @@ class IndexSearch:
                 for fields, documents in zip(found["metadatas"], found["documents"], strict=True)
             ]
 
+        how = self._how
+        notes = self._foreign.notes(self._layout.uuid) if self._foreign is not None else ()
+        if notes:
+            how = how.replace(notes=notes)
         held = FoundRows(read, self._k, read_payloads if self._with_payload else None)
-        return Hits.of_rows(held, self._how)
+        return Hits.of_rows(held, how)
 
     def _scores(self, distances: list[float]) -> list[float]:
         """Chroma's distances are the squared one, or 1 minus the cosine or dot product."""
@@ -86,14 +94,20 @@ def check(request: SearchRequest) -> None:
     checks.scan_request(request, "chroma", MAX_K)
 
 
-def run(connection: Connection, layout: Layout, queries: Floats, request: SearchRequest) -> Hits:
+def run(
+    connection: Connection,
+    layout: Layout,
+    queries: Floats,
+    request: SearchRequest,
+    foreign: ForeignWrites,
+) -> Hits:
     """Search by the graph, or compare all rows if that is requested or the filter requires it."""
     check(request)
     condition = None
     if request.filter is not None:
         condition = where(parsed(request.filter), layout.unfiltered)
     if not request.exact and (request.filter is None or condition is not None):
-        return IndexSearch(connection, layout, request, condition)(queries)
+        return IndexSearch(connection, layout, request, condition, foreign)(queries)
     note = EXACT if request.exact else NO_FILTER
     hits = exact(connection, layout, queries, request, note)
     if not request.with_payload:

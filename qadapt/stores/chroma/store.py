@@ -60,6 +60,12 @@ class ChromaStore(ClientStore[Connection]):
 
     profile = PROFILE
 
+    def __init__(
+        self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
+    ) -> None:
+        super().__init__(address, connection, disabled=disabled)
+        self._foreign = change_counter.ForeignWrites(connection.folder)
+
     @classmethod
     def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> ChromaStore:
         """Open a folder, or connect to a server.
@@ -179,7 +185,8 @@ class ChromaStore(ClientStore[Connection]):
             return
         batch = self._complete(layout, batch)
         layout = self._recorded(layout, batch, frozenset().union(*(e.unfiltered for e in stored)))
-        rows.write(self.connection, layout, batch, stored)
+        with self._foreign.writing(layout.uuid):
+            rows.write(self.connection, layout, batch, stored)
         if layout.native._model.dimension is None:
             self.forget(collection)  # Chroma knows the dimensions now
 
@@ -229,7 +236,11 @@ class ChromaStore(ClientStore[Connection]):
         return self._read(layout.name)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
-        self._with(collection, lambda layout: rows.delete(self.connection, layout, ids))
+        def run(layout: Layout) -> None:
+            with self._foreign.writing(layout.uuid):
+                rows.delete(self.connection, layout, ids)
+
+        self._with(collection, run)
 
     def count(self, collection: str, filter: Any = None) -> int:
         return self._with(collection, lambda layout: rows.count(self.connection, layout, filter))
@@ -268,7 +279,8 @@ class ChromaStore(ClientStore[Connection]):
     def search(self, collection: str, queries: Any, request: SearchRequest) -> Hits:
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
         return self._with(
-            collection, lambda layout: search.run(self.connection, layout, array, request)
+            collection,
+            lambda layout: search.run(self.connection, layout, array, request, self._foreign),
         )
 
     def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
@@ -276,7 +288,7 @@ class ChromaStore(ClientStore[Connection]):
             return None
         search.check(request)
         layout = self._with(collection, lambda found: found)
-        run = search.IndexSearch(self.connection, layout, request)
+        run = search.IndexSearch(self.connection, layout, request, foreign=self._foreign)
 
         def unchanged() -> bool:
             return self.snapshots.get(collection, FRESH) is layout
