@@ -20,7 +20,17 @@ from qadapt.index import CodeIndex
 from qadapt.local import change_counters, code_marks
 from qadapt.local.settings import read_settings, write_settings
 from qadapt.local.state import index_dir, private_folder
-from qadapt.model import Batch, CollectionInfo, Kind, Match, MatchLevel, Metric, Quantization, Rescore, Vector
+from qadapt.model import (
+    Batch,
+    CollectionInfo,
+    Kind,
+    Match,
+    MatchLevel,
+    Metric,
+    Quantization,
+    Rescore,
+    Vector,
+)
 from qadapt.stores.base import MappedQuantization, OnProgress, Progress, ReadRequest, Store
 
 # Fewer rows are kept in memory, and are too few for a reliable calibration.

@@ -1,6 +1,6 @@
 """A real Chroma server for the tests: ``chroma run`` of the package chromadb.
 
-    QADAPT_TEST_CHROMA_URL=chroma+http://...   a server that runs already
+QADAPT_TEST_CHROMA_URL=chroma+http://...   a server that runs already
 """
 
 from __future__ import annotations

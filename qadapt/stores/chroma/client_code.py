@@ -56,7 +56,11 @@ def _rest(about: ClientCode) -> str | None:
     url = f"{about.address.url}{path}/{about.search.details['uuid']}/query"
     key = about.key_variable
     header = f' -H "x-chroma-token: ${key}"' if key else ""
-    body = {"query_embeddings": ["QUERY"], "n_results": about.search.limit, "include": ["distances"]}
+    body = {
+        "query_embeddings": ["QUERY"],
+        "n_results": about.search.limit,
+        "include": ["distances"],
+    }
     head, tail = literal(body).split('"QUERY"')
     return "\n".join(
         [

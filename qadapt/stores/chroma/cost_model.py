@@ -38,9 +38,7 @@ class ChromaCostModel(CostModel):
         ids = count * LABEL
         parts = (
             Component("originals", size, size, "float32 in the graph", LAYOUT),
-            Component(
-                "graph", links, links, "2 M + 1 links of 4 B, and upper levels", LAYOUT
-            ),
+            Component("graph", links, links, "2 M + 1 links of 4 B, and upper levels", LAYOUT),
             Component("ids", ids, ids + count * LENGTH, "labels of 8 B; lengths of 4 B", LAYOUT),
         )
         return Footprint.of(self.store, mapped.target, parts, notes=(NOTE,))

@@ -17,7 +17,7 @@ REASON = (
     "and builds HNSW if `spann` is requested"
 )
 # Kinds that client-side codes have, with their bits.
-CODES = {Kind.BINARY: 1, Kind.SCALAR: 8}
+CODES = ((Kind.BINARY, 1), (Kind.SCALAR, 8))
 
 
 @by_leading_dims
@@ -29,12 +29,14 @@ def to_native(quantization: Quantization, vector: Vector) -> MappedQuantization:
     if refused is not None:
         return refused
     if quantization.kind is not Kind.NONE:
-        return MappedQuantization(None, quantization, Match.unsupported(REASON, *_instead(quantization)))
+        return MappedQuantization(
+            None, quantization, Match.unsupported(REASON, *_instead(quantization))
+        )
     target = NONE.replace(rescore=quantization.rescore)
     return MappedQuantization({}, target, Match.of())
 
 
 def _instead(quantization: Quantization) -> tuple[str, ...]:
-    if CODES.get(quantization.kind) == quantization.bits:
+    if (quantization.kind, quantization.bits) in CODES:
         return (USE_CLIENT_CODES,)
     return (f"scalar or binary: {USE_CLIENT_CODES}",)

@@ -63,7 +63,9 @@ PROFILE = StoreProfile(
             "The configuration reports a `max_neighbors` that the graph was not built with.",
         ),
     ),
-    traits=Traits(allows_missing_vectors=False, accepts_id=ids.accepts, max_k=MAX_K),
+    traits=Traits(
+        allows_missing_vectors=False, accepts_id=ids.accepts, rounds_cosine=True, max_k=MAX_K
+    ),
     client_forms=client_code.FORMS,
     wraps_clients=True,
     tested="chromadb 1.5.9, in a folder and with `chroma run`.",

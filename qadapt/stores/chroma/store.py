@@ -324,9 +324,7 @@ class ChromaStore(ClientStore[Connection]):
     def findings(
         self, info: CollectionInfo, options: Mapping[str, Any] | None = None
     ) -> list[Finding]:
-        return diagnostics.findings(
-            snapshot.take_snapshot(self.connection, self._read(info.name))
-        )
+        return diagnostics.findings(snapshot.take_snapshot(self.connection, self._read(info.name)))
 
 
 def _vector_of(layout: Layout, batch: Batch) -> Vector:

@@ -52,5 +52,7 @@ def made(client: Any) -> Any:
     """A collection of another program: four rows under l2, with texts as ids."""
     collection = client.create_collection("notes", embedding_function=None)
     rows = np.eye(4, dtype=np.float32)
-    collection.add(ids=["a", "b", "1", "2"], embeddings=rows, metadatas=[{"n": i} for i in range(4)])
+    collection.add(
+        ids=["a", "b", "1", "2"], embeddings=rows, metadatas=[{"n": i} for i in range(4)]
+    )
     return collection

@@ -229,7 +229,9 @@ def test_a_folder_that_the_program_has_open_with_other_settings(folder: Path) ->
         with pytest.raises(StoreError, match="different settings") as caught:
             qa.open(f"chroma:{folder}")
         assert "qa.wrap(client)" in str(caught.value)
-        client.create_collection("notes", embedding_function=None).add(ids=["a"], embeddings=EYE[:1])
+        client.create_collection("notes", embedding_function=None).add(
+            ids=["a"], embeddings=EYE[:1]
+        )
         with qa.wrap(client) as database:
             assert database["notes"].search(EYE[0], k=1).ids.tolist() == [["a"]]
             assert database._store.address.path == folder
