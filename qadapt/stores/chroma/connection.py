@@ -188,8 +188,8 @@ def address_of(client: Any) -> Address:
         if value != default
     }
     if made.chroma_server_host:
-        transport = "https" if made.chroma_server_ssl_enabled else "http"
         host = f"{made.chroma_server_host}:{made.chroma_server_http_port}"
-        return Address("chroma", transport, host, options)
+        secure = bool(made.chroma_server_ssl_enabled)
+        return Address("chroma", "https" if secure else "http", host, options)
     folder = str(Path(made.persist_directory).absolute()) if made.is_persistent else MEMORY
     return Address("chroma", None, folder, options)

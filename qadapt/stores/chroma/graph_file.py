@@ -1,4 +1,4 @@
-"""The header of Chroma's HNSW graph in a folder: what was built, whatever the configuration says.
+"""The header of Chroma's HNSW graph in a folder: the parameters with which it was built.
 
 Chroma writes the files after 1,000 rows (``sync_threshold``)
 (docs/engines/chroma.md#files).

@@ -1,7 +1,7 @@
 """Ids: Chroma stores texts, so integers are stored as decimal numbers.
 
 A collection either has integers among its ids or not. If it has, a text that is a decimal number
-is an integer, and such texts cannot be written. A setting in the collection's metadata says so.
+is an integer, and such texts cannot be written. A setting in the collection's metadata records it.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Stored:
         metadata: scalars and lists, by dotted key.
         document: the text of the record; None for none.
         exact: ``metadata`` and ``document`` represent the whole payload.
-        unfiltered: top-level fields with values that a native filter does not see as they are.
+        unfiltered: top-level fields with values that a native filter cannot compare.
     """
 
     metadata: dict[str, Any] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -223,4 +224,4 @@ def scan_ranges(connection: Connection, layout: Layout, n: int) -> list[ScanRang
     texts = matching(connection, layout)
     step = max(1, -(-len(texts) // max(1, n)))
     cuts: list[str | None] = [None, *texts[step - 1 : len(texts) - 1 : step], None]
-    return [{"after": low, "through": high} for low, high in zip(cuts, cuts[1:], strict=False)]
+    return [{"after": low, "through": high} for low, high in pairwise(cuts)]

@@ -106,7 +106,7 @@ def check_name(name: str) -> None:
     """
     if not _NAME.fullmatch(name) or ".." in name or _IPV4.fullmatch(name):
         raise InputError(
-            f"a collection name in Chroma has 3 to 512 letters, digits, '.', '_' or '-', starts and "
+            "a collection name in Chroma has 3 to 512 letters, digits, '.', '_' or '-', starts and "
             f"ends with a letter or digit, and has no '..'; got {name!r:.80}",
             hint="for example 'articles'",
         )

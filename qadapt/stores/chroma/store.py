@@ -150,7 +150,9 @@ class ChromaStore(ClientStore[Connection]):
             )
         except (NotFoundError, InputError) as error:  # an invalid name is an invalid argument
             raise NotFoundError.missing("collection", collection, self.collections()) from error
-        return self.snapshots.put(collection, schema.layout(native))
+        found = schema.layout(native)
+        self.snapshots.put(collection, found)
+        return found
 
     def _with(self, collection: str, run: Callable[[Layout], T]) -> T:
         """Run a call with the description of a collection, and once more if the collection was
