@@ -93,6 +93,15 @@ class TestSqliteVecCells(RealCells):
             yield database
 
 
+class TestChromaCells(RealCells):
+    """Chroma has no quantization: each kind is refused on the engine."""
+
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Iterator[Database]:
+        with qa.open(f"chroma:{tmp_path / 'data'}") as database:
+            yield database
+
+
 class MilvusCells(RealCells):
     uuid_ids = False
 

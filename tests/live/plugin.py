@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 import pytest
 
 from live import Unavailable
+from live.chroma import ChromaServer
 from live.ladder import Ladder
 from live.marks import needs_server
 from live.milvus import MilvusServer
@@ -30,7 +31,7 @@ from live.weaviate import WeaviateServer
 from qadapt.errors import QadaptError
 from qadapt.stores import registry
 
-ENGINES = ("edge", "qdrant", "milvus", "milvus-lite", "weaviate", "pgvector")
+ENGINES = ("edge", "qdrant", "milvus", "milvus-lite", "weaviate", "pgvector", "chroma")
 REQUIRED = pytest.StashKey[frozenset[str]]()
 MUST_SEE = pytest.StashKey[frozenset[str]]()
 SEEN = pytest.StashKey[set[str]]()
@@ -178,6 +179,22 @@ def milvus_server(request: pytest.FixtureRequest) -> Iterator[MilvusServer]:
         with clock_stopped():
             server.start()
         saw(request.config, "milvus", server.version, "server of one test")
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def chroma_server(request: pytest.FixtureRequest) -> Iterator[ChromaServer]:
+    """A new, started server for this test, with ``kill()`` and ``start()``."""
+    try:
+        server = ChromaServer()
+    except Unavailable as reason:
+        missing(request.config, "chroma", str(reason))
+    try:
+        with clock_stopped():
+            server.start()
+        saw(request.config, "chroma", server.version, "server of one test")
         yield server
     finally:
         server.stop()
