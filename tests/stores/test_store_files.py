@@ -41,6 +41,7 @@ OF_ONE_ENGINE = {
         "binary_format", "catalogs", "column_type", "index_build", "index_operations",
         "session_settings", "statements",
     },
+    "lancedb": set(),
     "sqlite_vec": {"code_tables", "table_rebuild"},
     "chroma": {"graph_file"},
     "weaviate": {
