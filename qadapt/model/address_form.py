@@ -33,6 +33,8 @@ class AddressForm:
         url_schemes: schemes of URLs that address the store over ``tcp``, such as ``postgresql``;
             the first one is used when an address is printed. The host may be empty, the part
             before ``@`` is a user and a password, and the path names a database.
+        url_environment: environment variables of the client library for the ``host`` and the
+            ``port`` of a URL that has neither, and for a ``service``, which replaces both.
     """
 
     ports: Mapping[str, int] = field(default_factory=dict)
@@ -46,6 +48,7 @@ class AddressForm:
     advice: str = ""
     suggested: bool = False
     url_schemes: tuple[str, ...] = ()
+    url_environment: Mapping[str, str] = field(default_factory=dict)
 
     def examples(self, store: str) -> list[str]:
         """Placeholder addresses of every accepted form."""
