@@ -44,6 +44,8 @@ class Traits:
         normalizes_cosine: float vectors with the cosine metric are stored at length 1.
         keeps_explicit_zeros: explicit zeros of a sparse vector are stored.
         allows_missing_vectors: a row may lack one of its vectors.
+        counts_vectors: ``VectorInfo.count`` is the number of rows with the vector; otherwise it is
+            the number of rows of the collection.
         keeps_payload: all payload fields are stored without loss; otherwise
         ``Store.payload_fidelity``
             decides for each field.
@@ -72,6 +74,7 @@ class Traits:
     normalizes_cosine: bool = False
     keeps_explicit_zeros: bool = True
     allows_missing_vectors: bool = True
+    counts_vectors: bool = True
     keeps_payload: bool = True
     accepts_id: Callable[[Id], bool] | None = None
     partition_kind: str = ""

@@ -56,6 +56,7 @@ PROFILE = StoreProfile(
             "target_session_attrs", "metric",
         ),
         url_schemes=("postgresql", "postgres"),
+        url_environment={"host": "PGHOST", "port": "PGPORT", "service": "PGSERVICE"},
     ),
     package="psycopg",
     distribution="psycopg",
