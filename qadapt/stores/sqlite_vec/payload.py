@@ -36,6 +36,13 @@ def plain(table: Table, cells: Sequence[Any]) -> dict[str, Any]:
     return found
 
 
+def plain_rows(table: Table, rows: Sequence[Sequence[Any]]) -> list[dict[str, Any] | None]:
+    """Payloads of the rows of a search: id, payload columns, distance."""
+    if table.document and not table.fields:
+        return [json.loads(row[1]) if row[1] else {} for row in rows]
+    return [plain(table, row[1:-1]) for row in rows]
+
+
 def _read(column: Column, value: Any) -> Any:
     if column.type == "boolean":
         return bool(value)

@@ -276,16 +276,12 @@ class SqliteVecStore(Store):
     def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
         if request.filter is not None:
             return None
-        doing = f"search {collection!r}"
-        with self.connection.session(doing) as at:
+        with self.connection.session(f"search {collection!r}") as at:
             known = self._read(at, collection)
             prepared = self._prepared(at, known, request)
 
         def run(queries: Any) -> Hits | None:
-            with self.connection.session(doing) as at:
-                if self.connection.change_key(at) != known.key:
-                    return None
-                return search.run(at, prepared, queries, request.k)
+            return search.repeat(self.connection, known.key, prepared, queries, request.k)
 
         return run
 
