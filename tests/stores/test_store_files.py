@@ -41,7 +41,7 @@ OF_ONE_ENGINE = {
         "binary_format", "catalogs", "column_type", "index_build", "index_operations",
         "session_settings", "statements",
     },
-    "sqlite_vec": {"code_tables", "table_rebuild"},
+    "sqlite_vec": {"chunks", "code_tables", "table_rebuild"},
     "weaviate": {
         "cursor", "dimensions", "layout_reader", "multivectors", "named_vectors", "native_rescore",
         "schema_update", "vector_index_config",

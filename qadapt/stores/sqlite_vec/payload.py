@@ -36,11 +36,11 @@ def plain(table: Table, cells: Sequence[Any]) -> dict[str, Any]:
     return found
 
 
-def plain_rows(table: Table, rows: Sequence[Sequence[Any]]) -> list[dict[str, Any] | None]:
-    """Payloads of the rows of a search: id, payload columns, distance."""
+def plain_rows(table: Table, columns: Sequence[Sequence[Any]]) -> list[dict[str, Any] | None]:
+    """Payloads of several rows, given by the columns ``names(table)``."""
     if table.document and not table.fields:
-        return [json.loads(row[1]) if row[1] else {} for row in rows]
-    return [plain(table, row[1:-1]) for row in rows]
+        return [json.loads(each) if each else {} for each in columns[0]]
+    return [plain(table, cells) for cells in zip(*columns, strict=True)]
 
 
 def _read(column: Column, value: Any) -> Any:

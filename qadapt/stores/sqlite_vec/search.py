@@ -208,24 +208,27 @@ def repeat(
 
 def hits_of(prepared: Prepared, found: list[list[Any]], k: int) -> Hits:
     """The results of each query, converted when they are read."""
-    # A zero vector or NaN of another program has no distance, and is the last.
-    for place, rows in enumerate(found):
-        if rows and rows[-1][-1] is None:
-            found[place] = [row for row in rows if row[-1] is not None]
-    return Hits.of_rows(_found_rows(prepared, found, k), prepared.how)
+    columns = [_columns_of(rows) for rows in found]
 
-
-def _found_rows(prepared: Prepared, found: list[list[Any]], k: int) -> FoundRows:
     def read() -> Columns:
-        columns = [list(zip(*rows, strict=True)) or [(), ()] for rows in found]
         # Rounded without numpy: after a scan, its code is not in the cache of the processor.
         scores = [array("f", prepared.scores(each[-1])).tolist() for each in columns]
         return [list(each[0]) for each in columns], scores
 
     def read_payloads() -> list[list[dict[str, Any] | None]]:
-        return [payload.plain_rows(prepared.table, rows) for rows in found]
+        return [payload.plain_rows(prepared.table, each[1:-1]) for each in columns]
 
-    return FoundRows(read, k, read_payloads if prepared.with_payload else None)
+    rows = FoundRows(read, k, read_payloads if prepared.with_payload else None)
+    return Hits.of_rows(rows, prepared.how)
+
+
+def _columns_of(rows: list[Any]) -> list[tuple[Any, ...]]:
+    """Ids, payload columns and distances; without rows that have no distance, such as those of
+    zero vectors and NaN."""
+    columns = list(zip(*rows, strict=True)) or [(), ()]
+    if None in columns[-1]:
+        return _columns_of([row for row in rows if row[-1] is not None])
+    return columns
 
 
 def values(prepared: Prepared, query: npt.NDArray[np.float32]) -> tuple[Any, ...]:
