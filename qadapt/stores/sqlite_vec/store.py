@@ -12,6 +12,7 @@ from qadapt.model import (
     Batch,
     Capabilities,
     CollectionInfo,
+    CollectionSchema,
     Finding,
     Hits,
     Id,
@@ -138,11 +139,12 @@ class SqliteVecStore(Store):
         collection: str,
         vectors: Mapping[str, Vector],
         quantization: Mapping[str, Quantization],
-        collection_schema: Any = None,
+        collection_schema: CollectionSchema | None = None,
     ) -> None:
         collections.check_name(collection)
         mapped = self.map_all(quantization, vectors, limits="docs/sqlite-vec.md")
-        collections.create(self.connection, collection, vectors)
+        key = collection_schema.partition_key if collection_schema is not None else None
+        collections.create(self.connection, collection, vectors, key)
         for name, each in mapped.items():
             if each.native:
                 request = changes.BuildCodes(name, each.native["codes"]).to_request()
@@ -205,7 +207,7 @@ class SqliteVecStore(Store):
         wanted = {name: table.vector(name) for name in table.vectors}
         batch = batch.ready(wanted, {}, normalizes_cosine=self.traits.normalizes_cosine)
         collections.check_kind(batch.ids)
-        if collections.choose_key(self.connection, table, batch.ids):
+        if collections.choose_key(self.connection, table, batch):
             self.forget(collection)
         with self.connection.transaction(f"write to {collection!r}") as at:
             known = self._read(at, collection)
@@ -258,6 +260,14 @@ class SqliteVecStore(Store):
 
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
         return collections.unsupported(vectors)
+
+    def collection_schema(self, collection: str) -> CollectionSchema:
+        return collections.partition_schema(self._table(collection))
+
+    def unsupported_schema(self, collection_schema: CollectionSchema) -> Mapping[str, str]:
+        rest = collection_schema.replace(is_partitioned=False)
+        partitions = collections.unsupported_partitions(collection_schema)
+        return {**super().unsupported_schema(rest), **partitions}
 
     def uncopied(self, collection: str) -> Mapping[str, str]:
         return {
