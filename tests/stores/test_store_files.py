@@ -42,7 +42,7 @@ OF_ONE_ENGINE = {
         "session_settings", "statements",
     },
     "lancedb": set(),
-    "sqlite_vec": {"code_tables", "table_rebuild"},
+    "sqlite_vec": {"chunks", "code_tables", "table_rebuild"},
     "chroma": {"graph_file"},
     "weaviate": {
         "cursor", "dimensions", "layout_reader", "multivectors", "named_vectors", "native_rescore",
