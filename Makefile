@@ -38,7 +38,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-slow test-servers test-models test-report test-milvus \
-  test-milvus-lite25 test-ray test-integrations soak test-live weaviate up down matrix mutants lint style types layers \
+  test-milvus-lite25 test-ray test-integrations test-wheel soak test-live weaviate up down matrix mutants lint style types layers \
   format bench-import clean distclean
 
 help: ## list all targets
@@ -102,6 +102,9 @@ test-ray: $(RAY)/.made-ray ## test migrations on a Ray cluster of two nodes, in 
 test-integrations: $(INTEGRATIONS)/.made-integrations ## test vector stores of frameworks, in a separate environment
 	QADAPT_REQUIRE_INTEGRATIONS=1 OMP_NUM_THREADS=1 $(INTEGRATIONS)/bin/python -m pytest -n auto tests/integrations \
 	  -o asyncio_mode=auto -o asyncio_default_fixture_loop_scope=function $(PYTEST_ARGS)
+
+test-wheel: $(VENV)/.dev ## build sdist and wheel in dist/, and use the wheel in an empty environment
+	$(PY) tests/release/check_wheel.py
 
 soak: $(VENV)/.dev ## kill migrations at 200 random moments (SOAK=200, QADAPT_SEED)
 	QADAPT_SOAK=$(SOAK) $(PY) -m pytest --require-live=milvus tests/migration/test_migration_kill.py \
