@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from qadapt.evaluation.simulate_arrays import simulate
     from qadapt.files import export_file, import_file
     from qadapt.index import CodeIndex
+    from qadapt.integrations.store_arguments import StoreArguments, client_params
     from qadapt.migration import Migration, MigrationPlan, check, migrate, plan_migration
     from qadapt.model import (
         Batch,
@@ -116,6 +117,8 @@ _LAZY = {
     "cost": "qadapt.costing",
     "doctor": "qadapt.api.doctor",
     "report": "qadapt.reporting",
+    "StoreArguments": "qadapt.integrations.store_arguments",
+    "client_params": "qadapt.integrations.store_arguments",
 }
 
 __all__ = [
@@ -138,6 +141,7 @@ __all__ = [
     "Quantization",
     "Rescore",
     "State",
+    "StoreArguments",
     "Target",
     "Vector",
     "__version__",
@@ -145,6 +149,7 @@ __all__ = [
     "apply_plans",
     "binary",
     "check",
+    "client_params",
     "cost",
     "doctor",
     "export_file",
