@@ -20,11 +20,14 @@ from qadapt.version import __version__
 
 if TYPE_CHECKING:
     from qadapt.api import (
+        AsyncCollection,
+        AsyncDatabase,
         Change,
         Collection,
         Database,
         Plan,
         abandon,
+        aopen,
         apply_plans,
         history,
         load_plan,
@@ -87,6 +90,9 @@ _LAZY = {
         ),
         "qadapt.model",
     ),
+    "AsyncCollection": "qadapt.api",
+    "AsyncDatabase": "qadapt.api",
+    "aopen": "qadapt.api",
     "Change": "qadapt.api",
     "Collection": "qadapt.api",
     "Database": "qadapt.api",
@@ -122,6 +128,8 @@ _LAZY = {
 }
 
 __all__ = [
+    "AsyncCollection",
+    "AsyncDatabase",
     "Batch",
     "Calibration",
     "Change",
@@ -146,6 +154,7 @@ __all__ = [
     "Vector",
     "__version__",
     "abandon",
+    "aopen",
     "apply_plans",
     "binary",
     "check",
