@@ -57,7 +57,7 @@ class AsyncTests(Suite):
                     own = collection.search(query, **options)
                     assert hits.ids.tolist() == own.ids.tolist()
                     # A search may change the last digits of the stored vectors.
-                    rounds = collection._store.traits.rounds_in_searches
+                    rounds = collection._store.search_alters_vectors
                     np.testing.assert_allclose(
                         hits.scores, own.scores, rtol=0, atol=1e-6 if rounds else 0
                     )

@@ -100,7 +100,8 @@ def test_the_hooks_before_a_commit_use_the_tools_of_the_extra_dev() -> None:
 
 
 def test_the_readme_shows_the_command_without_an_installation() -> None:
-    assert f"uvx --from {DISTRIBUTION} qadapt stores" in text_of("README.md")
+    assert DISTRIBUTION == "qadapt-vectors"
+    assert "uvx --from qadapt-vectors qadapt stores" in text_of("README.md")
 
 
 VERSION = '__version__ = "1.2.0"\n'
