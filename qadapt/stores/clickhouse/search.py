@@ -40,6 +40,10 @@ TOO_FEW = (
     "the index returned fewer results than requested, because deleted rows are still in it: all "
     "rows were compared for {count} queries"
 )
+ALWAYS = (
+    "a search by the codes of a codec always rescores with the original vectors: as many candidates "
+    "as results"
+)
 ALL_ROWS = {"use_skip_indexes": "0", "vector_search_use_quantized_codes": "0"}
 
 
@@ -143,11 +147,6 @@ def _by_codec(
     final: bool,
 ) -> Prepared:
     """The codes of all rows, and candidates by the original vectors, which cannot be omitted."""
-    if request.rescore is not None and not request.rescore.on:
-        raise UnsupportedError(
-            "a search by the codes of a codec always rescores with the original vectors",
-            hint="rescore=1 rescores only as many candidates as results",
-        )
     factor, candidates, notes = _factor(request)
     settings = {
         "vector_search_use_quantized_codes": "1",
@@ -164,6 +163,8 @@ def _factor(request: SearchRequest) -> tuple[float, int, tuple[str, ...]]:
     rescore = request.rescore
     if rescore is None:
         return 1.0, request.k, ()
+    if not rescore.on:
+        return 1.0, request.k, (ALWAYS,)
     factor, asked = rescore.engine_factor(request.k), rescore.count(request.k)
     if factor <= MAX_FACTOR:
         return factor, asked, ()
@@ -178,7 +179,8 @@ def _how(
     scores: Any = "exact" if exact else "approximate"
     if not candidates:
         return SearchProvenance("store", "none", 1.0, 0, "none", scores, origin, notes)
-    asked = request.rescore.factor(request.k) if request.rescore is not None else factor
+    on = request.rescore is not None and request.rescore.on
+    asked = request.rescore.factor(request.k) if on and request.rescore else factor
     return SearchProvenance("store", "store", asked, candidates, "originals", scores, origin, notes)
 
 
