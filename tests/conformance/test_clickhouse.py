@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from slow import SLOW
 
 import qadapt as qa
 from qadapt.api import Collection, Database
@@ -13,7 +14,14 @@ from qadapt.errors import InputError
 from qadapt.stores.clickhouse.search import ALWAYS
 from qadapt.testing import StoreConformance
 from qadapt.testing.data import Sample
-from qadapt.testing.quantization import OFF
+from qadapt.testing.quantization import OFF, SETTINGS
+
+# Product codes with QADAPT_SLOW=1 only: the codec trains 256 centroids for each segment.
+ASKED = [
+    pytest.param(text, marks=pytest.mark.slow if text.startswith("product") else ())
+    for text in SETTINGS
+    if SLOW or not text.startswith("product")
+]
 
 
 class TestClickHouse(StoreConformance):
@@ -28,6 +36,12 @@ class TestClickHouse(StoreConformance):
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
         with qa.open(live("clickhouse")) as database:
             yield database
+
+    @pytest.mark.parametrize("text", ASKED)
+    def test_every_setting_is_verified_active_or_refused(
+        self, database: Database, sample: Sample, text: str, request: pytest.FixtureRequest
+    ) -> None:
+        super().test_every_setting_is_verified_active_or_refused(database, sample, text, request)
 
     def check_codes(self, filled: Collection, sample: Sample) -> None:
         """A codec always rescores, with as many candidates as results."""

@@ -291,4 +291,3 @@ def metric_settings(table: Table, column: str, metric: Metric, dim: int) -> dict
     metrics = {**(table.settings.get("metrics") or {}), column: metric.value}
     dims = {**(table.settings.get("dims") or {}), column: dim}
     return {**table.settings, "metrics": metrics, "dims": dims}
-

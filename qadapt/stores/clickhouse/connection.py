@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
 from qadapt.errors import MissingExtraError, StorageError, StoreError, UnsupportedError
 from qadapt.model.address import Address
@@ -69,9 +71,7 @@ class Connection:
     def close(self) -> None:
         self._transport.close()
 
-    def select(
-        self, text: str, doing: str, parameters: Parameters | None = None
-    ) -> dict[str, Any]:
+    def select(self, text: str, doing: str, parameters: Parameters | None = None) -> dict[str, Any]:
         """The columns of a result; empty without rows.
 
         Args:
@@ -302,21 +302,23 @@ class ClientTransport:
         """The user closes the client."""
 
 
-class _client_errors:
-    """Raises errors of ``clickhouse_connect`` as the engine's text."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is not None and number_of(str(error)) is not None:
-            raise RuntimeError(str(error)) from error
+@contextmanager
+def _client_errors() -> Iterator[None]:
+    """Raise errors of ``clickhouse_connect`` as the text of the engine."""
+    try:
+        yield
+    except Exception as error:
+        if number_of(str(error)) is None:
+            raise
+        raise RuntimeError(str(error)) from error
 
 
 def is_client(client: object) -> bool:
     """Whether an object is a connection of ``chdb`` or a client of ``clickhouse_connect``."""
     package = type(client).__module__.partition(".")[0]
-    return package == "chdb" and hasattr(client, "send_insert") or package == "clickhouse_connect"
+    if package == "chdb":
+        return hasattr(client, "send_insert")
+    return package == "clickhouse_connect" and hasattr(client, "raw_query")
 
 
 def wrapped(client: Any) -> Connection:
@@ -344,5 +346,4 @@ def address_of(connection: Connection, client: Any) -> Address:
         folder = row[0][0] if row and row[0][0] else ":memory:"
         return Address("clickhouse", None, str(folder).rstrip("/"), {})
     place = str(getattr(client, "url", "http://localhost:8123"))
-    scheme, _, host = place.partition("://")
-    return Address("clickhouse", scheme, host, {"database": connection.database})
+    return Address.parse(f"clickhouse+{place}?{urlencode({'database': connection.database})}")

@@ -39,7 +39,8 @@ class Arrays:
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """The number of values of each row."""
-        return np.diff(self.ends.astype(np.int64), prepend=0)
+        ends = self.ends.astype(np.int64)
+        return ends - np.concatenate([np.zeros(1, dtype=np.int64), ends[:-1]])
 
 
 @dataclass(frozen=True)

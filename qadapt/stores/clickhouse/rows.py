@@ -115,9 +115,7 @@ def _complete(
     return {**found, **{name: kept.vectors[name] for name in absent}}
 
 
-def _json_rows(
-    table: Table, batch: Batch, vectors: dict[str, npt.NDArray[np.float32]]
-) -> bytes:
+def _json_rows(table: Table, batch: Batch, vectors: dict[str, npt.NDArray[np.float32]]) -> bytes:
     """Rows as JSON, whose values the engine converts to the types of the columns."""
     key = table.require_key().name
     fields = payload.cells(table, batch.payloads, len(batch))
@@ -289,4 +287,3 @@ def _matrix(
     whole = np.repeat(~absent, values.lengths)
     found[~absent] = values.values[whole].reshape(-1, dim)
     return found, absent
-

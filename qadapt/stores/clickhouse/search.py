@@ -41,8 +41,8 @@ TOO_FEW = (
     "rows were compared for {count} queries"
 )
 ALWAYS = (
-    "a search by the codes of a codec always rescores with the original vectors: as many candidates "
-    "as results"
+    "a search by the codes of a codec always rescores with the original vectors: as many "
+    "candidates as results"
 )
 ALL_ROWS = {"use_skip_indexes": "0", "vector_search_use_quantized_codes": "0"}
 
@@ -311,4 +311,3 @@ def score(metric: Metric, distance: Any) -> Any:
     if metric is Metric.COSINE:
         return 1.0 - distance
     return distance if metric is Metric.DOT else -(distance * distance)
-

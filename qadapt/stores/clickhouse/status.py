@@ -113,9 +113,7 @@ def status_of(observation: Observation) -> Status:
     return _of_codec(observation, observation.codec, evidence)
 
 
-def _of_index(
-    observation: Observation, index: Index, evidence: tuple[Evidence, ...]
-) -> Status:
+def _of_index(observation: Observation, index: Index, evidence: tuple[Evidence, ...]) -> Status:
     building = _building(observation, index, evidence)
     if building is not None:
         return building
@@ -154,9 +152,7 @@ def _building(
     return Status(State.BUILDING, why, done, evidence, APPLY)
 
 
-def _of_codec(
-    observation: Observation, codec: Codec, evidence: tuple[Evidence, ...]
-) -> Status:
+def _of_codec(observation: Observation, codec: Codec, evidence: tuple[Evidence, ...]) -> Status:
     if not observation.count or observation.sent is None:
         return Status(State.UNKNOWN, NO_ROWS, evidence=evidence)
     if not observation.sent.shortlist:

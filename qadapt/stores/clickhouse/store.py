@@ -21,8 +21,6 @@ from qadapt.stores.base import (
     require_supported,
 )
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
-from qadapt.stores.client import ClientStore
-from qadapt.stores.client_form import ClientSearch
 from qadapt.stores.clickhouse import (
     changes,
     client_code,
@@ -44,6 +42,9 @@ from qadapt.stores.clickhouse.connection import (
 from qadapt.stores.clickhouse.filters import to_condition
 from qadapt.stores.clickhouse.profile import PROFILE
 from qadapt.stores.clickhouse.schema import Table
+from qadapt.stores.clickhouse.search import Prepared
+from qadapt.stores.client import ClientStore
+from qadapt.stores.client_form import ClientSearch
 
 # Seconds for which searches and writes use the definition of a table that was read last.
 TABLE_AGE = 10.0
@@ -241,7 +242,7 @@ class ClickHouseStore(ClientStore[Connection]):
 
         return run
 
-    def _prepare(self, table: Table, request: SearchRequest) -> search.Prepared:
+    def _prepare(self, table: Table, request: SearchRequest) -> Prepared:
         column = table.column_of(request.vector)
         metric = table.vector(request.vector, self._assumed).metric
         condition = to_condition(request.filter, table)
@@ -299,4 +300,3 @@ class ClickHouseStore(ClientStore[Connection]):
 
     def findings(self, info: Any, options: Mapping[str, Any] | None = None) -> list[Finding]:
         return diagnostics.findings(self.connection, self._snapshot(info.name))
-

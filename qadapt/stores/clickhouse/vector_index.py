@@ -21,6 +21,9 @@ from qadapt.stores.store_types import Progress
 if TYPE_CHECKING:
     from qadapt.stores.clickhouse.store import ClickHouseStore
 
+# Rows of a table whose build is short enough to wait for the statement.
+SMALL = 20_000
+
 
 @dataclass(frozen=True)
 class BuildIndex(Operation):
@@ -110,10 +113,13 @@ def build(at: Execution[ClickHouseStore], table: Table, name: str) -> None:
     """
     connection = at.store.connection
     running = [each for each in read_mutations(connection, table) if name in each.command]
+    parts = read_parts(connection, table)
+    # The engine starts a mutation up to two seconds later unless the statement waits for it.
+    sync = 2 if sum(each.rows for each in parts) <= SMALL else 0
     if not running:
         connection.execute(
             f"ALTER TABLE {relation(table)} MATERIALIZE INDEX {quoted(name)} "
-            "SETTINGS mutations_sync = 0",
+            f"SETTINGS mutations_sync = {sync}",
             f"build the index {name!r}",
         )
 
@@ -132,7 +138,7 @@ def build(at: Execution[ClickHouseStore], table: Table, name: str) -> None:
             left += max(1, each.parts)
         return left
 
-    total = max(1, len(read_parts(connection, table)))
+    total = max(1, len(parts))
     poll(
         look,
         lambda left: not left,
