@@ -42,6 +42,7 @@ OF_ONE_ENGINE = {
         "session_settings", "statements",
     },
     "sqlite_vec": {"code_tables", "table_rebuild"},
+    "clickhouse": {"http_transport", "native_format"},
     "weaviate": {
         "cursor", "dimensions", "layout_reader", "multivectors", "named_vectors", "native_rescore",
         "schema_update", "vector_index_config",

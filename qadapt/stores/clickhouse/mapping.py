@@ -93,7 +93,7 @@ def _choose(
     if using == INDEX:
         return _no(f"an index has no {kind} codes", "scalar", "binary", _CLIENT), []
     if kind is Kind.ROTATIONAL:
-        return _rotational(asked)
+        return _rotational(asked, vector)
     return _product(asked, vector)
 
 
@@ -138,7 +138,12 @@ def _binary(
     return _index("b1", native), []
 
 
-def _rotational(asked: Quantization) -> tuple[dict[str, Any] | Match, list[str]]:
+def _rotational(asked: Quantization, vector: Vector) -> tuple[dict[str, Any] | Match, list[str]]:
+    if vector.metric is not Metric.COSINE:
+        # docs/engines/clickhouse.md#euclidean-distance: the engine compares all rows.
+        reason = f"rabitq and turboquant serve the cosine distance; the metric is {vector.metric}"
+        instead = ("scalar",) if vector.metric is Metric.EUCLIDEAN else ()
+        return _no(reason, *instead, "float16", _CLIENT), []
     for method, each in METHODS.items():
         if each.kind is Kind.ROTATIONAL and each.bits == (asked.bits or 4):
             return {"using": CODEC, "method": method, "numbers": []}, []
@@ -148,6 +153,8 @@ def _rotational(asked: Quantization) -> tuple[dict[str, Any] | Match, list[str]]
 
 
 def _product(asked: Quantization, vector: Vector) -> tuple[dict[str, Any] | Match, list[str]]:
+    if vector.metric is Metric.DOT:
+        return _no("a codec serves cosine and Euclidean distances only", "float16", _CLIENT), []
     ratio = float(asked.ratio or 16)
     for bits in (8, 4):
         segments = 32 * vector.dim / ratio / bits

@@ -39,8 +39,10 @@ class Arrays:
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """The number of values of each row."""
-        ends = self.ends.astype(np.int64)
-        return ends - np.concatenate([np.zeros(1, dtype=np.int64), ends[:-1]])
+        ends: npt.NDArray[np.int64] = self.ends.astype(np.int64)
+        found = ends.copy()
+        found[1:] -= ends[:-1]
+        return found
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from qadapt.model import Id, Rule, Support
 from qadapt.model.address_form import AddressForm
+from qadapt.stores import doctor_checks
 from qadapt.stores.clickhouse import client_code, mapping
 from qadapt.stores.clickhouse.cost_model import ClickHouseCostModel
 from qadapt.stores.clickhouse.ids import valid_text
@@ -77,7 +78,8 @@ PROFILE = StoreProfile(
         DoctorCheck("lengths-ignored", "An index of i8 ignores the lengths of vectors."),
         DoctorCheck("several-indexes", "A column has several indexes; a search uses the last."),
         DoctorCheck("deleted-rows", "Deleted rows use up the candidates of an index."),
-        DoctorCheck("duplicate-ids", "Rows share an id."),
+        doctor_checks.DUPLICATE_IDS,
+        doctor_checks.UNKNOWN_METRIC,
     ),
     traits=Traits(
         allows_missing_vectors=False,

@@ -195,7 +195,7 @@ def pages(
             here = condition.both(f"{key} > {{after:{kind}}}", after=_bound(after))
         text = (
             f"SELECT {_list(table, names, request.payload)} FROM {source(table)}{here.where} "
-            f"ORDER BY {key} LIMIT {request.page}"
+            f"ORDER BY {key}{'' if table.replaces else f' LIMIT 1 BY {key}'} LIMIT {request.page}"
         )
         found = connection.select(text, doing, here.values)
         batch = _batch(table, found, names, request.payload)

@@ -150,7 +150,7 @@ PROFILE = StoreProfile(
     checks=(
         doctor.SCHEMA_ONLY,
         doctor.SMALL_SEGMENTS,
-        DoctorCheck("duplicate-ids", "Several rows have the same id, and all but one are hidden."),
+        doctor.DUPLICATE_IDS,
         doctor.ORIGINALS_IN_RAM,
         doctor.OVERSAMPLING_WITHOUT_RESCORING,
         doctor.PARAMETER_WITHOUT_EFFECT,
