@@ -92,7 +92,7 @@ class _Writer:
         return self._by_column(node, column)
 
     def _add(self, kind: str, value: str) -> str:
-        """A parameter of a type, as it is written in SQL."""
+        """A parameter of a type, as written in SQL."""
         name = f"f{len(self.values)}"
         self.values[name] = value
         return f"{{{name}:{kind}}}"

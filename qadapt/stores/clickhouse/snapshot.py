@@ -207,7 +207,7 @@ def default_rescore(table: Table, column: Column) -> Rescore | None:
 
 
 def with_target(table: Table, column: Column, vector: Vector, native: Mapping[str, Any]) -> Table:
-    """The table as it is after a change of one vector."""
+    """The table after a change of one vector."""
     indexes = [each for each in table.indexes if each.column != column.name]
     codec = None
     if native.get("using") == mapping.INDEX:

@@ -13,7 +13,7 @@ from qadapt.stores.milvus.cost_model import MilvusCostModel
 from qadapt.stores.milvus.payload import accepts_id
 from qadapt.stores.milvus.quantizer_models import MilvusQuantizers
 from qadapt.stores.milvus.rows import WINDOW
-from qadapt.stores.profile import DoctorCheck, StoreProfile, Traits
+from qadapt.stores.profile import StoreProfile, Traits
 
 _NATIVE, _CLIENT, _NO = Support.NATIVE, Support.CLIENT, Support.UNSUPPORTED
 _RUN = "run on 2.3.5"

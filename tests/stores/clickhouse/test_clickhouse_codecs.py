@@ -55,7 +55,7 @@ def test_an_update_of_a_coded_vector_destroys_all_of_the_part(
 def test_an_attached_partition_of_a_plain_table_reads_as_zeros(raw: Raw, sample: Sample) -> None:
     coded(raw, "coded", "rabitq")
     raw.run(
-        f"CREATE TABLE {{t}}plain (id Int64, v Array(Float32)) ENGINE = MergeTree ORDER BY id {WIDE}"
+        "CREATE TABLE {t}plain (id Int64, v Array(Float32)) ENGINE = MergeTree ORDER BY id " + WIDE
     )
     raw.insert("plain", sample.rows)
     raw.run("ALTER TABLE {t}coded ATTACH PARTITION tuple() FROM {t}plain")
@@ -120,7 +120,7 @@ def test_the_doctor_warns_of_coded_columns(raw: Raw, database: Database, sample:
 def test_a_search_by_a_codec_needs_a_setting(
     raw: Raw, articles: Collection, sample: Sample
 ) -> None:
-    """Clients without settings compare all rows; qadapt sends the setting, and says so."""
+    """Clients without settings compare all rows; qadapt sends the setting."""
     articles.plan("rotational:bits=1").apply(yes=True)
     status = articles.info().vectors[""].status
     assert "vector_search_use_quantized_codes = 1" in status.reason
@@ -169,3 +169,21 @@ def test_a_copy_keeps_payloads_settings_and_comments(raw: Raw, articles: Collect
     assert np.array_equal(after.vectors[""], before.vectors[""])
     assert articles.search(before.vectors[""], k=1).how.oversampling == 4
     assert raw.rows("SELECT DISTINCT note FROM {t}articles") == [("x",)]
+
+
+@pytest.mark.parametrize("method", ["rabitq", "turboquant"])
+def test_the_engine_ignores_one_and_two_bits_under_the_euclidean_distance(
+    raw: Raw, database: Database, sample: Sample, method: str
+) -> None:
+    """EXPLAIN has no shortlist, and results are exact: the status is ``ignored``."""
+    coded(raw, "coded", method)
+    raw.insert("coded", sample.rows)
+    raw.run('ALTER TABLE {t}coded MODIFY COMMENT \'qadapt: {"metrics": {"v": "euclidean"}}\'')
+    collection = database["coded"]
+    vector = collection.info().vectors["v"]
+    assert vector.metric.value == "euclidean"
+    assert vector.status.state is qa.State.IGNORED
+    truth = [nearest(sample.rows, query, "euclidean") for query in sample.queries]
+    assert recall(collection.search(sample.queries, k=10).ids.tolist(), truth) == 1
+    with pytest.raises(UnsupportedError, match="cosine distance"):
+        collection.plan("rotational:bits=1")
