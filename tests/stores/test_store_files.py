@@ -44,6 +44,7 @@ OF_ONE_ENGINE = {
     "lancedb": set(),
     "sqlite_vec": {"chunks", "code_tables", "table_rebuild"},
     "chroma": {"graph_file"},
+    "clickhouse": {"http_transport", "native_format"},
     "weaviate": {
         "cursor", "dimensions", "layout_reader", "multivectors", "named_vectors", "native_rescore",
         "schema_update", "vector_index_config",
