@@ -1,11 +1,11 @@
 """Terms that make a payload filterable by the common rules.
 
 A mapping has one type for a field, which the first value decides; later values of other types are
-refused, or are not found (docs/engines/elasticsearch.md#dynamic-mappings). So qadapt stores the payload
-without a mapping, and one keyword field with a term for each value: the path of the field, a
-letter for the type, and the value, with numbers and times as text that sorts like them. Equality
-is a term, a range of numbers is a range of terms. Values that are no JSON of one type, such as 1
-and "1", have different terms.
+refused, or are not found (docs/engines/elasticsearch.md#dynamic-mappings). So qadapt stores the
+payload without a mapping, and one keyword field with a term for each value: the path of the field,
+a letter for the type, and the value, with numbers and times as text that sorts like them. Equality
+is a term, and a range of numbers is a range of terms. Values of different types, such as 1 and
+"1", have different terms.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -50,9 +50,7 @@ def _of_object(payload: Mapping[str, Any], prefix: str) -> Iterator[str]:
 def _of_value(path: str, value: Any) -> Iterator[str]:
     if value is None:
         yield term(path, NULL, "")
-    elif isinstance(value, bool):
-        yield equal(path, value)
-    elif isinstance(value, (int, float)):
+    elif isinstance(value, bool) or isinstance(value, (int, float)):
         yield equal(path, value)
     elif isinstance(value, str):
         yield equal(path, value)
@@ -105,7 +103,7 @@ def sortable_time(when: datetime) -> str:
     return f"{micro + (1 << 59):016x}"
 
 
-_MICRO = (datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=timezone.utc) - _EPOCH)
+_MICRO = datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=timezone.utc) - _EPOCH
 
 
 def bounds(path: str, limits: Mapping[str, Any], *, times: bool) -> dict[str, str]:
@@ -120,4 +118,3 @@ def bounds(path: str, limits: Mapping[str, Any], *, times: bool) -> dict[str, st
             found.pop("lt", None)
         found[word] = term(path, kind, text)
     return found
-

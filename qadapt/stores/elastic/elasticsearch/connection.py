@@ -85,7 +85,9 @@ def module() -> Any:
     try:
         return load(PACKAGE)
     except ImportError as error:
-        raise MissingExtraError(PACKAGE, "elasticsearch", purpose="the store 'elasticsearch'") from error
+        raise MissingExtraError(
+            PACKAGE, "elasticsearch", purpose="the store 'elasticsearch'"
+        ) from error
 
 
 def connect(address: Address) -> Connection:
@@ -153,7 +155,7 @@ def wrapped(client: Any) -> tuple[Address, Connection]:
         )
     node = next(iter(client.transport.node_pool.all())).config
     place = f"{node.host}:{node.port}{node.path_prefix}"
-    transport = "https" if node.scheme == "https" else "http"
+    transport: Any = "https" if node.scheme == "https" else "http"
     address = Address("elasticsearch", transport, place)
     connection = Connection(ElasticsearchWire(client), owned=False)
     try:
