@@ -45,8 +45,9 @@ class OptimizedScalar(Model):
         values = stand_for(centered, self._bits)
         if self.metric is Metric.EUCLIDEAN:
             squares = np.einsum("ij,ij->i", centered, centered)
-            return Codes(values, -squares.astype(np.float32))
-        return Codes(values, centered @ self._mean)
+            return Codes(values, (-squares).astype(np.float32))
+        shift: Floats = centered @ self._mean
+        return Codes(values, shift)
 
     def _queries(self, queries: Floats) -> Floats:
         return self._asking(stand_for(queries - self._mean, self._query_bits))

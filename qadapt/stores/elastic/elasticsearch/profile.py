@@ -50,8 +50,10 @@ PROFILE = StoreProfile(
     cost_model=ElasticsearchCostModel(),
     quantizers=ElasticsearchQuantizers(),
     checks=diagnostics.CHECKS,
-    traits=Traits(recreates=True, aliases=True, accepts_id=accepts, max_k=MAX_K),
+    traits=Traits(
+        recreates=True, aliases=True, accepts_id=accepts, lowercase_names=True, max_k=MAX_K
+    ),
     client_forms=client_code.FORMS,
     wraps_clients=True,
-    tested="Elasticsearch 9.5.3 and 8.19.21.",
+    tested="Elasticsearch 9.5.3.",
 )
