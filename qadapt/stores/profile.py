@@ -68,6 +68,7 @@ class Traits:
         zero_is_positive: the sign bit of the value 0 is that of a positive value.
         shortens_codes: ``dims`` is a property of the codes, while the vectors keep all dimensions;
             otherwise the vectors themselves are cut.
+        lowercase_names: names of collections must be in lower case.
         max_k: the largest number of results of one search.
     """
 
@@ -88,6 +89,7 @@ class Traits:
     rounds_in_searches: bool = False
     zero_is_positive: bool = False
     shortens_codes: bool = False
+    lowercase_names: bool = False
     max_k: int = MAX_K
 
 

@@ -32,7 +32,15 @@ from live.weaviate import WeaviateServer
 from qadapt.errors import QadaptError
 from qadapt.stores import registry
 
-ENGINES = ("edge", "qdrant", "milvus", "milvus-lite", "weaviate", "pgvector", "chroma", "clickhouse")
+ENGINES = (
+    "edge",
+    "qdrant",
+    "milvus",
+    "milvus-lite",
+    "weaviate",
+    "pgvector", "chroma", "clickhouse",
+    "elasticsearch",
+)
 REQUIRED = pytest.StashKey[frozenset[str]]()
 MUST_SEE = pytest.StashKey[frozenset[str]]()
 SEEN = pytest.StashKey[set[str]]()

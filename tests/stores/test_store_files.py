@@ -42,6 +42,8 @@ OF_ONE_ENGINE = {
         "session_settings", "statements",
     },
     "lancedb": set(),
+    "elastic": {"filter_terms", "product"},
+    "elastic/elasticsearch": set(),
     "sqlite_vec": {"chunks", "code_tables", "table_rebuild"},
     "chroma": {"graph_file"},
     "clickhouse": {"http_transport", "native_format"},
