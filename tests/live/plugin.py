@@ -38,6 +38,7 @@ ENGINES = (
     "weaviate",
     "pgvector",
     "elasticsearch",
+    "opensearch",
 )
 REQUIRED = pytest.StashKey[frozenset[str]]()
 MUST_SEE = pytest.StashKey[frozenset[str]]()
