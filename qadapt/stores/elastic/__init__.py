@@ -1,0 +1,1 @@
+"""Elasticsearch and OpenSearch: parts that both share, and a store of each."""
