@@ -1,4 +1,4 @@
-"""A field of the type ``knn_vector`` as the mapping of an index shows it.
+"""Fields of the type ``knn_vector``, and settings of indexes.
 
 The mapping shows what was sent: ``mode`` and ``compression_level`` are not resolved to an encoder,
 and the method ``flat`` has codes of 1 bit that the mapping does not mention
@@ -8,18 +8,22 @@ and the method ``flat`` has codes of 1 bit that the mapping does not mention
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qadapt.errors import UnsupportedError
 from qadapt.model import Kind, Metric, Quantization, Rescore, Vector
-from qadapt.model.vector import Datatype
+from qadapt.model.arrays import Floats
 from qadapt.stores.elastic.opensearch.version import (
     SINCE_ONE_BIT,
     SINCE_RESCORE_OFF,
     ServerVersion,
 )
+from qadapt.stores.elastic.product import ParsedVector, Product, similarity_score
+from qadapt.stores.elastic.schema import Index, VectorField, quoted
 
 LUCENE, FAISS, NMSLIB = "lucene", "faiss", "nmslib"
 HNSW, FLAT = "hnsw", "flat"
@@ -28,11 +32,11 @@ SPACES = {
     Metric.COSINE: "cosinesimil", Metric.DOT: "innerproduct", Metric.EUCLIDEAN: "l2"
 }  # fmt: skip
 METRICS = {space: metric for metric, space in SPACES.items()}
-DATATYPES: Mapping[str, Datatype] = {"float": "float32", "byte": "int8"}
 # Bits of the codes of a compression level. 8x and 16x exist from 3.9 on.
 LEVELS = {"1x": 32, "2x": 16, "4x": 7, "8x": 4, "16x": 2, "32x": 1}
 FAISS_LEVELS = {**LEVELS, "4x": 8}
 FEWEST_CANDIDATES = 100  # of a rescored search
+MAX_DIM = 16_000
 FULL = 32  # bits of a value that has no code
 
 
@@ -94,23 +98,6 @@ class Field:
         return METRICS.get(self.space)
 
     @property
-    def datatype(self) -> Datatype | None:
-        """The datatype; None for vectors of single bits."""
-        return DATATYPES.get(self.data_type)
-
-    @property
-    def is_known(self) -> bool:
-        """Whether qadapt can read it as a dense vector."""
-        return self.dim > 0 and self.metric is not None and self.datatype is not None
-
-    @property
-    def vector(self) -> Vector:
-        """Dimensions, metric and datatype of a known field."""
-        assert self.metric is not None
-        assert self.datatype is not None
-        return Vector(self.dim, self.metric, self.datatype)
-
-    @property
     def quantization(self) -> Quantization:
         """The quantization that the settings result in."""
         if self.bits == FULL or self.data_type != "float":
@@ -151,11 +138,6 @@ class Field:
         if self.bits == 7:
             return self.dim + 4
         return -(-self.dim * self.bits // 8) + 16
-
-    @property
-    def value_bytes(self) -> int:
-        """Bytes of one original vector."""
-        return {"float": 4 * self.dim, "byte": self.dim}.get(self.data_type, self.dim // 8)
 
     @property
     def has_graph(self) -> bool:
@@ -202,3 +184,72 @@ def _bits(field: Field, version: ServerVersion) -> int:
     if field.mode == ON_DISK:
         return 7 if field.engine == LUCENE and not version.has(SINCE_ONE_BIT) else 1
     return FULL
+
+
+class OpenSearch(Product):
+    """OpenSearch at one version."""
+
+    title = "OpenSearch"
+    vector_types = ("knn_vector",)
+
+    @property
+    def server_version(self) -> ServerVersion:
+        """The version with the features that it has."""
+        return ServerVersion(self.version)
+
+    def field_of(self, field: VectorField) -> Field:
+        """The settings of a field."""
+        return Field.of(field.definition, self.server_version)
+
+    def parse_vector(self, definition: Mapping[str, Any]) -> ParsedVector:
+        found = Field.of(definition, self.server_version)
+        if found.model:
+            return ParsedVector(None, f"is defined by the trained model {found.model!r}")
+        if found.data_type != "float":
+            return ParsedVector(None, f"has the data_type {found.data_type}, not float")
+        if found.metric is None:
+            return ParsedVector(None, f"has the space_type {found.space}")
+        return ParsedVector(Vector(found.dim, found.metric))
+
+    def new_field(self, vector: Vector, native: Mapping[str, Any]) -> dict[str, Any]:
+        """The definition of a field.
+
+        Raises:
+            UnsupportedError: the datatype, or the number of dimensions.
+        """
+        if vector.datatype != "float32":
+            raise UnsupportedError(
+                f"qadapt writes float32 to OpenSearch, not {vector.datatype}",
+                hint="use datatype float32",
+            )
+        if vector.dim > MAX_DIM:
+            raise UnsupportedError(
+                f"OpenSearch stores at most {MAX_DIM:,} dimensions; got {vector.dim:,}",
+                hint="use fewer dimensions",
+            )
+        method = native.get("method") or {"name": HNSW, "engine": LUCENE, "parameters": {}}
+        made = {**native, "method": {**method, "space_type": SPACES[vector.metric]}}
+        return {"type": "knn_vector", "dimension": vector.dim, **made}
+
+    def new_settings(self, vectors: Mapping[str, Vector]) -> dict[str, Any]:
+        return {"index.knn": True}
+
+    def encoded(self, rows: Floats) -> Sequence[bytes]:
+        """Lists of numbers: base64 is read as a vector without dimensions."""
+        return [json.dumps(row, separators=(",", ":")).encode() for row in rows.tolist()]
+
+    def reads_doc_values(self, index: Index) -> bool:
+        return False
+
+    def open_pit(self, index: str, keep_alive: str) -> tuple[str, dict[str, Any], str]:
+        path = f"/{quoted(index)}/_search/point_in_time"
+        return path, {"keep_alive": keep_alive}, "pit_id"
+
+    def close_pit(self, pit: str) -> tuple[str, dict[str, Any]]:
+        return "/_search/point_in_time", {"pit_id": [pit]}
+
+    def encoded_query(self, query: Floats) -> Any:
+        return query.tolist()
+
+    def scores(self, field: VectorField, found: Floats) -> Floats:
+        return similarity_score(field.vector.metric, found)
