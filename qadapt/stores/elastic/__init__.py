@@ -1,1 +1,1 @@
-"""Elasticsearch and OpenSearch: parts that both share, and a store of each."""
+"""Elasticsearch and OpenSearch: what both stores share."""
