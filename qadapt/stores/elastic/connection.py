@@ -116,9 +116,7 @@ class Connection:
     ) -> Any:
         def once() -> Any:
             try:
-                return self.wire.send(
-                    method, path, params or {}, body, content_type, within, doing
-                )
+                return self.wire.send(method, path, params or {}, body, content_type, within, doing)
             except Refused as error:
                 raise refused(error, doing) from None
 

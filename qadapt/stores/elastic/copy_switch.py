@@ -4,20 +4,20 @@
      "fields": {"embedding": {"type": "knn_vector", ...}}}
     {"op": "opensearch.switch", "alias": "articles", "to": "articles_v1"}
 
-Writes to the source are blocked before the first row is read, so that no row is lost. Documents are
-copied as they are, with fields that qadapt does not manage. The alias is moved in one request. A
-collection that is addressed by the name of its index becomes an alias of the copy: the index is first
-cloned, by hard links and with its codes, and the clone is kept for an undo.
+Writes to the source are blocked before the first row is read, so that no row is lost. Documents
+are copied as they are, with fields that qadapt does not manage. The alias is moved in one request.
+A collection that is addressed by the name of its index becomes an alias of the copy: the index is
+first cloned, by hard links and with its codes, and the clone is kept for an undo.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from qadapt.errors import NotFoundError, PlanStaleError, StoreError
+from qadapt.errors import NotFoundError, PlanStaleError, StoreError, StoreTimeoutError
 from qadapt.model import Estimate, Step, Symbol
 from qadapt.stores.copy_switch import CopyAndSwitch, compare_counts, copy_pages
 from qadapt.stores.elastic import aliases, collections, payload, rows, scan_ranges, settings
@@ -25,6 +25,7 @@ from qadapt.stores.elastic.connection import Connection, check_shards
 from qadapt.stores.elastic.schema import OWN, Index, quoted
 from qadapt.stores.operations import Execution, Operation
 from qadapt.stores.polling import Wait, poll
+from qadapt.stores.store_types import Progress
 from qadapt.stores.versioned_names import next_version
 
 if TYPE_CHECKING:
@@ -33,7 +34,15 @@ if TYPE_CHECKING:
 PAGE = 1_000
 COMPARED = 100
 # Settings of an index that a server makes itself.
-_OF_THE_SERVER = ("creation_date", "uuid", "version", "provided_name", "blocks", "resize", "history")
+_OF_THE_SERVER = (
+    "creation_date",
+    "uuid",
+    "version",
+    "provided_name",
+    "blocks",
+    "resize",
+    "history",
+)
 SPEED = 200_000  # values copied per second on 2 busy cores
 
 
@@ -114,7 +123,7 @@ def planned(
     operation: type[Copy],
     index: Index,
     fields: Mapping[str, Mapping[str, Any]],
-    taken: Container[str],
+    taken: Collection[str],
     dims: Mapping[str, int] | None = None,
 ) -> Copy:
     """The operation that copies with other definitions of some fields.
@@ -123,18 +132,8 @@ def planned(
         taken: the names of all indexes and aliases, to find free ones.
     """
     target = next_version(index.real, taken)
-    kept = None
-    if not index.is_alias:
-        kept = next_version(index.real, {*_versions(index.real, taken), target})
+    kept = None if index.is_alias else next_version(index.real, {*taken, target})
     return operation(index.name, index.real, target, fields, kept, dims)
-
-
-def _versions(name: str, taken: Container[str]) -> Iterator[str]:
-    """The versions of a name that are taken."""
-    number = 2
-    while (found := next_version(name, ())).replace("_v2", f"_v{number}") in taken:
-        yield found.replace("_v2", f"_v{number}")
-        number += 1
 
 
 def step(operation: Copy, action: str, why: str, count: int, code_bytes: int, width: int) -> Step:
@@ -247,7 +246,7 @@ def _copy(store: ElasticStore, operation: Copy, wait: Wait) -> None:
     rows.refresh(connection, source)
 
     def send(page: list[Any]) -> int:
-        documents = [(hit["_id"], _lines(hit, operation)) for hit in page]
+        documents = ((hit["_id"], _lines(hit, operation)) for hit in page)
         rows.send(connection, target, documents, "copy to")
         return len(page)
 
@@ -355,9 +354,14 @@ def _clone(store: ElasticStore, source: str, kept: str, wait: Wait) -> None:
         )
         return str(answer["status"]) in ("green", "yellow")
 
-    poll(ready, done=bool, what=f"clone of {source!r}", wait=wait)
+    poll(
+        ready,
+        bool,
+        lambda _: Progress(f"cloning {source!r}"),
+        lambda _: StoreTimeoutError(
+            f"the clone {kept!r} of {source!r} is not ready", hint="run `qadapt apply` again"
+        ),
+        wait,
+    )
     clone = store.index(kept)
     settings.write(connection, clone, "replaces", source)
-
-
-__all__ = ["Copy", "Switch", "block", "mappings_of", "planned", "settings_of", "step"]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -50,9 +50,7 @@ def _of_object(payload: Mapping[str, Any], prefix: str) -> Iterator[str]:
 def _of_value(path: str, value: Any) -> Iterator[str]:
     if value is None:
         yield term(path, NULL, "")
-    elif isinstance(value, bool):
-        yield equal(path, value)
-    elif isinstance(value, (int, float)):
+    elif isinstance(value, bool) or isinstance(value, (int, float)):
         yield equal(path, value)
     elif isinstance(value, str):
         yield equal(path, value)
@@ -105,7 +103,7 @@ def sortable_time(when: datetime) -> str:
     return f"{micro + (1 << 59):016x}"
 
 
-_MICRO = (datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=timezone.utc) - _EPOCH)
+_MICRO = datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=timezone.utc) - _EPOCH
 
 
 def bounds(path: str, limits: Mapping[str, Any], *, times: bool) -> dict[str, str]:
@@ -120,4 +118,3 @@ def bounds(path: str, limits: Mapping[str, Any], *, times: bool) -> dict[str, st
             found.pop("lt", None)
         found[word] = term(path, kind, text)
     return found
-

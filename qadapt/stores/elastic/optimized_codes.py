@@ -96,7 +96,8 @@ def _improved(
     along = (1 - _ACROSS) / np.where(squared > 0, squared, 1)
 
     def total(values: Doubles) -> Doubles:
-        return values.sum(axis=1, keepdims=True)
+        found: Doubles = values.sum(axis=1, keepdims=True)
+        return found
 
     low_x, high_x = total(x * rest), total(x * share)
     a = along * low_x**2 + _ACROSS * total(rest * rest)

@@ -28,7 +28,9 @@ from qadapt.stores.elastic.schema import Index, VectorField, quoted
 MAX_K = 10_000
 QUERY = "\x00query\x00"  # replaced by the query vector
 _MARK = dumped(QUERY)
-_ANSWER = "hits.hits._id,hits.hits._score,hits.hits._source,timed_out,_shards.failed,_shards.failures"
+_ANSWER = (
+    "hits.hits._id,hits.hits._score,hits.hits._source,timed_out,_shards.failed,_shards.failures"
+)
 # Searches of one request.
 _TOGETHER = 100
 

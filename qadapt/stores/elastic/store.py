@@ -188,9 +188,7 @@ class ElasticStore(ClientStore[Connection]):
         fields = _fields(index, request.vectors)
         query = to_query(request.filter, index)
         pit = self._points.get(index.real)
-        return scan_ranges.pages(
-            self.connection, self.product, index, fields, request, query, pit
-        )
+        return scan_ranges.pages(self.connection, self.product, index, fields, request, query, pit)
 
     @contextmanager
     def consistent_reads(self, collection: str) -> Iterator[None]:
@@ -252,9 +250,7 @@ class ElasticStore(ClientStore[Connection]):
         index = self.index(collection)
         known = self.aliases()
         aliases.check_new(alias, known, collections.names(self.connection, self.product))
-        aliases.switch(
-            self.connection, alias, index.real, known.get(alias), replace_index=False
-        )
+        aliases.switch(self.connection, alias, index.real, known.get(alias), replace_index=False)
         self.forget(alias)
 
     def drop_alias(self, alias: str) -> None:

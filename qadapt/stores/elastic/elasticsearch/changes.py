@@ -11,5 +11,7 @@ from qadapt.stores.store_types import MappedQuantization
 OPERATIONS: Operations = table()
 
 
-def plan_change(store: Any, request: ChangeRequest, mapped: MappedQuantization | None) -> ChangePlan:
+def plan_change(
+    store: Any, request: ChangeRequest, mapped: MappedQuantization | None
+) -> ChangePlan:
     return ChangePlan()

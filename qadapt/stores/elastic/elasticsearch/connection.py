@@ -85,7 +85,9 @@ def module() -> Any:
     try:
         return load(PACKAGE)
     except ImportError as error:
-        raise MissingExtraError(PACKAGE, "elasticsearch", purpose="the store 'elasticsearch'") from error
+        raise MissingExtraError(
+            PACKAGE, "elasticsearch", purpose="the store 'elasticsearch'"
+        ) from error
 
 
 def connect(address: Address) -> Connection:

@@ -122,7 +122,9 @@ def _how(
         return SearchProvenance("store", "none", 1.0, 0, "none", scores, origin, notes)
     scores = "approximate" if rounded else "exact"
     factor = rescore.factor(k)
-    return SearchProvenance("store", "store", factor, candidates, "originals", scores, origin, notes)
+    return SearchProvenance(
+        "store", "store", factor, candidates, "originals", scores, origin, notes
+    )
 
 
 def _exact(

@@ -46,9 +46,7 @@ def take_snapshot(connection: Connection, product: Elasticsearch, index: Index) 
     told: Mapping[str, Any] = {}
     if answer and answer.get("indices"):
         told = next(iter(answer["indices"].values()))["primaries"]
-    observations = {
-        name: _observe(product, field, told) for name, field in index.vectors.items()
-    }
+    observations = {name: _observe(product, field, told) for name, field in index.vectors.items()}
     size = int((told.get("store") or {}).get("size_in_bytes", 0))
     return Snapshot(index, count, observations, size)
 

@@ -140,6 +140,6 @@ def wrapped(client: Any) -> tuple[Address, Connection]:
             hint="pass a synchronous opensearchpy.OpenSearch",
         )
     host = client.transport.get_connection().host
-    transport, _, place = str(host).partition("://")
-    address = Address("opensearch", transport, place)
+    scheme, _, place = str(host).partition("://")
+    address = Address("opensearch", "https" if scheme == "https" else "http", place)
     return address, _probed(Connection(OpenSearchWire(client), owned=False))

@@ -40,7 +40,8 @@ class SevenBits(Model):
             self._low, self._high = rows.min(), rows.max()
             return
         ends = [_ends(rows[at : at + GROUP], self._quantile) for at in range(0, len(rows), GROUP)]
-        self._low, self._high = np.mean(ends, axis=0, dtype=np.float64).astype(np.float32)
+        low, high = zip(*ends, strict=True)
+        self._low, self._high = np.float32(np.mean(low)), np.float32(np.mean(high))
 
     def _steps(self, x: Floats) -> Floats:
         """Decoded codes, from the lower end of the interval."""

@@ -18,9 +18,7 @@ from qadapt.stores.elastic.opensearch.status import Observation
 from qadapt.stores.elastic.schema import Index, VectorField, quoted
 
 NEAREST = 10
-_FILTER = (
-    "_all.primaries.docs,_all.primaries.segments.count,_all.primaries.segments.file_sizes"
-)
+_FILTER = "_all.primaries.docs,_all.primaries.segments.count,_all.primaries.segments.file_sizes"
 
 
 @dataclass(frozen=True)
