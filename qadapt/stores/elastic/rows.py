@@ -7,7 +7,7 @@ as a whole: a document that is written without a vector loses it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,6 @@ BULK_BYTES = 10 << 20
 MOST_ROWS = 10_000
 _ATTEMPTS = 4
 _BUSY = (429, 503)
-# The id of a row, and its lines in a bulk request.
-_Item = tuple[Id, Sequence[bytes]]
 
 
 # -- writing -------------------------------------------------------------------------------------
@@ -43,23 +41,12 @@ def write(connection: Connection, product: Product, index: Index, batch: Batch) 
     """
     row_ids.check(batch.ids, managed=index.managed)
     documents = _documents(product, index, batch)
-    actions = [f'{{"index":{{"_id":{payload.as_json(str(key))}}}}}'.encode() for key in batch.ids]
+    actions = [
+        f'{{"index":{{"_id":{payload.as_json(str(key))}}}}}'.encode() for key in batch.ids
+    ]
     pairs = zip(batch.ids, actions, documents, strict=True)
-    send(connection, index, ((key, lines) for key, *lines in pairs), "write to")
-
-
-def send(connection: Connection, index: Index, items: Iterable[_Item], verb: str) -> None:
-    """Send ids with the lines of bulk requests.
-
-    Args:
-        verb: the action on the index, for error messages, such as ``"write to"``.
-
-    Raises:
-        InputError: the server refused a row.
-        BusyError: the server rejected rows, also after retries.
-    """
-    for part in _parts(items):
-        _send(connection, index, part, verb)
+    for part in _parts((key, (action, document)) for key, action, document in pairs):
+        _send(connection, index, part, "write to")
 
 
 def _documents(product: Product, index: Index, batch: Batch) -> list[bytes]:
@@ -81,13 +68,18 @@ def _documents(product: Product, index: Index, batch: Batch) -> list[bytes]:
 def _own(batch: Batch) -> list[bytes]:
     """Id and terms of each row, for order and filters."""
     found = []
-    for key, terms in zip(batch.ids, payload.listed_terms(batch.payloads, len(batch)), strict=True):
+    for key, terms in zip(
+        batch.ids, payload.listed_terms(batch.payloads, len(batch)), strict=True
+    ):
         more = f',"terms":{terms}' if terms else ""
         found.append(f'"{OWN}":{{"id":{payload.as_json(str(key))}{more}}}'.encode())
     return found
 
 
-def _parts(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+_Item = tuple[Id, tuple[bytes, ...]]
+
+
+def _parts(items: Iterator[_Item]) -> Iterator[list[_Item]]:
     """Items of bulk requests of at most ``BULK_BYTES``, or one item."""
     part: list[_Item] = []
     size = 0
@@ -159,7 +151,8 @@ def delete(connection: Connection, index: Index, ids: Sequence[Id]) -> None:
     """Delete rows; unknown ids are ignored."""
     wanted = row_ids.possible(ids, managed=index.managed)
     lines = ((key, (_deletion(key),)) for key in wanted)
-    send(connection, index, lines, "delete rows of")
+    for part in _parts(lines):
+        _send(connection, index, part, "delete rows of")
 
 
 def _deletion(key: Id) -> bytes:
@@ -268,3 +261,4 @@ def refresh(connection: Connection, index: Index) -> None:
     """Make all writes visible to searches."""
     path = f"/{quoted(index.real)}/_refresh"
     connection.ask("POST", path, doing=f"refresh {index.name!r}")
+
