@@ -3,7 +3,8 @@
 QADAPT_TEST_ELASTICSEARCH_URL=elasticsearch+http://...   a server that runs already
 
 9.5.3 on a JDK 25; 8.19.21 on a JDK 17 to 24 where there is no newer one. The node has neither the
-modules for scripts and reindexing nor security and licences: docs/engines/elasticsearch.md#test-server.
+modules for scripts and reindexing nor security and licences
+(docs/engines/elasticsearch.md#test-server).
 """
 
 from __future__ import annotations

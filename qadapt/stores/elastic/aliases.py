@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qadapt.errors import AlreadyExistsError, NotFoundError
@@ -22,21 +22,37 @@ def read(connection: Connection) -> dict[str, str]:
     return {alias: names[0] for alias, names in sorted(found.items()) if len(names) == 1}
 
 
-def switch(
-    connection: Connection, alias: str, index: str, former: str | None, *, replace_index: bool
-) -> None:
+def switch(connection: Connection, alias: str, index: str, former: str | None) -> None:
     """Point an alias to an index, in one step.
 
     Args:
         former: the index that the alias points to; None for a new alias.
-        replace_index: ``alias`` is the name of an index, which is deleted in the same step.
     """
     actions: list[Mapping[str, Any]] = []
-    if replace_index:
-        actions.append({"remove_index": {"index": alias}})
-    elif former is not None and former != index:
+    if former is not None and former != index:
         actions.append({"remove": {"index": former, "alias": alias, "must_exist": True}})
     actions.append({"add": {"index": index, "alias": alias, "is_write_index": True}})
+    _send(connection, actions, alias, index)
+
+
+def replace_index(
+    connection: Connection, name: str, index: str, others: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Delete an index and give its name and its aliases to another one, in one step.
+
+    Args:
+        others: aliases of the deleted index, with their filters and routing.
+    """
+    actions: list[Mapping[str, Any]] = [{"remove_index": {"index": name}}]
+    actions.append({"add": {"index": index, "alias": name, "is_write_index": True}})
+    for alias, settings in others.items():
+        actions.append({"add": {"index": index, "alias": alias, **settings}})
+    _send(connection, actions, name, index)
+
+
+def _send(
+    connection: Connection, actions: Sequence[Mapping[str, Any]], alias: str, index: str
+) -> None:
     doing = f"point the alias {alias!r} to {index!r}"
     connection.ask("POST", "/_aliases", {"actions": actions}, doing=doing)
 

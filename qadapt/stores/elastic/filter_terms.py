@@ -1,11 +1,11 @@
 """Terms that make a payload filterable by the common rules.
 
 A mapping has one type for a field, which the first value decides; later values of other types are
-refused, or are not found (docs/engines/elasticsearch.md#dynamic-mappings). So qadapt stores the payload
-without a mapping, and one keyword field with a term for each value: the path of the field, a
-letter for the type, and the value, with numbers and times as text that sorts like them. Equality
-is a term, a range of numbers is a range of terms. Values that are no JSON of one type, such as 1
-and "1", have different terms.
+refused, or are not found (docs/engines/elasticsearch.md#dynamic-mappings). So qadapt stores the
+payload without a mapping, and one keyword field with a term for each value: the path of the field,
+a letter for the type, and the value, with numbers and times as text that sorts like them. Equality
+is a term, and a range of numbers is a range of terms. Values of different types, such as 1 and
+"1", have different terms.
 """
 
 from __future__ import annotations

@@ -67,6 +67,10 @@ class Product(abc.ABC):
 
     # -- rows --------------------------------------------------------------------------------
 
+    def refused_rows(self, rows: Floats) -> npt.NDArray[np.intp]:
+        """Row numbers of finite vectors that the server refuses under every metric."""
+        return np.empty(0, dtype=np.intp)
+
     @abc.abstractmethod
     def encoded(self, rows: Floats) -> Sequence[bytes]:
         """The JSON of each vector for a bulk request."""

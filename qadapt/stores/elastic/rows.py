@@ -16,7 +16,7 @@ from qadapt.errors import BusyError, InputError, QadaptError
 from qadapt.model import Batch, Id
 from qadapt.stores.elastic import ids as row_ids
 from qadapt.stores.elastic import payload
-from qadapt.stores.elastic.connection import Connection, check_shards, joined
+from qadapt.stores.elastic.connection import Connection, check_shards, dumped, joined
 from qadapt.stores.elastic.errors import Refused, refused
 from qadapt.stores.elastic.product import Product
 from qadapt.stores.elastic.schema import OWN, PAYLOAD, Index, VectorField, quoted
@@ -40,13 +40,23 @@ def write(connection: Connection, product: Product, index: Index, batch: Batch) 
         BusyError: the server rejected rows, also after retries.
     """
     row_ids.check(batch.ids, managed=index.managed)
+    _check_lengths(product, batch)
     documents = _documents(product, index, batch)
-    actions = [
-        f'{{"index":{{"_id":{payload.as_json(str(key))}}}}}'.encode() for key in batch.ids
-    ]
+    actions = [f'{{"index":{{"_id":{payload.as_json(str(key))}}}}}'.encode() for key in batch.ids]
     pairs = zip(batch.ids, actions, documents, strict=True)
     for part in _parts((key, (action, document)) for key, action, document in pairs):
         _send(connection, index, part, "write to")
+
+
+def _check_lengths(product: Product, batch: Batch) -> None:
+    for name, vectors in batch.vectors.items():
+        bad = product.refused_rows(vectors)
+        if len(bad):
+            raise InputError(
+                f"{name or 'the vector'}: the length of the row {batch.ids[int(bad[0])]!r:.60} is "
+                f"too large for {product.title} ({len(bad):,} rows)",
+                hint="scale the vectors; nothing was written",
+            )
 
 
 def _documents(product: Product, index: Index, batch: Batch) -> list[bytes]:
@@ -68,12 +78,22 @@ def _documents(product: Product, index: Index, batch: Batch) -> list[bytes]:
 def _own(batch: Batch) -> list[bytes]:
     """Id and terms of each row, for order and filters."""
     found = []
-    for key, terms in zip(
-        batch.ids, payload.listed_terms(batch.payloads, len(batch)), strict=True
-    ):
+    for key, terms in zip(batch.ids, payload.listed_terms(batch.payloads, len(batch)), strict=True):
         more = f',"terms":{terms}' if terms else ""
         found.append(f'"{OWN}":{{"id":{payload.as_json(str(key))}{more}}}'.encode())
     return found
+
+
+def write_documents(
+    connection: Connection, index: Index, documents: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write whole documents: ``{"action": {"_id": ...}, "source": {...}}``."""
+    items = (
+        (each["action"]["_id"], (dumped({"index": each["action"]}), dumped(each["source"])))
+        for each in documents
+    )
+    for part in _parts(items):
+        _send(connection, index, part, "write to")
 
 
 _Item = tuple[Id, tuple[bytes, ...]]
@@ -195,7 +215,7 @@ def batch_of(
         rows = np.zeros((len(hits), each.vector.dim), dtype=np.float32)
         absent = np.zeros(len(hits), dtype=np.bool_)
         for at, hit in enumerate(hits):
-            value = _value(hit, each.path)
+            value = value_of(hit, each.path)
             if value is None:
                 absent[at] = True
             else:
@@ -209,7 +229,7 @@ def batch_of(
     return Batch(keys, vectors, payloads, missing)
 
 
-def _value(hit: Mapping[str, Any], path: str) -> Any:
+def value_of(hit: Mapping[str, Any], path: str) -> Any:
     """A vector from doc values or the document; None if the row lacks it."""
     values = (hit.get("fields") or {}).get(path)
     if values:
@@ -261,4 +281,3 @@ def refresh(connection: Connection, index: Index) -> None:
     """Make all writes visible to searches."""
     path = f"/{quoted(index.real)}/_refresh"
     connection.ask("POST", path, doing=f"refresh {index.name!r}")
-

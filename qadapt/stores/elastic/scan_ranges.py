@@ -57,11 +57,39 @@ def pages(
         query: of the filter.
         pit: a point in time that the caller closes; None opens one.
     """
+    body = rows.body_of(product, index, fields, request.payload)
+    if query is not None:
+        body["query"] = {"bool": {"filter": [query]}}
+    for hits in hit_pages(connection, product, index, body, request, pit):
+        yield rows.batch_of(product, index, fields, hits, request.payload)
+
+
+def hit_pages(
+    connection: Connection,
+    product: Product,
+    index: Index,
+    selection: Mapping[str, Any],
+    request: ReadRequest,
+    pit: str | None = None,
+) -> Iterator[list[Any]]:
+    """The hits of all documents, or of the range of the request, in pages.
+
+    Args:
+        selection: the part of the body that selects documents and fields.
+    """
     if pit is None:
         with point_in_time(connection, product, index) as opened:
-            yield from pages(connection, product, index, fields, request, query, opened)
+            yield from hit_pages(connection, product, index, selection, request, opened)
         return
-    body = _body(product, index, fields, request, query, pit)
+    body = {
+        **selection,
+        "pit": {"id": pit, "keep_alive": KEEP_ALIVE},
+        "sort": [ID_FIELD] if index.managed else ["_seq_no", "_shard_doc"],
+        "track_total_hits": False,
+    }
+    part = request.scan_range or {}
+    if part:
+        body["slice"] = {"field": "_id", "id": int(part["slice"]), "max": int(part["of"])}
     if request.after is not None:
         body["search_after"] = _place(connection, index, body, request.after)
     doing = f"read {index.name!r}"
@@ -74,33 +102,11 @@ def pages(
         found += hits
         if hits:
             body["search_after"] = hits[-1]["sort"]
-        if len(found) == request.page or (len(hits) < size and found):
-            yield rows.batch_of(product, index, fields, found, request.payload)
+        if found and (len(found) == request.page or len(hits) < size):
+            yield found
             found = []
         if len(hits) < size:
             return
-
-
-def _body(
-    product: Product,
-    index: Index,
-    fields: Sequence[VectorField],
-    request: ReadRequest,
-    query: Mapping[str, Any] | None,
-    pit: str,
-) -> dict[str, Any]:
-    body = {
-        **rows.body_of(product, index, fields, request.payload),
-        "pit": {"id": pit, "keep_alive": KEEP_ALIVE},
-        "sort": [ID_FIELD] if index.managed else ["_seq_no", "_shard_doc"],
-        "track_total_hits": False,
-    }
-    if query is not None:
-        body["query"] = {"bool": {"filter": [query]}}
-    part = request.scan_range or {}
-    if part:
-        body["slice"] = {"field": "_id", "id": int(part["slice"]), "max": int(part["of"])}
-    return body
 
 
 def _place(connection: Connection, index: Index, body: Mapping[str, Any], after: Id) -> list[Any]:

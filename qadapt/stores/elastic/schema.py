@@ -53,7 +53,7 @@ class Index:
     Attributes:
         name: of the collection: the index, or an alias of it.
         real: name of the index.
-        aliases: all aliases of the index.
+        aliases: all aliases of the index, with their filters and routing.
         mappings, settings: as the server returns them.
         vectors: by name.
         others: paths of fields with vectors that qadapt does not support, with reasons.
@@ -61,7 +61,7 @@ class Index:
 
     name: str
     real: str
-    aliases: tuple[str, ...]
+    aliases: Mapping[str, Any]
     mappings: Mapping[str, Any]
     settings: Mapping[str, Any]
     vectors: Mapping[str, VectorField]
@@ -166,7 +166,7 @@ def parse(name: str, answer: Mapping[str, Any], product: Product) -> Index:
             vector = "" if path == UNNAMED_FIELD else path
             vectors[vector] = VectorField(vector, path, parsed.vector, definition)
     return Index(
-        name, real, tuple(found.get("aliases") or ()), found.get("mappings") or {},
+        name, real, found.get("aliases") or {}, found.get("mappings") or {},
         found.get("settings") or {}, vectors, others,
     )  # fmt: skip
 

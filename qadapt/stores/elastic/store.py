@@ -250,7 +250,7 @@ class ElasticStore(ClientStore[Connection]):
         index = self.index(collection)
         known = self.aliases()
         aliases.check_new(alias, known, collections.names(self.connection, self.product))
-        aliases.switch(self.connection, alias, index.real, known.get(alias), replace_index=False)
+        aliases.switch(self.connection, alias, index.real, known.get(alias))
         self.forget(alias)
 
     def drop_alias(self, alias: str) -> None:

@@ -63,7 +63,12 @@ def test_the_server_returns_the_field_as_it_was_sent(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("none", "plain"), ("scalar:bits=7", "sq7"), ("binary", "sq1"), ("binary:query_bits=4", "sq1")],
+    [
+        ("none", "plain"),
+        ("scalar:bits=7", "sq7"),
+        ("binary", "sq1"),
+        ("binary:query_bits=4", "sq1"),
+    ],
 )
 def test_a_quantization_is_written_as_a_recorded_field(text: str, name: str) -> None:
     asked = Quantization.parse(text)
@@ -113,7 +118,9 @@ def test_later_versions_have_more_widths() -> None:
     for text in ("scalar:bits=4", "binary:bits=2"):
         mapped = mapping.to_native(Quantization.parse(text), Vector(96), NEWEST)
         assert mapped.match.level is MatchLevel.DIFFERS
-    assert mapping.to_native(Quantization.parse("binary"), Vector(96), ServerVersion("3.5")).match == (
+    assert mapping.to_native(
+        Quantization.parse("binary"), Vector(96), ServerVersion("3.5")
+    ).match == (
         Match.unsupported(
             "codes of 1 bits need OpenSearch 3.6; this is OpenSearch 3.5",
             "a newer server",

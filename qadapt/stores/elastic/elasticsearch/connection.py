@@ -155,7 +155,7 @@ def wrapped(client: Any) -> tuple[Address, Connection]:
         )
     node = next(iter(client.transport.node_pool.all())).config
     place = f"{node.host}:{node.port}{node.path_prefix}"
-    transport = "https" if node.scheme == "https" else "http"
+    transport: Any = "https" if node.scheme == "https" else "http"
     address = Address("elasticsearch", transport, place)
     connection = Connection(ElasticsearchWire(client), owned=False)
     try:

@@ -199,9 +199,10 @@ def _native_options(native: Mapping[str, Any]) -> dict[str, Any]:
         elif key in _LIMITS:
             least, most = _LIMITS[key]
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                default = DEFAULT_M if key == "m" else DEFAULT_EF
                 raise SpecError(
                     f"{key} must be an integer from {least} to {most}; got {value!r:.40}",
-                    hint=f'for example native={{"{key}": {DEFAULT_M if key == "m" else DEFAULT_EF}}}',
+                    hint=f'for example native={{"{key}": {default}}}',
                 )
             options[key] = value
     if options and found.get("index") == FLAT:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import Metric, Vector
@@ -102,6 +103,12 @@ class Elasticsearch(Product):
         scaled = any(each.metric is Metric.COSINE for each in vectors.values())
         return {f"index.{_EXCLUDED}": not scaled}
 
+    def refused_rows(self, rows: Floats) -> npt.NDArray[np.intp]:
+        """The server computes the square of the length in float32, which must not overflow."""
+        with np.errstate(over="ignore"):
+            squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float32)
+        return np.flatnonzero(~np.isfinite(squares))
+
     def encoded(self, rows: Floats) -> Sequence[bytes]:
         if not self.server_version.has(SINCE_BASE64):
             return [json.dumps(row).encode() for row in rows.tolist()]
@@ -115,7 +122,7 @@ class Elasticsearch(Product):
     def reads_doc_values(self, index: Index) -> bool:
         if not self.server_version.has(SINCE_BASE64):
             return False
-        return index.setting(_EXCLUDED) != "false"
+        return bool(index.setting(_EXCLUDED) != "false")
 
     def open_pit(self, index: str, keep_alive: str) -> tuple[str, dict[str, Any], str]:
         return f"/{quoted(index)}/_pit", {"keep_alive": keep_alive}, "id"

@@ -1,8 +1,8 @@
 """The state of the codes of a vector, from the bytes that segments hold.
 
-``off_heap`` reports the bytes of each format of a field: ``vec`` of original vectors, ``veq`` of codes
-with 8 or 4 bits, ``veb`` of sign bits, ``vex`` of graphs. The mapping is no evidence: it shows a new
-type at once, while segments keep their codes until they are merged
+``off_heap`` reports the bytes of each format of a field: ``vec`` of original vectors, ``veq`` of
+codes with 8 or 4 bits, ``veb`` of sign bits, ``vex`` of graphs. The mapping is no evidence: it
+shows a new type at once, while segments keep their codes until they are merged
 (docs/engines/elasticsearch.md#evidence).
 """
 
@@ -84,7 +84,8 @@ class Observation:
         """Bytes of formats that the mapping does not have."""
         own = _FORMATS.get(self.codes)
         known = {"veq", "veb", "clivf"} - {own}
-        return {name: self.sizes[name] for name in sorted(known) if (self.sizes or {}).get(name)}
+        sizes = self.sizes or {}
+        return {name: sizes[name] for name in sorted(known) if sizes.get(name)}
 
 
 def status_of(seen: Observation) -> Status:

@@ -8,13 +8,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from qadapt.model import State, Vector
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy
-from qadapt.stores.elastic import copy_switch
-from qadapt.stores.elastic.opensearch import status
+from qadapt.stores.elastic.opensearch import copy_switch, status
+from qadapt.stores.elastic.opensearch.copy_switch import Copy, Switch
 from qadapt.stores.elastic.opensearch.schema import FAISS, LUCENE, SPACES, Field
 from qadapt.stores.elastic.opensearch.snapshot import Snapshot
 from qadapt.stores.operations import Operations, table
@@ -23,21 +22,6 @@ from qadapt.stores.store_types import MappedQuantization
 WHY = "the server refuses every change of a field with vectors"
 # Settings that a change of codes replaces; others, such as `meta`, are kept.
 _REPLACED = ("method", "mode", "compression_level", "space_type", "model_id")
-
-
-@dataclass(frozen=True)
-class Switch(copy_switch.Switch):
-    """Moves an alias."""
-
-    op: ClassVar[str] = "opensearch.switch"
-
-
-@dataclass(frozen=True)
-class Copy(copy_switch.Copy):
-    """Creates a copy in which some fields have another definition."""
-
-    op: ClassVar[str] = "opensearch.copy"
-    undo: ClassVar[type[copy_switch.Switch]] = Switch
 
 
 OPERATIONS: Operations = table(Copy, Switch)
@@ -123,9 +107,8 @@ class _Planner:
         dims = None
         if self.vector.dim < self.field.vector.dim:
             dims = {self.field.path: self.vector.dim}
-        operation = copy_switch.planned(
-            Copy, index, {self.field.path: self.definition}, taken, dims
-        )
+        fields = {self.field.path: self.definition}
+        operation = copy_switch.planned(index, fields, taken, dims)
         width = sum(each.vector.dim for each in index.vectors.values())
         count = self.seen.rows
         code_bytes = count * (target.code_bytes or 0)
