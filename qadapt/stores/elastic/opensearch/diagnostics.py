@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qadapt.model import Evidence, Finding, Kind, Severity
-from qadapt.stores.elastic.opensearch.schema import FEWEST_CANDIDATES, FLAT, LUCENE, Field
+from qadapt.stores.elastic.opensearch.schema import (
+    FEWEST_CANDIDATES,
+    FLAT,
+    LUCENE,
+    Field,
+    is_searchable,
+)
 from qadapt.stores.elastic.opensearch.snapshot import Snapshot
 from qadapt.stores.elastic.schema import Index
 
@@ -28,17 +34,6 @@ def findings(taken: Snapshot, options: Mapping[str, Any] | None) -> list[Finding
 
 
 def _of_index(index: Index) -> Iterator[Finding]:
-    if str(index.setting("knn")).lower() != "true":
-        yield Finding(
-            "knn-disabled",
-            Severity.ERROR,
-            "",
-            "the setting index.knn is not true: the server stores vectors, and refuses every "
-            "search of them",
-            (Evidence("index.knn", index.setting("knn")),),
-            "create an index with index.knn: true, and copy the rows (`qadapt migrate`)",
-            SOURCE.format("fields"),
-        )
     if str(index.setting("refresh_interval")) == "-1":
         yield Finding(
             "refresh-disabled",

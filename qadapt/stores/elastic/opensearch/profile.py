@@ -57,7 +57,6 @@ PROFILE = StoreProfile(
     cost_model=OpenSearchCostModel(),
     quantizers=OpenSearchQuantizers(),
     checks=(
-        DoctorCheck("knn-disabled", "The setting index.knn is missing, so every search fails."),
         DoctorCheck("default-interval", "7-bit codes use the default confidence_interval."),
         DoctorCheck("hidden-codes", "The method flat has codes that the mapping does not show."),
         DoctorCheck("not-rescored", "Searches without parameters return scores of codes."),

@@ -253,3 +253,15 @@ class OpenSearch(Product):
 
     def scores(self, field: VectorField, found: Floats) -> Floats:
         return similarity_score(field.vector.metric, found)
+
+
+def is_searchable(index: Index) -> bool:
+    """Whether the k-NN plugin indexes the vectors of an index."""
+    return str(index.setting("knn")).lower() == "true"
+
+
+def without_search(index: Index) -> Index:
+    """An index whose vectors are stored, while every search of them is refused."""
+    why = "cannot be searched, because the setting index.knn is not true"
+    others = {each.path: why for each in index.vectors.values()}
+    return dataclasses.replace(index, vectors={}, others={**index.others, **others})

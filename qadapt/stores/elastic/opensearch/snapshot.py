@@ -129,7 +129,8 @@ def collection_info(server: Server, snapshot: Snapshot) -> CollectionInfo:
         },
         "settings": {"number_of_shards": index.shards},
     }
-    return CollectionInfo(index.name, snapshot.rows, vectors, server, config)
+    notes = tuple(f"the field {path!r} {why}" for path, why in index.others.items())
+    return CollectionInfo(index.name, snapshot.rows, vectors, server, config, notes=notes)
 
 
 def _vector_info(name: str, snapshot: Snapshot) -> VectorInfo:

@@ -15,7 +15,7 @@ from qadapt.stores.elastic import collections
 from qadapt.stores.elastic.opensearch import changes, diagnostics, mapping, search, snapshot
 from qadapt.stores.elastic.opensearch.connection import connect, wrapped
 from qadapt.stores.elastic.opensearch.profile import PROFILE
-from qadapt.stores.elastic.opensearch.schema import Field, OpenSearch
+from qadapt.stores.elastic.opensearch.schema import Field, OpenSearch, is_searchable, without_search
 from qadapt.stores.elastic.opensearch.version import OLDEST
 from qadapt.stores.elastic.schema import Index
 from qadapt.stores.elastic.search import Prepared, as_text
@@ -65,6 +65,13 @@ class OpenSearchStore(ElasticStore):
         found = super().product
         assert isinstance(found, OpenSearch)
         return found
+
+    def index(self, collection: str) -> Index:
+        """The index of a collection, read again; it has no vectors if they cannot be searched."""
+        found = super().index(collection)
+        if is_searchable(found):
+            return found
+        return self.snapshots.put(collection, without_search(found))  # type: ignore[no-any-return]
 
     def inspect(self, collection: str) -> Inspection:
         index = self.index(collection)
