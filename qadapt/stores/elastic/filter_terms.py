@@ -50,7 +50,7 @@ def _of_object(payload: Mapping[str, Any], prefix: str) -> Iterator[str]:
 def _of_value(path: str, value: Any) -> Iterator[str]:
     if value is None:
         yield term(path, NULL, "")
-    elif isinstance(value, bool) or isinstance(value, (int, float)):
+    elif isinstance(value, (bool, int, float)):
         yield equal(path, value)
     elif isinstance(value, str):
         yield equal(path, value)
