@@ -11,7 +11,7 @@ from stores.opensearch.conftest import DIM, ROWS, create, field, filled
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.errors import InputError, NotFoundError, SpecError, UnsupportedError
+from qadapt.errors import InputError, NotFoundError, SpecError
 from qadapt.evaluation.exact_neighbors import recall_in
 from qadapt.model import Metric
 from qadapt.testing.data import Sample
@@ -120,7 +120,7 @@ def test_an_index_without_knn_takes_rows_and_refuses_searches(
     load(client, name, "v", np.eye(4, dtype=np.float32))
     (note,) = database[name].info().notes
     assert "index.knn is not true" in note
-    with pytest.raises(UnsupportedError, match=r"index\.knn is not true"):
+    with pytest.raises(NotFoundError, match="vector 'v' does not exist"):
         database[name].search([1, 0, 0, 0], vector="v")
 
 

@@ -11,7 +11,6 @@ from qadapt.stores.elastic.opensearch.schema import (
     FLAT,
     LUCENE,
     Field,
-    is_searchable,
 )
 from qadapt.stores.elastic.opensearch.snapshot import Snapshot
 from qadapt.stores.elastic.schema import Index
