@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from qadapt.engines.exact import unit
 from qadapt.model import Kind, Metric, Quantization, Rescore, Vector
 from qadapt.quantizers.base import Codes, Floats, Model, rounded
 from qadapt.quantizers.models import QuantizerModels
 from qadapt.stores.elastic.opensearch.schema import FEWEST_CANDIDATES
-from qadapt.stores.elastic.optimized_codes import OptimizedCodes
+from qadapt.stores.elastic.quantizer_models import OptimizedScalar
 
 STEPS = 127
 GROUP = 20  # rows whose values are sorted together to find an interval
@@ -69,8 +70,17 @@ def _ends(rows: Floats, quantile: float) -> tuple[np.float32, np.float32]:
     return values[min(cut, values.size - 1)], values[max(values.size - cut - 1, 0)]
 
 
+class UnitMean(OptimizedScalar):
+    """Codes of vectors that Lucene compares by COSINE: the mean has length 1 as well."""
+
+    def _fit(self, rows: Floats) -> None:
+        super()._fit(rows)
+        self._mean = unit(self._mean[None])[0]
+
+
 def _optimized(metric: Metric, bits: int, query_bits: int) -> Model:
-    return OptimizedCodes(metric, bits, query_bits, unit_mean=metric is Metric.COSINE)
+    made = UnitMean if metric is Metric.COSINE else OptimizedScalar
+    return made(metric, bits, query_bits)
 
 
 class OpenSearchQuantizers(QuantizerModels):
