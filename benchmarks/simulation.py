@@ -99,7 +99,7 @@ def run(store: str, address: str, name: str, count: int, codes: list[str]) -> No
     """Predict, then measure, and record both."""
     rows, queries = vectors_of(name, count)
     with qa.open(address) as db:
-        collection = f"Simulated_{name}"
+        collection = f"simulated_{name}" if store == "opensearch" else f"Simulated_{name}"
         if collection in db:
             db.drop(collection)
         made = db.create(collection, dim=rows.shape[1])

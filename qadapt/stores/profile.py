@@ -65,6 +65,7 @@ class Traits:
         shortens_codes: ``dims`` is a property of the codes, while the vectors keep all dimensions;
             otherwise the vectors themselves are cut.
         max_k: the largest number of results of one search.
+        lowercase_names: the names of collections have no upper-case letters.
     """
 
     normalizes_cosine: bool = False
@@ -83,6 +84,7 @@ class Traits:
     zero_is_positive: bool = False
     shortens_codes: bool = False
     max_k: int = MAX_K
+    lowercase_names: bool = False
 
 
 @dataclass(frozen=True)

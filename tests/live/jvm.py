@@ -138,7 +138,7 @@ def _java_version(home: Path) -> int:
 
 
 def _listed(home: Path, modules: Sequence[str]) -> bool:
-    """Whether a JDK lists the modules, which may be linked into it without files of their own."""
+    """Whether a JDK lists the modules, which may be linked into it without separate files."""
     text = (home / "release").read_text()
     found = re.search(r'MODULES="([^"]*)"', text)
     return not modules or (found is not None and set(modules) <= set(found[1].split()))

@@ -41,6 +41,9 @@ OF_ONE_ENGINE = {
         "binary_format", "catalogs", "column_type", "index_build", "index_operations",
         "session_settings", "statements",
     },
+    "elastic": {"filter_terms", "product"},
+    "elastic/elasticsearch": set(),
+    "elastic/opensearch": set(),
     "sqlite_vec": {"code_tables", "table_rebuild"},
     "weaviate": {
         "cursor", "dimensions", "layout_reader", "multivectors", "named_vectors", "native_rescore",

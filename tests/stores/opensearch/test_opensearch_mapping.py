@@ -178,7 +178,7 @@ def test_fields_that_qadapt_does_not_read_are_named() -> None:
             product.new_field(vector, {})
 
 
-# -- the engine faiss, by contract only: no test creates such a field on a server -----------------
+# -- the engine faiss, by contract only: no test creates a field of it -----------------
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,9 @@ PROFILE = StoreProfile(
     rules=RULES,
     datatypes=("float32", "bfloat16"),
     mapping=mapping.to_native,
-    traits=Traits(recreates=True, aliases=True, accepts_id=accepts, max_k=MAX_K),
+    traits=Traits(
+        recreates=True, aliases=True, accepts_id=accepts, max_k=MAX_K, lowercase_names=True
+    ),
     wraps_clients=True,
     tested="Elasticsearch 9.5.3 and 8.19.21.",
 )

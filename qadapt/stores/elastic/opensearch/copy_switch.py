@@ -101,7 +101,7 @@ def step(operation: Copy, action: str, why: str, count: int, code_bytes: int, wi
     return Step(
         Symbol.RECREATE,
         f"copy to {operation.target!r} with {action}, then {words}",
-        f"{why}; about {seconds:,} s (on 2 busy cores); {kept}; writes are refused meanwhile",
+        f"{why}; about {seconds:,} s (on 2 busy cores); {kept}; writes are refused during the copy",
         operation.to_request(),
         operation.reverse(None).to_request(),
         Estimate(

@@ -63,7 +63,9 @@ PROFILE = StoreProfile(
         DoctorCheck("refresh-disabled", "Writes are not visible until a client refreshes."),
         PARAMETER_WITHOUT_EFFECT,
     ),
-    traits=Traits(recreates=True, aliases=True, accepts_id=accepts, max_k=MAX_K),
+    traits=Traits(
+        recreates=True, aliases=True, accepts_id=accepts, max_k=MAX_K, lowercase_names=True
+    ),
     client_forms=client_code.FORMS,
     wraps_clients=True,
     tested="OpenSearch 3.6.0 with k-NN plugin 3.6.0.0, engine lucene.",

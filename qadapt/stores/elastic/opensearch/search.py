@@ -38,7 +38,7 @@ def prepare(
     """The body of a search.
 
     Args:
-        settings: of the field, as they are or will be.
+        settings: of the field, before or after a change.
 
     Raises:
         InputError, SpecError, UnsupportedError
