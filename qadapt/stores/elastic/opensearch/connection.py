@@ -15,6 +15,8 @@ from qadapt.stores.elastic.errors import Refused, timed_out, unreachable
 PACKAGE = "opensearchpy"
 OPTIONS = ("timeout", "key_env", "ca_certs", "user")
 DISTRIBUTION = "opensearch"
+# Connections that are kept; the client's own default of 1 closes those of other threads.
+POOL = 16
 
 
 class OpenSearchWire(Wire):
@@ -113,6 +115,7 @@ def _made(address: Address) -> Any:
         "timeout": checks.number(address, "timeout", TIMEOUT),
         "max_retries": 0,
         "retry_on_timeout": False,
+        "pool_maxsize": POOL,
     }
     secret = address.secret()
     if secret:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from qadapt.errors import StoreError, StoreTimeoutError
+from qadapt.errors import PlanStaleError, StoreError, StoreTimeoutError
 from qadapt.model import Estimate, Step, Symbol
 from qadapt.stores.copy_switch import STOP_WRITING
 from qadapt.stores.elastic import copy_switch, payload, rows
@@ -161,16 +161,30 @@ def _documents(
 
 
 def clone(connection: Connection, source: str, kept: str, wait: Wait) -> None:
-    """Clone an index that refuses writes, and wait until the clone can be searched."""
+    """Clone an index that refuses writes, and wait until the clone can be searched.
+
+    A clone of an interrupted change may lack later rows, so it is made again.
+
+    Raises:
+        PlanStaleError: another index has the name of the clone.
+    """
     doing = f"clone {source!r}"
-    if connection.found(f"/{quoted(kept)}", doing=f"look up {kept!r}") is None:
-        body = {"settings": {"index.blocks.write": None}}
-        path = f"/{quoted(source)}/_clone/{quoted(kept)}"
-        connection.ask("PUT", path, body, doing=doing, repeatable=False)
+    path = f"/{quoted(kept)}"
+    former = connection.found(path, doing=f"look up {kept!r}")
+    if former is not None:
+        if _settings(former, kept).get("resize", {}).get("source", {}).get("name") != source:
+            raise PlanStaleError(
+                f"the index {kept!r} exists, and is no clone of {source!r}",
+                hint="plan again: the next plan uses a free name",
+            )
+        connection.ask("DELETE", path, doing=f"delete {kept!r}", repeatable=False)
+    body = {"settings": {"index.blocks.write": None}}
+    to = f"/{quoted(source)}/_clone{path}"
+    connection.ask("PUT", to, body, doing=doing, repeatable=False)
 
     def ready() -> bool:
-        path = f"/_cluster/health/{quoted(kept)}"
-        answer = connection.ask("GET", path, params={"filter_path": "status"}, doing=doing)
+        health = f"/_cluster/health{path}"
+        answer = connection.ask("GET", health, params={"filter_path": "status"}, doing=doing)
         return str(answer["status"]) in ("green", "yellow")
 
     poll(
@@ -182,8 +196,14 @@ def clone(connection: Connection, source: str, kept: str, wait: Wait) -> None:
         ),
         wait,
     )
-    answer = connection.ask("GET", f"/{quoted(kept)}/_mapping", doing=doing)
+    answer = connection.ask("GET", f"{path}/_mapping", doing=doing)
     meta = answer[kept]["mappings"].get("_meta") or {}
     own = {**(meta.get(OWN) or {}), "replaces": source}  # so that the alias can be dropped
     changed: dict[str, Any] = {"_meta": {**meta, OWN: own}}
-    connection.ask("PUT", f"/{quoted(kept)}/_mapping", changed, doing=doing)
+    connection.ask("PUT", f"{path}/_mapping", changed, doing=doing)
+
+
+def _settings(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The settings of an index in the answer of a GET; empty for an alias."""
+    found: Mapping[str, Any] = (answer.get(name) or {}).get("settings") or {}
+    return found.get("index") or {}

@@ -1,9 +1,9 @@
 """Status of a quantization, from the files of the segments and from scores.
 
 A mapping that asks for codes is no proof: evidence is the size of the files with codes (``veq``).
-The server reports one file of each kind per segment, so that sizes do not distinguish
-several fields. Then scores decide: those of a search that does not rescore differ from the exact ones
-if they were computed from codes (docs/engines/opensearch.md#evidence).
+The server reports one file of each kind per segment, so that sizes do not distinguish several
+fields. Then scores decide: those of a search that does not rescore differ from the exact ones if
+they were computed from codes (docs/engines/opensearch.md#evidence).
 """
 
 from __future__ import annotations
