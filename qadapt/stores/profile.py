@@ -64,8 +64,8 @@ class Traits:
         zero_is_positive: the sign bit of the value 0 is that of a positive value.
         shortens_codes: ``dims`` is a property of the codes, while the vectors keep all dimensions;
             otherwise the vectors themselves are cut.
+        lowercase_names: names of collections must be in lower case.
         max_k: the largest number of results of one search.
-        lowercase_names: the names of collections have no upper-case letters.
     """
 
     normalizes_cosine: bool = False

@@ -9,6 +9,7 @@ the same way, to as many bits or, for sign bits, to 4. Products with the mean ar
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from qadapt.model import Metric
 from qadapt.quantizers import Codes, Model
@@ -19,6 +20,7 @@ _HALF = {1: 0.798, 2: 1.493, 3: 2.051, 4: 2.514, 5: 2.916, 6: 3.278, 7: 3.611, 8
 _ACROSS = 0.1  # weight of the error that is not along the vector
 _ROUNDS = 5
 _BLOCK = 4_096
+Wide = npt.NDArray[np.float64]
 
 
 class OptimizedScalar(Model):
@@ -42,8 +44,10 @@ class OptimizedScalar(Model):
         centered = rows - self._mean
         values = stand_for(centered, self._bits)
         if self.metric is Metric.EUCLIDEAN:
-            return Codes(values, -np.einsum("ij,ij->i", centered, centered))
-        return Codes(values, centered @ self._mean)
+            squares = np.einsum("ij,ij->i", centered, centered)
+            return Codes(values, (-squares).astype(np.float32))
+        shift: Floats = centered @ self._mean
+        return Codes(values, shift)
 
     def _queries(self, queries: Floats) -> Floats:
         return self._asking(stand_for(queries - self._mean, self._query_bits))
@@ -62,17 +66,17 @@ def _block(rows: Floats, bits: int) -> Floats:
     return _rounded(wide, low, high, steps).astype(np.float32)
 
 
-def _rounded(rows: Floats, low: Floats, high: Floats, steps: int) -> Floats:
+def _rounded(rows: Wide, low: Wide, high: Wide, steps: int) -> Wide:
     """Rows rounded to the steps of their intervals."""
     step = (high - low) / steps
     safe = np.where(step > 0, step, 1)[:, None]
     clipped = np.clip(rows, low[:, None], high[:, None])
     codes = np.floor((clipped - low[:, None]) / safe + 0.5)
-    found: Floats = low[:, None] + step[:, None] * codes
+    found: Wide = low[:, None] + step[:, None] * codes
     return found
 
 
-def _interval(rows: Floats, bits: int, steps: int) -> tuple[Floats, Floats]:
+def _interval(rows: Wide, bits: int, steps: int) -> tuple[Wide, Wide]:
     """The ends of each row's interval, improved while the loss falls."""
     mean, deviation = rows.mean(axis=1), rows.std(axis=1)
     smallest, largest = rows.min(axis=1), rows.max(axis=1)
@@ -97,8 +101,8 @@ def _interval(rows: Floats, bits: int, steps: int) -> tuple[Floats, Floats]:
 
 
 def _solved(
-    rows: Floats, low: Floats, high: Floats, steps: int, squares: Floats
-) -> tuple[Floats, Floats, Floats]:
+    rows: Wide, low: Wide, high: Wide, steps: int, squares: Wide
+) -> tuple[Wide, Wide, npt.NDArray[np.bool_]]:
     """The best ends for the codes of the current interval, by least squares."""
     width = np.where(high > low, high - low, 1)[:, None]
     clipped = np.clip(rows, low[:, None], high[:, None])
@@ -116,11 +120,11 @@ def _solved(
     return (m2 * dax - m1 * dbx) / safe, (m0 * dbx - m1 * dax) / safe, solved
 
 
-def _loss(rows: Floats, low: Floats, high: Floats, steps: int, squares: Floats) -> Floats:
+def _loss(rows: Wide, low: Wide, high: Wide, steps: int, squares: Wide) -> Wide:
     """Squared error, of which the part along the vector counts more."""
     error = rows - _rounded(rows, low, high, steps)
     along = np.einsum("ij,ij->i", rows, error)
     whole = np.einsum("ij,ij->i", error, error)
     safe = np.where(squares > 0, squares, 1)
-    found: Floats = (1 - _ACROSS) * along * along / safe + _ACROSS * whole
+    found: Wide = (1 - _ACROSS) * along * along / safe + _ACROSS * whole
     return found

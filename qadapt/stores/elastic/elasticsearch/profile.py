@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from qadapt.model import Rule, Support
 from qadapt.model.address_form import AddressForm
-from qadapt.stores.elastic.elasticsearch import mapping
+from qadapt.stores.elastic.elasticsearch import client_code, diagnostics, mapping
+from qadapt.stores.elastic.elasticsearch.cost_model import ElasticsearchCostModel
+from qadapt.stores.elastic.elasticsearch.quantizer_models import ElasticsearchQuantizers
 from qadapt.stores.elastic.elasticsearch.version import SINCE_BBQ, SINCE_INT4, SINCE_RESCORE
 from qadapt.stores.elastic.ids import accepts
 from qadapt.stores.elastic.search import MAX_K
@@ -45,9 +47,13 @@ PROFILE = StoreProfile(
     rules=RULES,
     datatypes=("float32", "bfloat16"),
     mapping=mapping.to_native,
+    cost_model=ElasticsearchCostModel(),
+    quantizers=ElasticsearchQuantizers(),
+    checks=diagnostics.CHECKS,
     traits=Traits(
-        recreates=True, aliases=True, accepts_id=accepts, max_k=MAX_K, lowercase_names=True
+        recreates=True, aliases=True, accepts_id=accepts, lowercase_names=True, max_k=MAX_K
     ),
+    client_forms=client_code.FORMS,
     wraps_clients=True,
-    tested="Elasticsearch 9.5.3 and 8.19.21.",
+    tested="Elasticsearch 9.5.3.",
 )

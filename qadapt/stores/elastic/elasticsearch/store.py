@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from qadapt.errors import UnsupportedError
-from qadapt.model import Quantization, Vector
+from qadapt.model import CollectionInfo, Finding, Quantization, Vector
 from qadapt.model.address import Address
 from qadapt.stores.base import MappedQuantization, SearchRequest, require_supported
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
-from qadapt.stores.elastic.elasticsearch import changes, mapping, search, snapshot
+from qadapt.stores.client_form import ClientSearch
+from qadapt.stores.elastic.elasticsearch import (
+    changes,
+    client_code,
+    diagnostics,
+    mapping,
+    search,
+    snapshot,
+)
 from qadapt.stores.elastic.elasticsearch.connection import connect, wrapped
 from qadapt.stores.elastic.elasticsearch.profile import PROFILE
 from qadapt.stores.elastic.elasticsearch.schema import Elasticsearch
@@ -83,6 +92,12 @@ class ElasticsearchStore(ElasticStore):
         ranges = snapshot.seq_no_ranges(self.connection, index) if exact else 1
         return search.prepare(index, field, options, request, ranges)
 
+    def client_search(
+        self, collection: str, request: SearchRequest, target: Quantization | None = None
+    ) -> ClientSearch:
+        index = self.known_index(collection)
+        return client_code.client_search(self.prepare(index, request, target))
+
     # -- quantization ------------------------------------------------------------------------
 
     def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
@@ -95,3 +110,11 @@ class ElasticsearchStore(ElasticStore):
             vector = request.target_vector or taken.index.field_of(request.vector).vector
             mapped = require_supported(self.map(request.codes, vector), request.codes, self.name)
         return changes.plan_change(self, request, mapped)
+
+    # -- doctor ------------------------------------------------------------------------------
+
+    def findings(
+        self, info: CollectionInfo, options: Mapping[str, Any] | None = None
+    ) -> list[Finding]:
+        taken: snapshot.Snapshot = self.inspect(info.name).native
+        return diagnostics.findings(taken)
