@@ -65,6 +65,7 @@ CODES: dict[str, list[str]] = {
         'scalar:native={"index":"flat"}', 'scalar:bits=4,native={"index":"flat"}',
         'binary:native={"index":"flat"}',
     ],
+    "opensearch": ["scalar:bits=7", "scalar:bits=7,quantile=0.95", "binary"],
     # The library of Milvus' quantizers, for those that no packaged server has.
     "faiss": [
         "scalar", "scalar:bits=6", "scalar:bits=4", "rotational:bits=1", "rotational:bits=2",
@@ -80,6 +81,7 @@ RESCORES: dict[str, list[str]] = {
     "sqlite-vec": ["off", "2", "4", "10", "20"],
     "lancedb": ["off", "2", "4", "10"],
     "elasticsearch": ["off", "2", "4"],
+    "opensearch": ["off", "1", "20"],
     "faiss": ["off", "2", "4"],
 }
 
@@ -108,7 +110,7 @@ def run(store: str, address: str, name: str, count: int, codes: list[str]) -> No
     rows, queries = vectors_of(name, count)
     with qa.open(address) as db:
         collection = f"Simulated_{name}"
-        if store == "elasticsearch":  # whose names are in lower case
+        if store in ("elasticsearch", "opensearch"):  # whose names are in lower case
             collection = collection.lower()
         if collection in db:
             db.drop(collection)

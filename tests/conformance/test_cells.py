@@ -84,6 +84,25 @@ class TestPgvectorCells(RealCells):
             yield database
 
 
+class TestOpenSearchCells(RealCells):
+    """The engine lucene; 20 candidates per result exceed the 100 that it always rescores."""
+
+    oversampling = 20.0
+
+    @pytest.fixture
+    def database(self, live: Callable[[str], str]) -> Iterator[Database]:
+        with qa.open(live("opensearch")) as database:
+            yield database
+
+    @pytest.fixture(autouse=True)
+    def tidy(self, own_state: None, database: Database) -> Iterator[None]:
+        """Drop the collection of a test, with its copy and clone."""
+        yield
+        for name in database.collections():
+            if name.startswith(self.name) and name in database:
+                database.drop(name)
+
+
 class TestSqliteVecCells(RealCells):
     rows = EMBEDDED_ROWS
 

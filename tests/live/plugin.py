@@ -40,6 +40,7 @@ ENGINES = (
     "weaviate",
     "pgvector", "chroma", "clickhouse",
     "elasticsearch",
+    "opensearch",
 )
 REQUIRED = pytest.StashKey[frozenset[str]]()
 MUST_SEE = pytest.StashKey[frozenset[str]]()

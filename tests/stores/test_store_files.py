@@ -44,6 +44,7 @@ OF_ONE_ENGINE = {
     "lancedb": set(),
     "elastic": {"filter_terms", "product"},
     "elastic/elasticsearch": set(),
+    "elastic/opensearch": set(),
     "sqlite_vec": {"chunks", "code_tables", "table_rebuild"},
     "chroma": {"graph_file"},
     "clickhouse": {"http_transport", "native_format"},
