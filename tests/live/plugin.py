@@ -38,7 +38,9 @@ ENGINES = (
     "milvus",
     "milvus-lite",
     "weaviate",
-    "pgvector", "chroma", "clickhouse",
+    "pgvector",
+    "chroma",
+    "clickhouse",
     "elasticsearch",
     "opensearch",
 )
