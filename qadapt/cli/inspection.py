@@ -231,7 +231,8 @@ def inspect(out: Output, url: Url, collection: MaybeCollection = None) -> int:
         return 0
     address = Address.parse(url)
     out.print(_place(str(address), server))
-    out.print("", _all_vectors(read, out.out.width) if read else _none(address))
+    if read or not failed:
+        out.print("", _all_vectors(read, out.out.width) if read else _none(address))
     for name, error in failed.items():
         out.print("", styled(f"{name}: {out.mask(error.message)}", "red"))
         if error.hint:

@@ -34,6 +34,8 @@ class AddressForm:
             the first one is used when an address is printed. The host may be empty, the part
             before ``@`` is a user and a password, and the path names a database.
         remote: schemes of URLs that may follow ``NAME:`` in place of a path, such as ``s3``.
+        url_environment: environment variables of the client library for the ``host`` and the
+            ``port`` of a URL that has neither, and for a ``service``, which replaces both.
     """
 
     ports: Mapping[str, int] = field(default_factory=dict)
@@ -48,6 +50,7 @@ class AddressForm:
     suggested: bool = False
     url_schemes: tuple[str, ...] = ()
     remote: tuple[str, ...] = ()
+    url_environment: Mapping[str, str] = field(default_factory=dict)
 
     def examples(self, store: str) -> list[str]:
         """Placeholder addresses of every accepted form."""

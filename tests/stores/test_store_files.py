@@ -42,7 +42,12 @@ OF_ONE_ENGINE = {
         "session_settings", "statements",
     },
     "lancedb": set(),
-    "sqlite_vec": {"code_tables", "table_rebuild"},
+    "elastic": {"filter_terms", "product"},
+    "elastic/elasticsearch": set(),
+    "elastic/opensearch": set(),
+    "sqlite_vec": {"chunks", "code_tables", "table_rebuild"},
+    "chroma": {"graph_file"},
+    "clickhouse": {"http_transport", "native_format"},
     "weaviate": {
         "cursor", "dimensions", "layout_reader", "multivectors", "named_vectors", "native_rescore",
         "schema_update", "vector_index_config",
