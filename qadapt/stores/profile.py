@@ -44,6 +44,8 @@ class Traits:
         normalizes_cosine: float vectors with the cosine metric are stored at length 1.
         keeps_explicit_zeros: explicit zeros of a sparse vector are stored.
         allows_missing_vectors: a row may lack one of its vectors.
+        counts_vectors: ``VectorInfo.count`` is the number of rows with the vector; otherwise it is
+            the number of rows of the collection.
         keeps_payload: all payload fields are stored without loss; otherwise
         ``Store.payload_fidelity``
             decides for each field.
@@ -66,12 +68,14 @@ class Traits:
         zero_is_positive: the sign bit of the value 0 is that of a positive value.
         shortens_codes: ``dims`` is a property of the codes, while the vectors keep all dimensions;
             otherwise the vectors themselves are cut.
+        lowercase_names: names of collections must be in lower case.
         max_k: the largest number of results of one search.
     """
 
     normalizes_cosine: bool = False
     keeps_explicit_zeros: bool = True
     allows_missing_vectors: bool = True
+    counts_vectors: bool = True
     keeps_payload: bool = True
     accepts_id: Callable[[Id], bool] | None = None
     partition_kind: str = ""
@@ -86,6 +90,7 @@ class Traits:
     zero_is_positive: bool = False
     shortens_codes: bool = False
     max_k: int = MAX_K
+    lowercase_names: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
-SERVERS = frozenset({"qdrant", "milvus", "weaviate", "pgvector", "chroma"})
+SERVERS = frozenset(
+    {"qdrant", "milvus", "weaviate", "pgvector", "chroma", "elasticsearch", "opensearch"}
+)
 # Fixtures that always start a server or a container.
 STARTING = frozenset(
     {"weaviate_server", "milvus_server", "chroma_server", "startable", "containers"}
