@@ -296,7 +296,7 @@ def _all_vectors(infos: list[CollectionInfo], width: int) -> Any:
 
 def _none(address: Address) -> str:
     """Report that there are no collections, or that the folder does not exist."""
-    if address.transport is None and address.location != ":memory:" and not address.path.exists():
+    if address.is_local and not address.path.exists():
         return f"no collections: folder {address.path} does not exist"
     return "no collections"
 

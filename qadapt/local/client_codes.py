@@ -21,7 +21,17 @@ from qadapt.index import CodeIndex
 from qadapt.local import change_counters, code_marks
 from qadapt.local.settings import read_settings, write_settings
 from qadapt.local.state import index_dir, private_folder
-from qadapt.model import Batch, CollectionInfo, Kind, Match, Metric, Quantization, Rescore, Vector
+from qadapt.model import (
+    Batch,
+    CollectionInfo,
+    Kind,
+    Match,
+    MatchLevel,
+    Metric,
+    Quantization,
+    Rescore,
+    Vector,
+)
 from qadapt.stores.base import MappedQuantization, OnProgress, Progress, ReadRequest, Store
 
 # Fewer rows are kept in memory, and are too few for a reliable calibration.
@@ -68,7 +78,8 @@ def by_store(store: Store, wanted: Quantization, vector: Vector) -> MappedQuanti
     """Match level of the database for a quantization; unsupported without native quantization."""
     mapped = store.map(wanted, vector)
     capabilities = store.capabilities()
-    if wanted.kind is Kind.NONE or capabilities.native("native-quantization"):
+    native = wanted.kind is Kind.NONE or capabilities.native("native-quantization")
+    if native or mapped.match.level is MatchLevel.UNSUPPORTED:
         return mapped
     reason = capabilities["native-quantization"].reason
     return MappedQuantization(None, wanted, Match.unsupported(f"native-quantization: {reason}"))

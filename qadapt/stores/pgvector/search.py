@@ -224,10 +224,17 @@ def _settings(
 
 
 def _columns(source: Source, request: SearchRequest) -> list[Any]:
-    columns = [sql.SQL("{} AS id").format(identifier(source.table.require_key().name))]
+    key = identifier(source.table.require_key().name)
+    columns = [sql.SQL("{} AS {}").format(key, _output(source, "id"))]
     if request.with_payload:
-        columns.append(sql.SQL("{} AS fields").format(payload.select(source.table)))
+        name = _output(source, "fields")
+        columns.append(sql.SQL("{} AS {}").format(payload.select(source.table), name))
     return columns
+
+
+def _output(source: Source, name: str) -> Any:
+    """The name of an output column, which is never that of the vector column."""
+    return sql.SQL(f"{name}_" if source.column.name == name else name)
 
 
 def _one_stage(
@@ -248,7 +255,8 @@ def _two_stages(
     """Candidates by their codes, then the best of them by the original vectors."""
     vector = identifier(source.column.name)
     inner = nearest(source, index, candidates, condition, [*_columns(source, request), vector])
-    names = [sql.SQL("id"), *([sql.SQL("fields")] if request.with_payload else [])]
+    outputs = ["id", "fields"] if request.with_payload else ["id"]
+    names = [_output(source, each) for each in outputs]
     exact = distance(source, "vector")
     query = sql.SQL("SELECT {}, {} AS d FROM ({}) AS candidates ORDER BY d LIMIT {}").format(
         sql.SQL(", ").join(names), exact, inner, sql.SQL(str(request.k))

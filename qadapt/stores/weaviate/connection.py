@@ -24,6 +24,7 @@ from qadapt.errors import (
 from qadapt.model.address import Address
 from qadapt.model.credentials import header_key
 from qadapt.stores import checks
+from qadapt.stores.awaited import response
 from qadapt.stores.client_imports import load
 from qadapt.stores.weaviate.errors import by_status, closed, translate, with_retries
 
@@ -214,6 +215,14 @@ class Connection:
                 raise translate(error, doing) from error
 
         return with_retries(once, repeatable=True, sleep=self.sleep)
+
+    async def awaited(self, method: str, request: Any, *, doing: str) -> Any:
+        """As ``ask``, awaited by an event loop, and sent once."""
+        call = self._start(method, request, doing)
+        try:
+            return await response(call)
+        except Exception as error:
+            raise translate(error, doing) from error
 
     def _method(self, name: str) -> Any:
         """The client's own call; raises if the client is closed."""
