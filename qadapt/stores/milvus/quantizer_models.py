@@ -14,8 +14,9 @@ import numpy as np
 
 from qadapt.engines.exact import unit
 from qadapt.model import Kind, Metric, Quantization, Vector
+from qadapt.quantizers import shared
 from qadapt.quantizers.base import Codes, Floats, Model, signs_to_scale
-from qadapt.quantizers.centroids import Products, assign, kmeans
+from qadapt.quantizers.centroids import assign, kmeans
 from qadapt.quantizers.models import QuantizerModels, segments_of
 from qadapt.quantizers.rotation import gaussian
 
@@ -48,12 +49,11 @@ class Scalar(Model):
         return self._asking(queries)
 
 
-class Product(Model):
+class Product(shared.Product):
     """PQ with 256 centroids per segment; in an inverted file it encodes residuals."""
 
     def __init__(self, metric: Metric, dim: int, segments: int, lists: int = 0) -> None:
-        super().__init__(metric)
-        self._products = Products.of(dim, dim // segments)
+        super().__init__(metric, dim, dim // segments)
         self._lists = lists
         self._centres: Floats | None = None
 
@@ -70,9 +70,6 @@ class Product(Model):
     def _rows(self, rows: Floats) -> Codes:
         centre = self._centre(rows)
         return self._stand_for(centre + self._products.stand_for(rows - centre))
-
-    def _queries(self, queries: Floats) -> Floats:
-        return self._asking(queries)
 
 
 class RaBitQ(Model):
