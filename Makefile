@@ -39,7 +39,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-slow test-servers test-models test-report test-milvus \
-  test-milvus-lite25 test-ray test-integrations docs soak test-live weaviate up down matrix mutants lint style types layers \
+  test-milvus-lite25 test-ray test-integrations docs test-wheel soak test-live weaviate up down matrix mutants lint style types layers \
   format bench-import clean distclean
 
 help: ## list all targets
@@ -106,6 +106,9 @@ test-integrations: $(INTEGRATIONS)/.made-integrations ## test vector stores of f
 
 docs: $(DOCS)/.made-docs ## build the docs site into .cache/site; a broken link is a failure
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --strict
+
+test-wheel: $(VENV)/.dev ## build sdist and wheel in dist/, and use the wheel in an empty environment
+	$(PY) tests/release/check_wheel.py
 
 soak: $(VENV)/.dev ## kill migrations at 200 random moments (SOAK=200, QADAPT_SEED)
 	QADAPT_SOAK=$(SOAK) $(PY) -m pytest --require-live=milvus tests/migration/test_migration_kill.py \

@@ -132,6 +132,10 @@ class Store(BulkCopy, Changeable, Counted, Measured, Sampled, KeepsSettings):
             f"the store {cls.profile.name!r} cannot wrap a client", hint="open it by its address"
         )
 
+    # Whether an event loop can await prepared searches of one query (``stores.awaited``); otherwise
+    # each search waits in a thread.
+    awaits_searches: bool = False
+
     # Set by the database object; stores that open files on demand would otherwise open them again.
     closed: bool = False
 

@@ -33,7 +33,7 @@ def are_integers(ids: Sequence[Id]) -> bool:
     numbers = sum(isinstance(each, int) for each in ids)
     if 0 < numbers < len(ids):
         raise InputError(
-            "the ids are both integers and texts, but a primary key has one type",
+            "the ids are both integers and texts, but the ids of a table have one type",
             hint="use one type of id",
         )
     return numbers > 0

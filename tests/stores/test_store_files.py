@@ -41,7 +41,13 @@ OF_ONE_ENGINE = {
         "binary_format", "catalogs", "column_type", "index_build", "index_operations",
         "session_settings", "statements",
     },
+    "lancedb": set(),
+    "elastic": {"filter_terms", "product"},
+    "elastic/elasticsearch": set(),
+    "elastic/opensearch": set(),
     "sqlite_vec": {"chunks", "code_tables", "table_rebuild"},
+    "chroma": {"graph_file"},
+    "clickhouse": {"http_transport", "native_format"},
     "weaviate": {
         "cursor", "dimensions", "layout_reader", "multivectors", "named_vectors", "native_rescore",
         "schema_update", "vector_index_config",

@@ -389,7 +389,10 @@ def wrapped(client: Any) -> Connection:
 def address_of(client: Any) -> Address:
     """The address of a connection of the user, without its password."""
     info = client.info
-    host = "" if info.host.startswith("/") else info.host
-    place = f"{host}:{info.port}" if host else ""
+    host = f"[{info.host}]" if ":" in info.host else info.host
     options = {"user": info.user} if info.user else {}
+    if host.startswith(("/", "@")):  # a socket
+        options |= {"host": host, "port": str(info.port)}
+        host = ""
+    place = f"{host}:{info.port}" if host else ""
     return Address("pgvector", "tcp", f"{place}/{info.dbname}", options)

@@ -312,10 +312,15 @@ def run(
     for query in queries:
         vector = QueryVector(query, source.column.type)
         values.append((*[vector] * front, *prepared.before, *[vector] * back))
-    with connection.session(f"search {source.table.name!r}") as at, _transaction(at, prepared):
+    with connection.session(doing(source.table)) as at, _transaction(at, prepared):
         rows = _all_rows(connection, at, prepared, values)
     kept = [with_distance(each) for each in rows]
     return Hits.of_rows(found_rows(source, kept, request.k, request.with_payload), prepared.how)
+
+
+def doing(table: Table) -> str:
+    """The action, for messages."""
+    return f"search {table.name!r}"
 
 
 def found_rows(source: Source, rows: list[list[Any]], k: int, with_payload: bool) -> FoundRows:
