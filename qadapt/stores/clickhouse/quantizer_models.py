@@ -17,10 +17,11 @@ import numpy.typing as npt
 
 from qadapt.engines.exact import unit
 from qadapt.model import Kind, Metric, Quantization, Rescore, Vector
-from qadapt.quantizers import Codes, Model, QuantizerModels
+from qadapt.quantizers import Model, QuantizerModels
 from qadapt.quantizers.base import Symmetric
 from qadapt.quantizers.centroids import Products
 from qadapt.quantizers.rotation import uniform
+from qadapt.quantizers.shared import SignBits
 from qadapt.stores.clickhouse import mapping
 
 Floats = npt.NDArray[np.float32]
