@@ -25,6 +25,7 @@ from qadapt.cli import (
     report,
     schema,
     searching,
+    watch,
 )
 from qadapt.cli.output import INTERRUPTED, Output
 
@@ -50,6 +51,7 @@ for _module in (
     migrate,
     files,
     alias,
+    watch,
     demo,
 ):
     _module.register(app)
