@@ -21,6 +21,7 @@ from qadapt.cli import (
     files,
     history,
     inspection,
+    mcp,
     migrate,
     report,
     schema,
@@ -51,6 +52,7 @@ for _module in (
     migrate,
     files,
     alias,
+    mcp,
     watch,
     demo,
 ):

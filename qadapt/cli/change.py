@@ -288,9 +288,6 @@ def _show_result(out: Output, change: Change, plan: Plan) -> None:
     if change.outcome.memory is not None:
         pairs.append(("  memory", str(change.outcome.memory)))
     out.print(facts(pairs))
-    if change.state == "applied" and plan.clients is not None and plan.clients.statement:
-        out.print("", styled("SQL of applications", "bold"), "")
-        out.code(plan.clients.statement)
 
 
 def _what(change: Change, plan: Plan) -> str:

@@ -21,7 +21,8 @@ from qadapt.errors import NotFoundError, QadaptError
 from qadapt.local.state import forget, private_folder, state_dir, write_state_file
 from qadapt.stores.base import Store
 
-# The first letter is upper case, as Weaviate requires for class names.
+# The first letter is upper case, as Weaviate requires for class names. Other stores require lower
+# case (``Traits.lowercase_names``).
 EVAL, TRIAL = "Qadapt_eval_", "Qadapt_trial_"
 PREFIXES = (EVAL, TRIAL)
 
@@ -36,7 +37,7 @@ def scratch_collection(store: Store, prefix: str, of: str = "") -> Iterator[str]
         of: collection that it is a copy of, for the log message.
     """
     token = uuid.uuid4().hex[:12]
-    name = prefix + token
+    name = (prefix.lower() if store.traits.lowercase_names else prefix) + token
     lock, path = _owned(store, name, token, of)
     try:
         yield name
@@ -87,7 +88,7 @@ def unowned_collections(store: Store) -> list[str]:
     return [
         name
         for name in store.collections()
-        if name.startswith(PREFIXES) and name.rpartition("_")[2] not in known
+        if name.capitalize().startswith(PREFIXES) and name.rpartition("_")[2] not in known
     ]
 
 

@@ -248,10 +248,18 @@ class Store(BulkCopy, Changeable, Counted, Measured, Sampled, KeepsSettings):
             NotFoundError
         """
 
-    def consistent_reads(self, collection: str) -> AbstractContextManager[None]:
+    def consistent_reads(
+        self, collection: str, snapshot: str | None = None
+    ) -> AbstractContextManager[str | None]:
         """Within the context, all threads that ``read`` see the rows as they were at its begin.
 
-        A store without snapshots reads the current state of each row.
+        Args:
+            snapshot: what the context of another process gave: the reads see the same rows, as long
+                as that context is open.
+
+        Returns:
+            The snapshot for other processes. None for a store without snapshots, which reads the
+            current state of each row.
         """
         return nullcontext()
 

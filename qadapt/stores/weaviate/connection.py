@@ -22,6 +22,7 @@ from qadapt.errors import (
     UnsupportedError,
 )
 from qadapt.model.address import Address
+from qadapt.model.credentials import header_key
 from qadapt.stores import checks
 from qadapt.stores.awaited import response
 from qadapt.stores.client_imports import load
@@ -287,7 +288,7 @@ def connect(address: Address) -> Connection:
         AddressError, MissingExtraError, UnreachableError, AuthError
     """
     checks.options(address, OPTIONS)
-    client = _made(address, address.secret())
+    client = _made(address, header_key(address))
     doing = f"connect to {address}"
     try:
         client.connect()

@@ -1,0 +1,1 @@
+"""Elasticsearch and OpenSearch: what both stores share."""

@@ -1,0 +1,164 @@
+"""The client: ``elasticsearch.Elasticsearch``, opened from an address or given by the user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.errors import (
+    AddressError,
+    MissingExtraError,
+    QadaptError,
+    StoreError,
+    UnsupportedError,
+)
+from qadapt.model.address import Address
+from qadapt.stores import checks
+from qadapt.stores.client_imports import load
+from qadapt.stores.elastic.connection import TIMEOUT, Connection, Wire
+from qadapt.stores.elastic.errors import Refused, seconds, timed_out, unreachable
+
+PACKAGE = "elasticsearch"
+OPTIONS = ("timeout", "key_env", "cloud_id", "ca_certs", "fingerprint", "user")
+SERVERLESS = "serverless"
+
+
+class ElasticsearchWire(Wire):
+    """Requests through the client, with its connections, headers and keys."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        body: bytes | None,
+        content_type: str,
+        timeout: float | None,
+        doing: str,
+    ) -> Any:
+        client = self.client if timeout is None else self.client.options(request_timeout=timeout)
+        headers = {"accept": "application/json"}
+        if body is not None:
+            headers["content-type"] = content_type
+        try:
+            answer = client.perform_request(
+                method, path, params=params or None, headers=headers, body=body
+            )
+        except Exception as error:
+            raise _translated(error, doing) from error
+        return answer.body
+
+    def close(self) -> None:
+        self.client.close()
+
+
+def _translated(error: Exception, doing: str) -> Exception:
+    """An answer with an error as ``Refused``; other errors of the client as those of qadapt."""
+    meta = getattr(error, "meta", None)
+    if meta is not None and hasattr(error, "status_code"):
+        wait = seconds((meta.headers or {}).get("retry-after"))
+        return Refused(int(meta.status), getattr(error, "body", None), wait)
+    name = type(error).__name__
+    if name == "UnsupportedProductError":
+        return StoreError(
+            f"could not {doing}: the server there is not Elasticsearch",
+            hint="for OpenSearch, use an address such as opensearch+http://localhost:9200",
+        )
+    if name == "ConnectionTimeout":
+        return timed_out(doing)
+    if name in ("ConnectionError", "TlsError"):
+        return unreachable(doing, str(error))
+    if type(error).__module__.partition(".")[0] in ("elasticsearch", "elastic_transport"):
+        return StoreError(f"could not {doing}: {name}: {error}", hint="check the address")
+    return error
+
+
+def module() -> Any:
+    """Import the client on first use.
+
+    Raises:
+        MissingExtraError
+    """
+    try:
+        return load(PACKAGE)
+    except ImportError as error:
+        raise MissingExtraError(
+            PACKAGE, "elasticsearch", purpose="the store 'elasticsearch'"
+        ) from error
+
+
+def connect(address: Address) -> Connection:
+    """Connect to an address.
+
+    Raises:
+        AddressError, MissingExtraError, UnreachableError, AuthError
+    """
+    checks.options(address, OPTIONS)
+    client = _made(address)
+    connection = Connection(ElasticsearchWire(client), owned=True)
+    try:
+        return _probed(connection)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _probed(connection: Connection) -> Connection:
+    """The connection with the deployment that the server reports."""
+    told = connection.root.get("version") or {}
+    if told.get("build_flavor") == SERVERLESS:
+        connection.deployment = SERVERLESS
+    if not connection.version:
+        raise StoreError("the server reports no version", hint="check the address")
+    return connection
+
+
+def _made(address: Address) -> Any:
+    options: dict[str, Any] = {
+        "request_timeout": checks.number(address, "timeout", TIMEOUT),
+        "max_retries": 0,
+        "retry_on_timeout": False,
+    }
+    secret = address.secret()
+    user = address.options.get("user")
+    if secret:
+        options |= {"basic_auth": (user, secret)} if user else {"api_key": secret}
+    if "ca_certs" in address.options:
+        options["ca_certs"] = address.options["ca_certs"]
+    if "fingerprint" in address.options:
+        options["ssl_assert_fingerprint"] = address.options["fingerprint"]
+    if "cloud_id" in address.options:
+        options["cloud_id"] = address.options["cloud_id"]
+    else:
+        options["hosts"] = [f"{address.transport}://{address.location}"]
+    try:
+        return module().Elasticsearch(**options)
+    except (TypeError, ValueError) as error:
+        raise AddressError(
+            f"{address}: {error}", hint="for example elasticsearch+http://localhost:9200"
+        ) from error
+
+
+def wrapped(client: Any) -> tuple[Address, Connection]:
+    """A user's client, and its address without keys.
+
+    Raises:
+        UnsupportedError: the client is asynchronous.
+    """
+    if type(client).__name__ != "Elasticsearch":
+        raise UnsupportedError(
+            f"a {type(client).__name__} cannot be wrapped",
+            hint="pass a synchronous elasticsearch.Elasticsearch",
+        )
+    node = next(iter(client.transport.node_pool.all())).config
+    place = f"{node.host}:{node.port}{node.path_prefix}"
+    transport: Any = "https" if node.scheme == "https" else "http"
+    address = Address("elasticsearch", transport, place)
+    connection = Connection(ElasticsearchWire(client), owned=False)
+    try:
+        return address, _probed(connection)
+    except QadaptError:
+        raise

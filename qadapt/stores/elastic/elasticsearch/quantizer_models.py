@@ -1,0 +1,36 @@
+"""The quantizers of Elasticsearch 9.4 and newer: all codes have an interval for each vector.
+
+int8 codes have 7 bits in a byte; int4 codes 4; bbq codes 1, compared with 4 bits of the query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qadapt.model import Kind, Quantization, Rescore, Vector
+from qadapt.quantizers import Model, QuantizerModels
+from qadapt.stores.elastic.elasticsearch import mapping
+from qadapt.stores.elastic.quantizer_models import OptimizedScalar
+
+
+class ElasticsearchQuantizers(QuantizerModels):
+    """int8, int4 and bbq."""
+
+    checks_file = Path(__file__).with_name("quantizer_checks.json")
+
+    def quantizer(
+        self, target: Quantization, vector: Vector, native: Mapping[str, Any]
+    ) -> tuple[str, Model] | None:
+        if target.kind is Kind.BINARY and (target.bits or 1) == 1:
+            return "bbq", OptimizedScalar(vector.metric, 1, 4)
+        if target.kind is Kind.SCALAR and target.bits == 4:
+            return "int4", OptimizedScalar(vector.metric, 4)
+        if target.kind is Kind.SCALAR:
+            return "int8", OptimizedScalar(vector.metric, 7)
+        return None
+
+    def default_rescore(self, target: Quantization) -> Rescore:
+        factor = mapping.DEFAULT_OVERSAMPLING.get(mapping.codes_of(target) or "")
+        return Rescore(factor) if factor else super().default_rescore(target)

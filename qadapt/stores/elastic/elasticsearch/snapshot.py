@@ -1,0 +1,118 @@
+"""What the server reports about one index, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qadapt.footprint import original_bytes
+from qadapt.model import CollectionInfo, Server, VectorInfo
+from qadapt.stores.elastic import rows
+from qadapt.stores.elastic.connection import Connection
+from qadapt.stores.elastic.elasticsearch import mapping, status
+from qadapt.stores.elastic.elasticsearch.schema import Elasticsearch
+from qadapt.stores.elastic.elasticsearch.search import MAX_CANDIDATES
+from qadapt.stores.elastic.elasticsearch.status import Observation
+from qadapt.stores.elastic.schema import Index, VectorField, quoted
+
+_STATS = (
+    "indices.*.primaries.docs,indices.*.primaries.dense_vector,indices.*.primaries.segments.count"
+)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An index, its row count, and the observations of its vectors by name.
+
+    Attributes:
+        size: bytes of the primary shards.
+    """
+
+    index: Index
+    count: int
+    observations: Mapping[str, Observation]
+    size: int = 0
+
+
+def take_snapshot(connection: Connection, product: Elasticsearch, index: Index) -> Snapshot:
+    """Read the row count and the evidence of each vector."""
+    count = rows.count(connection, index, None)
+    answer = connection.found(
+        f"/{quoted(index.real)}/_stats/docs,dense_vector,segments,store",
+        params={"filter_path": f"{_STATS},indices.*.primaries.store.size_in_bytes"},
+        doing=f"read the statistics of {index.name!r}",
+    )
+    told: Mapping[str, Any] = {}
+    if answer and answer.get("indices"):
+        told = next(iter(answer["indices"].values()))["primaries"]
+    observations = {name: _observe(product, field, told) for name, field in index.vectors.items()}
+    size = int((told.get("store") or {}).get("size_in_bytes", 0))
+    return Snapshot(index, count, observations, size)
+
+
+def _observe(product: Elasticsearch, field: VectorField, told: Mapping[str, Any]) -> Observation:
+    off_heap = (told.get("dense_vector") or {}).get("off_heap")
+    sizes = None
+    if off_heap is not None:
+        by_field = (off_heap.get("fielddata") or {}).get(field.path) or {}
+        sizes = {key.removesuffix("_size_bytes"): int(size) for key, size in by_field.items()}
+    docs = told.get("docs") or {}
+    return Observation(
+        product.options_of(field),
+        field.vector.dim,
+        2 if field.vector.datatype == "bfloat16" else 4,
+        sizes,
+        int((told.get("segments") or {}).get("count", 0)),
+        int(docs.get("deleted", 0)),
+    )
+
+
+def seq_no_ranges(connection: Connection, index: Index) -> int:
+    """Number of ranges of ``MAX_CANDIDATES`` sequence numbers of the largest shard."""
+    answer = connection.ask(
+        "GET",
+        f"/{quoted(index.real)}/_stats/docs",
+        params={"level": "shards", "filter_path": "indices.*.shards.*.seq_no.max_seq_no"},
+        doing=f"read the sequence numbers of {index.name!r}",
+    )
+    found = [
+        int(copy["seq_no"]["max_seq_no"])
+        for each in (answer.get("indices") or {}).values()
+        for copies in each["shards"].values()
+        for copy in copies
+    ]
+    return max(1, -(-(max(found, default=-1) + 1) // MAX_CANDIDATES))
+
+
+def collection_info(server: Server, snapshot: Snapshot) -> CollectionInfo:
+    """The collection in common terms."""
+    index = snapshot.index
+    config = {
+        "fields": {each.path: dict(each.definition) for each in index.vectors.values()},
+        "settings": dict(index.meta.get("search") or {}),
+        "shards": index.shards,
+    }
+    vectors = {name: _vector_info(name, snapshot) for name in index.vectors}
+    notes = [f"the field {path!r} {why}" for path, why in index.others.items()]
+    return CollectionInfo(index.name, snapshot.count, vectors, server, config, notes=tuple(notes))
+
+
+def _vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
+    seen, field = snapshot.observations[name], snapshot.index.vectors[name]
+    vector = field.vector
+    sizes = seen.sizes
+    return VectorInfo(
+        name,
+        vector.dim,
+        vector.metric,
+        vector.datatype,
+        snapshot.count,
+        dict(seen.options),
+        mapping.quantization_of(seen.options),
+        status.status_of(seen),
+        default_rescore=mapping.default_rescore(seen.options),
+        code_bytes=None if sizes is None else seen.code_bytes,
+        float_bytes=original_bytes(snapshot.count, vector),
+        graph_bytes=None if sizes is None else sizes.get("vex", 0),
+    )

@@ -1,0 +1,152 @@
+"""Searches: one request for each query, or one for several (``_msearch``).
+
+A body is written once as JSON, with a mark in place of the query vector. A search that is made of
+several bodies, such as the parts of an exact search, is merged by score.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.errors import StoreError
+from qadapt.model import Hits, Id, SearchProvenance
+from qadapt.model.found_rows import FoundRows
+from qadapt.stores.elastic import ids as row_ids
+from qadapt.stores.elastic import payload
+from qadapt.stores.elastic.connection import Connection, check_shards, dumped, joined
+from qadapt.stores.elastic.errors import Refused, refused
+from qadapt.stores.elastic.product import Product
+from qadapt.stores.elastic.schema import Index, VectorField, quoted
+
+# The largest k: index.max_result_window.
+MAX_K = 10_000
+QUERY = "\x00query\x00"  # replaced by the query vector
+_MARK = dumped(QUERY)
+_ANSWER = (
+    "hits.hits._id,hits.hits._score,hits.hits._source,timed_out,_shards.failed,_shards.failures"
+)
+# Searches of one request.
+_TOGETHER = 100
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A search of one vector.
+
+    Attributes:
+        bodies: of the searches of one query; their results are merged.
+        k: number of results.
+        how: who searched and rescored.
+    """
+
+    index: Index
+    field: VectorField
+    bodies: tuple[bytes, ...]
+    k: int
+    how: SearchProvenance
+    with_payload: bool = False
+
+
+def prepared(
+    index: Index,
+    field: VectorField,
+    bodies: Sequence[Mapping[str, Any]],
+    k: int,
+    how: SearchProvenance,
+    *,
+    with_payload: bool,
+) -> Prepared:
+    """A search from bodies that contain ``QUERY``."""
+    more = {
+        "size": k,
+        "_source": payload.source_filter(index) if with_payload else False,
+        "track_total_hits": False,
+    }
+    written = tuple(dumped({**body, **more}) for body in bodies)
+    return Prepared(index, field, written, k, how, with_payload)
+
+
+def run(
+    connection: Connection,
+    product: Product,
+    search: Prepared,
+    queries: npt.NDArray[np.float32],
+) -> Hits:
+    """Search queries ``(nq, d)``."""
+    doing = f"search {search.index.name!r}"
+    bodies = []
+    for query in queries:
+        vector = dumped(product.encoded_query(query))
+        bodies += [body.replace(_MARK, vector) for body in search.bodies]
+    answers = _answers(connection, search.index, bodies, doing)
+    per_query = len(search.bodies)
+    ids: list[list[Id]] = []
+    scores: list[list[float]] = []
+    payloads: list[list[dict[str, Any] | None]] = []
+    for at in range(0, len(answers), per_query):
+        hits = [hit for answer in answers[at : at + per_query] for hit in answer]
+        if per_query > 1:
+            hits = sorted(hits, key=lambda hit: -hit["_score"])[: search.k]
+        ids.append([row_ids.read(hit["_id"], managed=search.index.managed) for hit in hits])
+        native = np.array([hit["_score"] for hit in hits], dtype=np.float32)
+        scores.append(product.scores(search.field, native).tolist())
+        if search.with_payload:
+            payloads.append([payload.plain(hit.get("_source") or {}, search.index) for hit in hits])
+    found = FoundRows(
+        lambda: (ids, scores), search.k, (lambda: payloads) if search.with_payload else None
+    )
+    return Hits.of_rows(found, search.how)
+
+
+def _answers(
+    connection: Connection, index: Index, bodies: list[bytes], doing: str
+) -> list[list[Any]]:
+    """The hits of each search."""
+    path = f"/{quoted(index.real)}"
+    if len(bodies) == 1:
+        params = {"filter_path": _ANSWER}
+        answer = connection.ask("POST", f"{path}/_search", bodies[0], doing=doing, params=params)
+        return [_hits(answer, doing)]
+    found = []
+    for at in range(0, len(bodies), _TOGETHER):
+        lines = joined(line for body in bodies[at : at + _TOGETHER] for line in (b"{}", body))
+        params = {
+            "filter_path": ",".join(f"responses.{each}" for each in _ANSWER.split(","))
+            + ",responses.error,responses.status"
+        }
+        answer = connection.lines(f"{path}/_msearch", lines, doing=doing, params=params)
+        for each in answer["responses"]:
+            if "error" in each:
+                raise refused(Refused(int(each.get("status", 500)), each), doing)
+            found.append(_hits(each, doing))
+    return found
+
+
+def _hits(answer: Mapping[str, Any], doing: str) -> list[Any]:
+    check_shards(answer, doing)
+    return list((answer.get("hits") or {}).get("hits") or ())
+
+
+def as_text(body: bytes) -> Any:
+    """A body as JSON, for code of other clients."""
+    return json.loads(body)
+
+
+def check_vector(field: VectorField, queries: npt.NDArray[np.float32]) -> None:
+    """Check the dimensions of queries before they are sent.
+
+    Raises:
+        StoreError
+    """
+    if queries.shape[1] != field.vector.dim:
+        raise StoreError(
+            f"the queries have {queries.shape[1]} dimensions, and {field.path!r} has "
+            f"{field.vector.dim}",
+            hint="the mapping changed; open the collection again",
+        )

@@ -1,0 +1,275 @@
+"""The base of both stores: everything that does not depend on the product."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from qadapt.errors import NotFoundError, UnsupportedError
+from qadapt.model import Batch, Hits, Id, Quantization, Vector
+from qadapt.model.address import Address
+from qadapt.stores import checks
+from qadapt.stores.base import ALL_ROWS, PreparedSearch, ReadRequest, ScanRange, SearchRequest
+from qadapt.stores.client import ClientStore
+from qadapt.stores.elastic import (
+    aliases,
+    collections,
+    rows,
+    scan_ranges,
+    schema,
+    search,
+    settings,
+)
+from qadapt.stores.elastic.connection import Connection
+from qadapt.stores.elastic.filters import to_query
+from qadapt.stores.elastic.product import Product
+from qadapt.stores.elastic.schema import Index, VectorField
+from qadapt.stores.elastic.search import Prepared
+
+# Seconds for which searches and reads use the description of an index.
+SCHEMA_AGE = 10.0
+
+
+class ElasticStore(ClientStore[Connection]):
+    """Indexes with vector fields on a server of Elasticsearch or OpenSearch.
+
+    A collection is an index, or an alias of one index. Writes of this object are visible to its
+    reads and searches, because it refreshes an index that it has written to; other clients see
+    them after the refresh interval (one second by default). Thread-safe.
+
+    Subclasses set ``limits`` (the page with the limits), and implement ``new_product`` and
+    ``prepare``.
+    """
+
+    limits: str
+
+    def __init__(
+        self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
+    ) -> None:
+        super().__init__(address, connection, disabled=disabled)
+        self._product: Product | None = None
+        # Indexes with writes that no refresh followed.
+        self._unrefreshed: set[str] = set()
+        self._points: dict[str, str] = {}
+
+    @abc.abstractmethod
+    def new_product(self, version: str) -> Product:
+        """The product at the version of the server."""
+
+    @abc.abstractmethod
+    def prepare(
+        self, index: Index, request: SearchRequest, target: Quantization | None = None
+    ) -> Prepared:
+        """The bodies of a search, and how it searches.
+
+        Args:
+            target: the quantization that the vector will have; None for the current one.
+
+        Raises:
+            UnsupportedError, InputError
+        """
+
+    @property
+    def product(self) -> Product:
+        """The product and its version."""
+        if self._product is None:
+            self._product = self.new_product(self.connection.version)
+        return self._product
+
+    # -- collections -------------------------------------------------------------------------
+
+    def collections(self) -> list[str]:
+        """Names of indexes with vectors, and of their aliases, sorted."""
+        indexes = collections.names(self.connection, self.product)
+        known = set(indexes)
+        found = [alias for alias, index in self.aliases().items() if index in known]
+        return sorted([*indexes, *found])
+
+    def has(self, collection: str) -> bool:
+        return schema.read(self.connection, collection, self.product) is not None
+
+    def index(self, collection: str) -> Index:
+        """The index of a collection, read again.
+
+        Raises:
+            NotFoundError
+            UnsupportedError: a data stream, or an alias of several indexes.
+        """
+        found = schema.read(self.connection, collection, self.product)
+        if found is None:
+            raise NotFoundError.missing("collection", collection, self.collections())
+        return self.snapshots.put(collection, found)  # type: ignore[no-any-return]
+
+    def known_index(self, collection: str) -> Index:
+        """The index as it was at most ``SCHEMA_AGE`` seconds ago, with all writes visible."""
+        found: Index | None = self.snapshots.get(collection, SCHEMA_AGE)
+        found = found or self.index(collection)
+        self._refresh(found)
+        return found
+
+    def _refresh(self, index: Index) -> None:
+        """Make the writes of this object visible."""
+        if index.real in self._unrefreshed:
+            self._unrefreshed.discard(index.real)
+            rows.refresh(self.connection, index)
+
+    def create(
+        self,
+        collection: str,
+        vectors: Mapping[str, Vector],
+        quantization: Mapping[str, Quantization],
+        collection_schema: Any = None,
+    ) -> None:
+        collections.check_name(collection)
+        mapped = self.map_all(quantization, vectors, limits=self.limits)
+        if self.has(collection):
+            checks.new_name(collection, [collection])
+        native = {name: each.native or {} for name, each in mapped.items()}
+        collections.create(self.connection, self.product, collection, vectors, native)
+        self.forget(collection)
+
+    def drop(self, collection: str) -> None:
+        """Delete an index; an alias is refused, unless it replaced the index of this name."""
+        index = self.index(collection)
+        if index.is_alias and index.meta.get("replaces") != collection:
+            raise UnsupportedError(
+                f"{collection!r} is an alias of the index {index.real!r}",
+                hint=f"delete the alias (drop_alias), or the collection {index.real!r}",
+            )
+        collections.drop(self.connection, index.real)
+        self._unrefreshed.discard(index.real)
+        self.forget(collection)
+
+    def forget(self, collection: str) -> None:
+        """Discard all descriptions, because a name may be an alias."""
+        self.snapshots.forget()
+
+    # -- rows --------------------------------------------------------------------------------
+
+    def write(self, collection: str, batch: Batch) -> None:
+        # Read each time, because the server would create a missing index.
+        index = self.index(collection)
+        batch = batch.ready(
+            index.vectors_wanted(), {}, normalizes_cosine=self.traits.normalizes_cosine
+        )
+        if not len(batch):
+            return
+        self._unrefreshed.add(index.real)
+        rows.write(self.connection, self.product, index, batch)
+
+    def delete(self, collection: str, ids: Sequence[Id]) -> None:
+        index = self.index(collection)
+        self._unrefreshed.add(index.real)
+        rows.delete(self.connection, index, ids)
+
+    def count(self, collection: str, filter: Any = None) -> int:
+        index = self.known_index(collection)
+        return rows.count(self.connection, index, to_query(filter, index))
+
+    def fetch(
+        self,
+        collection: str,
+        ids: Sequence[Id],
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+    ) -> Batch:
+        index = self.known_index(collection)
+        fields = _fields(index, vectors)
+        return rows.fetch(self.connection, self.product, index, ids, fields, payload)
+
+    def read(self, collection: str, request: ReadRequest = ALL_ROWS) -> Iterator[Batch]:
+        checks.page(request.page)
+        index = self.known_index(collection)
+        fields = _fields(index, request.vectors)
+        query = to_query(request.filter, index)
+        pit = self._points.get(index.real)
+        return scan_ranges.pages(self.connection, self.product, index, fields, request, query, pit)
+
+    @contextmanager
+    def consistent_reads(self, collection: str) -> Iterator[None]:
+        index = self.known_index(collection)
+        with scan_ranges.point_in_time(self.connection, self.product, index) as pit:
+            self._points[index.real] = pit
+            try:
+                yield
+            finally:
+                del self._points[index.real]
+
+    def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
+        self.known_index(collection)
+        return scan_ranges.scan_ranges(n)
+
+    def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
+        def check() -> None:
+            for name, vector in vectors.items():
+                collections.path_of(name)
+                self.product.new_field(vector, {})
+
+        return checks.problem(check)
+
+    def uncopied(self, collection: str) -> Mapping[str, str]:
+        index = self.known_index(collection)
+        return {path: f"a field that {why}" for path, why in index.others.items()}
+
+    def indexes_payload_automatically(self, key: str, kind: str) -> bool:
+        """Terms serve equality and ranges of all values in an index that qadapt creates."""
+        return kind in ("keyword", "integer", "float", "bool", "datetime", "uuid")
+
+    # -- searching ---------------------------------------------------------------------------
+
+    def search(self, collection: str, queries: Any, request: SearchRequest) -> Hits:
+        index = self.known_index(collection)
+        array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+        return search.run(self.connection, self.product, self.prepare(index, request), array)
+
+    def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
+        index = self.known_index(collection)
+        found = self.prepare(index, request)
+
+        def run(queries: Any) -> Hits | None:
+            if self.snapshots.get(collection, SCHEMA_AGE) is not index:
+                return None
+            if index.real in self._unrefreshed:
+                return None
+            return search.run(self.connection, self.product, found, queries)
+
+        return run
+
+    # -- aliases -----------------------------------------------------------------------------
+
+    def aliases(self) -> Mapping[str, str]:
+        return aliases.read(self.connection)
+
+    def switch_alias(self, alias: str, collection: str) -> None:
+        collections.check_name(alias)
+        index = self.index(collection)
+        known = self.aliases()
+        aliases.check_new(alias, known, collections.names(self.connection, self.product))
+        aliases.switch(self.connection, alias, index.real, known.get(alias))
+        self.forget(alias)
+
+    def drop_alias(self, alias: str) -> None:
+        aliases.drop(self.connection, alias, self.aliases())
+        self.forget(alias)
+
+    # -- settings ----------------------------------------------------------------------------
+
+    def load_settings(self, collection: str) -> Mapping[str, Any] | None:
+        found: Index | None = self.snapshots.get(collection, SCHEMA_AGE)
+        return settings.read(found or self.index(collection))
+
+    def write_settings(self, collection: str, settings_: Mapping[str, Any]) -> None:
+        index = self.index(collection)
+        settings.write(self.connection, index, settings.SEARCH_KEY, dict(settings_))
+        self.forget(collection)
+
+
+def _fields(index: Index, names: Sequence[str] | None) -> list[VectorField]:
+    if names is None:
+        return list(index.vectors.values())
+    return [index.field_of(name) for name in names]

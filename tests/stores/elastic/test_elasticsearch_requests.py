@@ -1,0 +1,196 @@
+"""Requests: pauses that a server asks for, items that it rejects, addresses, code for clients."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.api import Collection, Database
+from qadapt.errors import AddressError, AuthError, BusyError, InputError, StoreError, TransientError
+from qadapt.model.address import Address
+from qadapt.stores.elastic.connection import Connection, Wire
+from qadapt.stores.elastic.elasticsearch.connection import connect
+from qadapt.stores.elastic.elasticsearch.schema import Elasticsearch
+from qadapt.stores.elastic.errors import Refused, refused
+from qadapt.stores.elastic.rows import write
+from qadapt.stores.elastic.schema import parse
+
+
+class Answers(Wire):
+    """Answers in order; an exception is raised."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.client = None
+        self.answers = list(answers)
+        self.sent: list[tuple[str, str, bytes | None]] = []
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        body: bytes | None,
+        content_type: str,
+        timeout: float | None,
+        doing: str,
+    ) -> Any:
+        self.sent.append((method, path, body))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        pass
+
+
+def connection(*answers: Any) -> tuple[Connection, Answers, list[float]]:
+    wire = Answers(*answers)
+    made = Connection(wire, owned=True)
+    pauses: list[float] = []
+    made.sleep = pauses.append
+    return made, wire, pauses
+
+
+INDEX = parse(
+    "a",
+    {"a": {"mappings": {"_meta": {"qadapt": {"format": 1}}, "properties": {
+        "embedding": {"type": "dense_vector", "dims": 2, "similarity": "l2_norm"}}}}},
+    Elasticsearch("9.5.3"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_request_is_repeated_after_the_pause_that_the_server_asks_for(status: int) -> None:
+    made, wire, pauses = connection(Refused(status, {}, 7.0), {"count": 3})
+    assert made.ask("POST", "/a/_count", {}, doing="count") == {"count": 3}
+    assert pauses == [7.0]
+    assert len(wire.sent) == 2
+
+
+def test_a_server_that_stays_busy_is_reported() -> None:
+    made, _, pauses = connection(*[Refused(429, {"error": "queue is full"}, None)] * 4)
+    with pytest.raises(BusyError, match="queue is full"):
+        made.ask("POST", "/a/_count", {}, doing="count")
+    assert len(pauses) == 3
+
+
+def test_only_the_rejected_rows_of_a_bulk_request_are_sent_again() -> None:
+    busy = {"index": {"status": 429, "error": {"type": "es_rejected_execution_exception"}}}
+    fine = {"index": {"status": 201}}
+    made, wire, pauses = connection(
+        {"errors": True, "items": [fine, busy]}, {"errors": False, "items": [fine]}
+    )
+    write(made, Elasticsearch("9.5.3"), INDEX, qa.Batch([1, 2], {"": np.ones((2, 2))}))
+    assert len(pauses) == 1
+    again = (wire.sent[1][2] or b"").splitlines()
+    assert [json.loads(again[0])] == [{"index": {"_id": "2"}}]
+    assert len(again) == 2
+
+
+def test_a_refused_row_is_named() -> None:
+    bad = {"index": {"status": 400, "error": {"type": "document_parsing_exception", "reason": "x"}}}
+    made, *_ = connection({"errors": True, "items": [{"index": {"status": 201}}, bad]})
+    with pytest.raises(InputError, match="the row 2; 1 of 2 rows were refused, the others are"):
+        write(made, Elasticsearch("9.5.3"), INDEX, qa.Batch([1, 2], {"": np.ones((2, 2))}))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, AuthError), (403, AuthError), (502, TransientError), (500, StoreError)],
+)
+def test_the_error_of_a_status(status: int, kind: type[Exception]) -> None:
+    found = refused(Refused(status, {"error": {"type": "t", "reason": "why"}}), "search 'a'")
+    assert isinstance(found, kind)
+    assert "could not search 'a': t: why" in found.message
+
+
+def test_the_vectors_of_old_servers_are_lists() -> None:
+    rows = np.array([[1.5, -2]], dtype=np.float32)
+    assert Elasticsearch("8.19.21").encoded(rows) == [b"[1.5, -2.0]"]
+    assert Elasticsearch("9.3.0").encoded(rows) == [b'"P8AAAMAAAAA="']  # 3fc00000 c0000000
+    assert Elasticsearch("9.5.3").decoded("P8AAAMAAAAA=", 2).tolist() == [1.5, -2]
+    assert Elasticsearch("9.5.3").decoded("P8DAAA==", 2).tolist() == [1.5, -2]  # bfloat16
+
+
+def test_an_api_key_and_a_cloud_id_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By contract: the server of the tests has no security."""
+    elasticsearch = pytest.importorskip("elasticsearch", reason="the extra elasticsearch")
+    made: dict[str, Any] = {}
+
+    class Client:
+        def __init__(self, **options: Any) -> None:
+            made.update(options)
+
+        def perform_request(self, *args: Any, **named: Any) -> Any:
+            body = {"version": {"number": "9.5.3", "build_flavor": "serverless"}}
+            return SimpleNamespace(body=body)
+
+    monkeypatch.setattr(elasticsearch, "Elasticsearch", Client)
+    monkeypatch.setenv("ELASTICSEARCH_API_KEY", "aWQ6a2V5")
+    address = "elasticsearch+https://es.example.com?fingerprint=AB:CD&timeout=9"
+    found = connect(Address.parse(address))
+    assert found.deployment == "serverless"
+    assert made["hosts"] == ["https://es.example.com:9200"]
+    assert (made["api_key"], made["ssl_assert_fingerprint"]) == ("aWQ6a2V5", "AB:CD")
+    assert (made["request_timeout"], made["max_retries"]) == (9, 0)
+    made.clear()
+    connect(Address.parse("elasticsearch+https://cloud?cloud_id=name:abc&user=elastic"))
+    assert "hosts" not in made
+    assert (made["cloud_id"], made["basic_auth"]) == ("name:abc", ("elastic", "aWQ6a2V5"))
+    with pytest.raises(AddressError, match="colour"):
+        connect(Address.parse("elasticsearch+http://localhost:9200?colour=red"))
+
+
+@pytest.mark.parametrize("setting", ["none", "binary:rescore=4"])
+def test_code_for_clients_returns_the_same_ids(
+    articles: Collection, sample: Any, setting: str, tmp_path: Any
+) -> None:
+    articles.plan(setting).apply(yes=True)
+    expected = [str(key) for key in articles.search(sample.queries[3], k=10).ids[0]]
+    query = [float(x) for x in sample.queries[3]]
+    python = articles.client_params(k=10).code["elasticsearch-py"]
+    space: dict[str, Any] = {}
+    exec(python, space)
+    try:
+        assert space["search"](query) == expected
+    finally:
+        space["client"].close()
+    shell = articles.client_params(k=10).code["rest"]
+    script = f"{shell}\nsearch '{json.dumps(query)}'"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert [hit["_id"] for hit in json.loads(done.stdout)["hits"]["hits"]] == expected
+
+
+def test_a_client_of_the_user_stays_open(
+    database: Database, url: str, articles: Collection
+) -> None:
+    elasticsearch = pytest.importorskip("elasticsearch", reason="the extra elasticsearch")
+    with elasticsearch.Elasticsearch(url.partition("+")[2]) as client:
+        with qa.wrap(client) as wrapped:
+            assert wrapped[articles.name].count() == 1500
+        assert client.cluster.health()["status"] in ("green", "yellow")
+
+
+def test_the_profile_of_a_search_shows_the_rescored_candidates(
+    raw: Callable[..., Any], name: str, articles: Collection, sample: Any
+) -> None:
+    """40 more comparisons with original vectors; 0 for a search without rescoring."""
+    articles.plan("binary").apply(yes=True)
+    compared = []
+    for factor in (0, 4):
+        knn = {
+            "field": "embedding", "query_vector": sample.queries[0].tolist(), "k": 10,
+            "num_candidates": 100, "rescore_vector": {"oversample": factor},
+        }  # fmt: skip
+        found = raw("POST", f"/{name}/_search", {"knn": knn, "profile": True})
+        (profile,) = found["profile"]["shards"][0]["dfs"]["knn"]
+        compared.append(profile["vector_operations_count"])
+    assert compared[1] - compared[0] == 40
