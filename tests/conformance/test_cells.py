@@ -112,6 +112,28 @@ class TestSqliteVecCells(RealCells):
             yield database
 
 
+class TestChromaCells(RealCells):
+    """Chroma has no quantization: each kind is refused on the engine."""
+
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Iterator[Database]:
+        with qa.open(f"chroma:{tmp_path / 'data'}") as database:
+            yield database
+
+
+class TestLanceDbCells(RealCells):
+    """One partition, so that a search scans all codes."""
+
+    pytestmark = pytest.mark.slow
+    rows = EMBEDDED_ROWS
+    asked = ASKED if WRITES else ("rotational:bits=4", "product:ratio=16")
+
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Iterator[Database]:
+        with qa.open(f"lancedb:{tmp_path / 'lance'}") as database:
+            yield database
+
+
 class MilvusCells(RealCells):
     uuid_ids = False
 
