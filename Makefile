@@ -14,6 +14,7 @@ MODELS ?= .venv-models
 LITE25 ?= .venv-lite25
 RAY ?= .venv-ray
 INTEGRATIONS ?= .venv-integrations
+DOCS ?= .venv-docs
 MUTANTS ?= .venv-mutants
 MUTANTS_ARGS ?=
 SOAK ?= 200
@@ -38,7 +39,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-slow test-servers test-models test-report test-milvus \
-  test-milvus-lite25 test-ray test-integrations soak test-live weaviate up down matrix mutants lint style types layers \
+  test-milvus-lite25 test-ray test-integrations docs test-wheel soak test-live weaviate up down matrix mutants lint style types layers \
   format bench-import clean distclean
 
 help: ## list all targets
@@ -103,6 +104,12 @@ test-integrations: $(INTEGRATIONS)/.made-integrations ## test vector stores of f
 	QADAPT_REQUIRE_INTEGRATIONS=1 OMP_NUM_THREADS=1 $(INTEGRATIONS)/bin/python -m pytest -n auto tests/integrations \
 	  -o asyncio_mode=auto -o asyncio_default_fixture_loop_scope=function $(PYTEST_ARGS)
 
+docs: $(DOCS)/.made-docs ## build the docs site into .cache/site; a broken link is a failure
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --strict
+
+test-wheel: $(VENV)/.dev ## build sdist and wheel in dist/, and use the wheel in an empty environment
+	$(PY) tests/release/check_wheel.py
+
 soak: $(VENV)/.dev ## kill migrations at 200 random moments (SOAK=200, QADAPT_SEED)
 	QADAPT_SOAK=$(SOAK) $(PY) -m pytest --require-live=milvus tests/migration/test_migration_kill.py \
 	  -k random_moments $(PYTEST_ARGS)
@@ -135,7 +142,7 @@ clean: ## remove files of tests and tools
 	find qadapt tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## also remove virtual environments and downloads of CI
-	rm -rf $(VENV) $(MODELS) $(LITE25) $(RAY) $(INTEGRATIONS) $(MUTANTS) .cache
+	rm -rf $(VENV) $(MODELS) $(LITE25) $(RAY) $(INTEGRATIONS) $(DOCS) $(MUTANTS) .cache
 
 # -- environment, created once -------------------------------------------------------------------
 
@@ -174,6 +181,12 @@ $(INTEGRATIONS)/.made-integrations: pyproject.toml
 	@$(PYTHON) -m venv $(INTEGRATIONS)
 	PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(INTEGRATIONS)/bin/python -m pip install \
 	  --quiet --editable '.[edge,integrations]'
+	@touch $@
+
+$(DOCS)/.made-docs: pyproject.toml
+	@$(PYTHON) -m venv $(DOCS)
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $(DOCS)/bin/python -m pip install --quiet \
+	  'mkdocs-material>=9.5,<10' 'mkdocstrings[python]>=1.0,<2'
 	@touch $@
 
 $(LITE25)/.made-lite25: pyproject.toml

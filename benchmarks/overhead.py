@@ -50,8 +50,9 @@ SETTINGS = {
     "weaviate": "scalar",
     "pgvector": "binary",
     "sqlite-vec": "binary:rescore=4",
+    "lancedb": "rotational:bits=1,rescore=4",
 }
-STORES = ("edge", "local", "lite", "sqlite-vec", "qdrant-rest", "qdrant-grpc")
+STORES = ("edge", "local", "lite", "sqlite-vec", "lancedb", "qdrant-rest", "qdrant-grpc")
 
 Rows = list[tuple[Any, float, Any]]
 Search = Callable[[Any], Rows]
@@ -321,6 +322,27 @@ def sqlite_raw(collection: Any) -> RawOf:
     return of
 
 
+def lancedb_raw(collection: Any) -> RawOf:
+    table = collection._store.connection.client.open_table(NAME)
+
+    def of(k: int, payload: bool, read: bool) -> Search:
+        columns = ["id", "_distance", *(["payload"] if payload else [])]
+
+        def search(query: Any) -> Rows:
+            asked = table.search(query, vector_column_name="vector").distance_type("cosine")
+            asked = asked.minimum_nprobes(20).maximum_nprobes(0).refine_factor(4)
+            found = asked.limit(k).select(columns).to_arrow()
+            if not read:
+                return []
+            texts = found["payload"].to_pylist() if payload else [None] * len(found)
+            cells = zip(found["id"].to_pylist(), found["_distance"].to_pylist(), texts, strict=True)
+            return [(key, 1 - far, json.loads(text) if text else None) for key, far, text in cells]
+
+        return search
+
+    return of
+
+
 def pgvector_raw(collection: Any) -> RawOf:
     import psycopg
     from pgvector.psycopg import register_vector
@@ -366,6 +388,7 @@ def opened(target: str, folder: Path, rows: int) -> Iterator[tuple[Any, RawOf]]:
         "local": "qdrant::memory:",
         "lite": f"milvus:{folder}/lite.db",
         "sqlite-vec": f"sqlite-vec:{folder}/vec.db",
+        "lancedb": f"lancedb:{folder}/lance",
     }
     with qa.open(addresses.get(target, target)) as db:
         kind = db.server().store
@@ -376,6 +399,7 @@ def opened(target: str, folder: Path, rows: int) -> Iterator[tuple[Any, RawOf]]:
             "milvus": milvus_raw,
             "weaviate": weaviate_raw,
             "sqlite-vec": sqlite_raw,
+            "lancedb": lancedb_raw,
             "pgvector": pgvector_raw,
         }
         try:

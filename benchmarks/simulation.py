@@ -56,11 +56,16 @@ CODES: dict[str, list[str]] = {
     "milvus": ["scalar", "binary", "product:ratio=32"],
     "pgvector": ["binary"],
     "sqlite-vec": ["scalar", "binary"],
+    "lancedb": [
+        "scalar", "rotational:bits=1", "rotational:bits=2", "rotational:bits=4",
+        "rotational:bits=8", "product:ratio=16", "product:ratio=32",
+    ],
     # Without a graph, so that only codes lose recall.
     "elasticsearch": [
         'scalar:native={"index":"flat"}', 'scalar:bits=4,native={"index":"flat"}',
         'binary:native={"index":"flat"}',
     ],
+    "opensearch": ["scalar:bits=7", "scalar:bits=7,quantile=0.95", "binary"],
     # The library of Milvus' quantizers, for those that no packaged server has.
     "faiss": [
         "scalar", "scalar:bits=6", "scalar:bits=4", "rotational:bits=1", "rotational:bits=2",
@@ -74,7 +79,9 @@ RESCORES: dict[str, list[str]] = {
     "milvus": ["off", "2", "4"],
     "pgvector": ["off", "2", "4", "10", "20"],
     "sqlite-vec": ["off", "2", "4", "10", "20"],
+    "lancedb": ["off", "2", "4", "10"],
     "elasticsearch": ["off", "2", "4"],
+    "opensearch": ["off", "1", "20"],
     "faiss": ["off", "2", "4"],
 }
 
@@ -103,7 +110,7 @@ def run(store: str, address: str, name: str, count: int, codes: list[str]) -> No
     rows, queries = vectors_of(name, count)
     with qa.open(address) as db:
         collection = f"Simulated_{name}"
-        if store == "elasticsearch":  # whose names are in lower case
+        if store in ("elasticsearch", "opensearch"):  # whose names are in lower case
             collection = collection.lower()
         if collection in db:
             db.drop(collection)
@@ -279,6 +286,10 @@ def address_of(store: str) -> Iterator[str]:
     if store == "sqlite-vec":
         with tempfile.TemporaryDirectory() as folder:
             yield f"sqlite-vec:{folder}/test.db"
+        return
+    if store == "lancedb":
+        with tempfile.TemporaryDirectory() as folder:
+            yield f"lancedb:{folder}/lance"
         return
     sys.path.insert(0, str(ROOT / "tests"))
     from live.ladder import Ladder

@@ -20,11 +20,14 @@ from qadapt.version import __version__
 
 if TYPE_CHECKING:
     from qadapt.api import (
+        AsyncCollection,
+        AsyncDatabase,
         Change,
         Collection,
         Database,
         Plan,
         abandon,
+        aopen,
         apply_plans,
         history,
         load_plan,
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from qadapt.evaluation.simulate_arrays import simulate
     from qadapt.files import export_file, import_file
     from qadapt.index import CodeIndex
+    from qadapt.integrations.store_arguments import StoreArguments, client_params
     from qadapt.migration import Migration, MigrationPlan, check, migrate, plan_migration
     from qadapt.model import (
         Batch,
@@ -86,6 +90,9 @@ _LAZY = {
         ),
         "qadapt.model",
     ),
+    "AsyncCollection": "qadapt.api",
+    "AsyncDatabase": "qadapt.api",
+    "aopen": "qadapt.api",
     "Change": "qadapt.api",
     "Collection": "qadapt.api",
     "Database": "qadapt.api",
@@ -116,9 +123,13 @@ _LAZY = {
     "cost": "qadapt.costing",
     "doctor": "qadapt.api.doctor",
     "report": "qadapt.reporting",
+    "StoreArguments": "qadapt.integrations.store_arguments",
+    "client_params": "qadapt.integrations.store_arguments",
 }
 
 __all__ = [
+    "AsyncCollection",
+    "AsyncDatabase",
     "Batch",
     "Calibration",
     "Change",
@@ -138,13 +149,16 @@ __all__ = [
     "Quantization",
     "Rescore",
     "State",
+    "StoreArguments",
     "Target",
     "Vector",
     "__version__",
     "abandon",
+    "aopen",
     "apply_plans",
     "binary",
     "check",
+    "client_params",
     "cost",
     "doctor",
     "export_file",

@@ -306,7 +306,7 @@ class StorageError(QadaptError):
             hint = hint or "choose another path, or move the file away"
         name = error.filename if isinstance(error.filename, (str, bytes)) else None
         place = "" if name is None or str(name) in doing else f" ({name!s})"
-        advice = _ADVICE.get(error.errno or 0) or hint
+        advice = advice_for(error, hint)
         return cls(f"{doing or 'cannot read or write a file'}: {reason}{place}", hint=advice)
 
 
@@ -318,6 +318,11 @@ _ADVICE = {
     errno.EMFILE: "raise the limit of open files (ulimit -n), then run the command again",
     errno.ENFILE: "raise the limit of open files (ulimit -n), then run the command again",
 }
+
+
+def advice_for(error: OSError, otherwise: str | None) -> str | None:
+    """What to do after an error of the system, such as a full disk."""
+    return _ADVICE.get(error.errno or 0) or otherwise
 
 
 class StoreError(QadaptError):

@@ -22,6 +22,7 @@ from qadapt.local.rescoring import FullVector, rescored
 from qadapt.local.state import VectorSettings
 from qadapt.model import Hits, Metric, Rescore, SearchProvenance, Vector
 from qadapt.model.query_checks import scaled_queries
+from qadapt.stores.awaited import AwaitedSearch
 from qadapt.stores.base import PreparedSearch, SearchRequest, Store
 
 Floats = npt.NDArray[np.float32]
@@ -145,8 +146,22 @@ class Prepared:
     def __call__(self, queries: Floats) -> Hits | None:
         """Search; None if the search must be resolved again."""
         hits = self._run(queries)
-        if hits is None:
+        return None if hits is None else self._finished(hits)
+
+    @property
+    def can_be_awaited(self) -> bool:
+        """Whether ``awaited`` can search."""
+        return isinstance(self._run, AwaitedSearch)
+
+    async def awaited(self, queries: Floats) -> Hits | None:
+        """As a call, without a thread that waits; None also if only a thread can search."""
+        if not isinstance(self._run, AwaitedSearch):
             return None
+        hits = await self._run.awaited(queries)
+        return None if hits is None else self._finished(hits)
+
+    def _finished(self, hits: Hits) -> Hits:
+        """The hits with their provenance."""
         last = self._last
         if last is None or last[0] is not hits.how:
             last = self._last = (hits.how, *self._described(hits.how))

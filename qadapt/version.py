@@ -1,6 +1,6 @@
 """The version of qadapt, in a module that all others may import."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # The name on the package index; the import name and the command are ``qadapt``.
 DISTRIBUTION = "qadapt-vectors"

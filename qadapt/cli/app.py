@@ -21,6 +21,7 @@ from qadapt.cli import (
     files,
     history,
     inspection,
+    mcp,
     migrate,
     report,
     schema,
@@ -50,6 +51,7 @@ for _module in (
     migrate,
     files,
     alias,
+    mcp,
     demo,
 ):
     _module.register(app)

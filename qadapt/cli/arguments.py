@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from qadapt.errors import InputError, SpecError
+from qadapt.errors import InputError, SpecError, advice_for
 from qadapt.model.address import Address
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def write_text(path: Path, text: str, what: str) -> None:
     except OSError as error:
         raise InputError(
             f"cannot write the {what} {str(path)!r}: {error.strerror}",
-            hint="choose another path",
+            hint=advice_for(error, "choose another path"),
         ) from None
 
 

@@ -34,7 +34,7 @@ from qadapt.cli.options import (
     optional,
     word,
 )
-from qadapt.cli.output import Output, facts, styled
+from qadapt.cli.output import PENDING, Output, facts, styled
 from qadapt.cli.plan_options import ACCEPTED, PlanOptions, make_plans
 from qadapt.cli.render_plan import render_plan
 from qadapt.errors import ConsentRequiredError, InputError
@@ -54,7 +54,8 @@ def register(app: typer.Typer) -> None:
         "plan",
         examples="qadapt plan edge:./data articles binary:rescore=4,codes=ram,originals=disk\n"
         "qadapt plan edge:./data docs scalar:originals=disk --price 3.8\n"
-        "qadapt plan -f quantization.yaml -o plan.json",
+        "qadapt plan -f quantization.yaml -o plan.json\n"
+        "qadapt plan -f quantization.yaml --exit-code",
     )(plan)
     command(
         app,
@@ -98,7 +99,11 @@ def plan(
     disk_price: DiskPrice = None,
     disable: Disable = None,
     allow_key_env: AllowKeyEnv = None,
-) -> None:
+    exit_code: Annotated[
+        bool,
+        typer.Option("--exit-code", help="Exit with code 5 if there are changes to apply."),
+    ] = False,
+) -> int:
     """Show the steps of a change without making it.
 
     Each step shows its reason, its cost, the native request and the request that reverses it.
@@ -120,6 +125,7 @@ def plan(
         again = out.again(command="apply")
         out.note(f"nothing was changed; to apply the plan: {again}")
     out.document(document)
+    return PENDING if exit_code and any(item.changes for item in plans) else 0
 
 
 def _document(items: Any, name: str, *, single: bool) -> Any:
@@ -282,9 +288,6 @@ def _show_result(out: Output, change: Change, plan: Plan) -> None:
     if change.outcome.memory is not None:
         pairs.append(("  memory", str(change.outcome.memory)))
     out.print(facts(pairs))
-    if change.state == "applied" and plan.clients is not None and plan.clients.statement:
-        out.print("", styled("SQL of applications", "bold"), "")
-        out.code(plan.clients.statement)
 
 
 def _what(change: Change, plan: Plan) -> str:

@@ -11,7 +11,6 @@ from qadapt.cli.arguments import open_database
 from qadapt.cli.command import command
 from qadapt.cli.options import Collection, Url, VectorName, optional
 from qadapt.cli.output import Output, facts, styled
-from qadapt.errors import SpecError
 
 if TYPE_CHECKING:
     from qadapt.model.client_params import ClientParams
@@ -23,7 +22,8 @@ def register(app: typer.Typer) -> None:
         app,
         "client-params",
         examples="qadapt client-params edge:./data articles\n"
-        "qadapt client-params qdrant+http://localhost:6333 articles --for rest",
+        "qadapt client-params qdrant+http://localhost:6333 articles --for rest\n"
+        "qadapt client-params qdrant+http://localhost:6333 articles --for langchain-qdrant",
     )(client_params)
 
 
@@ -44,9 +44,12 @@ def client_params(
     qadapt must send them too for the same recall.
     """
     with open_database(url) as db:
-        found = db[collection].client_params(vector=vector, k=k)
-    if form is not None and form not in found.code:
-        raise SpecError.unknown("form", form, list(found.code))
+        subject = db[collection]
+        found = subject.client_params(vector=vector, k=k)
+        if form is not None and form not in found.code:
+            from qadapt.integrations.store_arguments import store_code
+
+            found = found.replace(code={form: store_code(subject, found, form)})
     chosen = found if form is None else found.replace(code={form: found.code[form]})
     out.document(chosen.to_dict())
     if form is not None:

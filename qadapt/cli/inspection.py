@@ -231,7 +231,8 @@ def inspect(out: Output, url: Url, collection: MaybeCollection = None) -> int:
         return 0
     address = Address.parse(url)
     out.print(_place(str(address), server))
-    out.print("", _all_vectors(read, out.out.width) if read else _none(address))
+    if read or not failed:
+        out.print("", _all_vectors(read, out.out.width) if read else _none(address))
     for name, error in failed.items():
         out.print("", styled(f"{name}: {out.mask(error.message)}", "red"))
         if error.hint:
@@ -295,7 +296,7 @@ def _all_vectors(infos: list[CollectionInfo], width: int) -> Any:
 
 def _none(address: Address) -> str:
     """Report that there are no collections, or that the folder does not exist."""
-    if address.transport is None and address.location != ":memory:" and not address.path.exists():
+    if address.is_local and not address.path.exists():
         return f"no collections: folder {address.path} does not exist"
     return "no collections"
 

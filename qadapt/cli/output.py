@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qadapt.cli.progress import Reporter
 
 MISSED = 3  # a gate was missed, or compared collections differ
+PENDING = 5  # `plan --exit-code`: the plan contains changes
 INTERRUPTED = 130
 # Wide enough that nothing is wrapped or truncated without a terminal.
 _PIPE_WIDTH = 100_000

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from qadapt.durable import mark, remove_leftovers, sync_folder
-from qadapt.errors import InputError, SpecError
+from qadapt.errors import InputError, SpecError, advice_for
 from qadapt.files import arrays, extra_vectors, parquet_writer
 from qadapt.files.survey import PAGE
 from qadapt.local import client_codes, collection_info
@@ -142,7 +142,7 @@ def whole(*paths: Path) -> Iterator[list[Path]]:
     except OSError as error:
         raise InputError(
             f"cannot write {paths[0]}: {error.strerror or error}",
-            hint="choose a folder that exists and can be written",
+            hint=advice_for(error, "choose a folder that exists and can be written"),
         ) from error
     finally:
         for temporary in made:

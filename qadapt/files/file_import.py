@@ -360,7 +360,7 @@ def _taken_back(end: Endpoint) -> str:
 def _folder(end: Endpoint) -> Path | None:
     """New folder of a local database, which is created together with the collection."""
     address = end.store.address
-    if address.transport is not None or address.location == ":memory:" or address.path.exists():
+    if not address.is_local or address.path.exists():
         return None
     return address.path
 

@@ -7,6 +7,7 @@ and database in sync, and ``client_search`` falls back to a native search if cod
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator
 from typing import Any, Literal, cast
@@ -20,11 +21,23 @@ from qadapt.index import CodeIndex
 from qadapt.local import change_counters, code_marks
 from qadapt.local.settings import read_settings, write_settings
 from qadapt.local.state import index_dir, private_folder
-from qadapt.model import Batch, CollectionInfo, Kind, Match, Metric, Quantization, Rescore, Vector
+from qadapt.model import (
+    Batch,
+    CollectionInfo,
+    Kind,
+    Match,
+    MatchLevel,
+    Metric,
+    Quantization,
+    Rescore,
+    Vector,
+)
 from qadapt.stores.base import MappedQuantization, OnProgress, Progress, ReadRequest, Store
 
 # Fewer rows are kept in memory, and are too few for a reliable calibration.
 FEW_ROWS = 100
+# Rows that a plan reads to find one that lacks the vector, and the parts of the range of ids.
+SOME_ROWS, SOME_RANGES = 20_000, 16
 
 
 def match(quantization: Quantization) -> Match:
@@ -65,7 +78,8 @@ def by_store(store: Store, wanted: Quantization, vector: Vector) -> MappedQuanti
     """Match level of the database for a quantization; unsupported without native quantization."""
     mapped = store.map(wanted, vector)
     capabilities = store.capabilities()
-    if wanted.kind is Kind.NONE or capabilities.native("native-quantization"):
+    native = wanted.kind is Kind.NONE or capabilities.native("native-quantization")
+    if native or mapped.match.level is MatchLevel.UNSUPPORTED:
         return mapped
     reason = capabilities["native-quantization"].reason
     return MappedQuantization(None, wanted, Match.unsupported(f"native-quantization: {reason}"))
@@ -186,19 +200,39 @@ def refuse_missing(batch: Batch, name: str) -> None:
 
 
 def refuse_incomplete(store: Store, info: CollectionInfo, name: str) -> None:
-    """Raise the same error before a change, if the database reports that rows lack the vector.
+    """Raise the same error before a change.
 
-    The counts of a database may be estimates, so rows are read until one lacks the vector.
+    The counts of a database may be estimates, so rows are read until one lacks the vector. For a
+    database without counts of each vector, a limited number of rows is read; the change itself
+    reads all.
 
     Raises:
         UnsupportedError: rows lack the vector.
     """
+    counted = store.profile.traits.counts_vectors
     lacking = info.count - info.vectors[name].count
-    if lacking <= 0:
+    if counted and lacking <= 0:
         return
-    for batch in store.read(info.name, ReadRequest(vectors=[name], payload=False)):
-        if _lacking(batch, name):
-            raise _incomplete(lacking, name)
+    for batch in _rows_of(store, info, name) if counted else _some_rows(store, info, name):
+        found = _lacking(batch, name)
+        if found:
+            raise _incomplete(lacking or found, name, at_least=not counted)
+
+
+def _rows_of(store: Store, info: CollectionInfo, name: str) -> Iterator[Batch]:
+    return store.read(info.name, ReadRequest(vectors=[name], payload=False))
+
+
+def _some_rows(store: Store, info: CollectionInfo, name: str) -> Iterator[Batch]:
+    """All rows of a small collection; else rows from parts of the range of ids."""
+    if info.count <= SOME_ROWS:
+        yield from _rows_of(store, info, name)
+        return
+    ranges = store.scan_ranges(info.name, SOME_RANGES)
+    page = SOME_ROWS // max(SOME_RANGES, len(ranges))
+    for scan_range in ranges:
+        request = ReadRequest(vectors=[name], payload=False, page=page, scan_range=scan_range)
+        yield from itertools.islice(store.read(info.name, request), 1)
 
 
 def _lacking(batch: Batch, name: str) -> int:
@@ -208,8 +242,10 @@ def _lacking(batch: Batch, name: str) -> int:
     return 0 if missing is None else int(missing.sum())
 
 
-def _incomplete(lacking: int, name: str) -> UnsupportedError:
+def _incomplete(lacking: int, name: str, *, at_least: bool = False) -> UnsupportedError:
     rows = "1 row has" if lacking == 1 else f"{lacking:,} rows have"
+    if at_least:
+        rows = f"at least {rows}"
     return UnsupportedError(
         f"{rows} no vector {name!r}; client-side codes need one in every row, because missing "
         "vectors look like outdated codes",

@@ -17,7 +17,8 @@ from qadapt.local.state import Settings, VectorSettings
 from qadapt.model.client_params import KeptIn
 from qadapt.stores.base import Store
 
-RECHECK = 0.001
+# Searches of a millisecond or more would otherwise look up the file each time.
+RECHECK = 0.01
 
 
 def read_settings(store: Store, collection: str) -> Settings:

@@ -28,6 +28,7 @@ Bools = npt.NDArray[np.bool_]
 NORMALIZED_TOLERANCE = 1e-6
 # float16: half a unit in the last place of 11 bits, and the smallest subnormal number.
 HALF, HALF_LEAST = 2.0**-11, 2.0**-24
+ROUNDED = 2.0**-22  # two units in the last place of float32
 BRAIN = 2.0**-8  # bfloat16: half a unit in the last place of 8 bits
 # Largest distance of a vector to its codes, as a share of its length: about twice the observed one
 # (docs/engines/qdrant.md#datatypes).
@@ -129,6 +130,9 @@ def same_vectors(
     elif comparison in LOSSY_ERROR:
         near = _near_codes(wanted[rest], found[rest], LOSSY_ERROR[comparison])
         near |= _near_codes(unit(wanted[rest]), found[rest], LOSSY_ERROR[comparison])
+    elif comparison == "rounded":
+        near = _near_rounded(wanted[rest], found[rest])
+        near |= _near_rounded(unit(wanted[rest]), found[rest])
     elif comparison == "bfloat16":
         near = _near_bfloat16(wanted[rest], found[rest])
         near |= _near_bfloat16(unit(wanted[rest]), found[rest])
@@ -143,6 +147,10 @@ def same_vectors(
 
 def _near_normalized(units: Floats, found: Floats) -> Bools:
     return np.asarray((np.abs(units - found) <= NORMALIZED_TOLERANCE).all(axis=1))
+
+
+def _near_rounded(wanted: Floats, found: Floats) -> Bools:
+    return np.asarray((np.abs(wanted - found) <= np.abs(wanted) * ROUNDED).all(axis=1))
 
 
 def _near_codes(wanted: Floats, found: Floats, error: float) -> Bools:

@@ -21,7 +21,16 @@ from qadapt.model.table import Table, Tabular, pair_table
 
 # How a vector of the target is compared with the vector of the source.
 Comparison = Literal[
-    "exact", "normalized", "float16", "bfloat16", "uint8", "nonzero", "turbo4", "turbo8", "turbo16"
+    "exact",
+    "normalized",
+    "rounded",
+    "float16",
+    "bfloat16",
+    "uint8",
+    "nonzero",
+    "turbo4",
+    "turbo8",
+    "turbo16",
 ]
 
 # Payload fields that a migration adds to rows, see ``row_codec``.

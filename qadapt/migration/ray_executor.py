@@ -28,12 +28,18 @@ MAX_ATTEMPTS = 5  # tasks of one scan range that may die before the copy fails
 
 
 def copy_with_ray(
-    plan: MigrationPlan, journal: Journal, worker: CopyWorker, on: str, progress: OnProgress
+    plan: MigrationPlan,
+    journal: Journal,
+    worker: CopyWorker,
+    on: str,
+    snapshot: str | None,
+    progress: OnProgress,
 ) -> CopyStats:
     """Copy the rows that are not acknowledged in the journal yet, as tasks of a cluster.
 
     Args:
         on: ``local``, ``auto`` (the cluster at hand) or ``ray://host:port``.
+        snapshot: of the source, for ``Store.consistent_reads`` of each task.
 
     Raises:
         MissingExtraError, UnreachableError
@@ -57,7 +63,12 @@ def copy_with_ray(
                 each = pending.pop(0)
                 attempts[each.number] = attempts.get(each.number, 0) + 1
                 stream = run.remote(
-                    document, addresses, worker.retry_timeout, dict(each.scan_range), each.after
+                    document,
+                    addresses,
+                    worker.retry_timeout,
+                    dict(each.scan_range),
+                    each.after,
+                    snapshot,
                 )
                 running[stream] = each.number
             ready, _ = ray.wait(list(running), timeout=POLL_SECONDS, fetch_local=True)
@@ -147,13 +158,15 @@ def _task(
     retry_timeout: float,
     scan_range: ScanRange,
     after: Id | None,
+    snapshot: str | None,
 ) -> Iterator[WriteAck]:
     plan = MigrationPlan.from_json(document)
     here, there = (open_store(address) for address in addresses)
     try:
         source = Endpoint(here, plan.source_collection)
         target = Endpoint(there, plan.target_collection)
-        yield from CopyWorker(plan, source, target, retry_timeout).copy(scan_range, after)
+        with here.consistent_reads(source.name, snapshot):
+            yield from CopyWorker(plan, source, target, retry_timeout).copy(scan_range, after)
     finally:
         here.close()
         there.close()

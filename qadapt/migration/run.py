@@ -257,12 +257,12 @@ def _copy(
 ) -> CopyStats:
     if journal.all_done():
         return CopyStats()
-    if on is None:
-        with worker.source.store.consistent_reads(worker.source.name):
+    with worker.source.store.consistent_reads(worker.source.name) as snapshot:
+        if on is None:
             return copy_with_threads(plan, journal, worker, progress)
-    from qadapt.migration.ray_executor import copy_with_ray
+        from qadapt.migration.ray_executor import copy_with_ray
 
-    return copy_with_ray(plan, journal, worker, on, progress)
+        return copy_with_ray(plan, journal, worker, on, snapshot, progress)
 
 
 def _check(

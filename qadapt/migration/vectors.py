@@ -123,6 +123,8 @@ def comparison_of(store: Store, vector: Vector | ExtraVector) -> Comparison:
         return lossy
     if store.traits.normalizes_cosine and vector.metric is Metric.COSINE:
         return "normalized"
+    if store.traits.rounds_cosine and vector.metric is Metric.COSINE:
+        return "rounded"
     return "exact"
 
 

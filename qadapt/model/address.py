@@ -165,13 +165,26 @@ class Address:
         return int(port) if port else None
 
     @property
+    def is_local(self) -> bool:
+        """Whether the address names a folder or file of this machine."""
+        return not self.transport and self.location != MEMORY and not self._is_url
+
+    @property
+    def _is_url(self) -> bool:
+        """Whether a URL, such as that of an object store, is in the place of a path."""
+        if self.transport or "://" not in self.location:
+            return False
+        form = form_of(self.store)
+        return form is not None and form.is_remote(self.location)
+
+    @property
     def path(self) -> Path:
         """Folder or file of a local address; ``~`` is expanded.
 
         Raises:
-            AddressError: the address is of a server or of memory.
+            AddressError: the address is of a server, of an object store or of memory.
         """
-        if self.transport or self.location == MEMORY:
+        if not self.is_local:
             raise AddressError(
                 f"{self} is not the address of a folder or file",
                 hint=f"for example {local_example()}",
@@ -191,6 +204,9 @@ class Address:
             return identity.of_server(self.store, self.transport, self.location, self.options)
         if self.location == MEMORY:
             return f"{self.store}:{MEMORY}"
+        if self._is_url:
+            kept = identity.what(self.store, self.options)
+            return identity.with_options(f"{self.store}:{self.location.rstrip('/')}", kept)
         path = local_text(self.store, identity.of_path(self.path))
         kept = identity.what(self.store, self.options)
         return identity.with_options(f"{self.store}:{path}", kept)
@@ -209,10 +225,10 @@ class Address:
         if self.transport:
             return self._server_text
         options = {**self.options, **({"api_key": MASK} if self.key else {})}
-        if self.location == MEMORY:
-            place = f"{self.store}:{MEMORY}"
-        else:
+        if self.is_local:
             place = f"{self.store}:{local_text(self.store, os.path.abspath(self.path))}"
+        else:
+            place = f"{self.store}:{local_text(self.store, self.location)}"
         return identity.with_options(place, options)
 
     def secret(self, environ: Mapping[str, str] | None = None) -> str | None:

@@ -33,6 +33,9 @@ class AddressForm:
         url_schemes: schemes of URLs that address the store over ``tcp``, such as ``postgresql``;
             the first one is used when an address is printed. The host may be empty, the part
             before ``@`` is a user and a password, and the path names a database.
+        remote: schemes of URLs that may follow ``NAME:`` in place of a path, such as ``s3``.
+        url_environment: environment variables of the client library for the ``host`` and the
+            ``port`` of a URL that has neither, and for a ``service``, which replaces both.
     """
 
     ports: Mapping[str, int] = field(default_factory=dict)
@@ -46,6 +49,8 @@ class AddressForm:
     advice: str = ""
     suggested: bool = False
     url_schemes: tuple[str, ...] = ()
+    remote: tuple[str, ...] = ()
+    url_environment: Mapping[str, str] = field(default_factory=dict)
 
     def examples(self, store: str) -> list[str]:
         """Placeholder addresses of every accepted form."""
@@ -55,6 +60,10 @@ class AddressForm:
     def accepts(self, transport: str | None) -> bool:
         """Whether the store accepts addresses with a transport; None for local addresses."""
         return bool(self.local) if transport is None else transport in self.ports
+
+    def is_remote(self, location: str) -> bool:
+        """Whether a location without a transport is a URL, such as that of an object store."""
+        return location.partition("://")[0] in self.remote and "://" in location
 
     def prefix(self, store: str, transport: str) -> str:
         """The part of an address before the host, such as ``milvus+http://``."""

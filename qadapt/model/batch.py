@@ -224,7 +224,7 @@ class Batch:
             normalizes_cosine: whether the database stores cosine vectors normalized.
 
         Raises:
-            The same errors as ``check``.
+            SpecError, DimensionError, NonFiniteError, ZeroVectorError, InputError: see ``check``.
         """
         self.check(wanted, extras)
         vectors = dict(self.vectors)

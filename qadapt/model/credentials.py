@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 # If set to 1, keys may be sent over plain http to any host, as with `--insecure`.
 INSECURE_VARIABLE = "QADAPT_INSECURE"
+_NOT_IN_HEADERS = re.compile(r"[^ -~]|^ | \Z")
 
 
 def insecure_allowed(environ: Mapping[str, str]) -> bool:
@@ -42,6 +44,25 @@ def refuse_variable(address: Address, name: str) -> NoReturn:
         f"the file asks to send the environment variable {name} as a key to {address.location}",
         hint=f"if you trust the file and the host: --allow-key-env {name} "
         f"(in Python: allow_key_env=[{name!r}])",
+    )
+
+
+def header_key(address: Address) -> str | None:
+    """The key of an address, to be sent in an HTTP header without any encoding.
+
+    Raises:
+        AddressError: a header cannot contain the key; or see ``Address.secret``.
+    """
+    key = address.secret()
+    wrong = _NOT_IN_HEADERS.search(key or "")
+    if key is None or wrong is None:
+        return key
+    raise AddressError(
+        f"the key for {address.location} cannot be sent in an HTTP header: character "
+        f"{wrong.start() + 1} of {len(key)} is a line break, a control character, a non-ASCII "
+        "character, or a space at an end",
+        hint="copy the key again, without quotes, spaces and line breaks "
+        f"({address.usual_key_variable}, QADAPT_API_KEY, or the address)",
     )
 
 

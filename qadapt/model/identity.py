@@ -17,6 +17,8 @@ from qadapt.model.address_form import UNKNOWN, form_of
 _CONNECTING = ("key_env", "timeout", "user")
 # Names and addresses of this machine.
 _LOCALHOST = ("localhost", "localhost.localdomain", "127.0.0.1", "0.0.0.0", "::1", "::")
+# Default folders of the sockets of PostgreSQL, by build.
+_SOCKET_FOLDERS = ("/tmp", "/var/run/postgresql", "/run/postgresql")
 _LEGACY_IPV4 = re.compile(r"(0x[0-9a-f]+|[0-9]+)(\.(0x[0-9a-f]+|[0-9]+)){0,3}")
 
 
@@ -36,6 +38,10 @@ def of_server(store: str, transport: str, location: str, options: Mapping[str, s
         transport = "http"
         if form.http_port_option:
             port = options.get(form.http_port_option)
+    if form.url_schemes and not host:
+        port = port or kept.pop("port", None)
+        if kept.get("host") in _SOCKET_FOLDERS:
+            del kept["host"]
     default = form.ports.get(transport)
     port = port or (None if default is None else str(default))
     if form.path_option and prefix:

@@ -37,6 +37,7 @@ from qadapt.planning.memory_change import memory_change
 from qadapt.planning.plan_options import PlanOptions
 from qadapt.planning.restore_commands import restore_commands
 from qadapt.stores.base import ChangePlan, ChangeRequest, Store, unsupported_error
+from qadapt.stores.store_types import USE_CLIENT_CODES
 from qadapt.version import __version__
 
 
@@ -243,7 +244,7 @@ def _decide_backend(
         )
     offer = native.support
     if ours.level is not MatchLevel.UNSUPPORTED:
-        offer = (*offer, "use client-side codes with accept='client' (--accept client)")
+        offer = tuple(dict.fromkeys((*offer, USE_CLIENT_CODES)))
     raise unsupported_error(native.replace(support=offer), wanted, store.name)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from qadapt.costing import Cost
 from qadapt.costing.footprints import change_between
-from qadapt.errors import InputError, SpecError
+from qadapt.errors import InputError, SpecError, advice_for
 from qadapt.evaluation.documents import Advice, Evaluation, Simulation, now
 from qadapt.evaluation.results import Result
 from qadapt.model import MemoryChange, Prices
@@ -78,7 +78,7 @@ class Report(ReportContent):
         except OSError as error:
             raise InputError(
                 f"cannot write the report {str(place)!r}: {error.strerror}",
-                hint="choose another path",
+                hint=advice_for(error, "choose another path"),
             ) from None
         return place
 

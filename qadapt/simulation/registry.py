@@ -8,7 +8,7 @@ from qadapt.errors import UnsupportedError
 from qadapt.model import Kind, Quantization, Rescore, Vector
 from qadapt.quantizers.models import ModelMatch, QuantizerModels, scored_again
 from qadapt.stores import registry
-from qadapt.stores.base import MappedQuantization
+from qadapt.stores.store_types import USE_CLIENT_CODES, MappedQuantization
 
 # The interval of an unchecked model is widened by this recall.
 UNCHECKED = 0.05
@@ -60,7 +60,7 @@ def mapped_to(store: str, quantization: Quantization, vector: Vector) -> MappedQ
     if mapping is None:
         raise UnsupportedError(
             f"the store {store!r} has no native quantization",
-            hint="use client-side codes with accept='client' (--accept client)",
+            hint=USE_CLIENT_CODES,
         )
     return mapping(quantization, vector)
 

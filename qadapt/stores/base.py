@@ -132,6 +132,10 @@ class Store(BulkCopy, Changeable, Counted, Measured, Sampled, KeepsSettings):
             f"the store {cls.profile.name!r} cannot wrap a client", hint="open it by its address"
         )
 
+    # Whether an event loop can await prepared searches of one query (``stores.awaited``); otherwise
+    # each search waits in a thread.
+    awaits_searches: bool = False
+
     # Set by the database object; stores that open files on demand would otherwise open them again.
     closed: bool = False
 
@@ -244,10 +248,18 @@ class Store(BulkCopy, Changeable, Counted, Measured, Sampled, KeepsSettings):
             NotFoundError
         """
 
-    def consistent_reads(self, collection: str) -> AbstractContextManager[None]:
+    def consistent_reads(
+        self, collection: str, snapshot: str | None = None
+    ) -> AbstractContextManager[str | None]:
         """Within the context, all threads that ``read`` see the rows as they were at its begin.
 
-        A store without snapshots reads the current state of each row.
+        Args:
+            snapshot: what the context of another process gave: the reads see the same rows, as long
+                as that context is open.
+
+        Returns:
+            The snapshot for other processes. None for a store without snapshots, which reads the
+            current state of each row.
         """
         return nullcontext()
 

@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from qadapt.errors import StoreError
 from qadapt.model import Capabilities, CollectionInfo, Hits, Server
 from qadapt.model.address import Address
+from qadapt.stores.awaited import AwaitedSearch
 from qadapt.stores.base import PreparedSearch, Store
 from qadapt.stores.row_batches import with_payloads
 
@@ -106,4 +107,21 @@ def prepared_search(
         except too_large:
             return None
 
-    return prepared
+    return _Awaited(prepared, search, unchanged) if isinstance(search, AwaitedSearch) else prepared
+
+
+class _Awaited(AwaitedSearch):
+    """A prepared search whose ``search`` can be awaited."""
+
+    def __init__(
+        self, prepared: PreparedSearch, search: AwaitedSearch, unchanged: Callable[[], bool]
+    ) -> None:
+        self._prepared = prepared
+        self._search = search
+        self._unchanged = unchanged
+
+    def __call__(self, queries: Any) -> Hits | None:
+        return self._prepared(queries)
+
+    async def awaited(self, queries: Any) -> Hits | None:
+        return await self._search.awaited(queries) if self._unchanged() else None

@@ -54,10 +54,7 @@ class ClientCode:
     @property
     def opened(self) -> str | None:
         """Absolute path of a local database; None for a server or a database in memory."""
-        address = self.address
-        if address.transport or address.location == ":memory:":
-            return None
-        return str(address.path.absolute())
+        return str(self.address.path.absolute()) if self.address.is_local else None
 
     @property
     def key_variable(self) -> str | None:

@@ -32,3 +32,9 @@ PARAMETER_WITHOUT_EFFECT = DoctorCheck(
     "A parameter is accepted but has little or no effect.",
     needs="options",
 )
+DUPLICATE_IDS = DoctorCheck(
+    "duplicate-ids", "Several rows have the same id, and all but one are hidden."
+)
+UNKNOWN_METRIC = DoctorCheck(
+    "unknown-metric", "Neither an index nor a comment has the metric of a vector."
+)

@@ -44,6 +44,8 @@ class Traits:
         normalizes_cosine: float vectors with the cosine metric are stored at length 1.
         keeps_explicit_zeros: explicit zeros of a sparse vector are stored.
         allows_missing_vectors: a row may lack one of its vectors.
+        counts_vectors: ``VectorInfo.count`` is the number of rows with the vector; otherwise it is
+            the number of rows of the collection.
         keeps_payload: all payload fields are stored without loss; otherwise
         ``Store.payload_fidelity``
             decides for each field.
@@ -60,6 +62,8 @@ class Traits:
         payload_indexes_last: payload indexes are built after codes, because the status of codes
             cannot be verified during their build.
         segment_candidates: each segment contributes its own candidates to a search.
+        rounds_cosine: float vectors with the cosine metric keep their length and are stored with an
+            error of one rounding step.
         rounds_in_searches: a search may change the last digits of stored cosine vectors.
         zero_is_positive: the sign bit of the value 0 is that of a positive value.
         shortens_codes: ``dims`` is a property of the codes, while the vectors keep all dimensions;
@@ -71,6 +75,7 @@ class Traits:
     normalizes_cosine: bool = False
     keeps_explicit_zeros: bool = True
     allows_missing_vectors: bool = True
+    counts_vectors: bool = True
     keeps_payload: bool = True
     accepts_id: Callable[[Id], bool] | None = None
     partition_kind: str = ""
@@ -80,11 +85,12 @@ class Traits:
     adds_vectors: bool = False
     payload_indexes_last: bool = False
     segment_candidates: bool = False
+    rounds_cosine: bool = False
     rounds_in_searches: bool = False
     zero_is_positive: bool = False
     shortens_codes: bool = False
-    lowercase_names: bool = False
     max_k: int = MAX_K
+    lowercase_names: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from qadapt.model.numbers import is_whole
 from qadapt.model.vector import Datatype
 
 MAX_K = 10_000
+# What to do about codes that a database does not have and qadapt does.
+USE_CLIENT_CODES = "use client-side codes with accept='client' (--accept client)"
 # The kinds of payload indexes.
 PAYLOAD_KINDS = ("keyword", "integer", "float", "bool", "datetime", "text", "geo", "uuid")
 PAGE = 2_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qadapt.testing.asynchronous import AsyncTests
 from qadapt.testing.quantization import QuantizationTests, SearchTests
 from qadapt.testing.rows import BadInputTests, CollectionTests, RowTests
 from qadapt.testing.scan_ranges import AliasTests, ScanRangeTests
@@ -15,5 +16,6 @@ class StoreConformance(
     BadInputTests,
     SearchTests,
     QuantizationTests,
+    AsyncTests,
 ):
     """All tests that a store's subclass inherits; see ``Suite`` for its attributes."""

@@ -219,8 +219,9 @@ class QuantizationTests(Suite):
         np.testing.assert_allclose(hits.scores, exact, atol=1e-5)
 
     def test_default_rescoring_is_used(self, filled: Collection, sample: Sample) -> None:
-        self.supported(filled, "binary")
-        filled.plan(qa.binary(rescore=6)).apply(yes=True, timeout=300)
+        self.supported(filled, self.coarse)
+        wanted = qa.Quantization.parse(self.coarse).replace(rescore=qa.Rescore(6))
+        filled.plan(wanted).apply(yes=True, timeout=300)
         hits = filled.search(sample.queries, k=self.k)
         assert hits.how.oversampling == 6
         assert hits.how.rescore_from == "collection"
@@ -230,10 +231,11 @@ class QuantizationTests(Suite):
 
     def test_changing_the_kind_and_undoing_it(self, filled: Collection) -> None:
         self.supported(filled, "scalar")
-        self.supported(filled, "binary")
+        self.supported(filled, self.coarse)
         filled.plan("scalar").apply(yes=True, timeout=300)
-        change = filled.plan("binary").apply(yes=True, timeout=300)
-        assert filled.info().vectors[""].quantization.kind is qa.Kind.BINARY
+        change = filled.plan(self.coarse).apply(yes=True, timeout=300)
+        coarse = qa.Quantization.parse(self.coarse)
+        assert filled.info().vectors[""].quantization.kind is coarse.kind
         change.undo(timeout=300)
         vector = filled.info().vectors[""]
         assert vector.quantization.kind is qa.Kind.SCALAR
@@ -241,17 +243,19 @@ class QuantizationTests(Suite):
 
     def test_created_with_quantization(self, database: Database, sample: Sample) -> None:
         plain = database.create(self.other, dim=self.dim)
-        self.supported(plain, "binary")
-        collection = database.create(self.name, dim=self.dim, quantization="binary:rescore=4")
+        self.supported(plain, self.coarse)
+        wanted = qa.Quantization.parse(self.coarse).replace(rescore=qa.Rescore(4))
+        collection = database.create(self.name, dim=self.dim, quantization=wanted)
         collection.write(qa.Batch(self.keys(self.rows), {"": sample.rows}))
-        collection.plan("binary:rescore=4").apply(yes=True, timeout=300)
+        collection.plan(wanted).apply(yes=True, timeout=300)
         assert collection.info().vectors[""].status.state is qa.State.ACTIVE
         lossy = collection.search(sample.queries, k=self.k, rescore=OFF)
         assert self.recall(lossy, sample) < 1
 
     def test_verify_reports_the_configuration(self, filled: Collection) -> None:
-        self.supported(filled, "binary")
-        filled.plan("binary:rescore=8").apply(yes=True, timeout=300)
+        self.supported(filled, self.coarse)
+        wanted = qa.Quantization.parse(self.coarse).replace(rescore=qa.Rescore(8))
+        filled.plan(wanted).apply(yes=True, timeout=300)
         report = filled.verify(k=self.k, queries=50)
         assert report.matches_configuration
         without, with_rescoring = (each.recall for each in report.results[1:])

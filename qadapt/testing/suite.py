@@ -32,6 +32,7 @@ class Suite:
 
     Attributes:
         must_support: settings that the store must support.
+        coarse: a setting with which rescoring and undo are tested: its codes lose recall.
         rows, dim: size of the collections for quantization tests; large enough that the engine
             builds its index.
         few_rows: size of the collections for tests that need no index.
@@ -44,6 +45,7 @@ class Suite:
     """
 
     must_support: ClassVar[Sequence[str]] = ()
+    coarse: ClassVar[str] = "binary"
     rows: ClassVar[int] = 2000
     few_rows: ClassVar[int] = 300
     many_rows: ClassVar[int] = 10_000

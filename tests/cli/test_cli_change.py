@@ -261,3 +261,21 @@ def test_history_rejects_yes_without_abandon(cli: Cli) -> None:
     ran = cli("history", "--yes")
     assert ran.code == 2
     assert "--abandon" in ran.err
+
+
+def test_the_exit_code_says_whether_changes_are_pending(
+    cli: Cli, articles: str, tmp_path: Path
+) -> None:
+    spec = tmp_path / "quantization.yaml"
+    spec.write_text(
+        f"store: {articles}\ncollections:\n  articles:\n    vectors:\n"
+        '      "": {quantization: scalar}\n'
+    )
+    assert cli("plan", "-f", spec).code == 0, "without the option, as before"
+    pending = cli("plan", "-f", spec, "--exit-code", "--json")
+    assert pending.code == 5
+    assert len(pending.json["plans"]) == 1
+    assert cli("plan", articles, "articles", "scalar", "--exit-code").code == 5
+    assert cli("apply", "-f", spec, "--yes").code == 0
+    assert cli("plan", "-f", spec, "--exit-code").code == 0
+    assert cli("plan", "-f", tmp_path / "missing.yaml", "--exit-code").code == 2

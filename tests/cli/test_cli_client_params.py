@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 import qadapt as qa
+from qadapt.integrations.store_arguments import FORMS
 from qadapt.local.client_operations import Remember
+from qadapt.model.client_params import ClientParams
 
 Cli = Callable[..., Any]
 SENT = '{"quantization": {"rescore": true, "oversampling": 4.0}}'
@@ -82,3 +84,53 @@ def test_rescoring_without_quantization_is_a_note(cli: Cli, articles: str) -> No
         more = ("scalar",) if words == ("plan",) else ()
         ran = cli(*words, articles, "articles", *more)
         assert ran.code == 0 and "rescore=4 is ignored" in " ".join(ran.out.split())
+
+
+def test_arguments_of_a_framework_are_code_alone(cli: Cli, tmp_path: Any) -> None:
+    pytest.importorskip("qdrant_client")
+    url = f"qdrant:{tmp_path / 'local'}"
+    with qa.open(url) as database:
+        database.create("notes", dim=4).write(qa.Batch([1], {"": [[1, 0, 0, 0]]}))
+    ran = cli("client-params", url, "notes", "--for", "langchain-qdrant", "-k", "5")
+    found: dict[str, Any] = {}
+    exec(compile(ran.out, "pasted.py", "exec"), found)  # the code that users paste
+    assert found["search"] == {"k": 5}
+    assert "store.similarity_search(text, **search)" in ran.out
+    unknown = cli("client-params", url, "notes", "--for", "langchain-milvus")
+    assert unknown.code == 2 and "known: qdrant-client, langchain-qdrant" in unknown.err
+
+
+SETTINGS = {"enable_seqscan": "off", "hnsw.ef_search": "80"}
+
+
+@pytest.mark.parametrize(
+    ("form", "search", "store", "notes"),
+    [
+        ("llama-index-qdrant", {"search_params": SETTINGS}, {}, 0),
+        ("llama-index-milvus", {"milvus_search_config": {"metric_type": "IP", "params": SETTINGS}},
+         {}, 0),
+        ("llama-index-weaviate", {"target_vector": "title", "tenant": "ann"}, {}, 0),
+        ("llama-index-postgres", {"hnsw_ef_search": 80},
+         {"hnsw_kwargs": {"hnsw_ef_search": 80}}, 1),
+        ("haystack-pgvector", None, {"search_strategy": "hnsw", "hnsw_ef_search": 80}, 1),
+        ("haystack-weaviate", None, {}, 0),
+        ("haystack-milvus", None, {"search_params": {"metric_type": "IP", "params": SETTINGS}}, 0),
+    ],
+)  # fmt: skip
+def test_arguments_have_the_form_of_the_store(
+    form: str, search: Any, store: dict[str, Any], notes: int
+) -> None:
+    """The forms that ``make test-integrations`` does not run on a database."""
+    params = ClientParams("notes@ann", "title", 10, True, limit=40, params=SETTINGS)
+    made = FORMS[form].convert(params, qa.Metric.DOT)
+    assert made.search == (
+        {"top_k": 40} if search is None else {"similarity_top_k": 40, "vector_store_kwargs": search}
+    )
+    assert dict(made.store) == store
+    assert len(made.notes) == notes
+    assert all("enable_seqscan = off" in note for note in made.notes)
+
+
+def test_a_database_without_forms_of_frameworks_names_its_own(cli: Cli, articles: str) -> None:
+    unknown = cli("client-params", articles, "articles", "--for", "langchain-qdrant")
+    assert unknown.code == 2 and "known: qdrant-edge" in unknown.err

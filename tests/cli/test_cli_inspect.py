@@ -117,6 +117,11 @@ def test_one_damaged_collection_does_not_hide_the_others(
     assert "articles" in ran.out
     assert "its file is torn" in ran.out
     assert cli("inspect", url, "--json").json["failed"]["broken"]["hint"] == "restore it"
+    monkeypatch.setattr(Collection, "info", lambda self: damaged(Collection(self._store, "broken")))
+    ran = cli("inspect", url)
+    assert ran.code == 1
+    assert "its file is torn" in ran.out
+    assert "no collections" not in ran.out
 
 
 def test_a_missing_collection_suggests_a_similar_name(cli: Cli, articles: str) -> None:

@@ -84,12 +84,53 @@ class TestPgvectorCells(RealCells):
             yield database
 
 
+class TestOpenSearchCells(RealCells):
+    """The engine lucene; 20 candidates per result exceed the 100 that it always rescores."""
+
+    oversampling = 20.0
+
+    @pytest.fixture
+    def database(self, live: Callable[[str], str]) -> Iterator[Database]:
+        with qa.open(live("opensearch")) as database:
+            yield database
+
+    @pytest.fixture(autouse=True)
+    def tidy(self, own_state: None, database: Database) -> Iterator[None]:
+        """Drop the collection of a test, with its copy and clone."""
+        yield
+        for name in database.collections():
+            if name.startswith(self.name) and name in database:
+                database.drop(name)
+
+
 class TestSqliteVecCells(RealCells):
     rows = EMBEDDED_ROWS
 
     @pytest.fixture
     def database(self, tmp_path: Path) -> Iterator[Database]:
         with qa.open(f"sqlite-vec:{tmp_path / 'test.db'}") as database:
+            yield database
+
+
+class TestChromaCells(RealCells):
+    """Chroma has no quantization: each kind is refused on the engine."""
+
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Iterator[Database]:
+        with qa.open(f"chroma:{tmp_path / 'data'}") as database:
+            yield database
+
+
+class TestLanceDbCells(RealCells):
+    """One partition, so that a search scans all codes."""
+
+    pytestmark = pytest.mark.slow
+    rows = EMBEDDED_ROWS
+    asked = ASKED if WRITES else ("rotational:bits=4", "product:ratio=16")
+
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Iterator[Database]:
+        with qa.open(f"lancedb:{tmp_path / 'lance'}") as database:
             yield database
 
 

@@ -130,7 +130,16 @@ def test_the_article_s_table() -> None:
 def test_it_is_a_document() -> None:
     found = cost(1000, 64, "scalar", prices=Prices(1, 2))
     assert Cost.from_json(found.to_json()) == found
-    stores = {"elasticsearch", "milvus", "pgvector", "qdrant", "sqlite-vec", "weaviate"}
+    stores = {
+        "lancedb",
+        "elasticsearch",
+        "milvus",
+        "opensearch",
+        "pgvector",
+        "qdrant",
+        "sqlite-vec",
+        "weaviate",
+    }
     assert {line.store for line in found.lines} == stores
 
 

@@ -123,7 +123,8 @@ def test_every_extra_is_imported_by_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     modules = {"faiss_cpu": "faiss", "qdrant_edge_py": "qdrant_edge",
                "weaviate_client": "weaviate", "pysqlite3_binary": "pysqlite3",
-               "llama_index_core": "llama_index", "haystack_ai": "haystack"}  # fmt: skip
+               "llama_index_core": "llama_index", "haystack_ai": "haystack",
+               "opensearch_py": "opensearchpy"}  # fmt: skip
     for_tests = ("all", "dev", "engines", "integrations")
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "qadapt").rglob("*.py"))
     unused = []

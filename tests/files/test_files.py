@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import qadapt as qa
 from qadapt.api import Database
 from qadapt.cli.app import app
 from qadapt.errors import AlreadyExistsError, InputError, NotFoundError, SpecError
-from qadapt.files import arrays
+from qadapt.files import arrays, export
 from qadapt.files.layout import ColumnChoice
 from qadapt.files.parquet_reader import Parquet
 
@@ -185,3 +186,17 @@ def test_the_command_line(edge: Database, tmp_path: Path) -> None:
     out = run.invoke(app, ["import", file, f"{url}#again"])
     assert out.exit_code == 1
     assert "--add" in out.output
+
+
+def test_an_export_to_a_full_disk_asks_for_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(folder: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(export, "sync_folder", full)
+    with qa.open(f"edge:{tmp_path / 'data'}") as database:
+        database.create("a", dim=2).write(qa.Batch([1], {"": [[1.0, 2.0]]}))
+        with pytest.raises(InputError, match="No space left") as caught:
+            qa.export_file((database, "a"), tmp_path / "a.parquet")
+    assert caught.value.hint == "free disk space, then run the command again"

@@ -9,7 +9,10 @@ from __future__ import annotations
 import importlib.util
 import os
 
-FRAMEWORKS = ("langchain_core", "langchain_tests", "llama_index", "haystack")
+FRAMEWORKS = (
+    *("langchain_core", "langchain_tests", "llama_index", "haystack"),
+    *("langchain_milvus", "langchain_postgres", "langchain_qdrant", "langchain_weaviate"),
+)
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
 _MISSING = [name for name in FRAMEWORKS if importlib.util.find_spec(name) is None]
 if _MISSING and os.environ.get("QADAPT_REQUIRE_INTEGRATIONS"):

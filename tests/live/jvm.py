@@ -208,12 +208,19 @@ class JvmServer(Server):
             raise
         return self
 
+    def source(self) -> str:
+        """The source of the launcher."""
+        return str(Path(__file__).with_name(self.launcher))
+
+    def program(self) -> list[str]:
+        """The last words of ``java`` before the arguments of the launcher."""
+        return [self.source()]
+
     def launch(self) -> None:
         """Start the process on its folder and ports."""
-        source = Path(__file__).with_name(self.launcher)
         memory = [f"-Xms{self.heap}", f"-Xmx{self.heap}"]
         where = [str(self.folder), str(self.port), str(self.transport)]
-        command = [self._command[0], *memory, *self._command[1:], str(source), *where]
+        command = [self._command[0], *memory, *self._command[1:], *self.program(), *where]
         self.run(["nice", "-n", "10", *command], os.environ)
         ready = f"{self.rest}/_cluster/health?wait_for_status=yellow&timeout=3s"
         self.wait_until(lambda: answer(ready) is not None, _START)

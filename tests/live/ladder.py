@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from live import Unavailable, elasticsearch, milvus, postgres, weaviate
+from live import Unavailable, chroma, elasticsearch, milvus, opensearch, postgres, weaviate
 from qadapt.stores import registry
 
 
@@ -26,7 +26,9 @@ class Running(Protocol):
 
 
 OWN: dict[str, Callable[[], Running]] = {
+    "chroma": lambda: chroma.ChromaServer().start(),
     "elasticsearch": lambda: elasticsearch.ElasticsearchServer().start(),
+    "opensearch": lambda: opensearch.OpenSearchServer().start(),
     "pgvector": lambda: postgres.PostgresServer().start(),
     "milvus": lambda: milvus.MilvusServer().start(),
     "weaviate": lambda: weaviate.WeaviateServer().start(),

@@ -16,9 +16,13 @@ from typing import Any
 
 import pytest
 
-SERVERS = frozenset({"qdrant", "milvus", "weaviate", "pgvector", "elasticsearch"})
+SERVERS = frozenset(
+    {"qdrant", "milvus", "weaviate", "pgvector", "chroma", "elasticsearch", "opensearch"}
+)
 # Fixtures that always start a server or a container.
-STARTING = frozenset({"weaviate_server", "milvus_server", "startable", "containers"})
+STARTING = frozenset(
+    {"weaviate_server", "milvus_server", "chroma_server", "startable", "containers"}
+)
 
 
 def needs_server(item: pytest.Item) -> bool:

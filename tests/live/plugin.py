@@ -14,6 +14,7 @@ import importlib.metadata
 import importlib.util
 import os
 import signal
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any, NoReturn
 import pytest
 
 from live import Unavailable
+from live.chroma import ChromaServer
 from live.ladder import Ladder
 from live.marks import needs_server
 from live.milvus import MilvusServer
@@ -37,7 +39,10 @@ ENGINES = (
     "milvus-lite",
     "weaviate",
     "pgvector",
+    "chroma",
+    "clickhouse",
     "elasticsearch",
+    "opensearch",
 )
 REQUIRED = pytest.StashKey[frozenset[str]]()
 MUST_SEE = pytest.StashKey[frozenset[str]]()
@@ -136,7 +141,8 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]
     """``live("milvus")``: the address of a live engine, or the test is skipped (or fails).
 
     A server is shared with all other tests: use collections with names of your own. ``edge`` and
-    ``milvus-lite`` are a new, empty folder or file.
+    ``milvus-lite`` are a new, empty folder or file. ``clickhouse`` is a new, empty database: chdb
+    has one data folder per process, which all tests of a worker share.
     """
 
     def address(engine: str) -> str:
@@ -144,6 +150,9 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]
             return _edge(request.config, tmp_path)
         if engine == "milvus-lite":
             return _milvus_lite(request.config, tmp_path)
+        if engine == "clickhouse":
+            base = request.getfixturevalue("tmp_path_factory").getbasetemp()
+            return _clickhouse(request.config, base / "chdb")
         if request.node.get_closest_marker("server") is None:
             pytest.fail("this test uses a server: add @pytest.mark.server", pytrace=False)
         return _server(request.config, engine)
@@ -191,6 +200,22 @@ def milvus_server(request: pytest.FixtureRequest) -> Iterator[MilvusServer]:
         server.stop()
 
 
+@pytest.fixture
+def chroma_server(request: pytest.FixtureRequest) -> Iterator[ChromaServer]:
+    """A new, started server for this test, with ``kill()`` and ``start()``."""
+    try:
+        server = ChromaServer()
+    except Unavailable as reason:
+        missing(request.config, "chroma", str(reason))
+    try:
+        with clock_stopped():
+            server.start()
+        saw(request.config, "chroma", server.version, "server of one test")
+        yield server
+    finally:
+        server.stop()
+
+
 def _server(config: pytest.Config, engine: str) -> str:
     with clock_stopped():
         try:
@@ -221,6 +246,13 @@ def _milvus_lite(config: pytest.Config, folder: Path) -> str:
             missing(config, "milvus-lite", f"the package {module} is not installed")
     saw(config, "milvus-lite", importlib.metadata.version("milvus-lite"), "in process")
     return f"milvus:{folder / 'test.db'}"
+
+
+def _clickhouse(config: pytest.Config, folder: Path) -> str:
+    if importlib.util.find_spec("chdb") is None:
+        missing(config, "clickhouse", "the package chdb is not installed")
+    saw(config, "clickhouse", f"in chdb {importlib.metadata.version('chdb')}", "in process")
+    return f"clickhouse:{folder}?database=test_{uuid.uuid4().hex[:10]}"
 
 
 def saw(config: pytest.Config, engine: str, version: str, way: str) -> None:

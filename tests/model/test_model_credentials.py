@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 
+import qadapt as qa
 from qadapt.errors import AddressError, ConsentRequiredError, InsecureTransportWarning
 from qadapt.model.address import Address
 from qadapt.model.credentials import is_loopback
@@ -116,3 +117,15 @@ def test_words_after_a_path_are_not_masked(text: str) -> None:
 )
 def test_values_of_secret_options_are_masked_next_to_paths(text: str) -> None:
     assert "hunter2" not in mask(text)
+
+
+@pytest.mark.parametrize("key", ["schlüssel-1234", "abc\n", " abc", "abc ", "a\x1fb"])
+@pytest.mark.parametrize("store", ["qdrant", "weaviate"])
+def test_a_key_that_no_header_can_contain_is_refused(
+    store: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QADAPT_API_KEY", key)
+    with pytest.raises(AddressError, match="HTTP header") as caught:
+        qa.open(f"{store}+http://localhost:9")
+    assert key not in str(caught.value)
+    assert "copy the key again" in str(caught.value.hint)

@@ -43,6 +43,13 @@ def names(connection: Connection, product: Product) -> list[str]:
     )
 
 
+def all_names(connection: Connection) -> set[str]:
+    """Names of all indexes and aliases, to find a free one."""
+    answer = connection.ask("GET", "/_alias", doing="list the indexes")
+    aliases = {alias for each in answer.values() for alias in each.get("aliases") or ()}
+    return {*answer, *aliases}
+
+
 def _has_vectors(found: Mapping[str, Any], product: Product) -> bool:
     properties = (found.get("mappings") or {}).get("properties") or {}
     return any(each.get("type") in product.vector_types for _, each in leaves(properties))

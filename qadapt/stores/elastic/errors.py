@@ -58,6 +58,11 @@ _RULES = (
         words=(r"index_not_found_exception",),
     ),
     AnswerRule(
+        NotFoundError,
+        "the index has another mapping than before: `qadapt inspect ADDRESS` lists its vectors",
+        words=(r"is not knn_vector type",),
+    ),
+    AnswerRule(
         AlreadyExistsError, "choose another name", words=(r"resource_already_exists_exception",)
     ),
     AnswerRule(

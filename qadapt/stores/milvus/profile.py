@@ -13,7 +13,7 @@ from qadapt.stores.milvus.cost_model import MilvusCostModel
 from qadapt.stores.milvus.payload import accepts_id
 from qadapt.stores.milvus.quantizer_models import MilvusQuantizers
 from qadapt.stores.milvus.rows import WINDOW
-from qadapt.stores.profile import DoctorCheck, StoreProfile, Traits
+from qadapt.stores.profile import StoreProfile, Traits
 
 _NATIVE, _CLIENT, _NO = Support.NATIVE, Support.CLIENT, Support.UNSUPPORTED
 _RUN = "run on 2.3.5"
@@ -150,7 +150,7 @@ PROFILE = StoreProfile(
     checks=(
         doctor.SCHEMA_ONLY,
         doctor.SMALL_SEGMENTS,
-        DoctorCheck("duplicate-ids", "Several rows have the same id, and all but one are hidden."),
+        doctor.DUPLICATE_IDS,
         doctor.ORIGINALS_IN_RAM,
         doctor.OVERSAMPLING_WITHOUT_RESCORING,
         doctor.PARAMETER_WITHOUT_EFFECT,

@@ -12,17 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from qadapt.engines.exact import unit
 from qadapt.model import Kind, Metric, Quantization, Vector
-from qadapt.quantizers.base import Codes, Floats, Model, signs_to_scale
-from qadapt.quantizers.centroids import Products, assign, kmeans
+from qadapt.quantizers.base import Codes, Floats, Model
+from qadapt.quantizers.centroids import Products, assign
 from qadapt.quantizers.models import QuantizerModels, segments_of
-from qadapt.quantizers.rotation import gaussian
+from qadapt.quantizers.rabitq import RaBitQ, list_centres
 
 LISTS = 128  # lists of an inverted file if nlist is not set
-ROWS_A_LIST = 39  # Milvus caps nlist at one list per 39 rows
-# Step widths to try for multi-bit RaBitQ, as a share of the largest value.
-_SCALES = np.linspace(0.35, 1.0, 14, dtype=np.float32)
 
 
 class Scalar(Model):
@@ -75,35 +71,6 @@ class Product(Model):
         return self._asking(queries)
 
 
-class RaBitQ(Model):
-    """RaBitQ in an inverted file: rotated residuals in 1 to 9 bits."""
-
-    def __init__(self, metric: Metric, dim: int, bits: int = 1, lists: int = 128) -> None:
-        super().__init__(metric)
-        self._matrix = gaussian(dim)
-        self._bits = bits
-        self._lists = lists
-        self._centres = np.zeros((1, dim), dtype=np.float32)
-
-    def _fit(self, rows: Floats) -> None:
-        if self._lists:
-            self._centres = list_centres(rows @ self._matrix, self._lists, self.metric)
-
-    def _rows(self, rows: Floats) -> Codes:
-        spun = rows @ self._matrix
-        centre = self._centres[assign(spun, self._centres)]
-        left = spun - centre
-        values = signs_to_scale(left) if self._bits == 1 else _steps_to_scale(left, self._bits)
-        # <q - c, values> estimates <q - c, left>; lengths are stored exactly.
-        off = np.einsum("ij,ij->i", centre, left - values)
-        if self.metric is not Metric.EUCLIDEAN:
-            return Codes(centre + values, off)
-        return Codes(centre + values, 2 * off - np.einsum("ij,ij->i", spun, spun))
-
-    def _queries(self, queries: Floats) -> Floats:
-        return self._asking(queries @ self._matrix)
-
-
 class Signs(Model):
     """Sign bits in a BINARY_VECTOR field, compared by Hamming distance."""
 
@@ -112,35 +79,6 @@ class Signs(Model):
 
     def _queries(self, queries: Floats) -> Floats:
         return 2 * (queries > 0).astype(np.float32) - 1
-
-
-def list_centres(rows: Floats, lists: int, metric: Metric) -> Floats:
-    """The centroids of an inverted file, normalized for cosine and dot as in faiss."""
-    centres = kmeans(rows, max(1, min(lists, len(rows) // ROWS_A_LIST)))
-    return centres if metric is Metric.EUCLIDEAN else unit(centres)
-
-
-def _steps_to_scale(x: Floats, bits: int) -> Floats:
-    """Quantize each row to ``2^bits`` even steps around 0.
-
-    The step width is the one of a few that changes the direction least, and the length is set for
-    the estimator of RaBitQ.
-    """
-    half = 1 << (bits - 1)
-    largest = np.abs(x).max(axis=1, keepdims=True)
-    largest = np.where(largest > 0, largest, 1)
-    best, score = x, np.full((len(x), 1), -np.inf, dtype=np.float32)
-    squared = np.einsum("ij,ij->i", x, x)[:, None]
-    for scale in _SCALES:
-        step = scale * largest / half
-        values = np.clip(np.floor(x / step), -half, half - 1) + np.float32(0.5)
-        both = np.einsum("ij,ij->i", x, values)[:, None]
-        length = np.sqrt(np.einsum("ij,ij->i", values, values))[:, None]
-        found = both / length
-        better = found > score
-        best = np.where(better, values * (squared / np.where(both > 0, both, 1)), best)
-        score = np.where(better, found, score)
-    return best.astype(np.float32)
 
 
 class MilvusQuantizers(QuantizerModels):

@@ -8,7 +8,7 @@ from typing import Any
 
 from qadapt.stores.pgvector.connection import Extension
 from qadapt.stores.pgvector.schema import DATATYPES, PARTITIONED, Column, Index, Table, split_name
-from qadapt.stores.pgvector.settings import split_comment
+from qadapt.stores.table_comment import split_comment
 
 _COLUMNS = """
 SELECT a.attname, a.attnum, t.typname, a.atttypmod, a.attgenerated = '' AND a.attidentity <> 'a',

@@ -116,8 +116,8 @@ class _Planner:
         """A valid index with the requested codes."""
         for each in self.table.indexes_of(self.column):
             wanted = mapping.opclass(self.codes, self.vector.metric, self.vector.datatype)
-            plain = each.label == self.wanted and not each.predicate and each.opclass == wanted
-            if plain and each.valid and self.native and self._has_options(each):
+            same = each.is_plain and each.label == self.wanted and each.opclass == wanted
+            if same and each.valid and self.native and self._has_options(each):
                 return each
         return None
 
@@ -126,14 +126,14 @@ class _Planner:
         return [
             each
             for each in self.table.indexes_of(self.column)
-            if each.codes in ("halfvec", "bit", "subvector") and not each.predicate
+            if each.is_plain and each.codes != "vector"
         ]
 
     def _replaced(self) -> list[Index]:
         return [
             each
             for each in self.table.indexes_of(self.column)
-            if each.label != self.wanted and each.codes != "other" and not each.predicate
+            if each.is_plain and each.label != self.wanted
         ]
 
     def _build(self) -> Step:
@@ -227,7 +227,11 @@ def planned_index(
     native = mapping.to_native(target, vector, version).native
     if not native:
         return next(
-            (each for each in table.indexes_of(column) if each.codes == "vector" and each.valid),
+            (
+                each
+                for each in table.indexes_of(column)
+                if each.is_plain and each.codes == "vector" and each.valid
+            ),
             None,
         )
     opclass = mapping.opclass(native["codes"], vector.metric, vector.datatype)

@@ -20,8 +20,8 @@ from qadapt.stores.pgvector.schema import (
     Table,
     split_name,
 )
-from qadapt.stores.pgvector.settings import join_comment
 from qadapt.stores.pgvector.statements import identifier, literal, relation
+from qadapt.stores.table_comment import join_comment
 
 MAX_NAME = 63  # bytes; PostgreSQL cuts longer names without an error
 TYPES = {"float32": "vector", "float16": "halfvec"}

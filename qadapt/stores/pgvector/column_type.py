@@ -5,7 +5,7 @@ from __future__ import annotations
 from qadapt.errors import UnsupportedError
 from qadapt.footprint import original_bytes
 from qadapt.model import Estimate, Metric, Step, Symbol, Vector
-from qadapt.stores.pgvector import collections, mapping
+from qadapt.stores.pgvector import collections
 from qadapt.stores.pgvector.index_operations import AlterColumn, BuildIndex, DropIndex, SetMetric
 from qadapt.stores.pgvector.schema import KINDS, Index, Table
 from qadapt.stores.pgvector.snapshot import Snapshot
@@ -40,7 +40,14 @@ def steps(taken: Snapshot, name: str, wanted: Vector) -> list[Step]:
         raise UnsupportedError(
             f"pgvector stores float32 and float16, not {wanted.datatype}", hint="datatype='float16'"
         )
-    direct = [each for each in table.indexes_of(column) if each.codes == "vector"]
+    direct = [each for each in table.indexes_of(column) if not each.expression]
+    for each in direct:
+        if not each.is_plain:
+            raise UnsupportedError(
+                f"the index {each.name!r} ({each.method}) would have to be dropped, and qadapt "
+                "cannot build it again",
+                hint=f"drop it, then build it again after the change: DROP INDEX {each.name}",
+            )
     found += [
         drop_step(name, each, now.metric, "the type of its column changes") for each in direct
     ]
@@ -66,7 +73,7 @@ def steps(taken: Snapshot, name: str, wanted: Vector) -> list[Step]:
 def drop_step(name: str, index: Index, metric: Metric, reason: str) -> Step:
     """The step that drops an index; reversible if it can be described."""
     reverse = None
-    if index.codes != "other" and not index.predicate and index.method in mapping.METHODS:
+    if index.is_plain:
         reverse = _builder(name, index, metric).to_request()
     return Step(
         Symbol.BACKGROUND,

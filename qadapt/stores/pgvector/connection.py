@@ -76,6 +76,7 @@ class Connection:
         self._extension: Extension | None = None
         self._server = ""
         self._exported: str | None = None
+        self._readers: Connection | None = None
 
     @property
     def owned(self) -> bool:
@@ -141,15 +142,35 @@ class Connection:
             self._free.append(found)
 
     @contextmanager
-    def consistent_reads(self) -> Iterator[None]:
+    def consistent_reads(self, snapshot: str | None = None) -> Iterator[str | None]:
         """Within the context, ``reading`` sees the rows as they were at its begin, in all threads.
 
         A transaction exports its snapshot and stays open until the end, so VACUUM keeps the rows
-        that are deleted during this time. A connection of the user is left alone, because its
-        transactions are the user's. https://www.postgresql.org/docs/current/functions-admin.html
+        that are deleted during this time. For a connection of the user, other connections to the
+        same database read; not within a transaction of the user, whose rows only it sees.
+        https://www.postgresql.org/docs/current/functions-admin.html
+
+        Args:
+            snapshot: the name of a snapshot that another process exported.
         """
-        if not self.owned or self._exported is not None:
-            yield
+        if self._exported is not None or (self._client and self._client.info.transaction_status):
+            yield self._exported
+            return
+        readers = self if self.owned else self._beside()
+        try:
+            with readers._exporting(snapshot) as self._exported:
+                self._readers = readers
+                yield self._exported
+        finally:
+            self._exported = self._readers = None
+            if readers is not self:
+                readers.close()
+
+    @contextmanager
+    def _exporting(self, snapshot: str | None) -> Iterator[str]:
+        """The name of a snapshot; an own one exists within the context."""
+        if snapshot is not None:
+            yield snapshot
             return
         with translated("export a snapshot"):
             exporter = self.connect()
@@ -157,24 +178,23 @@ class Connection:
             with translated("export a snapshot"):
                 exporter.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 exporter.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-                self._exported = exporter.execute("SELECT pg_export_snapshot()").fetchone()[0]
-            yield
+                name = exporter.execute("SELECT pg_export_snapshot()").fetchone()[0]
+            yield name
         finally:
-            self._exported = None
             exporter.close()
 
     @contextmanager
     def reading(self, doing: str) -> Iterator[Any]:
         """A session that reads rows; in the exported snapshot within ``consistent_reads``."""
         exported = self._exported
-        with self.session(doing) as at:
+        with (self._readers or self).session(doing) as at:
             if exported is None:
                 yield at
                 return
             at.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             try:
-                # The name is from the server, and the statement takes no parameter.
-                at.execute(b"SET TRANSACTION SNAPSHOT '" + exported.encode() + b"'")
+                # The name is a literal, because the statement takes no parameter.
+                at.execute(_snapshot_statement(exported))
                 yield at
             finally:
                 if not at.closed:
@@ -211,11 +231,13 @@ class Connection:
 
     def connect_again(self) -> Any:
         """Another connection to the same database, for a statement that runs long."""
-        if self._client is None:
-            return self.connect()
+        return (self if self.owned else self._beside()).connect()
+
+    def _beside(self) -> Connection:
+        """Other connections to the database of the connection of the user."""
         info = self._client.info
         more = {"password": info.password} if info.password else {}
-        return Connection({**info.get_parameters(), **more}).connect()
+        return Connection({**info.get_parameters(), **more})
 
     @property
     def extension(self) -> Extension:
@@ -251,6 +273,12 @@ def _ended(connection: Any) -> bool:
     with selectors.DefaultSelector() as selector:
         selector.register(connection.fileno(), selectors.EVENT_READ)
         return bool(selector.select(0))
+
+
+def _snapshot_statement(name: str) -> Any:
+    from psycopg import sql
+
+    return sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(name))
 
 
 def _load(schema: str) -> Any:
@@ -361,7 +389,10 @@ def wrapped(client: Any) -> Connection:
 def address_of(client: Any) -> Address:
     """The address of a connection of the user, without its password."""
     info = client.info
-    host = "" if info.host.startswith("/") else info.host
-    place = f"{host}:{info.port}" if host else ""
+    host = f"[{info.host}]" if ":" in info.host else info.host
     options = {"user": info.user} if info.user else {}
+    if host.startswith(("/", "@")):  # a socket
+        options |= {"host": host, "port": str(info.port)}
+        host = ""
+    place = f"{host}:{info.port}" if host else ""
     return Address("pgvector", "tcp", f"{place}/{info.dbname}", options)

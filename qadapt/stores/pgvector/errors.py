@@ -46,6 +46,7 @@ _RULES: dict[str, _Rule] = {
     "55P03": (BusyError, "another transaction holds a lock on the table; try again"),
     "40": (BusyError, "another transaction changed the same rows; try again"),
     "57014": (StoreTimeoutError, "raise the time limit (--timeout, or statement_timeout)"),
+    "25P04": (StoreTimeoutError, "raise transaction_timeout of the server or of the role"),
     "57P": (
         UnreachableError,
         "the server starts or stops, or an administrator ended the connection; try again",

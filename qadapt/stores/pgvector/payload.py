@@ -29,7 +29,7 @@ def select(table: Table) -> Any:
     own = identifier(PAYLOAD_COLUMN) if table.has_payload_column else None
     if not columns:
         return own if own is not None else sql.SQL("'{{}}'::jsonb").format()
-    fields = sql.SQL("(SELECT to_jsonb(r) FROM (SELECT {}) AS r)").format(
+    fields = sql.SQL("(SELECT to_jsonb(r.*) FROM (SELECT {}) AS r)").format(
         sql.SQL(", ").join(columns)
     )
     if own is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from qadapt.model import Id, Rule, Support
 from qadapt.model.address_form import AddressForm
+from qadapt.stores import doctor_checks
 from qadapt.stores.pgvector import client_code, mapping
 from qadapt.stores.pgvector.cost_model import PgvectorCostModel
 from qadapt.stores.pgvector.quantizer_models import PgvectorQuantizers
@@ -56,6 +57,7 @@ PROFILE = StoreProfile(
             "target_session_attrs", "metric",
         ),
         url_schemes=("postgresql", "postgres"),
+        url_environment={"host": "PGHOST", "port": "PGPORT", "service": "PGSERVICE"},
     ),
     package="psycopg",
     distribution="psycopg",
@@ -69,7 +71,7 @@ PROFILE = StoreProfile(
     checks=(
         DoctorCheck("invalid-index", "An index build was cut off, so no search uses the index."),
         DoctorCheck("cheaper-index", "The planner prefers another index of the same column."),
-        DoctorCheck("unknown-metric", "Neither an index nor a comment has the metric of a vector."),
+        doctor_checks.UNKNOWN_METRIC,
         DoctorCheck("dead-rows", "Deleted rows use up the candidates of searches until VACUUM."),
     ),
     traits=Traits(

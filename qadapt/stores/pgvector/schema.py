@@ -9,6 +9,7 @@ from typing import Any
 
 from qadapt.errors import NotFoundError, UnsupportedError
 from qadapt.model import Metric, Vector
+from qadapt.stores.pgvector.mapping import METHODS
 
 # The column of the unnamed vector, and the jsonb column whose keys are payload fields.
 UNNAMED_COLUMN, PAYLOAD_COLUMN, ID_COLUMN = "embedding", "payload", "id"
@@ -85,6 +86,11 @@ class Index:
     def label(self) -> str:
         """Codes and first dimensions, such as ``bit`` or ``bit:256``, as the comment saves them."""
         return label(self.codes, self.dims)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether qadapt could build it: by pgvector, on all rows, with known codes."""
+        return self.method in METHODS and self.codes != "other" and not self.predicate
 
     def serves(self, names: Sequence[str]) -> bool:
         """Whether the names of indexes in a plan include this one or one of its parts."""

@@ -224,10 +224,17 @@ def _settings(
 
 
 def _columns(source: Source, request: SearchRequest) -> list[Any]:
-    columns = [sql.SQL("{} AS id").format(identifier(source.table.require_key().name))]
+    key = identifier(source.table.require_key().name)
+    columns = [sql.SQL("{} AS {}").format(key, _output(source, "id"))]
     if request.with_payload:
-        columns.append(sql.SQL("{} AS fields").format(payload.select(source.table)))
+        name = _output(source, "fields")
+        columns.append(sql.SQL("{} AS {}").format(payload.select(source.table), name))
     return columns
+
+
+def _output(source: Source, name: str) -> Any:
+    """The name of an output column, which is never that of the vector column."""
+    return sql.SQL(f"{name}_" if source.column.name == name else name)
 
 
 def _one_stage(
@@ -248,7 +255,8 @@ def _two_stages(
     """Candidates by their codes, then the best of them by the original vectors."""
     vector = identifier(source.column.name)
     inner = nearest(source, index, candidates, condition, [*_columns(source, request), vector])
-    names = [sql.SQL("id"), *([sql.SQL("fields")] if request.with_payload else [])]
+    outputs = ["id", "fields"] if request.with_payload else ["id"]
+    names = [_output(source, each) for each in outputs]
     exact = distance(source, "vector")
     query = sql.SQL("SELECT {}, {} AS d FROM ({}) AS candidates ORDER BY d LIMIT {}").format(
         sql.SQL(", ").join(names), exact, inner, sql.SQL(str(request.k))
@@ -304,10 +312,15 @@ def run(
     for query in queries:
         vector = QueryVector(query, source.column.type)
         values.append((*[vector] * front, *prepared.before, *[vector] * back))
-    with connection.session(f"search {source.table.name!r}") as at, _transaction(at, prepared):
+    with connection.session(doing(source.table)) as at, _transaction(at, prepared):
         rows = _all_rows(connection, at, prepared, values)
     kept = [with_distance(each) for each in rows]
     return Hits.of_rows(found_rows(source, kept, request.k, request.with_payload), prepared.how)
+
+
+def doing(table: Table) -> str:
+    """The action, for messages."""
+    return f"search {table.name!r}"
 
 
 def found_rows(source: Source, rows: list[list[Any]], k: int, with_payload: bool) -> FoundRows:

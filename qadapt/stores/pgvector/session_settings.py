@@ -20,6 +20,7 @@ from qadapt.stores.base import PreparedSearch, SearchRequest
 from qadapt.stores.pgvector import search
 from qadapt.stores.pgvector.binary_format import QueryVector
 from qadapt.stores.pgvector.connection import Connection
+from qadapt.stores.pgvector.errors import translate
 
 if TYPE_CHECKING:
     from qadapt.stores.pgvector.store import PgvectorStore
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 MOST_IDLE = 8
 # Only statements that ask for it are prepared.
 _NEVER_BY_COUNT = 1 << 30
+# SQLSTATEs after which a search may be repeated in another session: it was ended by an
+# administrator, by a crash of the server or for being idle; its prepared statement does not exist,
+# exists already, or has another result type than before a change of the table.
+_OF_SESSION = ("57P01", "57P02", "57P05", "26000", "42P05", "0A000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +56,36 @@ class SearchSessions:
         # Without a pooler, as far as known.
         self._direct = connection.owned
 
-    def rows(self, statement: bytes, settings: bytes, values: Sequence[Any]) -> list[Any] | None:
+    def rows(
+        self, statement: bytes, settings: bytes, values: Sequence[Any], doing: str
+    ) -> list[Any] | None:
         """The rows of a search; None if it must be run with settings of its transaction.
 
-        An error of a session is not reported: the search is repeated on another connection, which
-        raises an error that lasts.
+        A search is repeated only if its session failed before it ran, or was ended by the server.
+        Any other error, such as that of a time limit, is raised: the statement never runs twice.
+
+        Args:
+            doing: the action, for messages.
         """
         import psycopg
 
         if not self._direct or self._pid != os.getpid():
             return None
-        session = None
         try:
             session = self._take(settings)
-            if session is None:
-                return None
+        except psycopg.Error:
+            return None  # nothing was sent; the general way uses an open connection if there is one
+        if session is None:
+            return None
+        try:
             found: list[Any] = session.cursor.execute(statement, values, prepare=True).fetchall()
         except BaseException as error:
-            if session is not None:
-                session.connection.close()
-            if isinstance(error, psycopg.Error):
+            session.connection.close()
+            if not isinstance(error, psycopg.Error):
+                raise
+            if _is_of_session(error):
                 return None
-            raise
+            raise translate(error, doing) from error
         self._give(session)
         return found
 
@@ -116,6 +129,19 @@ class SearchSessions:
             oldest.connection.close()
 
 
+def _is_of_session(error: Any) -> bool:
+    """Whether an error concerns the session and not the statement.
+
+    Either the connection was lost, or the prepared statement of the session is gone or outdated.
+    """
+    import psycopg
+
+    state = error.sqlstate
+    if state is None:
+        return isinstance(error, psycopg.OperationalError)
+    return state in _OF_SESSION or state.startswith("08")
+
+
 def prepare_search(
     store: PgvectorStore, collection: str, request: SearchRequest
 ) -> PreparedSearch | None:
@@ -127,7 +153,7 @@ def prepare_search(
     front, back = prepared.copies
     type = source.column.type
     k, with_payload, statement = request.k, request.with_payload, prepared.text
-    settings = prepared.session_text
+    settings, doing = prepared.session_text, search.doing(table)
 
     def run(queries: Any) -> Hits | None:
         if store._known_table(collection) is not table:
@@ -136,7 +162,7 @@ def prepare_search(
             return search.run(store.connection, source, prepared, queries, request)
         vector = QueryVector(queries[0], type)
         values = (*[vector] * front, *prepared.before, *[vector] * back)
-        rows = store.sessions.rows(statement, settings, values)
+        rows = store.sessions.rows(statement, settings, values, doing)
         if rows is None:
             return search.run(store.connection, source, prepared, queries, request)
         kept = [search.with_distance(rows)]

@@ -87,7 +87,7 @@ def chosen_index(table: Table, name: str, column: Column) -> Index | None:
 
 
 def _is_searched(table: Table, name: str, column: Column, index: Index) -> bool:
-    if index.codes == "other" or index.predicate or index.method not in mapping.METHODS:
+    if not index.is_plain:
         return False
     metric, _ = table.metric_of(name, column)
     wanted = mapping.opclass(index.codes, metric or Metric.COSINE, statements_datatype(column))

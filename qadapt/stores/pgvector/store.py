@@ -266,8 +266,10 @@ class PgvectorStore(Store):
             table.vector(name)
         return list(names)
 
-    def consistent_reads(self, collection: str) -> AbstractContextManager[None]:
-        return self.connection.consistent_reads()
+    def consistent_reads(
+        self, collection: str, snapshot: str | None = None
+    ) -> AbstractContextManager[str | None]:
+        return self.connection.consistent_reads(snapshot)
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         return [

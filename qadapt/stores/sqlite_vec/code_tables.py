@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from qadapt.errors import StoreError, StoreTimeoutError
 from qadapt.model import Batch, Id
 from qadapt.stores import blobs
 from qadapt.stores.operations import Execution
-from qadapt.stores.sqlite_vec import collections, mapping, rows, schema, settings
+from qadapt.stores.sqlite_vec import chunks, collections, mapping, rows, schema, settings
 from qadapt.stores.sqlite_vec.schema import Codes, Column, Table, quoted, shadow, sql_name
 from qadapt.stores.store_types import Progress
 
@@ -143,7 +142,7 @@ def _compare_all(at: Any, table: Table, codes: Codes, column: Column) -> tuple[i
     """Compare all codes through the chunks of both tables, 30 times as fast as by SQL."""
     width = mapping.row_bytes(codes.kind, column.dim)
     place = table.place_of(codes.column) if not codes.separate else 0
-    held = list(_chunks(at, codes.table, place, width))
+    held = list(chunks.chunks(at, codes.table, place, width))
     if not held:
         return 0, 0
     keys = np.concatenate([each for each, _ in held])
@@ -151,7 +150,7 @@ def _compare_all(at: Any, table: Table, codes: Codes, column: Column) -> tuple[i
     keys, data = keys[order], np.concatenate([each for _, each in held])[order]
     pairs = _pairs(at, table, codes)
     compared = different = 0
-    for rowids, cells in _chunks(at, table.name, table.place_of(column.name), 4 * column.dim):
+    for rowids, cells in chunks.chunks(at, table.name, table.place_of(column.name), 4 * column.dim):
         floats = np.ascontiguousarray(cells).view("<f4")
         wanted = mapping.encoded(floats, codes.kind, codes.scale)
         other = rowids if pairs is None else np.array([pairs.get(e, -1) for e in rowids.tolist()])
@@ -171,29 +170,6 @@ def _pairs(at: Any, table: Table, codes: Codes) -> dict[int, int] | None:
         f"JOIN {shadow(codes.table, 'rowids')} AS c ON c.id = r.id"
     )
     return dict(at.execute(query).fetchall())
-
-
-def _chunks(
-    at: Any, name: str, place: int, width: int
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]]:
-    """Rowids ``(n,)`` and bytes ``(n, width)`` of the rows of each chunk."""
-    query = (
-        f"SELECT c.validity, c.rowids, v.vectors FROM {shadow(name, 'chunks')} AS c "
-        f"JOIN {shadow(name, f'vector_chunks{place:02d}')} AS v ON v.rowid = c.chunk_id"
-    )
-    for validity, rowids, vectors in at.execute(query).fetchall():
-        bits = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")
-        used = bits.astype(np.bool_)
-        found = np.frombuffer(rowids, "<i8")
-        data = np.frombuffer(vectors, np.uint8).reshape(len(found), width)
-        yield found[used[: len(found)]], data[used[: len(found)]]
-
-
-def size_of(at: Any, table: Table, codes: Codes) -> int:
-    """Bytes of the chunks of codes."""
-    place = table.place_of(codes.column) if not codes.separate else 0
-    source = shadow(codes.table, f"vector_chunks{place:02d}")
-    return int(at.execute(f"SELECT coalesce(sum(length(vectors)), 0) FROM {source}").fetchone()[0])
 
 
 # -- building ------------------------------------------------------------------------------------
@@ -256,8 +232,8 @@ def _prepare(run: Execution[Any], vector: str, kind: str) -> Column:
 def scale_now(at: Any, table: Table, column: Column) -> float:
     """One step of int8 codes that cover all current values."""
     found = 0.0
-    for _, cells in _chunks(at, table.name, table.place_of(column.name), 4 * column.dim):
-        found = mapping.scale_of(np.ascontiguousarray(cells).view("<f4"), found)
+    for rows_ in chunks.vectors_of(at, table, column):
+        found = mapping.scale_of(rows_, found)
     return found
 
 

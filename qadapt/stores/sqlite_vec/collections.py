@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from qadapt.errors import AlreadyExistsError, InputError, StoreError, UnsupportedError
-from qadapt.model import Id, Vector
+from qadapt.model import Batch, CollectionSchema, Id, Vector
 from qadapt.stores.sqlite_vec import schema, settings
 from qadapt.stores.sqlite_vec.connection import Connection
 from qadapt.stores.sqlite_vec.mapping import MAX_DIM
@@ -23,8 +24,10 @@ from qadapt.stores.sqlite_vec.schema import (
 MAX_VECTORS = 16
 # Names of columns that vec0 or qadapt uses.
 _RESERVED = (ID_COLUMN, PAYLOAD_COLUMN, "rowid", "distance", "k")
+_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _MASTER = "SELECT name, sql FROM sqlite_master WHERE type = 'table'"
-# The type of the primary key of a new table is chosen by the first ids that are written.
+# The types of the primary key and of the partition key of a new table are chosen by the first rows
+# that are written.
 OPEN_KEY = "open_key"
 
 
@@ -135,7 +138,7 @@ def column_of(name: str, table: str) -> str:
     """
     column = name or UNNAMED_COLUMN
     taken = column.lower() in (*_RESERVED, table.lower()) or name == UNNAMED_COLUMN
-    if taken or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", column):
+    if taken or not _COLUMN.fullmatch(column):
         raise InputError(
             f"a vector cannot have the name {name!r:.80}: it is reserved, or has characters other "
             "than letters, digits and '_'",
@@ -144,13 +147,40 @@ def column_of(name: str, table: str) -> str:
     return column
 
 
-def create(connection: Connection, name: str, vectors: Mapping[str, Vector]) -> None:
+def partition_schema(table: Table) -> CollectionSchema:
+    """The partition key of a table; several ones have no common form, and are payload fields."""
+    keys = table.of("partition")
+    if len(keys) != 1:
+        return CollectionSchema()
+    return CollectionSchema(is_partitioned=True, partition_key=keys[0].name)
+
+
+def unsupported_partitions(schema: CollectionSchema) -> Mapping[str, str]:
+    """Why a table cannot have these partitions; empty if it can."""
+    if not schema.is_partitioned:
+        return {}
+    key = schema.partition_key
+    if key is None:
+        return {"partitions": "sqlite-vec partitions rows by a column, not by name"}
+    if key.lower() in _RESERVED or not _COLUMN.fullmatch(key):
+        return {"partitions": f"a column of sqlite-vec cannot have the name {key!r:.80}"}
+    return {}
+
+
+def create(
+    connection: Connection, name: str, vectors: Mapping[str, Vector], partition_key: str | None
+) -> None:
     """Create a table with a primary key, the vectors and a column for payloads.
+
+    Args:
+        partition_key: the payload field that partitions the rows; None for no partitions.
 
     Raises:
         AlreadyExistsError
     """
     columns = [Column(ID_COLUMN, "key", "integer")]
+    if partition_key is not None:
+        columns.append(Column(partition_key, "partition", "text"))
     for each, vector in vectors.items():
         word = schema.WORDS[vector.metric]
         columns.append(Column(column_of(each, name), "vector", "float", vector.dim, word))
@@ -182,31 +212,31 @@ def check_kind(ids: Sequence[Id]) -> None:
         )
 
 
-def choose_key(connection: Connection, table: Table, ids: Sequence[Id]) -> bool:
-    """Give the primary key of a new, empty table the type of the first ids; whether it changed.
+def choose_key(connection: Connection, table: Table, batch: Batch) -> bool:
+    """Give the keys of a new, empty table the types of the first rows; whether they changed.
 
     vec0 cannot alter a column, so the table and its tables of codes are created again.
     """
-    if not table.settings.get(OPEN_KEY) or not ids:
+    if not table.settings.get(OPEN_KEY) or not batch.ids:
         return False
-    kind = "text" if isinstance(ids[0], str) else "integer"
+    kinds = {"key": "text" if isinstance(batch.ids[0], str) else "integer"}
+    for each in table.of("partition"):
+        value = (batch.payloads or [{}])[0].get(each.name)
+        kinds["partition"] = "integer" if isinstance(value, int) else "text"
     own = {key: value for key, value in table.settings.items() if key != OPEN_KEY}
     with connection.transaction(f"write to {table.name!r}") as at:
         current = read_tables(at).get(table.name)
         if current is None or not current.settings.get(OPEN_KEY):
             return True  # another connection chose in between
-        if (
-            kind != table.key.type
-            and not at.execute(
-                f"SELECT 1 FROM {schema.shadow(table.name, 'rowids')} LIMIT 1"
-            ).fetchone()
-        ):
+        rows = f"SELECT 1 FROM {schema.shadow(table.name, 'rowids')} LIMIT 1"
+        same = all(each.type == kinds.get(each.role, each.type) for each in table.columns)
+        if not same and not at.execute(rows).fetchone():
             for name in (table.name, *(e.table for e in table.codes if e.separate and e.exists)):
                 sql = at.execute("SELECT sql FROM sqlite_master WHERE name = ?", (name,))
                 body = schema.body_of(sql.fetchone()[0])
                 assert body is not None
                 columns = [
-                    Column(ID_COLUMN, "key", kind) if each.role == "key" else each
+                    replace(each, type=kinds.get(each.role, each.type))
                     for each in schema.parse(body)
                 ]
                 at.execute(f"DROP TABLE {quoted(name)}")

@@ -85,11 +85,7 @@ class Connection:
         Raises:
             StoreError: the process was forked after the connection was opened.
         """
-        if self._pid != os.getpid():
-            raise StoreError(
-                "the file was opened before the process was forked",
-                hint="open the database in the child process",
-            )
+        self._refuse_fork()
         with self._lock:
             # Not ``translated``, which takes longer than the rest.
             try:
@@ -101,6 +97,29 @@ class Connection:
                     cursor.close()
             except classes() as error:
                 raise translate(error, doing) from error
+
+    def _refuse_fork(self) -> None:
+        if self._pid != os.getpid():
+            raise StoreError(
+                "the file was opened before the process was forked",
+                hint="open the database in the child process",
+            )
+
+    def rows_unless_changed(
+        self, key: tuple[int, ...], text: str, values: Sequence[Any]
+    ) -> list[Any] | None:
+        """The rows of a search; None if ``change_key`` is not ``key`` any more."""
+        self._refuse_fork()
+        with self._lock:
+            try:
+                cursor = self._opened.cursor()
+                cursor.row_factory = None
+                if self.change_key(cursor) != key:
+                    return None
+                rows: list[Any] = cursor.execute(text, values).fetchall()
+                return rows
+            except classes() as error:
+                raise translate(error, "search") from error
 
     @contextmanager
     def transaction(self, doing: str) -> Iterator[Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from qadapt.model import Evidence, Finding, Severity
-from qadapt.stores.sqlite_vec import code_tables, mapping
+from qadapt.stores.sqlite_vec import chunks, code_tables, mapping
 from qadapt.stores.sqlite_vec.schema import Column, Table
 from qadapt.stores.sqlite_vec.snapshot import Snapshot
 
@@ -18,8 +20,11 @@ def findings(at: Any, taken: Snapshot) -> list[Finding]:
     found = [
         each
         for name, column in table.vectors.items()
-        for each in (*_codes(taken, name), *_clipped(at, table, name, column))
-    ]
+        for each in (
+            *_codes(taken, name), *_clipped(at, table, name, column),
+            *_without_distance(at, table, name, column),
+        )
+    ]  # fmt: skip
     found += _default_metric(table)
     if taken.journal not in ("wal", "memory"):
         found.append(
@@ -74,6 +79,26 @@ def _clipped(at: Any, table: Table, name: str, column: Column) -> list[Finding]:
             f"values up to {largest * mapping.STEPS:.4g}",
             (Evidence("range of the codes", codes.scale * mapping.STEPS),),
             "apply none, then scalar again: the range then covers all rows",
+        )
+    ]
+
+
+def _without_distance(at: Any, table: Table, name: str, column: Column) -> list[Finding]:
+    """Rows that vec0 accepted although they have no distance, or an infinite one."""
+    count = sum(
+        int((~np.isfinite(rows).all(axis=1)).sum()) for rows in chunks.vectors_of(at, table, column)
+    )
+    if not count:
+        return []
+    return [
+        Finding(
+            "invalid-vectors",
+            Severity.WARNING,
+            name,
+            f"{count:,} vectors have NaN or infinite values: searches do not find these rows, and "
+            "may miss others in their place",
+            (Evidence("vectors with NaN or infinite values", count),),
+            "delete these rows, or write them again with finite vectors",
         )
     ]
 

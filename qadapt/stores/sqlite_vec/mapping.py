@@ -6,6 +6,7 @@ table of the original vectors is not changed (docs/engines/sqlite-vec.md#quantiz
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -160,13 +161,18 @@ def decoded(rows: Floats, metric: Metric, scale: float) -> Floats:
     return int8(rows, scale).astype(np.float32) * np.float32(scale)
 
 
-def score(metric: Metric, distance: Any, scale: float | None = None) -> Any:
+def scores(metric: Metric, scale: float | None, distances: Sequence[float]) -> list[float]:
     """The scores of distances: cosine similarity, or negative squared distance.
 
     Args:
         scale: of int8 codes, whose ``l2`` distances count steps.
     """
     if metric is Metric.COSINE:
-        return 1.0 - distance
-    steps = distance if scale is None else distance * scale
-    return -(steps * steps)
+        return [1.0 - each for each in distances]
+    step = 1.0 if scale is None else scale * scale
+    return [-each * each * step for each in distances]
+
+
+def bit_scores(dim: int, distances: Sequence[float]) -> list[float]:
+    """The scores of Hamming distances, from -1 to 1."""
+    return [1.0 - 2.0 * each / dim for each in distances]

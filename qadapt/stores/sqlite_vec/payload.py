@@ -36,6 +36,13 @@ def plain(table: Table, cells: Sequence[Any]) -> dict[str, Any]:
     return found
 
 
+def plain_rows(table: Table, columns: Sequence[Sequence[Any]]) -> list[dict[str, Any] | None]:
+    """Payloads of several rows, given by the columns ``names(table)``."""
+    if table.document and not table.fields:
+        return [json.loads(each) if each else {} for each in columns[0]]
+    return [plain(table, cells) for cells in zip(*columns, strict=True)]
+
+
 def _read(column: Column, value: Any) -> Any:
     if column.type == "boolean":
         return bool(value)

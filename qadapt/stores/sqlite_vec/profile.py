@@ -54,6 +54,7 @@ PROFILE = StoreProfile(
     checks=(
         DoctorCheck("codes-left-behind", "Rows of other programs have no codes, or outdated ones."),
         DoctorCheck("clipped-codes", "Rows have values outside of the range of int8 codes."),
+        DoctorCheck("invalid-vectors", "Vectors have NaN or infinite values."),
         DoctorCheck("default-metric", "A column has no metric, so that vec0 uses l2."),
         DoctorCheck("journal-mode", "Without WAL, searches and writes wait for each other."),
         DoctorCheck("free-pages", "Deleted rows and codes left free pages in the file."),

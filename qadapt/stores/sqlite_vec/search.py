@@ -7,18 +7,21 @@ and ``ceil(f * k)`` candidates are sorted by the original vectors in the same st
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import SpecError, UnsupportedError
-from qadapt.model import Hits, Id, SearchProvenance
+from qadapt.model import Hits, SearchProvenance
+from qadapt.model.found_rows import Columns, FoundRows
 from qadapt.stores.base import SearchRequest, check_k
 from qadapt.stores.sqlite_vec import filters, mapping, payload
+from qadapt.stores.sqlite_vec.connection import Connection
 from qadapt.stores.sqlite_vec.schema import METRICS, Codes, Column, Table, quoted, sql_name
 
 # The largest k of a statement of vec0.
@@ -44,7 +47,7 @@ class Prepared:
         text: the statement; its parameters are the values of conditions after ``inputs``.
         inputs: the form of each parameter of the query: ``floats``, or ``int8`` for its codes.
         values: parameters of the conditions.
-        score: the score of a distance.
+        scores: the scores of distances.
         scale: of int8 codes under ``l2``; None scales the query by its largest absolute value.
         how: who searched and rescored.
     """
@@ -53,7 +56,7 @@ class Prepared:
     text: str
     inputs: tuple[str, ...]
     values: tuple[Any, ...]
-    score: Callable[[Any], Any]
+    scores: Callable[[Sequence[float]], list[float]]
     scale: float | None
     how: SearchProvenance
     with_payload: bool = False
@@ -148,23 +151,12 @@ def _prepared(
 ) -> Prepared:
     values = tuple(value for each in conditions for value in each.values)
     metric = METRICS[column.metric]
-    scale = None
-    if codes is None:
-
-        def score(distance: Any) -> Any:
-            return mapping.score(metric, distance)
-    elif codes.kind == "bit":
-        dim = column.dim
-
-        def score(distance: Any) -> Any:
-            return 1.0 - 2.0 * distance / dim
+    scale = codes.scale if codes is not None and codes.kind == "int8" else None
+    if codes is not None and codes.kind == "bit":
+        scores = partial(mapping.bit_scores, column.dim)
     else:
-        scale = codes.scale
-
-        def score(distance: Any) -> Any:
-            return mapping.score(metric, distance, scale)
-
-    return Prepared(table, text, inputs, values, score, scale, how, request.with_payload)
+        scores = partial(mapping.scores, metric, scale)
+    return Prepared(table, text, inputs, values, scores, scale, how, request.with_payload)
 
 
 def _columns(table: Table, with_payload: bool) -> list[str]:
@@ -190,32 +182,61 @@ def _nearest(
 
 def run(at: Any, prepared: Prepared, queries: npt.NDArray[np.float32], k: int) -> Hits:
     """Run a search of queries ``(nq, d)``."""
-    ids: list[list[Id | None]] = []
-    scores: list[list[float]] = []
-    payloads: list[list[dict[str, Any] | None]] | None = [] if prepared.with_payload else None
-    score, table = prepared.score, prepared.table
+    found = [at.execute(prepared.text, values(prepared, each)).fetchall() for each in queries]
+    return hits_of(prepared, found, k)
+
+
+def repeat(
+    connection: Connection, key: tuple[int, ...], prepared: Prepared, queries: Any, k: int
+) -> Hits | None:
+    """Run a search again; None if the file has changed.
+
+    A scan replaces the contents of the processor's caches, so that the time of what follows is that
+    of the functions called: there are few.
+
+    Args:
+        key: ``Connection.change_key`` when the search was prepared.
+    """
+    found = []
     for query in queries:
-        rows = at.execute(prepared.text, _values(prepared, query)).fetchall()
-        # A zero vector or NaN of another program has no distance, and is the last.
-        if rows and rows[-1][-1] is None:
-            rows = [row for row in rows if row[-1] is not None]
-        short = k - len(rows)
-        ids.append([row[0] for row in rows] + [None] * short)
-        scores.append([score(row[-1]) for row in rows] + [math.nan] * short)
-        if payloads is not None:
-            cells = [payload.plain(table, row[1:-1]) for row in rows]
-            payloads.append([*cells, *[None] * short])
-    # Few calls of numpy: after a scan, its code is not in the cache of the processor.
-    found = np.array(ids, dtype=object), np.array(scores, dtype=np.float32)
-    return Hits(*found, prepared.how, payloads)
+        rows = connection.rows_unless_changed(key, prepared.text, values(prepared, query))
+        if rows is None:
+            return None
+        found.append(rows)
+    return hits_of(prepared, found, k)
 
 
-def _values(prepared: Prepared, query: npt.NDArray[np.float32]) -> tuple[Any, ...]:
+def hits_of(prepared: Prepared, found: list[list[Any]], k: int) -> Hits:
+    """The results of each query, converted when they are read."""
+    columns = [_columns_of(rows) for rows in found]
+
+    def read() -> Columns:
+        # Rounded without numpy: after a scan, its code is not in the cache of the processor.
+        scores = [array("f", prepared.scores(each[-1])).tolist() for each in columns]
+        return [list(each[0]) for each in columns], scores
+
+    def read_payloads() -> list[list[dict[str, Any] | None]]:
+        return [payload.plain_rows(prepared.table, each[1:-1]) for each in columns]
+
+    rows = FoundRows(read, k, read_payloads if prepared.with_payload else None)
+    return Hits.of_rows(rows, prepared.how)
+
+
+def _columns_of(rows: list[Any]) -> list[tuple[Any, ...]]:
+    """Ids, payload columns and distances; without rows that have no distance, such as those of
+    zero vectors and NaN."""
+    columns = list(zip(*rows, strict=True)) or [(), ()]
+    if None in columns[-1]:
+        return _columns_of([row for row in rows if row[-1] is not None])
+    return columns
+
+
+def values(prepared: Prepared, query: npt.NDArray[np.float32]) -> tuple[Any, ...]:
     """The parameters: the query for the search, conditions, the query for rescoring."""
-    cells = [
-        query.tobytes() if each == "floats" else _int8(prepared, query) for each in prepared.inputs
-    ]
-    return (cells[0], *prepared.values, *cells[1:])
+    plain = query.tobytes()
+    first = plain if prepared.inputs[0] == "floats" else _int8(prepared, query)
+    rest = (plain,) if len(prepared.inputs) == 2 else ()
+    return (first, *prepared.values, *rest)
 
 
 def _int8(prepared: Prepared, query: npt.NDArray[np.float32]) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 
 from qadapt.footprint import original_bytes
 from qadapt.model import CollectionInfo, Quantization, Rescore, Server, VectorInfo
-from qadapt.stores.sqlite_vec import code_tables, mapping, rows, status
+from qadapt.stores.sqlite_vec import chunks, code_tables, mapping, rows, status
 from qadapt.stores.sqlite_vec.schema import Codes, Column, Table
 from qadapt.stores.sqlite_vec.status import Observation
 
@@ -55,7 +55,7 @@ def _observe(at: Any, table: Table, column: Column, count: int) -> Observation:
     if codes is None or not codes.exists:
         return Observation(count, codes)
     agreement = code_tables.agreement(at, table, codes, whole=True)
-    return Observation(count, codes, agreement, code_tables.size_of(at, table, codes))
+    return Observation(count, codes, agreement, chunks.size_of(at, table, codes))
 
 
 def quantization_of(codes: Codes | None) -> Quantization:

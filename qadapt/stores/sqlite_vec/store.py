@@ -12,6 +12,7 @@ from qadapt.model import (
     Batch,
     Capabilities,
     CollectionInfo,
+    CollectionSchema,
     Finding,
     Hits,
     Id,
@@ -138,11 +139,12 @@ class SqliteVecStore(Store):
         collection: str,
         vectors: Mapping[str, Vector],
         quantization: Mapping[str, Quantization],
-        collection_schema: Any = None,
+        collection_schema: CollectionSchema | None = None,
     ) -> None:
         collections.check_name(collection)
         mapped = self.map_all(quantization, vectors, limits="docs/sqlite-vec.md")
-        collections.create(self.connection, collection, vectors)
+        key = collection_schema.partition_key if collection_schema is not None else None
+        collections.create(self.connection, collection, vectors, key)
         for name, each in mapped.items():
             if each.native:
                 request = changes.BuildCodes(name, each.native["codes"]).to_request()
@@ -205,7 +207,7 @@ class SqliteVecStore(Store):
         wanted = {name: table.vector(name) for name in table.vectors}
         batch = batch.ready(wanted, {}, normalizes_cosine=self.traits.normalizes_cosine)
         collections.check_kind(batch.ids)
-        if collections.choose_key(self.connection, table, batch.ids):
+        if collections.choose_key(self.connection, table, batch):
             self.forget(collection)
         with self.connection.transaction(f"write to {collection!r}") as at:
             known = self._read(at, collection)
@@ -259,6 +261,14 @@ class SqliteVecStore(Store):
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
         return collections.unsupported(vectors)
 
+    def collection_schema(self, collection: str) -> CollectionSchema:
+        return collections.partition_schema(self._table(collection))
+
+    def unsupported_schema(self, collection_schema: CollectionSchema) -> Mapping[str, str]:
+        rest = collection_schema.replace(is_partitioned=False)
+        partitions = collections.unsupported_partitions(collection_schema)
+        return {**super().unsupported_schema(rest), **partitions}
+
     def uncopied(self, collection: str) -> Mapping[str, str]:
         return {
             name: f"a column that {why}"
@@ -276,16 +286,12 @@ class SqliteVecStore(Store):
     def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
         if request.filter is not None:
             return None
-        doing = f"search {collection!r}"
-        with self.connection.session(doing) as at:
+        with self.connection.session(f"search {collection!r}") as at:
             known = self._read(at, collection)
             prepared = self._prepared(at, known, request)
 
         def run(queries: Any) -> Hits | None:
-            with self.connection.session(doing) as at:
-                if self.connection.change_key(at) != known.key:
-                    return None
-                return search.run(at, prepared, queries, request.k)
+            return search.repeat(self.connection, known.key, prepared, queries, request.k)
 
         return run
 

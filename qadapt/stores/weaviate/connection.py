@@ -22,7 +22,9 @@ from qadapt.errors import (
     UnsupportedError,
 )
 from qadapt.model.address import Address
+from qadapt.model.credentials import header_key
 from qadapt.stores import checks
+from qadapt.stores.awaited import response
 from qadapt.stores.client_imports import load
 from qadapt.stores.weaviate.errors import by_status, closed, translate, with_retries
 
@@ -214,6 +216,14 @@ class Connection:
 
         return with_retries(once, repeatable=True, sleep=self.sleep)
 
+    async def awaited(self, method: str, request: Any, *, doing: str) -> Any:
+        """As ``ask``, awaited by an event loop, and sent once."""
+        call = self._start(method, request, doing)
+        try:
+            return await response(call)
+        except Exception as error:
+            raise translate(error, doing) from error
+
     def _method(self, name: str) -> Any:
         """The client's own call; raises if the client is closed."""
         return getattr(self.client._connection.grpc_stub, name)
@@ -278,7 +288,7 @@ def connect(address: Address) -> Connection:
         AddressError, MissingExtraError, UnreachableError, AuthError
     """
     checks.options(address, OPTIONS)
-    client = _made(address, address.secret())
+    client = _made(address, header_key(address))
     doing = f"connect to {address}"
     try:
         client.connect()

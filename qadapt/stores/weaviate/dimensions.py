@@ -1,8 +1,7 @@
 """The dimension of each vector, read from rows, because a schema of Weaviate does not contain it.
 
-A row may lack any vector, and no request selects rows that have one (run on 1.39.0: neither
-``Aggregate`` nor the nodes report single vectors, and a search with a query of the wrong length
-returns nothing and no error under RQ). So rows are read with only these vectors, at 90,000 rows a
+A row may lack any vector, and no request selects rows that have one without a query of its length
+(docs/engines/weaviate.md#vectors). So rows are read with only these vectors, at 90,000 rows a
 second if they have none. A write reads a few rows, an inspection some, a copy all.
 """
 

@@ -131,6 +131,7 @@ PROFILE = StoreProfile(
     quantizers=WeaviateQuantizers(),
     checks=(doctor.SCHEMA_ONLY,),
     traits=Traits(
+        counts_vectors=False,
         keeps_payload=False,
         accepts_id=accepts_id,
         partition_kind="tenants",

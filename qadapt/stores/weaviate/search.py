@@ -22,6 +22,7 @@ from qadapt.model import Batch, Hits, Id, Metric, SearchProvenance, Vector, vect
 from qadapt.model.capabilities import older
 from qadapt.model.found_rows import FoundRows, float32_values
 from qadapt.stores import brute_force
+from qadapt.stores.awaited import AwaitedSearch
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.error_table import TooLargeError
 from qadapt.stores.weaviate import cursor, native_rescore, rows, vector_index_config
@@ -142,7 +143,7 @@ def limit(search: SearchRequest, field: Field) -> tuple[int, tuple[str, ...]]:
     )
 
 
-class NativeSearch:
+class NativeSearch(AwaitedSearch):
     """A search of one vector; requests differ in the query only.
 
     The server's profile of a search that rescored is not requested again.
@@ -185,6 +186,17 @@ class NativeSearch:
             answers = [connection.ask("Search", next(requests), doing=doing)]
         else:
             answers = list(connection.ask_many("Search", requests, doing=doing))
+        return self._hits(answers)
+
+    async def awaited(self, queries: npt.NDArray[np.float32]) -> Hits | None:
+        """Run one query; None for several, which a thread sends a few at a time."""
+        if len(queries) != 1:
+            return None
+        doing = f"search {self._layout.name!r}"
+        request = next(self._requests(queries))
+        return self._hits([await self._connection.awaited("Search", request, doing=doing)])
+
+    def _hits(self, answers: list[Any]) -> Hits:
         found = [self._rows(answer) for answer in answers]
         reported = self._how(answers[0] if answers else None)
         read = partial(_columns, found, self._field.metric)

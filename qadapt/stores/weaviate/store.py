@@ -79,6 +79,7 @@ class WeaviateStore(ClientStore[Connection]):
 
     profile = PROFILE
     operations = changes.OPERATIONS
+    awaits_searches = True
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()

@@ -39,6 +39,10 @@ def test_an_address_is_printed_without_its_password(text: str, shown: str) -> No
         "postgresql://ho st/app",
         "postgresql://host/app?user=a&user=b",
         "postgresql://a@host/app?user=b",
+        "postgresql://host/app?host=other",
+        "postgresql://host:5432/app?port=5433",
+        "postgresql:///app?host=a,b",
+        "postgresql:///app?host=a&port=b",
     ],
 )
 def test_a_malformed_address_is_refused_with_a_hint(text: str) -> None:
@@ -52,6 +56,11 @@ def test_spellings_of_one_database_have_one_identity() -> None:
         "postgresql://localhost/app",
         "postgres://me:pw@127.0.0.1:5432/app?sslmode=disable&connect_timeout=3",
         "postgresql://[::1]/app#t",
+        "postgresql:///app?host=localhost",
+        "postgresql:///app?host=::1&port=5432",
+        "postgresql://127.0.0.1/app?port=5432",
+        "postgresql:///app?host=/tmp",
+        "postgresql://:5432/app",
     )
     assert len({Address.parse(each).identity for each in spellings}) == 1
     assert (
@@ -60,6 +69,26 @@ def test_spellings_of_one_database_have_one_identity() -> None:
     )
     again = Address.parse(Address.parse(spellings[1]).identity)
     assert again.identity == Address.parse(spellings[0]).identity
+
+
+def test_the_environment_of_libpq_names_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "db.example")
+    monkeypatch.setenv("PGPORT", "5433")
+    assert str(Address.parse("postgresql:///app")) == "postgresql://db.example:5433/app"
+    assert str(Address.parse("postgresql://other/app")) == "postgresql://other:5432/app"
+    assert str(Address.parse("postgresql:///app?host=/run")) == "postgresql:///app?host=/run"
+    assert str(Address.parse("postgresql:///app?service=s")) == "postgresql:///app?service=s"
+    monkeypatch.setenv("PGSERVICE", "s")
+    assert str(Address.parse("postgresql:///app")) == "postgresql:///app"
+
+
+def test_a_port_of_a_socket_is_part_of_the_identity() -> None:
+    other = Address.parse("postgresql:///app?host=/tmp&port=5433")
+    assert other.identity == Address.parse("postgresql://localhost:5433/app").identity
+    found = arguments(other)
+    assert (found["host"], found["port"]) == ("/tmp", "5433")
+    folder = Address.parse("postgresql:///app?host=/srv/a")
+    assert folder.identity != Address.parse("postgresql:///app?host=/srv/b").identity
 
 
 def test_arguments_of_libpq(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,6 +111,7 @@ def test_arguments_of_libpq(monkeypatch: pytest.MonkeyPatch) -> None:
         ("postgresql://me@db.example/app?sslmode=require", False),
         ("postgresql://me@localhost/app", False),
         ("postgresql:///app", False),
+        ("postgresql:///app?host=db.example", True),
     ],
 )
 def test_a_password_is_not_sent_in_plain_text(text: str, refused: bool) -> None:

@@ -11,7 +11,7 @@ from qadapt.testing.data import Sample
 
 
 @pytest.mark.parametrize("setting", ["binary:rescore=4", "float16", "none:dims=24"])
-def test_the_plan_and_the_result_print_the_sql_of_applications(
+def test_apply_prints_the_sql_of_applications_once(
     articles: Any, raw: Any, url: str, sample: Sample, capsys: Any, setting: str
 ) -> None:
     plan = articles.plan(setting)
@@ -21,8 +21,9 @@ def test_the_plan_and_the_result_print_the_sql_of_applications(
         assert line in str(plan)
     capsys.readouterr()
     assert main(["apply", url, articles.name, setting, "--yes"]) == 0
-    shown = capsys.readouterr().out.split("SQL of applications\n")[1]
-    assert shown.strip() == statement == articles.client_params(k=10).code["sql"]
+    shown = capsys.readouterr().out
+    assert shown.count("SQL of applications:") == shown.count("BEGIN;") == 1
+    assert statement == articles.client_params(k=10).code["sql"]
 
     *settings, query = [line for line in statement.split("\n") if line[:6] in ("SET LO", "SELECT")]
     vector = str(sample.queries[0].tolist())

@@ -11,7 +11,7 @@ import pytest
 
 import qadapt as qa
 from qadapt.api import Database
-from qadapt.errors import NotFoundError
+from qadapt.errors import BusyError, NotFoundError, QadaptError, StoreTimeoutError
 from qadapt.stores.pgvector import search, session_settings
 from qadapt.stores.pgvector.connection import Connection
 from qadapt.testing.data import Sample
@@ -89,6 +89,45 @@ def test_a_search_survives_the_end_of_its_session(
     assert in_transactions == [1, 1]
 
 
+@pytest.mark.parametrize(
+    ("limit", "kind"), [("statement_timeout", StoreTimeoutError), ("lock_timeout", BusyError)]
+)
+def test_a_search_that_exceeds_a_time_limit_runs_once(
+    coded: Any,
+    sample: Sample,
+    raw: Any,
+    in_transactions: list[int],
+    limit: str,
+    kind: type[QadaptError],
+) -> None:
+    for _ in range(2):
+        expected = coded.search(sample.queries[0], 5).ids.tolist()
+    in_transactions.clear()
+    (free,) = coded._store.sessions._free
+    free.connection.execute(f"SET {limit} = '100ms'")
+    with raw.transaction():
+        raw.execute(f"LOCK TABLE {coded.name}")
+        with pytest.raises(kind, match=f"could not search '{coded.name}'") as caught:
+            coded.search(sample.queries[0], 5)
+    assert caught.value.hint
+    assert in_transactions == []
+    assert coded.search(sample.queries[0], 5).ids.tolist() == expected
+    assert in_transactions == []  # a new session
+
+
+def test_a_search_whose_prepared_statement_is_gone_is_repeated(
+    coded: Any, sample: Sample, in_transactions: list[int]
+) -> None:
+    for _ in range(2):
+        expected = coded.search(sample.queries[0], 5).ids.tolist()
+    in_transactions.clear()
+    (free,) = coded._store.sessions._free
+    (statement,) = free.connection.execute("SELECT name FROM pg_prepared_statements").fetchone()
+    free.connection.execute(f'DEALLOCATE "{statement}"')
+    assert coded.search(sample.queries[0], 5).ids.tolist() == expected
+    assert in_transactions == [1]
+
+
 def test_a_table_that_was_dropped_is_reported(coded: Any, sample: Sample, raw: Any) -> None:
     for _ in range(2):
         coded.search(sample.queries[0], 5)
@@ -132,4 +171,4 @@ def test_rows_are_sorted_by_distance_and_those_without_one_are_dropped() -> None
 def test_a_forked_process_opens_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = session_settings.SearchSessions(Connection({}))
     monkeypatch.setattr(sessions, "_pid", 0)
-    assert sessions.rows(b"SELECT 1", b"", ()) is None
+    assert sessions.rows(b"SELECT 1", b"", (), "search") is None

@@ -7,11 +7,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import psycopg
 import pytest
 
 import qadapt as qa
-from qadapt.api import Collection, Database
+from qadapt.api import Collection
 from qadapt.errors import StoreError
 from qadapt.migration.worker import CopyWorker
 from qadapt.stores.base import ReadRequest
@@ -119,9 +119,28 @@ def test_a_snapshot_that_is_gone_is_an_error_with_a_hint(articles: Collection, r
     assert sum(len(batch) for batch in store.read(articles.name)) == 3000
 
 
-def test_a_connection_of_the_user_is_left_alone(database: Database, raw: Any, name: str) -> None:
-    made = qa.wrap(raw).create(name, dim=4)
-    made.write(qa.Batch([1, 2], {"": np.eye(2, 4, dtype=np.float32)}))
-    with made._store.consistent_reads(name):
-        assert sum(len(batch) for batch in made.read()) == 2
-    assert raw.info.transaction_status == 0
+def test_another_process_reads_the_same_snapshot(articles: Collection, url: str, raw: Any) -> None:
+    """As a task of Ray, which gets the name of the snapshot."""
+    store: Any = articles._store
+    with store.consistent_reads(articles.name) as snapshot, qa.open(url) as db:
+        change(raw, articles.name)
+        other: Any = db._store
+        with other.consistent_reads(articles.name, snapshot):
+            found = contents(other, articles.name, 2)
+        assert set(found) == set(range(3000))
+        assert set(contents(other, articles.name, 2)) != set(found)
+
+
+def test_a_connection_of_the_user_is_not_used_for_the_snapshot(
+    articles: Collection, url: str, raw: Any
+) -> None:
+    with psycopg.connect(url, autocommit=True) as client:
+        store: Any = qa.wrap(client)._store
+        with store.consistent_reads(articles.name):
+            change(raw, articles.name)
+            assert set(contents(store, articles.name, 2)) == set(range(3000))
+            assert client.info.transaction_status == 0
+        with client.transaction():  # rows that only this transaction sees
+            client.execute(f"DELETE FROM {articles.name} WHERE id < 2990 OR id > 3000")
+            with store.consistent_reads(articles.name):
+                assert set(contents(store, articles.name, 1)) == set(range(2990, 3000))

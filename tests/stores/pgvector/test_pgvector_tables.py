@@ -74,6 +74,35 @@ def test_typed_columns_are_payload(database: Database, raw: Any, name: str) -> N
     assert collection.count() == 1
 
 
+@pytest.mark.parametrize(
+    ("vector", "key"),
+    [("id", "d"), ("d", "fields"), ("fields", "id"), ("candidates", "r"), ("r", "candidates")],
+)
+def test_columns_may_have_the_names_that_qadapt_uses_in_sql(
+    database: Database, raw: Any, name: str, vector: str, key: str
+) -> None:
+    names = {"id", "d", "fields", "candidates", "r", "s", "k", "c0", "x"} - {vector, key}
+    columns = ", ".join(f'"{each}" int' for each in sorted(names))
+    raw.execute(f'CREATE TABLE {name} ("{key}" int PRIMARY KEY, "{vector}" vector(8), {columns})')
+    collection = database[name]
+    rows = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
+    payloads = [dict.fromkeys(names, row) for row in range(20)]
+    collection.write(qa.Batch(list(range(20)), {vector: rows}, payloads))
+    raw.execute(
+        f'CREATE INDEX ON {name} USING hnsw ((binary_quantize("{vector}")::bit(8)) bit_hamming_ops)'
+    )
+    for exact in (True, False):
+        hits = collection.search(
+            rows[3], 1, with_payload=True, exact=exact, rescore=None if exact else 20
+        )
+        assert [(hit.id, hit.payload) for hit in hits] == [(3, payloads[3])]
+        only = collection.search(
+            rows[3], 1, filter={"x": 3}, exact=exact, rescore=None if exact else 20
+        )
+        assert only.ids.tolist() == [[3]]
+    assert collection.fetch([7]).payloads == [payloads[7]]
+
+
 def test_several_vectors_and_missing_ones(database: Database, raw: Any, name: str) -> None:
     raw.execute(
         f"CREATE TABLE {name} (id int PRIMARY KEY, a vector(2), b halfvec(3), c sparsevec(9))"

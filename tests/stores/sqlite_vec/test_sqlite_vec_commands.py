@@ -129,7 +129,7 @@ def test_pasted_code_returns_the_ids_of_qadapt(
     defined["connection"].close()
 
 
-def test_the_plan_and_the_result_print_the_sql_of_applications(
+def test_apply_prints_the_sql_of_applications_once(
     articles: Collection, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = articles.plan("binary:rescore=4")
@@ -140,8 +140,9 @@ def test_the_plan_and_the_result_print_the_sql_of_applications(
     address = f"{articles._store.address}"
     capsys.readouterr()
     assert main(["apply", address, "articles", "binary:rescore=4", "--yes"]) == 0
-    _, result = capsys.readouterr().out.split("SQL of applications\n")
-    assert result.strip() == plan.clients.statement
+    shown = capsys.readouterr().out
+    assert shown.count("SQL of applications:") == shown.count("WITH c AS") == 1
+    assert shown.count("the SQL of `qadapt client-params --for sql`") == 2
     assert articles.client_params(k=10).code["sql"] == plan.clients.statement
     assert articles.client_params().statement == plan.clients.statement
     # Any SQL finds the original vectors.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from sqlite_vec_helpers import blob
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.errors import SpecError, UnsupportedError
+from qadapt.errors import InputError, SpecError, UnsupportedError
+from qadapt.model import CollectionSchema, Metric, Vector
 from qadapt.model.filters import matches, parse_filter
 
 PAYLOADS: list[dict[str, Any]] = [
@@ -169,3 +171,41 @@ def test_unknown_columns_and_names_that_sqlite_cannot_address_are_refused(
 def test_values_of_a_filter_are_parameters(documents: Collection) -> None:
     assert through(documents, {"topic": "art' OR 1=1 --"}) == []
     assert through(documents, {"x') OR 1=1 --": "a"}) == []
+
+
+# -- partitions ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("values", [("a", "b"), (7, -3)], ids=["text", "integer"])
+def test_a_partition_key_is_created_copied_and_used_by_filters(
+    database: Database, tmp_path: Path, values: tuple[Any, Any]
+) -> None:
+    """The first rows determine the type of the key; a copy has it, also with codes."""
+    schema = CollectionSchema(is_partitioned=True, partition_key="tenant")
+    store: Any = database._store
+    store.create(
+        "a", {"": Vector(16, Metric.COSINE)}, {"": qa.Quantization.parse("binary")}, schema
+    )
+    rows = np.random.default_rng(0).normal(size=(200, 16)).astype(np.float32)
+    payloads = [{"tenant": values[row % 2], "n": row} for row in range(200)]
+    database["a"].write(qa.Batch(list(range(200)), {"": rows}, payloads))
+    target = f"sqlite-vec:{tmp_path / 'copy.db'}#a"
+    qa.migrate(f"{store.address}#a", target)
+    with qa.open(f"sqlite-vec:{tmp_path / 'copy.db'}") as copied:
+        copied["a"].plan("scalar:rescore=4").apply(yes=True)
+        for collection in (database["a"], copied["a"]):
+            assert collection._store.collection_schema("a") == schema
+            hits = collection.search(rows[1], 100, filter={"tenant": values[1]}, with_payload=True)
+            assert {hit.payload["n"] % 2 for hit in hits if hit.payload} == {1}
+            assert len(hits) == 100
+            assert len(collection.search(rows[1], 10, filter={"tenant": list(values)})) == 10
+            with pytest.raises(InputError, match="'tenant' requires"):
+                collection.write(qa.Batch([1], {"": rows[:1]}, [{"n": 1}]))
+
+
+def test_partitions_that_are_no_column_are_refused(database: Database) -> None:
+    store: Any = database._store
+    named = CollectionSchema(is_partitioned=True, partitions=("a",))
+    assert "by a column" in store.unsupported_schema(named)["partitions"]
+    odd = CollectionSchema(is_partitioned=True, partition_key="two words")
+    assert "'two words'" in store.unsupported_schema(odd)["partitions"]

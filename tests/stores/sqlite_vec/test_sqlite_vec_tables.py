@@ -255,6 +255,28 @@ def test_findings_of_files_of_other_programs(database: Database, raw: Any) -> No
     assert {"default-metric", "journal-mode", "free-pages"} <= set(codes)
 
 
+def test_rows_without_a_distance_are_left_out_and_reported(database: Database, raw: Any) -> None:
+    """vec0 accepts NaN, infinite values and zero vectors, whose distances are NULL."""
+    raw.execute("CREATE VIRTUAL TABLE a USING vec0(embedding float[8] distance_metric=cosine)")
+    rows = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
+    rows[3::10], rows[5, 2], rows[7] = np.nan, np.inf, 0
+    raw.executemany(
+        "INSERT INTO a(rowid, embedding) VALUES (?, ?)",
+        [(at, blob(row)) for at, row in enumerate(rows, 1)],
+    )
+    invalid = {4, 14, 24, 34, 6, 8}
+    collection = database["a"]
+    valid = set(range(1, 41)) - invalid
+    for setting in ("none", "scalar:rescore=4", "binary:rescore=4"):
+        collection.plan(setting).apply(yes=True)
+        hits = collection.search(rows[0], 40)
+        assert {hit.id for hit in hits} == valid, setting
+        assert np.isfinite([hit.score for hit in hits]).all()
+        assert hits.ids[0, 34:].tolist() == [None] * 6
+    codes = {each.code: each for each in collection.doctor().findings}
+    assert "5 vectors have NaN" in codes["invalid-vectors"].message
+
+
 # -- files and connections -----------------------------------------------------------------------
 
 

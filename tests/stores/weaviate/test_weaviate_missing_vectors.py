@@ -16,6 +16,7 @@ import qadapt as qa
 from qadapt import migration
 from qadapt.api import Database
 from qadapt.errors import UnsupportedError
+from qadapt.local import client_codes
 from qadapt.migration.text import plan_lines
 from qadapt.model import Batch, UnknownDimension, Vector
 from qadapt.stores.base import ReadRequest, SearchRequest
@@ -198,6 +199,23 @@ def test_a_multivector_that_the_first_rows_lack(store: WeaviateStore, name: str)
     body = {"class": name, "id": keys(1, 149)[0], "vectors": {"a": [1.0] * A, "many": [[1.0] * 5]}}
     store.connection.rest("PUT", f"/v1/objects/{name}/{keys(1, 149)[0]}", body, doing="write")
     assert store.collection_schema(name).extras["many"].dim == 5
+
+
+def test_client_codes_are_refused_when_they_are_planned(
+    store: WeaviateStore, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(store, name)
+    put(store, name, 100, dict.fromkeys(range(100), B))
+    with qa.open(store.address, disabled=["native-quantization"]) as database:
+        articles = database[name]
+        assert articles.plan("binary", vector="b", accept="client").changes
+        put(store, name, 100, dict.fromkeys(range(99), B))
+        with pytest.raises(UnsupportedError, match=r"at least 1 row has no vector 'b'"):
+            articles.plan("binary", vector="b", accept="client")
+        monkeypatch.setattr(client_codes, "SOME_ROWS", 64)  # in parts of the range of ids
+        put(store, name, 100, dict.fromkeys(range(50), B))
+        with pytest.raises(UnsupportedError, match="no vector 'b'"):
+            articles.plan("binary", vector="b", accept="client")
 
 
 # -- a check ---------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from qadapt.errors import (
     UnsupportedError,
 )
 from qadapt.model.address import MEMORY, Address
+from qadapt.model.credentials import header_key
 from qadapt.stores import checks
 from qadapt.stores.client_imports import load, quiet, silence
 from qadapt.stores.qdrant.server.errors import translate, with_retries
@@ -201,7 +202,7 @@ def connect(address: Address) -> Connection:
         with quiet(every=True):
             opened = _open_local(client, address)
         return Connection(opened, owned=True)
-    secret = address.secret()
+    secret = header_key(address)
     with quiet(every=True):
         opened = client.QdrantClient(**_server_settings(address), api_key=secret)
     found = Connection(opened, owned=True, secret=secret)

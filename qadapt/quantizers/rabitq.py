@@ -1,0 +1,88 @@
+"""RaBitQ in an inverted file: rotated residuals in 1 to 9 bits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qadapt.engines.exact import unit
+from qadapt.model import Metric
+from qadapt.quantizers.base import Codes, Floats, Model, signs_to_scale
+from qadapt.quantizers.centroids import assign, kmeans
+from qadapt.quantizers.rotation import gaussian
+
+ROWS_A_LIST = 39  # fewest rows per centroid, as in faiss
+# Step widths to try for codes of several bits, as a share of the largest value.
+_SCALES = np.linspace(0.35, 1.0, 14, dtype=np.float32)
+
+
+class RaBitQ(Model):
+    """RaBitQ in an inverted file: rotated residuals in 1 to 9 bits.
+
+    Args:
+        lists: number of centroids; 0 for residuals of the origin.
+        unit_centres: centroids have length 1 under cosine and dot, as in faiss.
+    """
+
+    def __init__(
+        self,
+        metric: Metric,
+        dim: int,
+        bits: int = 1,
+        lists: int = 128,
+        *,
+        unit_centres: bool = True,
+    ) -> None:
+        super().__init__(metric)
+        self._unit_centres = unit_centres
+        self._matrix = gaussian(dim)
+        self._bits = bits
+        self._lists = lists
+        self._centres = np.zeros((1, dim), dtype=np.float32)
+
+    def _fit(self, rows: Floats) -> None:
+        if self._lists:
+            metric = self.metric if self._unit_centres else Metric.EUCLIDEAN
+            self._centres = list_centres(rows @ self._matrix, self._lists, metric)
+
+    def _rows(self, rows: Floats) -> Codes:
+        spun = rows @ self._matrix
+        centre = self._centres[assign(spun, self._centres)]
+        left = spun - centre
+        values = signs_to_scale(left) if self._bits == 1 else _steps_to_scale(left, self._bits)
+        # <q - c, values> estimates <q - c, left>; lengths are stored exactly.
+        off = np.einsum("ij,ij->i", centre, left - values)
+        if self.metric is not Metric.EUCLIDEAN:
+            return Codes(centre + values, off)
+        return Codes(centre + values, 2 * off - np.einsum("ij,ij->i", spun, spun))
+
+    def _queries(self, queries: Floats) -> Floats:
+        return self._asking(queries @ self._matrix)
+
+
+def list_centres(rows: Floats, lists: int, metric: Metric) -> Floats:
+    """The centroids of an inverted file, normalized for cosine and dot as in faiss."""
+    centres = kmeans(rows, max(1, min(lists, len(rows) // ROWS_A_LIST)))
+    return centres if metric is Metric.EUCLIDEAN else unit(centres)
+
+
+def _steps_to_scale(x: Floats, bits: int) -> Floats:
+    """Quantize each row to ``2^bits`` even steps around 0.
+
+    The step width is the one of a few that changes the direction least, and the length is set for
+    the estimator of RaBitQ.
+    """
+    half = 1 << (bits - 1)
+    largest = np.abs(x).max(axis=1, keepdims=True)
+    largest = np.where(largest > 0, largest, 1)
+    best, score = x, np.full((len(x), 1), -np.inf, dtype=np.float32)
+    squared = np.einsum("ij,ij->i", x, x)[:, None]
+    for scale in _SCALES:
+        step = scale * largest / half
+        values = np.clip(np.floor(x / step), -half, half - 1) + np.float32(0.5)
+        both = np.einsum("ij,ij->i", x, values)[:, None]
+        length = np.sqrt(np.einsum("ij,ij->i", values, values))[:, None]
+        found = both / length
+        better = found > score
+        best = np.where(better, values * (squared / np.where(both > 0, both, 1)), best)
+        score = np.where(better, found, score)
+    return best.astype(np.float32)

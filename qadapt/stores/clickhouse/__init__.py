@@ -1,0 +1,1 @@
+"""The store of ClickHouse and chDB, its embedded form."""

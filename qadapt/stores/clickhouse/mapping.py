@@ -1,0 +1,247 @@
+"""Common quantizations as vector indexes and codecs of ClickHouse, and back.
+
+An index can be added to a table; a codec is fixed when a table is created, so that qadapt copies
+the table (docs/engines/clickhouse.md#quantization).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.errors import SpecError
+from qadapt.model import Kind, Match, Metric, Quantization, Vector
+from qadapt.stores import codes_only, rescore_tiers
+from qadapt.stores.clickhouse.schema import EF, FUNCTIONS, Codec, Index, M
+from qadapt.stores.clickhouse.version import SINCE_CODEC, has_codec
+from qadapt.stores.store_types import MappedQuantization
+
+NONE = Quantization(Kind.NONE)
+INDEX, CODEC = "index", "codec"
+# Quantizations of an index that lose nothing, and the codes of the others.
+FULL = ("f32", "f64")
+KINDS = {
+    "f16": Quantization(Kind.FLOAT16), "bf16": Quantization(Kind.FLOAT16),
+    "i8": Quantization(Kind.SCALAR, bits=8), "b1": Quantization(Kind.BINARY),
+}  # fmt: skip
+NATIVE_KEYS = ("using", "quantization", "m", "ef_construction")
+LIMITS = {"m": (2, 512), "ef_construction": (4, 4096)}
+METHODS = {
+    "rabitq": Quantization(Kind.ROTATIONAL, bits=1),
+    "turboquant": Quantization(Kind.ROTATIONAL, bits=2),
+    "int8": Quantization(Kind.SCALAR, bits=8),
+}
+
+_CLIENT = "client-side codes: --accept client"
+_PLACES = "the caches of the server decide what is in RAM: {what}={asked} has no effect"
+_UNIT = "signed 8 bits of each vector at length 1"
+_PER_ROW = "signed 8 bits: each vector is scaled by its own largest absolute value"
+_BF16 = "an index of bf16: 8 bits of exponent and 7 of fraction"
+_BUILD = "4 or 8 bits per segment; the codec trains its centroids for each part"
+
+
+def to_native(
+    quantization: Quantization, vector: Vector, version: str | None = None
+) -> MappedQuantization:
+    """Map a quantization: ``{"using": "index", "quantization": "b1", "m": 32, ...}``,
+    ``{"using": "codec", "method": "rabitq", "numbers": []}``, or ``{}`` for neither.
+
+    Raises:
+        SpecError: an unknown key or an invalid value in ``native``.
+    """
+    native = _checked(quantization.native)
+    refused = codes_only.refuse(quantization, "ClickHouse", "originals=disk")
+    refused = refused or rescore_tiers.refuse(quantization, "ClickHouse")
+    if refused is not None:
+        return refused
+    asked = quantization.codes_only
+    found, differences = _choose(asked, vector, native)
+    if isinstance(found, Match):
+        return MappedQuantization(None, quantization, found)
+    if found.get("using") == CODEC and not has_codec(version):
+        match = Match.unsupported(
+            f"the codec Quantized requires ClickHouse {SINCE_CODEC} or newer; this is {version}",
+            "binary", _CLIENT,
+        )  # fmt: skip
+        return MappedQuantization(None, quantization, match)
+    differences += [
+        _PLACES.format(what=what, asked=place)
+        for what in ("codes", "originals")
+        if (place := getattr(quantization, what)) is not None
+    ]
+    return MappedQuantization(found, quantization_of(found, vector.dim), Match.of(*differences))
+
+
+def _choose(
+    asked: Quantization, vector: Vector, native: Mapping[str, Any]
+) -> tuple[dict[str, Any] | Match, list[str]]:
+    """The native form and its differences, or why there is none."""
+    kind, using = asked.kind, native.get("using")
+    if asked.dims is not None:
+        return _no("qadapt does not build codes of the first dimensions of a column", _CLIENT), []
+    if kind is Kind.NONE:
+        if not native or using == "flat":
+            return {}, []
+        return _index(native.get("quantization", "f32"), native), []
+    if kind is Kind.FLOAT16:
+        word = native.get("quantization", "f16")
+        return _index(word, native), [_BF16] if word == "bf16" else []
+    if kind is Kind.SCALAR:
+        return _scalar(asked, vector, native)
+    if kind is Kind.BINARY:
+        return _binary(asked, vector, native)
+    if using == INDEX:
+        return _no(f"an index has no {kind} codes", "scalar", "binary", _CLIENT), []
+    if kind is Kind.ROTATIONAL:
+        return _rotational(asked, vector)
+    return _product(asked, vector)
+
+
+def _scalar(
+    asked: Quantization, vector: Vector, native: Mapping[str, Any]
+) -> tuple[dict[str, Any] | Match, list[str]]:
+    if asked.bits not in (None, 8):
+        return _no(f"ClickHouse has no codes of {asked.bits:g} bits per value", "scalar"), []
+    if asked.per == "dimension":
+        return _no("codes have one range for all dimensions", "scalar", _CLIENT), []
+    if asked.quantile is not None:
+        return _no("codes cover all values", "scalar without quantile", _CLIENT), []
+    cosine = vector.metric is Metric.COSINE
+    using = native.get("using", INDEX if cosine else CODEC)
+    if using == CODEC:
+        if vector.metric is Metric.DOT:
+            return _no("a codec serves cosine and Euclidean distances only", "float16", _CLIENT), []
+        return {"using": CODEC, "method": "int8", "numbers": []}, [_PER_ROW]
+    if not cosine:
+        # docs/engines/clickhouse.md#i8: recall .20 for vectors of different lengths.
+        reason = f"an index of i8 ignores the lengths of vectors, which {vector.metric} uses"
+        return _no(reason, "float16", _CLIENT), []
+    return _index("i8", native), [_UNIT]
+
+
+def _binary(
+    asked: Quantization, vector: Vector, native: Mapping[str, Any]
+) -> tuple[dict[str, Any] | Match, list[str]]:
+    if (asked.bits or 1) != 1:
+        return _no(f"ClickHouse has sign bits only, not {asked.bits:g} bits", "binary", _CLIENT), []
+    if asked.query_bits not in (None, 1):
+        reason = "ClickHouse compares sign bits with sign bits of the query only"
+        return _no(reason, "binary", "rotational:bits=1", _CLIENT), []
+    if native.get("using") == CODEC:
+        return _no("a codec has no sign bits", "rotational:bits=1", "binary"), []
+    if vector.metric is not Metric.COSINE:
+        reason = f"an index of b1 requires the cosine distance; the metric is {vector.metric}"
+        return _no(reason, "float16", _CLIENT), []
+    if vector.dim % 8:
+        reason = f"an index of b1 requires a multiple of 8 dimensions; the vector has {vector.dim}"
+        return _no(reason, "scalar", _CLIENT), []
+    return _index("b1", native), []
+
+
+def _rotational(asked: Quantization, vector: Vector) -> tuple[dict[str, Any] | Match, list[str]]:
+    if vector.metric is not Metric.COSINE:
+        # docs/engines/clickhouse.md#euclidean-distance: the engine compares all rows.
+        reason = f"rabitq and turboquant serve the cosine distance; the metric is {vector.metric}"
+        instead = ("scalar",) if vector.metric is Metric.EUCLIDEAN else ()
+        return _no(reason, *instead, "float16", _CLIENT), []
+    for method, each in METHODS.items():
+        if each.kind is Kind.ROTATIONAL and each.bits == (asked.bits or 4):
+            return {"using": CODEC, "method": method, "numbers": []}, []
+    # docs/engines/clickhouse.md#bits: the codec accepts other numbers of bits and ignores them.
+    reason = f"the codecs have 1 bit (rabitq) and 2 bits (turboquant), not {asked.bits or 4:g}"
+    return _no(reason, "rotational:bits=1", "rotational:bits=2", "scalar", _CLIENT), []
+
+
+def _product(asked: Quantization, vector: Vector) -> tuple[dict[str, Any] | Match, list[str]]:
+    if vector.metric is Metric.DOT:
+        return _no("a codec serves cosine and Euclidean distances only", "float16", _CLIENT), []
+    ratio = float(asked.ratio or 16)
+    for bits in (8, 4):
+        segments = 32 * vector.dim / ratio / bits
+        if segments >= 1 and segments.is_integer() and vector.dim % int(segments) == 0:
+            found = {"using": CODEC, "method": "product", "numbers": [bits, int(segments)]}
+            return found, [_BUILD]
+    reason = f"no number of segments that divides {vector.dim} dimensions has a ratio of {ratio:g}"
+    return _no(reason, "rotational:bits=1", "rotational:bits=2", _CLIENT), []
+
+
+def _no(reason: str, *instead: str) -> Match:
+    return Match.unsupported(reason, *instead)
+
+
+def _index(word: str, native: Mapping[str, Any]) -> dict[str, Any]:
+    ef = native.get("ef_construction", EF)
+    return {"using": INDEX, "quantization": word, "m": native.get("m", M), "ef_construction": ef}
+
+
+def _checked(native: Mapping[str, Any]) -> Mapping[str, Any]:
+    for key in native:
+        if key not in NATIVE_KEYS:
+            raise SpecError.unknown("native key", str(key), NATIVE_KEYS, where="clickhouse")
+    using = native.get("using", INDEX)
+    if using not in (INDEX, CODEC, "flat"):
+        raise SpecError.unknown("form", str(using), (INDEX, CODEC, "flat"), where="native.using")
+    word = native.get("quantization", "f32")
+    if word not in (*FULL, *KINDS):
+        known = (*FULL, *KINDS)
+        raise SpecError.unknown("quantization", str(word), known, where="native.quantization")
+    for name, (least, most) in LIMITS.items():
+        value = native.get(name, least)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise SpecError(
+                f"{name} must be an integer from {least} to {most}; got {value!r:.40}",
+                hint=f'for example native={{"{name}": {least * 8}}}',
+            )
+    return native
+
+
+# -- back ----------------------------------------------------------------------------------------
+
+
+def quantization_of(native: Mapping[str, Any], dim: int) -> Quantization:
+    """The quantization of a native form."""
+    if native.get("using") == INDEX:
+        return KINDS.get(native["quantization"], NONE)
+    if native.get("using") == CODEC:
+        return _of_method(native["method"], tuple(native["numbers"]), dim)
+    return NONE
+
+
+def of_codec(codec: Codec) -> Quantization:
+    """The quantization of a codec."""
+    return _of_method(codec.method, codec.numbers, codec.dim)
+
+
+def _of_method(method: str, numbers: tuple[int, ...], dim: int) -> Quantization:
+    if method == "product":
+        bits, segments = numbers
+        return Quantization(Kind.PRODUCT, ratio=32 * dim / (bits * segments))
+    return METHODS.get(method, NONE)
+
+
+def of_index(index: Index) -> Quantization:
+    """The quantization of an index; none for f32 and f64."""
+    return KINDS.get(index.quantization, NONE)
+
+
+def codec_of(native: Mapping[str, Any], dim: int) -> Codec:
+    """The codec of a native form."""
+    return Codec(native["method"], dim, tuple(native["numbers"]))
+
+
+def index_for(native: Mapping[str, Any], column: str, vector: Vector, name: str) -> Index:
+    """The index of a native form."""
+    return Index(
+        name, column, FUNCTIONS[vector.metric], vector.dim, native["quantization"],
+        native["m"], native["ef_construction"],
+    )  # fmt: skip
+
+
+def code_bytes(method: str, numbers: tuple[int, ...], dim: int) -> int:
+    """Bytes of the codes of one row: method and dimensions decide, and 4 bytes for a factor."""
+    if method == "product":
+        return -(-numbers[0] * numbers[1] // 8)
+    bits = {"rabitq": 1, "turboquant": 2, "int8": 8, "b1": 1, "i8": 8, "f16": 16, "bf16": 16}
+    bits |= {"f32": 32, "f64": 64}
+    extra = 4 if method in METHODS else 0
+    return -(-dim * bits[method] // 8) + extra

@@ -1,0 +1,1 @@
+"""OpenSearch with the k-NN plugin."""

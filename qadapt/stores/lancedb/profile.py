@@ -1,0 +1,91 @@
+"""The profile of ``lancedb:FOLDER``.
+
+Rules: ``verified on ...`` means that the tests of qadapt ran on this version. LanceDB Cloud is
+supported by its documented interface only.
+"""
+
+from __future__ import annotations
+
+from qadapt.model import Id, Rule, Support
+from qadapt.model.address_form import AddressForm
+from qadapt.stores.lancedb import client_code, mapping
+from qadapt.stores.lancedb.cost_model import LanceDbCostModel
+from qadapt.stores.lancedb.quantizer_models import LanceDbQuantizers
+from qadapt.stores.lancedb.version import OLDEST
+from qadapt.stores.profile import DoctorCheck, StoreProfile, Traits
+
+_NATIVE = Support.NATIVE
+_SEEN = f"verified on lancedb {OLDEST}"
+
+RULES = (
+    Rule("native-quantization", _NATIVE, f"vector indexes with codes; {_SEEN}"),
+    Rule("native-rescore", _NATIVE, f"refine_factor; {_SEEN}"),
+    Rule("native-oversampling", _NATIVE, f"refine_factor, whole numbers; {_SEEN}"),
+    Rule("native-undo", _NATIVE, f"a version of the table, or a build; {_SEEN}"),
+    Rule("native-filter", _NATIVE, f"WHERE, before the nearest rows are selected; {_SEEN}"),
+    Rule("named-vectors", _NATIVE, f"one column per vector; {_SEEN}"),
+    Rule("native-scalar", _NATIVE, f"IVF_SQ and IVF_HNSW_SQ; {_SEEN}"),
+    Rule("native-scalar:8", _NATIVE, f"IVF_SQ and IVF_HNSW_SQ; {_SEEN}"),
+    Rule("native-rotational", _NATIVE, f"IVF_RQ (RaBitQ); {_SEEN}"),
+    *(
+        Rule(f"native-rotational:{bits}", _NATIVE, f"IVF_RQ of {bits} bits; {_SEEN}")
+        for bits in range(1, 10)
+    ),
+    Rule("native-product", _NATIVE, f"IVF_PQ and IVF_HNSW_PQ; {_SEEN}"),
+)
+
+
+def accepts_id(key: Id) -> bool:
+    """A signed 64-bit integer, or a text without NUL."""
+    if isinstance(key, int):
+        return -(2**63) <= key < 2**63
+    return "\0" not in key and not any("\ud800" <= each <= "\udfff" for each in key)
+
+
+PROFILE = StoreProfile(
+    interface=1,
+    name="lancedb",
+    store="qadapt.stores.lancedb.store:LanceDbStore",
+    address=AddressForm(
+        local="folder",
+        key_variables=("LANCEDB_API_KEY",),
+        connection_options=("id", "metric", "region", "endpoint", "host_override"),
+        remote=("s3", "gs", "az", "db"),
+    ),
+    package="lancedb",
+    distribution="lancedb",
+    extra="lancedb",
+    deployments=("embedded", "cloud"),
+    rules=RULES,
+    datatypes=("float32", "float16"),
+    mapping=mapping.to_native,
+    cost_model=LanceDbCostModel(),
+    quantizers=LanceDbQuantizers(),
+    checks=(
+        DoctorCheck("rows-not-indexed", "Rows are not in the index, and each search scans them."),
+        DoctorCheck("unused-index", "A column has several indexes, and the oldest one serves."),
+        DoctorCheck("empty-index", "The engine built an index without codes: too few rows."),
+        DoctorCheck("metric-not-recorded", "Neither an index nor the schema has the metric."),
+        DoctorCheck("few-probes", "A search probes fewer partitions than the index has."),
+        DoctorCheck("repeated-ids", "Several rows have the same id, or none."),
+        DoctorCheck("small-files", "The rows are in many small files."),
+        DoctorCheck(
+            "distances-of-codes",
+            "Search parameters request no refine_factor, so that distances are those of the codes.",
+            needs="options",
+        ),
+        DoctorCheck(
+            "other-metric",
+            "Search parameters request another metric than that of the index.",
+            needs="options",
+        ),
+    ),
+    traits=Traits(
+        recreates=True,
+        accepts_id=accepts_id,
+        segment_candidates=True,
+    ),
+    client_forms=client_code.FORMS,
+    wraps_clients=True,
+    tested=f"lancedb {OLDEST} in local folders. Object stores and LanceDB Cloud: by contract.",
+)

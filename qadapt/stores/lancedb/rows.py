@@ -1,0 +1,376 @@
+"""Writing and reading rows as Arrow tables.
+
+LanceDB has no primary key: ``add`` of an existing id makes a second row. New rows are added, which
+is the fast way, and rows whose id exists are merged (docs/engines/lancedb.md#rows).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from qadapt.errors import InputError, UnsupportedError
+from qadapt.model import Batch, Id
+from qadapt.stores.base import ReadRequest
+from qadapt.stores.lancedb import payload
+from qadapt.stores.lancedb.errors import translated
+from qadapt.stores.lancedb.filters import joined
+from qadapt.stores.lancedb.schema import Table, sql_id, sql_ids, sql_name
+from qadapt.stores.row_batches import in_order
+
+# Ids in one condition.
+FETCHED = 5_000
+_INT64 = 2**63
+
+
+# -- ids -----------------------------------------------------------------------------------------
+
+
+def accepts(table: Table, key: Id) -> bool:
+    """Whether the id column can have an id."""
+    if isinstance(key, int):
+        return not table.text_key and -_INT64 <= key < _INT64
+    return table.text_key and is_text(key)
+
+
+def is_text(key: str) -> bool:
+    """Whether a text can be stored and written in a condition."""
+    return "\0" not in key and not any("\ud800" <= each <= "\udfff" for each in key)
+
+
+def check_ids(table: Table, ids: Sequence[Id]) -> None:
+    """Check that the id column can have these ids.
+
+    Raises:
+        InputError
+    """
+    for each in ids:
+        if not accepts(table, each):
+            kind = "texts" if table.text_key else "integers of 64 bits"
+            raise InputError(
+                f"the id {each!r:.60} does not fit the column {table.key!r} of the type "
+                f"{table.arrow.field(table.key).type}",
+                hint=f"use ids that are {kind}; the first rows of a new table determine the type",
+            )
+
+
+def check_kind(ids: Sequence[Id]) -> None:
+    """Check that all ids have one type, as a column has.
+
+    Raises:
+        InputError
+    """
+    numbers = sum(isinstance(each, int) for each in ids)
+    if 0 < numbers < len(ids):
+        raise InputError(
+            "the ids are both integers and texts, but a column has one type",
+            hint="use one type of id",
+        )
+
+
+# -- writing -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Written:
+    """What is known of the ids of a table after a write of this process.
+
+    Attributes:
+        version: of the table after the write.
+        largest: the largest id; None if it is unknown.
+    """
+
+    version: int
+    largest: Any
+
+
+def write(handle: Any, table: Table, batch: Batch, known: Written | None) -> Written:
+    """Add the rows of a batch, or replace those whose id exists.
+
+    Args:
+        handle: shows the latest version.
+        known: after an earlier write.
+    """
+    for name, why in table.other_vectors.items():
+        raise UnsupportedError(
+            f"qadapt cannot write to {table.name!r}: the column {name!r} {why}",
+            hint="write the rows with lancedb",
+        )
+    check_ids(table, batch.ids)
+    rows = to_arrow(table, batch)
+    largest: Any = max(batch.ids)
+    current = known is not None and known.version == handle.version
+    if current and known is not None and known.largest is not None:
+        if min(batch.ids) > known.largest:
+            handle.add(rows)
+            return Written(handle.version, largest)
+        largest = max(largest, known.largest)
+    else:
+        largest = None
+    if _are_new(handle, table, batch.ids):
+        if largest is None and not handle.count_rows():
+            largest = max(batch.ids)
+        handle.add(rows)
+    else:
+        merge = handle.merge_insert(table.key).when_matched_update_all()
+        merge.when_not_matched_insert_all().execute(rows)
+    return Written(handle.version, largest)
+
+
+def _are_new(handle: Any, table: Table, ids: Sequence[Id]) -> bool:
+    """Whether no row has one of these ids."""
+    key = sql_name(table.key)
+    low, high = min(ids), max(ids)
+    if not handle.count_rows(f"{key} >= {sql_id(low)} AND {key} <= {sql_id(high)}"):
+        return True
+    return len(ids) <= FETCHED and not handle.count_rows(sql_ids(table.key, ids))
+
+
+def to_arrow(table: Table, batch: Batch) -> pa.Table:
+    """The rows of a batch with all columns of a table; vectors that are missing are null.
+
+    Raises:
+        InputError
+    """
+    count = len(batch)
+    arrays: dict[str, Any] = {table.key: _ids(table, batch.ids)}
+    for name, column in table.vectors.items():
+        kind = table.arrow.field(column.name).type
+        rows = batch.vectors.get(name)
+        arrays[column.name] = (
+            pa.nulls(count, kind) if rows is None else _lists(rows, kind, batch.missing.get(name))
+        )
+    arrays.update(payload.columns(table, batch.payloads, count))
+    return pa.table([arrays[name] for name in table.arrow.names], schema=_plain(table, arrays))
+
+
+def _plain(table: Table, arrays: dict[str, Any]) -> pa.Schema:
+    return pa.schema([pa.field(name, arrays[name].type) for name in table.arrow.names])
+
+
+def _ids(table: Table, ids: Sequence[Id]) -> pa.Array:
+    kind = table.arrow.field(table.key).type
+    try:
+        return pa.array(ids, type=kind)
+    except (pa.ArrowException, OverflowError) as error:
+        raise InputError(
+            f"an id does not fit the column {table.key!r} of the type {kind}: {error}",
+            hint="use smaller ids",
+        ) from error
+
+
+def _lists(
+    rows: npt.NDArray[np.float32], kind: Any, missing: npt.NDArray[np.bool_] | None
+) -> pa.FixedSizeListArray:
+    """Vectors as lists of a fixed size, without a copy if they are float32."""
+    cells = np.ascontiguousarray(rows, dtype=kind.value_type.to_pandas_dtype()).reshape(-1)
+    mask = pa.array(missing) if missing is not None and missing.any() else None
+    return pa.FixedSizeListArray.from_arrays(pa.array(cells), type=kind, mask=mask)
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+def fetch(
+    handle: Any, table: Table, ids: Sequence[Id], names: Sequence[str], fields: bool
+) -> Batch:
+    """Rows by id, in the requested order; missing ids are omitted."""
+    possible = [each for each in dict.fromkeys(ids) if accepts(table, each)]
+    found = []
+    for start in range(0, len(possible), FETCHED):
+        chosen = sql_ids(table.key, possible[start : start + FETCHED])
+        query = handle.search().where(chosen).select(_columns(table, names, fields))
+        found.append(query.to_arrow())
+    if not found:
+        return to_batch(table, empty(table, names, fields), names, fields)
+    return in_order(to_batch(table, pa.concat_tables(found), names, fields), possible)
+
+
+def empty(table: Table, names: Sequence[str], fields: bool) -> pa.Table:
+    """No rows with the columns of a read."""
+    kept = [table.arrow.field(name) for name in _columns(table, names, fields)]
+    return pa.schema(kept).empty_table()
+
+
+def _columns(table: Table, names: Sequence[str], fields: bool) -> list[str]:
+    found = [table.key, *(table.vectors[name].name for name in names)]
+    return found + (payload.names(table) if fields else [])
+
+
+def to_batch(table: Table, rows: pa.Table, names: Sequence[str], fields: bool) -> Batch:
+    """The rows of a read; the first of several rows with the same id."""
+    ids = rows.column(table.key).to_pylist()
+    if len(set(ids)) < len(ids) or None in ids:
+        first = list({key: row for row, key in reversed(list(enumerate(ids))) if key is not None}
+                     .values())[::-1]  # fmt: skip
+        rows = rows.take(first)
+        ids = rows.column(table.key).to_pylist()
+    vectors, missing = {}, {}
+    for name in names:
+        column = table.vectors[name]
+        vectors[name], gone = _floats(rows.column(column.name), column.vector.dim)
+        if gone is not None:
+            missing[name] = gone
+    return Batch(ids, vectors, payload.read(table, rows) if fields else None, missing)
+
+
+def _floats(
+    column: pa.ChunkedArray, dim: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None]:
+    """Vectors as float32 ``(n, dim)``, and the mask of missing ones."""
+    parts = [_of_chunk(each, dim) for each in column.chunks if len(each)]
+    if not parts:
+        return np.empty((0, dim), np.float32), None
+    rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    if not column.null_count:
+        return rows, None
+    gone = column.is_null().to_numpy()
+    rows = rows.copy()
+    rows[gone] = 0
+    return rows, gone
+
+
+def _of_chunk(chunk: pa.FixedSizeListArray, dim: int) -> npt.NDArray[np.float32]:
+    start = chunk.offset * dim
+    values = chunk.values.slice(start, len(chunk) * dim)
+    if values.null_count:
+        values = values.fill_null(0)
+    found: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False).reshape(len(chunk), dim)
+    return found.astype(np.float32, copy=False)
+
+
+def pages(
+    handle: Any, table: Table, names: Sequence[str], request: ReadRequest, condition: str | None
+) -> Iterator[Batch]:
+    """All rows, or those of a condition, in pages by id.
+
+    Rows that are stored in the order of their ids are read in one scan; otherwise each page is a
+    query for the next ids.
+
+    Args:
+        handle: used by this read only, so that it shows one version.
+        condition: SQL of the filter.
+    """
+    bounds = dict(request.scan_range or {})
+    after, through = bounds.get("after"), bounds.get("through")
+    if request.after is not None and (after is None or request.after > after):
+        after = request.after
+    rest = joined([condition, _bounds(table, None, through)])
+    columns = _columns(table, names, request.payload)
+    with translated(f"read {table.name!r}"):
+        found = joined([rest, _bounds(table, after, None)])
+        if _in_order_of_ids(handle, table, found):
+            parts = _scan(handle, columns, found, request.page)
+        else:
+            parts = _by_queries(handle, table, columns, rest, after, request.page)
+        for part in parts:
+            yield to_batch(table, part, names, request.payload)
+
+
+def _bounds(table: Table, after: Any, through: Any) -> str | None:
+    key = sql_name(table.key)
+    return joined(
+        [
+            None if after is None else f"{key} > {sql_id(after)}",
+            None if through is None else f"{key} <= {sql_id(through)}",
+        ]
+    )
+
+
+def _query(handle: Any, columns: Sequence[str], condition: str | None) -> Any:
+    query = handle.search().select(list(columns))
+    return query.where(condition) if condition else query
+
+
+def _in_order_of_ids(handle: Any, table: Table, condition: str | None) -> bool:
+    """Whether the ids ascend in the order of the rows, without equal ones."""
+    last: Any = None
+    for batch in _query(handle, [table.key], condition).to_batches():
+        ids = batch.column(0)
+        if not len(ids):
+            continue
+        if ids.null_count or (last is not None and not ids[0].as_py() > last):
+            return False
+        if len(ids) > 1 and not pc.all(pc.less(ids[:-1], ids[1:])).as_py():
+            return False
+        last = ids[-1].as_py()
+    return True
+
+
+def _scan(
+    handle: Any, columns: Sequence[str], condition: str | None, page: int
+) -> Iterator[pa.Table]:
+    """Pages of one scan, in the order of the rows."""
+    held: list[pa.RecordBatch] = []
+    count = 0
+    for batch in _query(handle, columns, condition).to_batches(page):
+        at = 0
+        while at < batch.num_rows:
+            part = batch.slice(at, page - count)
+            held.append(part)
+            at, count = at + part.num_rows, count + part.num_rows
+            if count == page:
+                yield pa.Table.from_batches(held)
+                held, count = [], 0
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def _by_queries(
+    handle: Any, table: Table, columns: Sequence[str], condition: str | None, after: Any, page: int
+) -> Iterator[pa.Table]:
+    """Pages of queries for the next ids."""
+    from lancedb.query import ColumnOrdering
+
+    order = [ColumnOrdering(column_name=table.key)]
+    present = f"{sql_name(table.key)} IS NOT NULL"
+    while True:
+        found = joined([condition, _bounds(table, after, None) or present])
+        rows = _query(handle, columns, found).order_by(order).limit(page).to_arrow()
+        if rows.num_rows:
+            yield rows
+            after = rows.column(table.key)[-1].as_py()
+        if rows.num_rows < page:
+            return
+
+
+def all_ids(handle: Any, table: Table, condition: str | None = None) -> pa.ChunkedArray:
+    """The ids of all rows, in the order of the rows."""
+    return _query(handle, [table.key], condition).to_arrow().column(table.key)
+
+
+def hidden(handle: Any, table: Table, most: int = 5) -> tuple[int, list[Id]]:
+    """Rows that ``pages`` does not return, because another row has the same id or it is null."""
+    ids = all_ids(handle, table)
+    counts = pc.value_counts(ids.drop_null())
+    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    return len(ids) - len(counts), twice[:most].to_pylist()
+
+
+def ranges(handle: Any, table: Table, n: int) -> list[dict[str, Any]]:
+    """Ranges of ids with about equally many rows each."""
+    ids = all_ids(handle, table).drop_null()
+    ids = ids.take(pc.sort_indices(ids))
+    ends = sorted({ids[len(ids) * part // n - 1].as_py() for part in range(1, n) if len(ids) >= n})
+    return [
+        {name: each for name, each in (("after", low), ("through", high)) if each is not None}
+        for low, high in itertools.pairwise([None, *ends, None])
+    ]
+
+
+def reader(handle: Any, table: Table) -> Any:
+    """Reads an expression of all rows, as ``filters.to_condition`` needs."""
+
+    def read(expression: str) -> tuple[list[Any], list[Any]]:
+        query = handle.search().select({"key": sql_name(table.key), "value": expression})
+        found = query.to_arrow()
+        return found.column("key").to_pylist(), found.column("value").to_pylist()
+
+    return read

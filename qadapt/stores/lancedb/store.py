@@ -1,0 +1,355 @@
+"""``lancedb:FOLDER``: tables of LanceDB."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from qadapt.errors import NotFoundError
+from qadapt.model import Batch, CollectionInfo, Finding, Hits, Id, Quantization, Vector
+from qadapt.model.address import Address
+from qadapt.stores import checks
+from qadapt.stores.base import (
+    ALL_ROWS,
+    MappedQuantization,
+    PreparedSearch,
+    ReadRequest,
+    ScanRange,
+    SearchRequest,
+    require_supported,
+)
+from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
+from qadapt.stores.client import ClientStore
+from qadapt.stores.client_form import ClientSearch
+from qadapt.stores.lancedb import (
+    changes,
+    client_code,
+    collections,
+    diagnostics,
+    filters,
+    mapping,
+    rows,
+    schema,
+    search,
+    settings,
+    snapshot,
+)
+from qadapt.stores.lancedb.connection import (
+    EMBEDDED,
+    Connection,
+    address_of,
+    connect,
+    is_client,
+    retried,
+    wrapped,
+)
+from qadapt.stores.lancedb.errors import translated
+from qadapt.stores.lancedb.profile import PROFILE
+from qadapt.stores.lancedb.rows import Written
+from qadapt.stores.lancedb.schema import Table
+from qadapt.stores.lancedb.search import Prepared
+from qadapt.stores.lancedb.snapshot import Layout
+from qadapt.stores.lancedb.status import VectorIndex
+
+# Seconds for which searches use the version of a table that was read last.
+SEARCH_AGE = 1.0
+SETTINGS_AGE = 5.0
+
+
+class LanceDbStore(ClientStore[Connection]):
+    """Tables of LanceDB in a folder, an object store or LanceDB Cloud.
+
+    A collection is a table. Columns of vectors are named vectors (``vector`` is the unnamed one),
+    one column is the id, the others are payload.
+    """
+
+    profile = PROFILE
+    operations = changes.OPERATIONS
+
+    def __init__(
+        self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
+    ) -> None:
+        super().__init__(address, connection, disabled=disabled)
+        self._options = {
+            name: address.options[name] for name in ("id", "metric") if name in address.options
+        }
+        self._written: dict[str, Written] = {}
+        self._pinned: dict[str, int] = {}
+        self._writing = threading.Lock()
+
+    @classmethod
+    def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> LanceDbStore:
+        """Open a database.
+
+        Raises:
+            MissingExtraError, AddressError, StorageError
+            UnsupportedError: an old version of lancedb.
+        """
+        return cls(address, connect(address), disabled=disabled)
+
+    @classmethod
+    def wraps(cls, client: object) -> bool:
+        return is_client(client)
+
+    @classmethod
+    def wrap(cls, client: object, *, disabled: Sequence[str] = ()) -> LanceDbStore:
+        """A store on a connection of ``lancedb.connect``.
+
+        Raises:
+            UnsupportedError: another type, such as an asynchronous connection.
+        """
+        connection = wrapped(client)
+        return cls(address_of(connection), connection, disabled=disabled)
+
+    @property
+    def in_process(self) -> bool:
+        return self.connection.deployment == EMBEDDED
+
+    # -- collections -------------------------------------------------------------------------
+
+    def collections(self) -> list[str]:
+        return self.connection.names()
+
+    def has(self, collection: str) -> bool:
+        return collection in self.collections()
+
+    def create(
+        self,
+        collection: str,
+        vectors: Mapping[str, Vector],
+        quantization: Mapping[str, Quantization],
+        collection_schema: Any = None,
+    ) -> None:
+        schema.check_name(collection)
+        checks.new_name(collection, self.collections())
+        mapped = self.map_all(quantization, vectors, limits="docs/lancedb.md")
+        collections.create(self.connection, collection, vectors)
+        self.forget(collection)
+        for name, each in mapped.items():
+            if each.native:
+                request = changes.BuildIndex(name, dict(each.native)).to_request()
+                self.run(collection, request, lambda _: None, 60)
+
+    def drop(self, collection: str) -> None:
+        self.layout(collection)
+        with translated(f"drop {collection!r}"):
+            self.connection.client.drop_table(collection)
+        self.forget(collection)
+
+    def inspect(self, collection: str) -> Inspection:
+        taken = snapshot.take_snapshot(self.layout(collection), self._options)
+        return Inspection(snapshot.collection_info(self.server(), taken), taken)
+
+    def layout(self, collection: str, max_age: float = 0.0) -> Layout:
+        """The columns and indexes of a table at its latest version.
+
+        A layout is the same object until the table has another version.
+
+        Args:
+            max_age: seconds for which a layout is used without a look at the table.
+
+        Raises:
+            NotFoundError, InputError
+        """
+        known: Layout | None = self.snapshots.get(collection, max_age) if max_age else None
+        if known is not None:
+            return known
+        known = self.snapshots.get(collection)
+        try:
+            handle = self.connection.open_table(collection)
+        except NotFoundError:
+            raise NotFoundError.missing("collection", collection, self.collections()) from None
+        if known is None or handle.version != known.version or handle.schema != known.table.arrow:
+            known = snapshot.read_layout(collection, handle, self._options)
+        self.snapshots.put(collection, known)
+        return known
+
+    def _table(self, collection: str) -> Table:
+        return self.layout(collection).table
+
+    # -- rows --------------------------------------------------------------------------------
+
+    def write(self, collection: str, batch: Batch) -> None:
+        table = self._table(collection)
+        batch = batch.ready(table.wanted, {}, normalizes_cosine=self.traits.normalizes_cosine)
+        if not len(batch):
+            return
+        rows.check_kind(batch.ids)
+        if collections.choose_key(self.connection, table, batch.ids):
+            self.forget(collection)
+            table = self._table(collection)
+
+        def write() -> Written:
+            handle = self.connection.open_table(collection)
+            return rows.write(handle, table, batch, self._written.get(collection))
+
+        with self._writing:
+            done = retried(f"write to {collection!r}", write, time.sleep)
+            self._written[collection] = done
+        self.forget(collection)
+
+    def delete(self, collection: str, ids: Sequence[Id]) -> None:
+        table = self._table(collection)
+        possible = [each for each in ids if rows.accepts(table, each)]
+
+        def delete() -> None:
+            handle = self.connection.open_table(collection)
+            for start in range(0, len(possible), rows.FETCHED):
+                handle.delete(schema.sql_ids(table.key, possible[start : start + rows.FETCHED]))
+
+        retried(f"delete rows of {collection!r}", delete, time.sleep)
+        self.forget(collection)
+
+    def count(self, collection: str, filter: Any = None) -> int:
+        layout = self.layout(collection)
+        condition = self._condition(layout, filter)
+        with translated(f"count the rows of {collection!r}"):
+            return int(layout.handle.count_rows(condition))
+
+    def _condition(self, layout: Layout, filter: Any) -> str | None:
+        with translated(f"read {layout.table.name!r}"):
+            read = rows.reader(layout.handle, layout.table)
+            return filters.to_condition(filter, layout.table, read)
+
+    def fetch(
+        self,
+        collection: str,
+        ids: Sequence[Id],
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+    ) -> Batch:
+        layout = self.layout(collection)
+        names = self._names(layout.table, vectors)
+        with translated(f"read rows of {collection!r}"):
+            return rows.fetch(layout.handle, layout.table, ids, names, payload)
+
+    def read(self, collection: str, request: ReadRequest = ALL_ROWS) -> Iterator[Batch]:
+        checks.page(request.page)
+        layout = self.layout(collection)
+        if request.after is not None:
+            rows.check_ids(layout.table, [request.after])
+        names = self._names(layout.table, request.vectors)
+        condition = self._condition(layout, request.filter)
+        handle = self._at_one_version(collection)
+        return rows.pages(handle, layout.table, names, request, condition)
+
+    def _at_one_version(self, collection: str) -> Any:
+        """A handle of its own for a read, so that no write moves it to another version."""
+        handle = self.connection.open_table(collection)
+        if collection in self._pinned:
+            with translated(f"read {collection!r}"):
+                handle.checkout(self._pinned[collection])
+        return handle
+
+    @contextmanager
+    def consistent_reads(self, collection: str) -> Iterator[None]:
+        """All reads within the context show one version of the table."""
+        self._pinned[collection] = self.layout(collection).version
+        try:
+            yield
+        finally:
+            self._pinned.pop(collection, None)
+
+    def _names(self, table: Table, names: Sequence[str] | None) -> list[str]:
+        if names is None:
+            return list(table.vectors)
+        for name in names:
+            table.column_of(name)
+        return list(names)
+
+    def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
+        layout = self.layout(collection)
+        with translated(f"divide {collection!r} into ranges"):
+            return [dict(each) for each in rows.ranges(layout.handle, layout.table, n)]
+
+    def hidden_rows(self, collection: str) -> tuple[int, Sequence[Id]]:
+        layout = self.layout(collection)
+        with translated(f"read the ids of {collection!r}"):
+            return rows.hidden(layout.handle, layout.table)
+
+    def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
+        return schema.unsupported(vectors)
+
+    def uncopied(self, collection: str) -> Mapping[str, str]:
+        table = self._table(collection)
+        return {name: f"a column that {why}" for name, why in table.other_vectors.items()}
+
+    # -- searching ---------------------------------------------------------------------------
+
+    def search(self, collection: str, queries: Any, request: SearchRequest) -> Hits:
+        array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+        prepared = self._prepared(self.layout(collection), request)
+        with translated(f"search {collection!r}"):
+            return search.run(prepared, array)
+
+    def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
+        if request.filter is not None:
+            return None
+        layout = self.layout(collection, SEARCH_AGE)
+        prepared = self._prepared(layout, request)
+
+        def run(queries: Any) -> Hits | None:
+            if self.layout(collection, SEARCH_AGE) is not layout:
+                return None
+            with translated(f"search {collection!r}"):
+                return search.run(prepared, queries)
+
+        return run
+
+    def _prepared(
+        self, layout: Layout, request: SearchRequest, index: VectorIndex | None = None
+    ) -> Prepared:
+        column = layout.table.column_of(request.vector)
+        condition = self._condition(layout, request.filter)
+        index = index or layout.index_of(column)
+        return search.prepare(layout, column, request, condition, index)
+
+    def client_search(
+        self, collection: str, request: SearchRequest, target: Quantization | None = None
+    ) -> ClientSearch:
+        layout = self.layout(collection)
+        column = layout.table.column_of(request.vector)
+        index = None
+        if target is not None:
+            native = self.map(target, column.vector).native
+            if native:
+                metric = mapping.WORDS[column.vector.metric]
+                index = VectorIndex("", metric, native, indexed=1)
+        prepared = self._prepared(layout, request, index)
+        return ClientSearch(request.k, prepared.params, details=client_code.details(prepared))
+
+    # -- quantization ------------------------------------------------------------------------
+
+    def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
+        return mapping.to_native(quantization, vector)
+
+    def plan_change(self, request: ChangeRequest) -> ChangePlan:
+        mapped = None
+        if request.codes is not None:
+            taken: snapshot.Snapshot = request.inspection.native
+            vector = request.target_vector or taken.table.column_of(request.vector).vector
+            mapped = require_supported(self.map(request.codes, vector), request.codes, self.name)
+        return changes.plan_change(request, mapped)
+
+    # -- settings ----------------------------------------------------------------------------
+
+    def load_settings(self, collection: str) -> Mapping[str, Any] | None:
+        return dict(self.layout(collection, SETTINGS_AGE).table.settings)
+
+    def write_settings(self, collection: str, settings_: Mapping[str, Any]) -> None:
+        settings.write(self, collection, settings_)
+
+    # -- doctor ------------------------------------------------------------------------------
+
+    def findings(
+        self, info: CollectionInfo, options: Mapping[str, Any] | None = None
+    ) -> list[Finding]:
+        taken = snapshot.take_snapshot(self.layout(info.name), self._options)
+        with translated(f"read the ids of {info.name!r}"):
+            return diagnostics.findings(taken, options)

@@ -1,0 +1,85 @@
+"""The conformance suite on ClickHouse in chDB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from slow import SLOW
+
+import qadapt as qa
+from qadapt.api import Collection, Database
+from qadapt.errors import InputError
+from qadapt.stores.clickhouse.search import ALWAYS
+from qadapt.testing import StoreConformance
+from qadapt.testing.data import Sample
+from qadapt.testing.quantization import OFF, SETTINGS
+
+# Product codes with QADAPT_SLOW=1 only: the codec trains 256 centroids for each segment.
+ASKED = [
+    pytest.param(text, marks=pytest.mark.slow if text.startswith("product") else ())
+    for text in SETTINGS
+    if SLOW or not text.startswith("product")
+]
+
+
+class TestClickHouse(StoreConformance):
+    """A database for each test, in the folder of this process."""
+
+    must_support = ("scalar", "binary", "float16", "rotational:bits=1", "rotational:bits=2")
+    many_rows = 5_000
+    rows = 1_000
+    dim = 64
+
+    @pytest.fixture
+    def database(self, live: Callable[[str], str]) -> Iterator[Database]:
+        with qa.open(live("clickhouse")) as database:
+            yield database
+
+    @pytest.mark.parametrize("text", ASKED)
+    def test_every_setting_is_verified_active_or_refused(
+        self, database: Database, sample: Sample, text: str, request: pytest.FixtureRequest
+    ) -> None:
+        super().test_every_setting_is_verified_active_or_refused(database, sample, text, request)
+
+    def check_codes(self, filled: Collection, sample: Sample) -> None:
+        """A codec always rescores, with as many candidates as results."""
+        kind = filled.info().vectors[""].quantization.kind
+        if kind is qa.Kind.FLOAT16:
+            off = filled.search(sample.queries, k=self.k, rescore=OFF)
+            assert off.how.scores == "approximate"
+            assert self.recall(off, sample) > 0.99
+            return
+        if kind not in (qa.Kind.ROTATIONAL, qa.Kind.PRODUCT):
+            super().check_codes(filled, sample)
+            return
+        off = filled.search(sample.queries, k=self.k, rescore=OFF)
+        assert (off.how.scores, off.how.candidates) == ("exact", self.k)
+        assert ALWAYS in off.how.notes
+        lossy = self.recall(off, sample)
+        assert lossy < 1, "codes without any loss are not in use"
+        assert self.recall(self.rescored(filled, sample), sample) > lossy
+
+    def test_ids_of_both_kinds(self, database: Database) -> None:
+        """The column of ids has one type: that of the first ids of a new table."""
+        collection = database.create(self.name, dim=4, metric="euclidean")
+        mixed = qa.Batch([1, "a"], {"": np.eye(2, 4)})
+        with pytest.raises(InputError, match="both integers and texts"):
+            collection.write(mixed)
+        assert collection.count() == 0
+        collection.write(qa.Batch(["a", "b"], {"": np.eye(2, 4)}))
+        with pytest.raises(InputError, match="does not fit the column 'id'"):
+            collection.write(qa.Batch([7], {"": np.eye(1, 4)}))
+        assert self.everything(collection).ids == ["a", "b"]
+        assert collection.search([0, 1, 0, 0], k=1).ids.tolist() == [["b"]]
+
+    def test_invalid_ids_are_refused(self, database: Database) -> None:
+        """Negative integers are valid; other types than that of the ids are refused."""
+        collection = database.create(self.name, dim=4, metric="euclidean")
+        collection.write(qa.Batch([0, -1], {"": np.eye(2, 4)}))
+        assert collection.fetch([-1]).ids == [-1]
+        for wrong in ("no-uuid", 2**63):
+            with pytest.raises(InputError, match=str(wrong)):
+                collection.write(qa.Batch([wrong], {"": np.eye(1, 4)}))
+        assert collection.count() == 2

@@ -1,0 +1,91 @@
+"""Copies that are interrupted, continued and undone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from stores.opensearch.conftest import DIM, ROWS
+
+import qadapt as qa
+from qadapt.api import Collection, Database
+from qadapt.errors import ApplyError, StoreError, UnsupportedError
+from qadapt.stores.elastic.connection import Connection
+
+
+@pytest.fixture
+def cut_off(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes a request fail once, as if the program had ended there."""
+
+    def cut(word: str) -> None:
+        whole, left = Connection.ask, [1]
+
+        def ask(self: Connection, method: str, path: str, *args: Any, **options: Any) -> Any:
+            if method != "GET" and word in path and left:
+                left.pop()
+                raise StoreError(f"cut off at {path}", hint="")
+            return whole(self, method, path, *args, **options)
+
+        monkeypatch.setattr(Connection, "ask", ask)
+
+    return cut
+
+
+@pytest.mark.parametrize("word", ["_clone", "_aliases"])
+def test_an_interrupted_copy_is_continued(
+    database: Database, articles: Collection, cut_off: Any, word: str, name: str
+) -> None:
+    """Searches find all rows before and after; writes are refused only during the copy."""
+    before = articles.fetch(list(range(ROWS))).vectors[""].tobytes()
+    cut_off(word)
+    plan = articles.plan("binary")
+    with pytest.raises(ApplyError, match="cut off"):
+        plan.apply(yes=True, timeout=120)
+    assert name not in database.aliases()
+    assert articles.info().vectors[""].status.state is qa.State.ABSENT
+    assert articles.count() == ROWS
+    articles.write(qa.Batch([ROWS], {"": np.ones((1, DIM))}))
+
+    change = articles.plan("binary").apply(yes=True, timeout=120)
+    assert articles.info().vectors[""].status.state is qa.State.ACTIVE
+    assert articles.count() == ROWS + 1
+    assert articles.fetch(list(range(ROWS))).vectors[""].tobytes() == before
+    change.undo(timeout=120)
+    assert articles.info().vectors[""].status.state is qa.State.ABSENT
+    assert articles.count() == ROWS + 1
+    articles.write(qa.Batch([ROWS + 1], {"": np.ones((1, DIM))}))
+
+
+def test_an_index_with_the_name_of_the_copy_is_not_overwritten(
+    client: Any, articles: Collection, name: str
+) -> None:
+    plan = articles.plan("binary")
+    client.indices.create(index=f"{name}_v2")
+    client.index(index=f"{name}_v2", body={"theirs": 1}, refresh=True)
+    with pytest.raises(ApplyError, match="no copy of this change"):
+        plan.apply(yes=True, timeout=120)
+    assert client.count(index=f"{name}_v2")["count"] == 1
+
+
+def test_other_aliases_and_settings_are_copied(
+    client: Any, articles: Collection, name: str
+) -> None:
+    client.indices.put_alias(index=name, name=f"{name}-reader", body={"filter": {"match_all": {}}})
+    client.indices.put_settings(index=name, body={"index.refresh_interval": "5s"})
+    articles.plan("scalar:bits=7").apply(yes=True, timeout=120)
+    (real,) = client.indices.get_alias(name=name)
+    assert set(client.indices.get_alias(index=real)[real]["aliases"]) == {name, f"{name}-reader"}
+    settings = client.indices.get_settings(index=real)[real]["settings"]["index"]
+    assert settings["refresh_interval"] == "5s"
+    assert settings["knn"] == "true"
+
+
+def test_what_the_engine_lacks_needs_the_client(articles: Collection) -> None:
+    with pytest.raises(UnsupportedError, match="8 bits") as refused:
+        articles.plan("scalar")
+    assert "scalar:bits=7" in (refused.value.hint or "")
+    with pytest.raises(UnsupportedError, match="in place"):
+        articles.plan("binary", strategy="in-place")
+    with pytest.raises(UnsupportedError, match="cannot add a vector"):
+        articles.plan("binary", strategy="vector")

@@ -1,0 +1,114 @@
+"""The fixture ``qadapt_recall`` in runs of pytest, and the step of the GitHub Action."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import qadapt as qa
+
+REPO = Path(__file__).parents[1]
+Live = Callable[[str], str]
+
+TESTS = """
+def test_recall(qadapt_recall):
+    found = qadapt_recall({url!r}, "recall@10>=0.1")
+    assert 0.1 <= found.recall.value < 1
+
+def test_gate_of_the_test(qadapt_recall):
+    qadapt_recall({url!r}, "recall@5>=0.9999", active=False)
+"""
+
+
+@pytest.fixture
+def notes(live: Live) -> str:
+    """A collection with sign bits that are not rescored: recall@10 is above 0.1 and below 1."""
+    url = live("edge")
+    rows = np.random.default_rng(0).standard_normal((2_000, 64)).astype(np.float32)
+    with qa.open(url) as database:
+        collection = database.create("notes", dim=64)
+        collection.write(qa.Batch(range(len(rows)), {"": rows}))
+        collection.plan("binary:rescore=off").apply(yes=True)
+    return f"{url}#notes"
+
+
+def outcome(folder: Path, *options: str) -> str:
+    words = [sys.executable, "-m", "pytest", "-p", "qadapt.pytest_plugin", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTHONPATH": str(REPO)}
+    done = subprocess.run(
+        [*words, "-q", "-rf", *options], cwd=folder, env=environment, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    return done.stdout + done.stderr
+
+
+def test_a_test_fails_below_its_gate_and_below_that_of_the_command_line(
+    notes: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "suite"
+    folder.mkdir()
+    (folder / "test_it.py").write_text(TESTS.format(url=notes))
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    own = outcome(folder)
+    assert "1 failed, 1 passed" in own and "below the gate recall@5>=0.9999" in own
+    strict = outcome(folder, "--qadapt-gate", "recall@10>=0.9999")
+    assert "2 failed" in strict
+    assert "notes: recall@10 is 0." in strict and "below the gate recall@10>=0.9999" in strict
+    assert "2 passed" in outcome(folder, "--qadapt-gate", "recall@10>=0.01")
+    assert "recall@10>" in outcome(folder, "--qadapt-gate", "recall")
+
+
+def test_an_inactive_quantization_fails_the_test(
+    live: Live, qadapt_recall_of: Callable[..., Any]
+) -> None:
+    with qa.open(live("edge")) as database:
+        collection = database.create("notes", dim=8, quantization="binary")
+        collection.write(qa.Batch(range(300), {"": np.random.default_rng(1).random((300, 8))}))
+        assert collection.info().vectors[""].status.state != "active"
+        with pytest.raises(pytest.fail.Exception, match=r"notes: .*binary.* on the engine"):
+            qadapt_recall_of(collection, "recall@10>=0.1")
+        assert qadapt_recall_of(collection, "recall@10>=0.1", active=False).recall.value > 0.1
+
+
+@pytest.fixture
+def qadapt_recall_of(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """The fixture's function, without the plugin in this run."""
+    from qadapt import pytest_plugin
+
+    class Request:
+        class config:  # noqa: N801
+            @staticmethod
+            def getoption(_: str) -> None:
+                return None
+
+    made: Callable[..., Any] = pytest_plugin.qadapt_recall.__wrapped__(Request)
+    return made
+
+
+def test_the_action_runs_commands_that_exist() -> None:
+    action = yaml.safe_load((REPO / "action.yml").read_text("utf-8"))
+    steps = {step.get("name"): step for step in action["runs"]["steps"]}
+    commands = "\n".join(step.get("run", "") for step in steps.values())
+    used = set(action["inputs"])
+    text = (REPO / "action.yml").read_text("utf-8")
+    assert {name for name in used if f"inputs.{name}" not in text} == set()
+    # Inputs reach the shell as environment variables only, so that they are never code.
+    assert "${{" not in commands
+    help_text = {
+        name: subprocess.run(
+            [sys.executable, "-m", "qadapt", name, "--help"], capture_output=True, text=True,
+            check=True, cwd=REPO,
+        ).stdout
+        for name in ("plan", "verify")
+    }  # fmt: skip
+    assert "--exit-code" in help_text["plan"]
+    for option in ("--queries", "--gate", "--json"):
+        assert option in help_text["verify"] and option in commands
