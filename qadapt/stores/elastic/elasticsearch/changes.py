@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qadapt.errors import StoreError, StoreTimeoutError
 from qadapt.model import Estimate, State, Step, Symbol, Vector
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy
-from qadapt.stores.elastic import copy_switch, rows
+from qadapt.stores.elastic import collections, copy_switch, rows
 from qadapt.stores.elastic.elasticsearch import mapping
 from qadapt.stores.elastic.elasticsearch.snapshot import Snapshot
 from qadapt.stores.elastic.elasticsearch.status import status_of
@@ -307,8 +307,7 @@ class _Planner:
             definition = self.store.product.field(vector, self.options)
             if vector.dim != self.field.vector.dim:
                 dims = {self.field.path: vector.dim}
-        taken = {*self.store.collections(), *self.store.aliases()}
-        target = next_version(self.index.real, taken)
+        target = next_version(self.index.real, collections.all_names(self.store.connection))
         operation = Copy(
             self.index.name, self.index.real, target, {self.field.path: definition}, dims
         )
