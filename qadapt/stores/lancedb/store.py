@@ -270,11 +270,14 @@ class LanceDbStore(ClientStore[Connection]):
         return handle
 
     @contextmanager
-    def consistent_reads(self, collection: str) -> Iterator[None]:
-        """All reads within the context show one version of the table."""
-        self._pinned[collection] = self.layout(collection).version
+    def consistent_reads(
+        self, collection: str, snapshot: str | None = None
+    ) -> Iterator[str | None]:
+        """All reads within the context show one version of the table, also in other processes."""
+        version = int(snapshot) if snapshot is not None else self.layout(collection).version
+        self._pinned[collection] = version
         try:
-            yield
+            yield str(version)
         finally:
             self._pinned.pop(collection, None)
 
