@@ -103,6 +103,15 @@ class TestOpenSearchCells(RealCells):
                 database.drop(name)
 
 
+class TestElasticsearchCells(RealCells):
+    uuid_ids = False
+
+    @pytest.fixture
+    def database(self, live: Callable[[str], str]) -> Iterator[Database]:
+        with qa.open(live("elasticsearch")) as database:
+            yield database
+
+
 class TestSqliteVecCells(RealCells):
     rows = EMBEDDED_ROWS
 

@@ -6,8 +6,9 @@ supported by its documented interface only.
 
 from __future__ import annotations
 
-from qadapt.model import Id, Rule, Support
+from qadapt.model import Rule, Support
 from qadapt.model.address_form import AddressForm
+from qadapt.stores import key_ids
 from qadapt.stores.lancedb import client_code, mapping
 from qadapt.stores.lancedb.cost_model import LanceDbCostModel
 from qadapt.stores.lancedb.quantizer_models import LanceDbQuantizers
@@ -33,13 +34,6 @@ RULES = (
     ),
     Rule("native-product", _NATIVE, f"IVF_PQ and IVF_HNSW_PQ; {_SEEN}"),
 )
-
-
-def accepts_id(key: Id) -> bool:
-    """A signed 64-bit integer, or a text without NUL."""
-    if isinstance(key, int):
-        return -(2**63) <= key < 2**63
-    return "\0" not in key and not any("\ud800" <= each <= "\udfff" for each in key)
 
 
 PROFILE = StoreProfile(
@@ -82,7 +76,7 @@ PROFILE = StoreProfile(
     ),
     traits=Traits(
         recreates=True,
-        accepts_id=accepts_id,
+        accepts_id=key_ids.accepts,
         segment_candidates=True,
     ),
     client_forms=client_code.FORMS,
