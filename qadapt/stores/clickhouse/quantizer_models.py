@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from qadapt.engines.exact import unit
 from qadapt.model import Kind, Metric, Quantization, Rescore, Vector
-from qadapt.quantizers import Model, QuantizerModels
+from qadapt.quantizers import Codes, Model, QuantizerModels
 from qadapt.quantizers.base import Symmetric
 from qadapt.quantizers.centroids import Products
 from qadapt.quantizers.rotation import uniform
@@ -25,13 +25,6 @@ from qadapt.quantizers.shared import SignBits
 from qadapt.stores.clickhouse import mapping
 
 Floats = npt.NDArray[np.float32]
-
-
-class SignBits(Symmetric):
-    """An index of b1: one bit per dimension, compared by Hamming distance."""
-
-    def _values(self, x: Floats) -> Floats:
-        return np.where(x > 0, 1, -1).astype(np.float32)
 
 
 class UnitInt8(Symmetric):
