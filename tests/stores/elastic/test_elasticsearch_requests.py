@@ -23,7 +23,6 @@ from qadapt.stores.elastic.errors import Refused, refused
 from qadapt.stores.elastic.rows import write
 from qadapt.stores.elastic.schema import parse
 
-
 FINGERPRINT = "AB" * 32
 CLOUD = "name:" + base64.b64encode(b"example.com$abc$def").decode()
 
