@@ -193,13 +193,11 @@ class ElasticStore(ClientStore[Connection]):
     @contextmanager
     def consistent_reads(
         self, collection: str, snapshot: str | None = None
-    , snapshot: str | None = None) -> Iterator[str | Nonestr]:
+    ) -> Iterator[str | None]:
         """Reads of all threads use one point in time, which other processes can use, too."""
         index = self.known_index(collection)
-        # The id of a point in time is valid in all processes.
-        opened =point = scan_ranges.point_in_time(self.connection, self.product, index)
-        with opened if snapshot is None else nullcontext(snapshot)
-        with point if snapshot is None else nullcontext(snapshot) as pit:
+        opened = scan_ranges.point_in_time(self.connection, self.product, index)
+        with opened if snapshot is None else nullcontext(snapshot) as pit:
             self._points[index.real] = pit
             try:
                 yield pit
