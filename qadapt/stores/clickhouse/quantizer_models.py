@@ -21,16 +21,10 @@ from qadapt.quantizers import Codes, Model, QuantizerModels
 from qadapt.quantizers.base import Symmetric
 from qadapt.quantizers.centroids import Products
 from qadapt.quantizers.rotation import uniform
+from qadapt.quantizers.shared import SignBits
 from qadapt.stores.clickhouse import mapping
 
 Floats = npt.NDArray[np.float32]
-
-
-class SignBits(Symmetric):
-    """An index of b1: one bit per dimension, compared by Hamming distance."""
-
-    def _values(self, x: Floats) -> Floats:
-        return np.where(x > 0, 1, -1).astype(np.float32)
 
 
 class UnitInt8(Symmetric):
