@@ -191,11 +191,13 @@ class ElasticStore(ClientStore[Connection]):
         return scan_ranges.pages(self.connection, self.product, index, fields, request, query, pit)
 
     @contextmanager
-    def consistent_reads(self, collection: str, snapshot: str | None = None) -> Iterator[str]:
+    def consistent_reads(
+        self, collection: str, snapshot: str | None = None
+    ) -> Iterator[str | None]:
         """Reads of all threads use one point in time, which other processes can use, too."""
         index = self.known_index(collection)
-        point = scan_ranges.point_in_time(self.connection, self.product, index)
-        with point if snapshot is None else nullcontext(snapshot) as pit:
+        opened = scan_ranges.point_in_time(self.connection, self.product, index)
+        with opened if snapshot is None else nullcontext(snapshot) as pit:
             self._points[index.real] = pit
             try:
                 yield pit

@@ -295,7 +295,7 @@ class _Planner:
         return self._copy_back().to_request()
 
     def _copy_back(self) -> Copy:
-        """A copy with the current definition; its name is unique."""
+        """A copy with the current definition, under a name that no other copy takes."""
         name = f"{self.index.real}_undo_{uuid.uuid4().hex[:8]}"
         return Copy(self.index.name, self.index.real, name, {self.field.path: self._shown})
 
