@@ -232,6 +232,8 @@ class ElasticStore(ClientStore[Connection]):
         return search.run(self.connection, self.product, self.prepare(index, request), array)
 
     def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
+        if request.exact or request.ignore_quantization:  # depends on the number of rows
+            return None
         index = self.known_index(collection)
         found = self.prepare(index, request)
 
