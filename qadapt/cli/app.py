@@ -26,6 +26,7 @@ from qadapt.cli import (
     report,
     schema,
     searching,
+    watch,
 )
 from qadapt.cli.output import INTERRUPTED, Output
 
@@ -52,6 +53,7 @@ for _module in (
     files,
     alias,
     mcp,
+    watch,
     demo,
 ):
     _module.register(app)

@@ -8,6 +8,7 @@ from typing import Any
 
 from qadapt.errors import AlreadyExistsError, InputError
 from qadapt.model import Id, Metric, Vector
+from qadapt.stores import key_ids
 from qadapt.stores.clickhouse.connection import Connection, literal, quoted, text_parameter
 from qadapt.stores.clickhouse.schema import (
     DATATYPES,
@@ -237,13 +238,7 @@ def kind_of_ids(ids: Sequence[Id]) -> str:
     Raises:
         InputError: ids of both kinds.
     """
-    numbers = sum(isinstance(each, int) for each in ids)
-    if 0 < numbers < len(ids):
-        raise InputError(
-            "the ids are both integers and texts, but the column of ids has one type",
-            hint="use one type of id",
-        )
-    return "int" if numbers else "text"
+    return "int" if key_ids.are_integers(ids) else "text"
 
 
 def choose_key(connection: Connection, table: Table, ids: Sequence[Id]) -> bool:

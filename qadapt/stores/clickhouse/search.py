@@ -44,6 +44,10 @@ ALWAYS = (
     "a search by the codes of a codec always rescores with the original vectors: as many "
     "candidates as results"
 )
+UNITS = (
+    "the index returns distances in another unit than that of rows that are not in it yet: as many "
+    "candidates as results are rescored"
+)
 ALL_ROWS = {"use_skip_indexes": "0", "vector_search_use_quantized_codes": "0"}
 
 
@@ -59,6 +63,7 @@ class Prepared:
         how: who searched and rescored.
         complete: a statement that compares all rows, for a query with fewer results than ``k``;
             empty if the first one does.
+        bits: dimensions of sign bits whose distance is a number of bits; 0 for other distances.
     """
 
     table: Table
@@ -69,6 +74,7 @@ class Prepared:
     how: SearchProvenance
     with_payload: bool = False
     complete: str = ""
+    bits: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,9 @@ def _by_index(
     # Without rescoring, the engine returns replaced rows with their former vectors.
     settings = {"vector_search_with_rescoring": str(int(on or final))}
     factor, candidates, notes = _factor(request) if on else (1.0, 0, ())
+    if not on and _has_other_distances(index, metric):
+        on, candidates, notes = True, request.k, (UNITS,)
+        settings["vector_search_with_rescoring"] = "1"
     if on:
         settings["vector_search_index_fetch_multiplier"] = f"{factor:g}"
     if request.k > LIMIT:
@@ -136,6 +145,13 @@ def _by_index(
     found = _prepared(table, column, metric, request, Condition(), form, how)
     complete = _text(table, column, metric, request, Condition(), _Form(ALL_ROWS, final))[0]
     return replace(found, complete=complete)
+
+
+def _has_other_distances(index: Index, metric: Metric) -> bool:
+    """Whether distances of an index are not comparable with those of the vectors: b1 counts bits,
+    and i8 has its own unit except under cosine (docs/engines/clickhouse.md#i8)."""
+    word = index.quantization
+    return word == "b1" or (word == "i8" and metric is not Metric.COSINE)
 
 
 def _by_codec(
@@ -212,7 +228,8 @@ def _without_settings(
     exact = index is None or index.quantization in mapping.FULL
     how = _how(request, 1.0, 0, (), exact)
     found = _prepared(table, column, metric, request, condition, _Form(), how)
-    return replace(found, text=found.inner)
+    bits = index.dim if index is not None and index.quantization == "b1" else 0
+    return replace(found, text=found.inner, bits=bits)
 
 
 def _prepared(
@@ -277,7 +294,10 @@ def run(
                 found, repeated = whole, repeated + 1
         keys, distances, cells = found
         ids[at, : len(keys)] = keys
-        scores[at, : len(keys)] = score(prepared.metric, np.asarray(distances, dtype=np.float64))
+        numbers = np.asarray(distances, dtype=np.float64)
+        if prepared.bits:
+            numbers = 2 * numbers / prepared.bits
+        scores[at, : len(keys)] = score(prepared.metric, numbers)
         if payloads is not None:
             payloads.append([*cells, *[None] * (k - len(keys))])
     how = prepared.how

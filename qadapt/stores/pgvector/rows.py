@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from psycopg import sql
 
 from qadapt.model import Batch, Id
+from qadapt.stores import key_ids
 from qadapt.stores.base import ReadRequest
 from qadapt.stores.pgvector import payload
 from qadapt.stores.pgvector.binary_format import packed, unpacked
@@ -274,12 +274,7 @@ def ranges(connection: Connection, table: Table, n: int) -> list[dict[str, Any]]
         relation(table),
     )
     with connection.session(f"divide {table.name!r} into ranges") as at:
-        ends = [each for (each,) in at.execute(query, [n])][:-1]
-    cuts = [None, *as_ids(key, ends), None]
-    return [
-        {name: each for name, each in (("after", low), ("through", high)) if each is not None}
-        for low, high in itertools.pairwise(cuts)
-    ]
+        return key_ids.ranges(as_ids(key, [each for (each,) in at.execute(query, [n])]))
 
 
 def sample(
