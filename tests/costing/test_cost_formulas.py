@@ -131,6 +131,8 @@ def test_it_is_a_document() -> None:
     found = cost(1000, 64, "scalar", prices=Prices(1, 2))
     assert Cost.from_json(found.to_json()) == found
     stores = {
+        "chroma",
+        "clickhouse",
         "lancedb",
         "elasticsearch",
         "milvus",

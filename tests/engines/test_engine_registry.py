@@ -124,7 +124,7 @@ def test_every_extra_is_imported_by_the_package() -> None:
     modules = {"faiss_cpu": "faiss", "qdrant_edge_py": "qdrant_edge",
                "weaviate_client": "weaviate", "pysqlite3_binary": "pysqlite3",
                "llama_index_core": "llama_index", "haystack_ai": "haystack",
-               "opensearch_py": "opensearchpy"}  # fmt: skip
+               "opensearch_py": "opensearchpy", "opentelemetry_api": "opentelemetry"}  # fmt: skip
     for_tests = ("all", "dev", "engines", "integrations")
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "qadapt").rglob("*.py"))
     unused = []

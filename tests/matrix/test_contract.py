@@ -17,6 +17,7 @@ from qadapt.model import Kind, MatchLevel, Quantization, Rule, Support, Vector
 from qadapt.model.capabilities import older
 from qadapt.stores import registry
 from qadapt.stores.base import MappedQuantization
+from qadapt.stores.elastic.opensearch import profile as opensearch
 from qadapt.stores.milvus import mapping as milvus_mapping
 from qadapt.stores.milvus import profile as milvus
 from qadapt.stores.milvus.version import ServerVersion as MilvusEngine
@@ -31,6 +32,7 @@ PREFIX = "native-"
 WIDE = Vector(384)
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "milvus": milvus.SERVER_RULES,
+    "opensearch": opensearch.RULES,
     "qdrant": qdrant.RULES,
     "weaviate": weaviate.RULES,
 }
@@ -214,6 +216,10 @@ HELD_BY: Mapping[tuple[str, str], str] = {
         "milvus/test_milvus_filters.py::test_filters_match_the_expected_rows_on_a_server"
     ),
     ("milvus", "named-vectors"): "milvus/test_milvus_requests.py::test_several_vectors_from_2_4",
+    ("opensearch", "native-float16"): (
+        "opensearch/test_opensearch_mapping.py::"
+        "test_faiss_is_written_only_by_name_and_says_that_it_was_not_run"
+    ),
     ("qdrant", "native-quantization"): (
         "qdrant/test_qdrant_lifecycle.py::"
         "test_a_lifecycle_sends_the_recorded_requests_and_is_active_after_each_step"

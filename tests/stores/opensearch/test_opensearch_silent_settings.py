@@ -71,6 +71,8 @@ def test_a_compression_level_does_not_tell_whether_searches_are_rescored(
     infos = [each.info().vectors["v"] for each in (memory, disk)]
     assert infos[0].code_bytes == infos[1].code_bytes == ROWS * (DIM + 4)
     assert [each.default_rescore for each in infos] == [qa.Rescore(source="off"), qa.Rescore(3)]
+    found = [{each.code for each in one.doctor().findings} for one in (memory, disk)]
+    assert ["not-rescored" in each for each in found] == [True, False]
     hits = [each.search(sample.queries, k=10) for each in (memory, disk)]
     assert [each.how.scores for each in hits] == ["approximate", "exact"]
     exact = memory.search(sample.queries, k=10, exact=True)
@@ -162,3 +164,12 @@ def test_scores_are_the_evidence_where_files_are_shared(two: Collection) -> None
     for key in ("title", "body"):
         evidence = {each.signal: each.value for each in found[key].status.evidence}
         assert evidence["difference of scores without rescoring"] > 1e-4
+
+
+def test_rows_are_invisible_until_a_refresh_if_it_is_disabled(
+    database: Database, client: Any, name: str, sample: Sample
+) -> None:
+    plain = filled(database, name, sample, "none")
+    assert "refresh-disabled" not in {each.code for each in plain.doctor().findings}
+    client.indices.put_settings(index=name, body={"index": {"refresh_interval": "-1"}})
+    assert "refresh-disabled" in {each.code for each in plain.doctor().findings}
