@@ -29,8 +29,12 @@ def test_the_formulas_give_the_size_of_the_index(articles: Collection, setting: 
     assert parts["codes"] + parts["graph"] == pytest.approx(vector.code_bytes, rel=0.1)
 
 
-def test_advice_saves_ram(articles: Collection, sample: Sample) -> None:
-    advice = articles.advise(0.8, queries=sample.queries)
+def test_advice_saves_ram(database: Database, sample: Sample) -> None:
+    articles = database.create("articles", dim=DIM)
+    articles.write(qa.Batch(range(400), {"": sample.rows[:400]}))
+    advice = articles.advise(
+        0.8, queries=sample.queries[:20], codes=["rotational:bits=1", "scalar"]
+    )
     assert advice.best is not None
     assert advice.best.quantization.kind is not qa.Kind.NONE
     found = articles.cost("rotational:bits=1")
