@@ -131,8 +131,10 @@ def test_it_is_a_document() -> None:
     found = cost(1000, 64, "scalar", prices=Prices(1, 2))
     assert Cost.from_json(found.to_json()) == found
     stores = {
-        "lancedb",
+        "chroma",
+        "clickhouse",
         "elasticsearch",
+        "lancedb",
         "milvus",
         "opensearch",
         "pgvector",
