@@ -133,8 +133,10 @@ def test_it_is_a_document() -> None:
     stores = {
         "chroma",
         "clickhouse",
-        "lancedb",
+        "lancedbchroma",
+        "clickhouse",
         "elasticsearch",
+        "lancedb",
         "milvus",
         "opensearch",
         "pgvector",

@@ -122,7 +122,7 @@ def test_later_versions_have_more_widths() -> None:
         Quantization.parse("binary"), Vector(96), ServerVersion("3.5")
     ).match == (
         Match.unsupported(
-            "codes of 1 bits need OpenSearch 3.6; this is OpenSearch 3.5",
+            "codes of 1 bit need OpenSearch 3.6; this is OpenSearch 3.5",
             "a newer server",
             mapping.CLIENT,
         )
