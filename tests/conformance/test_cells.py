@@ -152,6 +152,20 @@ class TestLanceDbHnswCells(TestLanceDbCells):
         return qa.Quantization.parse(setting).replace(native={"index": "hnsw"})
 
 
+class TestClickHouseCells(RealCells):
+    """chDB; product codes with QADAPT_MATRIX_OUT only, because their build takes minutes."""
+
+    pytestmark = pytest.mark.slow
+
+    rows = EMBEDDED_ROWS
+    asked = ASKED if WRITES else ONE_OF_EACH[:-1] if SLOW else ("rotational:bits=1",)
+
+    @pytest.fixture
+    def database(self, live: Callable[[str], str]) -> Iterator[Database]:
+        with qa.open(live("clickhouse")) as database:
+            yield database
+
+
 class MilvusCells(RealCells):
     uuid_ids = False
 

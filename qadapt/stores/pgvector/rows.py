@@ -39,6 +39,7 @@ def write(connection: Connection, table: Table, batch: Batch) -> None:
     columns, cells = _columns(table, key, batch)
     with connection.session(f"write to {table.name!r}") as at, at.transaction():
         plain = not table.payload_columns and set(batch.vectors) == set(table.vectors)
+        plain = plain and not table.row_security  # which COPY does not support
         if plain and not _exist(at, table, key, batch.ids):
             kept = len(columns) if table.has_payload_column else len(columns) - 1
             # No parameters are passed, so "%" in names is not doubled.

@@ -182,15 +182,9 @@ def _how(
     if not candidates:
         return SearchProvenance("store", "none", 1.0, 0, "none", "approximate", origin, notes)
     assert request.rescore is not None
+    factor, scores = request.rescore.factor(request.k), "approximate" if half else "exact"
     return SearchProvenance(
-        "store",
-        "store",
-        request.rescore.factor(request.k),
-        candidates,
-        "originals",
-        "approximate" if half else "exact",
-        origin,
-        notes,
+        "store", "store", factor, candidates, "originals", scores, origin, notes
     )
 
 
