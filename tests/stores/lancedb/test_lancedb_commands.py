@@ -46,7 +46,7 @@ def test_advice_saves_ram(database: Database, sample: Sample) -> None:
 
 PREDICTED = [
     (rows, dim, metric)
-    for rows, dim in ((1500, 64), (1000, 200))
+    for rows, dim in ((1200, 128), (1000, 200))
     for metric in ("cosine", "euclidean", "dot")
 ]
 
@@ -61,6 +61,8 @@ def test_predictions_are_near_the_engine(
     made.write(qa.Batch(range(rows), {"": 2 * data.rows}))
     asked = ["scalar:rescore=off", "rotational:bits=1,rescore=4", "rotational:bits=2,rescore=off",
              "rotational:bits=4,rescore=off", "product:ratio=16,rescore=off"]  # fmt: skip
+    if metric == "dot":  # without a model of rotational codes
+        asked = [each for each in asked if not each.startswith("rotational")]
     predicted = made.simulate(*asked, queries=2 * data.queries, k=10, sample_rows=rows)
     live = made.evaluate(*asked, queries=2 * data.queries, k=10, live=False, concurrency=())
     for ours, theirs in zip(predicted.results, live.results, strict=True):
