@@ -73,7 +73,9 @@ def listener(address: str) -> Iterator[Listener]:
                     engine.insert(text, form, body)
                 else:
                     given = {n[6:]: each for n, each in query.items() if n.startswith("param_")}
-                    data = engine.query(body.decode(), given)
+                    data = (
+                        engine._client.query(body.decode(), "Native", params=given).bytes() or b""
+                    )
             except RuntimeError as error:
                 status, data = 404, str(error).encode()
             self.send_response(status)
