@@ -251,7 +251,7 @@ class EvaluationMethods:
         from qadapt.evaluation.advise import advise
         from qadapt.evaluation.documents import Target
         from qadapt.evaluation.options import EvaluationOptions
-        from qadapt.evaluation.shortlist import CODES
+        from qadapt.evaluation.shortlist import default_codes
 
         options = EvaluationOptions(
             queries=queries, encoder=encoder, filter=filter, by=by, by_limit=by_limit,
@@ -261,6 +261,5 @@ class EvaluationMethods:
         )  # fmt: skip
         wanted = target if isinstance(target, Target) else Target(target)
         name = self._vector(vector)[0]
-        return advise(
-            self._store, self.name, name, wanted, options, CODES if codes is None else codes
-        )
+        offered = default_codes(self._store) if codes is None else codes
+        return advise(self._store, self.name, name, wanted, options, offered)

@@ -230,13 +230,13 @@ def simulate(
     Models of the quantizers of each engine run on a sample of your vectors. Exits with code 3 if a
     predicted recall misses the gate.
     """
-    from qadapt.evaluation.shortlist import CODES
+    from qadapt.evaluation.shortlist import default_codes
 
     bar, at = read_gate(gate, k)
     known = load_encoder(encoder, queries)
     with open_collection(out, url, disable) as (db, on):
         found = until_interrupted(partial(
-            db[collection].simulate, *(settings or CODES), vector=vector, k=at,
+            db[collection].simulate, *(settings or default_codes(db._store)), vector=vector, k=at,
             queries=read_queries(queries), encoder=known, filter=read_filters(filter_texts), by=by,
             by_limit=by_limit, sample_rows=sample_rows, segments=segments, memory=size(memory),
             seed=seed, fresh=fresh, resume=resume, progress=on, command=out.again(),

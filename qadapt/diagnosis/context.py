@@ -18,6 +18,7 @@ from qadapt.model import (
     Hits,
     Id,
     Kind,
+    MatchLevel,
     Metric,
     Quantization,
     Rescore,
@@ -266,6 +267,17 @@ class CheckContext:
         return float(np.median(spent))
 
     # -- commands that fix a finding ---------------------------------------------------------
+
+    @property
+    def scalar(self) -> Quantization:
+        """Scalar codes of the largest width that the store has; of 8 bits if it has none."""
+        widths = [Quantization(Kind.SCALAR, bits=bits) for bits in (8, 7, 6, 4)]
+        has = (
+            each
+            for each in widths
+            if self.store.map(each, self.vector.vector).match.level is not MatchLevel.UNSUPPORTED
+        )
+        return next(has, widths[0])
 
     def command(self, verb: str, quantization: Quantization | None = None, **options: str) -> str:
         """The command ``qadapt VERB URL COLLECTION QUANTIZATION``, quoted for a shell."""

@@ -7,7 +7,7 @@ from qadapt.diagnosis.sources import SOURCES
 from qadapt.diagnosis.vector_checks import dimension_collapse
 from qadapt.evaluation.exact_neighbors import stored_vectors
 from qadapt.evaluation.reachability import HNSW_ADVICE, unreachable_among
-from qadapt.model import Evidence, Finding, Kind, Metric, Quantization, Rescore, Severity
+from qadapt.model import Evidence, Finding, Kind, Metric, Rescore, Severity
 
 OFF = Rescore(source="off")
 TIMES, EXTRA_MS = 5.0, 5.0
@@ -104,7 +104,7 @@ def not_found_by_itself(context: CheckContext) -> list[Finding]:
     cause = f"if more rescoring does not help: {HNSW_ADVICE}"
     if dimension_collapse(context):
         cause = "their sign bits carry little information (dimension-collapse)"
-        command = context.command("apply", Quantization(Kind.SCALAR))
+        command = context.command("apply", context.scalar)
     return [
         Finding(
             "unreachable-rows",

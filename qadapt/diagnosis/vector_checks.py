@@ -9,7 +9,7 @@ from qadapt.diagnosis.sources import SOURCES
 from qadapt.engines.exact import unit
 from qadapt.errors import QadaptError
 from qadapt.local import client_codes
-from qadapt.model import Evidence, Finding, Kind, Metric, Quantization, Severity
+from qadapt.model import Evidence, Finding, Kind, Metric, Severity
 
 ARTICLE = "https://huggingface.co/blog/embedding-quantization"
 SPREAD = 1.1  # ratio of norms above which norms are considered meaningful
@@ -76,7 +76,7 @@ def unnormalised_dot(context: CheckContext) -> list[Finding]:
     )
     if binary:
         message += "; sign bits do not contain the norms that the metric compares"
-    better = Quantization(Kind.SCALAR) if binary else None
+    better = context.scalar if binary else None
     command = (
         context.command("apply", better)
         if better is not None
@@ -187,7 +187,7 @@ def dimension_collapse(context: CheckContext) -> list[Finding]:
                 Evidence("share of the nearest rows of the sample by codes", round(found, 4)),
                 Evidence("sampled rows", len(context.rows)),
             ),
-            context.command("apply", Quantization(Kind.SCALAR)),
+            context.command("apply", context.scalar),
             f"{ARTICLE} (e5-base-v2 keeps 74.77 % under binary)",
         )
     ]
@@ -211,7 +211,7 @@ def low_dimensions(context: CheckContext) -> list[Finding]:
         return []
     too_low = bits < LOW_DIM
     better = (
-        context.command("apply", Quantization(Kind.SCALAR))
+        context.command("apply", context.scalar)
         if too_low
         else context.apply(rescore=client_codes.default_rescore(context.quantization))
     )

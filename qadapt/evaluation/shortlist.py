@@ -43,6 +43,8 @@ CODES = (
     "product:ratio=16",
     "product:ratio=32",
 )
+# Scalar codes that a store may have in place of those of 8 bits.
+SEVEN_BITS = "scalar:bits=7"
 FACTORS = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 
@@ -72,6 +74,15 @@ class Candidate:
         """The setting, and the same with more candidates."""
         more = [] if self.next is None else [Setting(self.quantization, self.next)]
         return [self.setting, *more]
+
+
+def default_codes(store: Store) -> list[str]:
+    """``CODES``, with scalar codes of 7 bits if the store has them in place of 8 bits."""
+    features = store.capabilities().features
+    eight, seven = (f"native-scalar:{bits}" in features for bits in (8, 7))
+    if seven and not eight and store.capabilities().native("native-scalar:7"):
+        return [SEVEN_BITS if each == "scalar" else each for each in CODES]
+    return list(CODES)
 
 
 def candidate_grid(codes: Sequence[str], k: int, store: Store, vector: Vector) -> list[Setting]:

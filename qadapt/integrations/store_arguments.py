@@ -2,7 +2,8 @@
 
 For users of ``langchain_qdrant.QdrantVectorStore`` and others, who keep their store class and let
 qadapt choose and verify the quantization. The forms follow the sources of the packages:
-langchain-qdrant 1.1.0, langchain-milvus 0.4.0, langchain-weaviate 0.0.8, langchain-postgres 0.0.19,
+langchain-elasticsearch 1.0.0, langchain-qdrant 1.1.0, langchain-milvus 0.4.0, langchain-weaviate
+0.0.8, langchain-postgres 0.0.19,
 llama-index-vector-stores-qdrant 0.10.4, -milvus 1.2.0, -weaviate 1.7.1, -postgres 0.9.0,
 weaviate-haystack 8.0.0, pgvector-haystack 8.1.2, milvus-haystack 0.1.0.
 """
@@ -184,6 +185,13 @@ def _llama_postgres(found: ClientParams, metric: Metric) -> Parts:
     )
 
 
+def _langchain_elasticsearch(found: ClientParams, metric: Metric) -> Parts:
+    sent = Made(
+        "qadapt.integrations.elasticsearch_query", "KnnOptions", {"options": dict(found.params)}
+    )
+    return Parts({"k": found.limit, **({"custom_query": sent} if found.params else {})})
+
+
 def _haystack_postgres(found: ClientParams, metric: Metric) -> Parts:
     sent, notes = _numbers(found, {"hnsw.ef_search": "hnsw_ef_search"})
     return Parts({"top_k": found.limit}, {"search_strategy": "hnsw", **sent} if sent else {}, notes)
@@ -209,6 +217,7 @@ FORMS: Mapping[str, Form] = {
         Form("langchain-milvus", "milvus", _LANGCHAIN, _langchain_milvus),
         Form("langchain-weaviate", "weaviate", _LANGCHAIN, _langchain_weaviate),
         Form("langchain-postgres", "pgvector", _LANGCHAIN, _langchain_postgres),
+        Form("langchain-elasticsearch", "elasticsearch", _LANGCHAIN, _langchain_elasticsearch),
         Form("llama-index-qdrant", "qdrant", _LLAMA, _llama_qdrant),
         Form("llama-index-milvus", "milvus", _LLAMA, _llama_milvus),
         Form("llama-index-weaviate", "weaviate", _LLAMA, _llama_weaviate),

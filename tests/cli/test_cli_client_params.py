@@ -131,6 +131,17 @@ def test_arguments_have_the_form_of_the_store(
     assert all("enable_seqscan = off" in note for note in made.notes)
 
 
+def test_a_search_of_langchain_elasticsearch_has_the_options() -> None:
+    options = {"num_candidates": 40, "rescore_vector": {"oversample": 4.0}}
+    params = ClientParams("notes", "", 10, True, limit=10, params=options)
+    made = FORMS["langchain-elasticsearch"].convert(params, qa.Metric.DOT).search
+    body = {"knn": {"field": "vector", "k": 10, "num_candidates": 50}}
+    assert made["custom_query"].value()(body, "text") == {
+        "knn": {"field": "vector", "k": 10, **options}
+    }
+    assert body["knn"]["num_candidates"] == 50, "the body of the store is not changed"
+
+
 def test_a_database_without_forms_of_frameworks_names_its_own(cli: Cli, articles: str) -> None:
     unknown = cli("client-params", articles, "articles", "--for", "langchain-qdrant")
     assert unknown.code == 2 and "known: qdrant-edge" in unknown.err

@@ -191,6 +191,47 @@ def test_the_store_of_langchain_postgres_returns_the_same_ids(live: Callable[[st
             database.drop(table)
 
 
+# -- Elasticsearch ---------------------------------------------------------------------------------
+
+
+def test_the_store_of_langchain_elasticsearch_returns_the_same_ids(
+    live: Callable[[str], str],
+) -> None:
+    # Not in the extra `integrations`: CI has no time for another server.
+    pytest.importorskip(
+        "langchain_elasticsearch",
+        reason="needs the environment of `make test-integrations` with langchain-elasticsearch",
+    )
+    from langchain_elasticsearch import DenseVectorStrategy, ElasticsearchStore
+
+    url, name = live("elasticsearch"), f"own-{uuid.uuid4().hex[:8]}"
+    with qa.open(url) as database:
+        store = ElasticsearchStore(
+            name, embedding=EMBED, es_url=database._store.address.url,
+            strategy=DenseVectorStrategy(),
+        )  # fmt: skip
+        try:
+            store.add_texts(TEXTS, ids=[f"n{row}" for row in range(ROWS)])
+            collection = database[name]
+            found = arguments(collection, "langchain-elasticsearch")
+            assert found.search["custom_query"].options["num_candidates"] >= 10
+            own = own_ids(collection)
+            documents = [
+                store.similarity_search(text, doc_builder=_with_id, **found.search)
+                for text in QUERIES
+            ]
+            assert [[each.id for each in row] for row in documents] == own
+        finally:
+            store.client.indices.delete(index=name)
+            store.close()
+
+
+def _with_id(hit: dict[str, Any]) -> Any:
+    from langchain_core.documents import Document
+
+    return Document(hit["_source"]["text"], id=hit["_id"])
+
+
 # -- Weaviate --------------------------------------------------------------------------------------
 
 

@@ -18,8 +18,8 @@ CACHED = (
     "a search reads all codes of a codec, or all vectors without codes, and holds the index in the "
     "vector similarity index cache; the page cache holds the rest"
 )
-# A node has a key of 8 bytes and a level of 2, lists with 4 bytes and 5 per neighbor.
-_NODE, _LIST, _SLOT = 10, 4, 5
+# A node has a key of 8 bytes and a level of 2, lists with 4 bytes and 4 per neighbor.
+_NODE, _LIST, _SLOT = 10, 4, 4
 
 
 class ClickHouseCostModel(CostModel):

@@ -16,7 +16,11 @@ def expressions(table: Table) -> list[str]:
     """The expressions from which a payload is read: JSON texts."""
     if table.owned:
         return [f"{PAYLOAD_COLUMN} AS p"]
-    return [f"toJSONString({quoted(each)}) AS p{at}" for at, each in enumerate(table.fields)]
+    # The text of a LowCardinality column would have this type, too.
+    return [
+        f"CAST(toJSONString({quoted(each)}) AS String) AS p{at}"
+        for at, each in enumerate(table.fields)
+    ]
 
 
 def plain(table: Table, found: Mapping[str, Any], count: int) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from qadapt.model import Hits, Metric, SearchProvenance
 from qadapt.stores.base import MAX_K, SearchRequest, check_k
 from qadapt.stores.clickhouse import mapping, payload
 from qadapt.stores.clickhouse.collections import relation
-from qadapt.stores.clickhouse.connection import Connection, list_parameter, quoted
+from qadapt.stores.clickhouse.connection import Connection, quoted
 from qadapt.stores.clickhouse.filters import Condition
 from qadapt.stores.clickhouse.rows import key_of
 from qadapt.stores.clickhouse.schema import FUNCTIONS, Column, Index, Table
@@ -45,8 +45,8 @@ ALWAYS = (
     "candidates as results"
 )
 UNITS = (
-    "the index returns distances in another unit than that of rows that are not in it yet: as many "
-    "candidates as results are rescored"
+    "the distances of this index have another unit than those of the vectors: as many candidates "
+    "as results are rescored"
 )
 ALL_ROWS = {"use_skip_indexes": "0", "vector_search_use_quantized_codes": "0"}
 
@@ -69,7 +69,7 @@ class Prepared:
     table: Table
     text: str
     inner: str
-    values: Mapping[str, str]
+    values: Mapping[str, Any]
     metric: Metric
     how: SearchProvenance
     with_payload: bool = False
@@ -148,8 +148,9 @@ def _by_index(
 
 
 def _has_other_distances(index: Index, metric: Metric) -> bool:
-    """Whether distances of an index are not comparable with those of the vectors: b1 counts bits,
-    and i8 has its own unit except under cosine (docs/engines/clickhouse.md#i8)."""
+    """Whether distances of an index have another unit than those of the vectors, which it returns
+    if a part is not indexed: b1 counts bits, and i8 under other metrics than cosine has its own
+    (docs/engines/clickhouse.md#evidence)."""
     word = index.quantization
     return word == "b1" or (word == "i8" and metric is not Metric.COSINE)
 
@@ -286,7 +287,7 @@ def run(
     payloads: list[list[Any]] | None = [] if prepared.with_payload else None
     repeated = 0
     for at, query in enumerate(queries):
-        given = {**prepared.values, "q": list_parameter(query.tolist())}
+        given = {**prepared.values, "q": query.tolist()}
         found = _rows(connection, prepared, prepared.text, given)
         if len(found[0]) < k and prepared.complete:
             whole = _rows(connection, prepared, prepared.complete, given)
@@ -307,7 +308,7 @@ def run(
 
 
 def _rows(
-    connection: Connection, prepared: Prepared, text: str, given: Mapping[str, str]
+    connection: Connection, prepared: Prepared, text: str, given: Mapping[str, Any]
 ) -> tuple[list[Any], list[float], list[Any]]:
     """Ids, distances and payloads of the rows that have a distance; zero vectors have none."""
     found = connection.select(text, f"search {prepared.table.name!r}", given)

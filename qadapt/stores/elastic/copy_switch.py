@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qadapt.errors import StoreError
 from qadapt.model import Vector
 from qadapt.stores import copy_switch
-from qadapt.stores.elastic import aliases, collections, rows, scan_ranges, schema
+from qadapt.stores.elastic import aliases, collections, rows, scan_ranges, schema, settings
 from qadapt.stores.elastic.schema import OWN, Index, VectorField, quoted
 from qadapt.stores.operations import Execution, Operation
 from qadapt.stores.store_types import ReadRequest
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from qadapt.stores.elastic.store import ElasticStore
 
 PAGE = 1_000
+BLOCKED = "blocked"
 # Settings that a server sets itself.
 _OF_THE_SERVER = ("provided_name", "creation_date", "uuid", "version", "resize", "blocks",
                   "history", "routing_path", "verified_before_close")  # fmt: skip
@@ -50,9 +51,9 @@ class Rebuild(copy_switch.CopyAndSwitch):
     dims: Mapping[str, Any] | None = None
 
     def run(self, at: Execution[ElasticStore]) -> None:
-        if self.current(at) == self.target:
-            return
         source = at.store.index(self.alias)
+        if source.real == self.target:
+            return
         with writes_blocked(at.store, source):
             self.create(at)
             self.load(at)
@@ -79,11 +80,12 @@ class Rebuild(copy_switch.CopyAndSwitch):
                 hint="plan again: the next plan uses a free name",
             )
         source = at.store.index(self.alias)
-        body = mappings_of(source, self.fields, {"copy": self._digest, "replaces": self.alias})
-        settings = settings_of(source)
+        meta = {"copy": self._digest} | ({} if source.is_alias else {"replaces": self.alias})
+        body = mappings_of(source, self.fields, meta)
+        made = settings_of(source)
         if source.managed:
-            settings |= at.store.product.new_settings(self._vectors(at, source))
-        collections.put(at.store.connection, self.target, body, settings)
+            made |= at.store.product.new_settings(self._vectors(at, source))
+        collections.put(at.store.connection, self.target, body, made)
 
     def _vectors(self, at: Execution[ElasticStore], source: Index) -> dict[str, Vector]:
         """The vectors of the copy."""
@@ -146,27 +148,48 @@ class Switch(Operation):
         if former != self.target:
             aliases.switch(at.store.connection, self.alias, self.target, former)
             at.store.forget(self.alias)
+        release(at.store, at.store.index(self.alias))
 
 
 @contextmanager
 def writes_blocked(store: ElasticStore, index: Index) -> Iterator[None]:
-    """Block writes to an index, unless another program blocks them already."""
-    if index.setting("blocks.write") == "true":
+    """Block writes to an index, unless another program blocks them already.
+
+    The mapping records that the block is one of qadapt, which a killed process leaves behind.
+    """
+    if index.setting("blocks.write") == "true" and not index.meta.get(BLOCKED):
         yield
         return
+    settings.write(store.connection, index, BLOCKED, True)
     _block(store, index.real, blocked=True)
     try:
         yield
     finally:
-        # An index that was replaced does not exist.
-        if schema.read(store.connection, index.real, store.product) is not None:
-            _block(store, index.real, blocked=False)
+        found = schema.read(store.connection, index.real, store.product)
+        if found is not None and found.real == index.real:  # it was not replaced
+            release(store, found)
+
+
+def release(store: ElasticStore, index: Index) -> None:
+    """Allow writes again if qadapt blocked them."""
+    if index.meta.get(BLOCKED):
+        _block(store, index.real, blocked=False)
+        settings.write(store.connection, index, BLOCKED, None)
+        store.forget(index.name)
+
+
+def problem(index: Index) -> str | None:
+    """Why an index cannot be copied without loss; None if it can."""
+    if index.others:
+        return f"the field {next(iter(index.others))!r} {next(iter(index.others.values()))}"
+    if (index.mappings.get("_source") or {}).get("enabled") is False:
+        return "the index does not store documents (_source)"
+    if index.setting("final_pipeline"):
+        return "its final_pipeline would change the documents again"
+    return None
 
 
 def _block(store: ElasticStore, real: str, *, blocked: bool) -> None:
-    found = store.connection.found(f"/{quoted(real)}", doing=f"read {real!r}")
-    if not found or real not in found:  # the name is an alias of the copy
-        return
     doing = f"{'block' if blocked else 'allow'} writes to {real!r}"
     body = {"index.blocks.write": True if blocked else None}
     store.connection.ask("PUT", f"/{quoted(real)}/_settings", body, doing=doing)
@@ -182,7 +205,7 @@ def mappings_of(
         for part in path.split(".")[:-1]:
             place = place["properties"][part]
         place["properties"][path.split(".")[-1]] = dict(definition)
-    own = {key: value for key, value in source.meta.items() if key != "copy"}
+    own = {key: value for key, value in source.meta.items() if key not in ("copy", BLOCKED)}
     body["_meta"] = {**(body.get("_meta") or {}), OWN: {**own, **meta}}
     return body
 

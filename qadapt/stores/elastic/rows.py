@@ -64,7 +64,7 @@ def _documents(product: Product, index: Index, batch: Batch) -> list[bytes]:
     columns: list[list[bytes]] = []
     for name, rows in batch.vectors.items():
         key = payload.as_json(index.vectors[name].path).encode()
-        encoded = product.encoded(rows)
+        encoded = _encoded(product, index, rows)
         cells = [b"%s:%s" % (key, each) for each in encoded]
         for row in np.flatnonzero(batch.missing[name]) if name in batch.missing else ():
             cells[row] = b""
@@ -84,16 +84,26 @@ def _own(batch: Batch) -> list[bytes]:
     return found
 
 
+def _encoded(product: Product, index: Index, rows: Any) -> Sequence[bytes]:
+    """Vectors as numbers where other programs read them in the documents of their index."""
+    if index.managed or product.reads_doc_values(index):
+        return product.encoded(rows)
+    return [dumped(row) for row in rows.tolist()]
+
+
 def write_documents(
     connection: Connection, index: Index, documents: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Write whole documents: ``{"action": {"_id": ...}, "source": {...}}``."""
+    """Write whole documents: ``{"action": {"_id": ...}, "source": {...}}``.
+
+    The default pipeline of the index has changed them already, and is skipped.
+    """
     items = (
         (each["action"]["_id"], (dumped({"index": each["action"]}), dumped(each["source"])))
         for each in documents
     )
     for part in _parts(items):
-        _send(connection, index, part, "write to")
+        _send(connection, index, part, "write to", "_none")
 
 
 _Item = tuple[Id, tuple[bytes, ...]]
@@ -114,11 +124,15 @@ def _parts(items: Iterator[_Item]) -> Iterator[list[_Item]]:
         yield part
 
 
-def _send(connection: Connection, index: Index, part: list[_Item], verb: str) -> None:
+def _send(
+    connection: Connection, index: Index, part: list[_Item], verb: str, pipeline: str | None = None
+) -> None:
     """Send items, and again those that an overloaded server rejected."""
     doing = f"{verb} {index.name!r}"
     path = f"/{quoted(index.real)}/_bulk"
     params = {"filter_path": "errors,items.*.status,items.*.error"}
+    if pipeline is not None:
+        params["pipeline"] = pipeline
     left = part
     for attempt in range(_ATTEMPTS):
         body = joined(line for _, lines in left for line in lines)

@@ -145,6 +145,11 @@ def parse(name: str, answer: Mapping[str, Any], product: Product) -> Index:
             hint="use the name of one index, or an alias of one",
         )
     ((real, found),) = answer.items()
+    if name != real and (found.get("aliases") or {}).get(name, {}).get("filter"):
+        raise UnsupportedError(
+            f"{name!r} is an alias with a filter, so that it does not show all rows of {real!r}",
+            hint=f"open {real!r}, and pass the filter to searches and reads",
+        )
     if found.get("data_stream"):
         raise UnsupportedError(
             f"{name!r} is a data stream, whose documents cannot be replaced",

@@ -194,8 +194,8 @@ class ElasticStore(ClientStore[Connection]):
     def consistent_reads(
         self, collection: str, snapshot: str | None = None
     ) -> Iterator[str | None]:
+        """Reads of all threads use one point in time, which other processes can use, too."""
         index = self.known_index(collection)
-        # The id of a point in time is valid in all processes.
         opened = scan_ranges.point_in_time(self.connection, self.product, index)
         with opened if snapshot is None else nullcontext(snapshot) as pit:
             self._points[index.real] = pit
@@ -232,6 +232,8 @@ class ElasticStore(ClientStore[Connection]):
         return search.run(self.connection, self.product, self.prepare(index, request), array)
 
     def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
+        if request.exact or request.ignore_quantization:  # depends on the number of rows
+            return None
         index = self.known_index(collection)
         found = self.prepare(index, request)
 

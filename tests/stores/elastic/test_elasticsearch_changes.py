@@ -11,7 +11,7 @@ from slow import SLOW
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.errors import ReadOnlyError
+from qadapt.errors import ReadOnlyError, UnsupportedError
 from qadapt.stores.elastic import copy_switch
 from qadapt.stores.elastic.elasticsearch.changes import IN_PLACE
 
@@ -161,3 +161,55 @@ def test_a_change_of_several_shards_reaches_all_of_them(
     exact = collection.search(sample.queries, k=10, exact=True)
     scores = sample.queries @ sample.rows[:600].T
     assert exact.ids.tolist() == np.argsort(-scores, axis=1, kind="stable")[:, :10].tolist()
+
+
+def test_original_vectors_on_disk_and_the_graph_are_set_in_the_mapping(
+    raw: Any, name: str, articles: Collection
+) -> None:
+    wanted = qa.Quantization.parse("scalar:originals=disk").replace(native={"m": 24})
+    articles.plan(wanted).apply(yes=True)
+
+    def options() -> Any:
+        return raw("GET", f"/{name}")[name]["mappings"]["properties"]["embedding"]["index_options"]
+
+    assert (options()["on_disk_rescore"], options()["m"]) == (True, 24)
+    assert articles.info().vectors[""].quantization.originals == "disk"
+    assert not articles.plan(wanted).changes
+    articles.plan("binary").apply(yes=True)
+    assert options()["m"] == 24
+    plan = articles.plan(qa.binary(native={"m": 8}))
+    assert [step.symbol.value for step in plan.steps] == ["-/+"], "a graph cannot get fewer links"
+
+
+def test_the_block_of_a_killed_change_is_removed_by_the_next_one(
+    database: Database, raw: Any, name: str, articles: Collection
+) -> None:
+    database.switch_alias(f"{name}_alias", name)
+    meta = raw("GET", f"/{name}")[name]["mappings"]["_meta"]["qadapt"]
+    raw("PUT", f"/{name}/_mapping", {"_meta": {"qadapt": {**meta, "blocked": True}}})
+    raw("PUT", f"/{name}/_settings", {"index.blocks.write": True})
+    aliased = database[f"{name}_alias"]
+    aliased.plan("scalar", strategy="alias").apply(yes=True).undo()
+    aliased.write(qa.Batch([1], {"": np.ones((1, 64))}))
+    assert raw("GET", f"/{name}")[name]["mappings"]["_meta"]["qadapt"] == meta
+
+
+def test_what_a_copy_would_lose_is_refused(database: Database, raw: Any, name: str) -> None:
+    codes = {"type": "int8_hnsw"}
+    properties = {
+        "embedding": {"type": "dense_vector", "dims": 64, "index_options": codes},
+        "picture": {"type": "dense_vector", "dims": 64, "element_type": "byte"},
+    }
+    raw("PUT", f"/{name}", {"mappings": {"properties": properties}})
+    with pytest.raises(UnsupportedError, match="'picture' has the element type byte"):
+        database[name].plan("none")
+
+
+def test_an_alias_with_a_filter_is_refused(
+    database: Database, raw: Any, name: str, articles: Collection
+) -> None:
+    alias = f"{name}_red"
+    raw("POST", "/_aliases", {"actions": [{"add": {
+        "index": name, "alias": alias, "filter": {"term": {"qadapt.id": "7"}}}}]})  # fmt: skip
+    with pytest.raises(UnsupportedError, match="an alias with a filter"):
+        database[alias].count()

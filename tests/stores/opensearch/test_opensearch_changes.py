@@ -11,6 +11,7 @@ from stores.opensearch.conftest import DIM, ROWS
 import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import ApplyError, StoreError, UnsupportedError
+from qadapt.evaluation.shortlist import default_codes
 from qadapt.stores.elastic.connection import Connection
 
 
@@ -89,3 +90,15 @@ def test_what_the_engine_lacks_needs_the_client(articles: Collection) -> None:
         articles.plan("binary", strategy="in-place")
     with pytest.raises(UnsupportedError, match="cannot add a vector"):
         articles.plan("binary", strategy="vector")
+
+
+def test_advice_and_fixes_offer_the_width_of_scalar_codes_that_the_engine_has(
+    database: Database, articles: Collection
+) -> None:
+    offered = default_codes(database._store)
+    assert "scalar:bits=7" in offered
+    assert "scalar" not in offered
+    articles.plan("binary").apply(yes=True, timeout=120)
+    commands = [each.command for each in articles.doctor().findings if "apply" in each.command]
+    assert any(command.endswith("scalar:bits=7") for command in commands)
+    assert not any(command.endswith(" scalar") for command in commands)

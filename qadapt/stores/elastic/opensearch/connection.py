@@ -13,7 +13,7 @@ from qadapt.stores.elastic.connection import TIMEOUT, Connection, Wire
 from qadapt.stores.elastic.errors import Refused, timed_out, unreachable
 
 PACKAGE = "opensearchpy"
-OPTIONS = ("timeout", "key_env", "ca_certs", "user")
+OPTIONS = ("timeout", "key_env", "ca_certs", "fingerprint", "user")
 DISTRIBUTION = "opensearch"
 # Connections that are kept; the client's own default of 1 closes those of other threads.
 POOL = 16
@@ -122,6 +122,8 @@ def _made(address: Address) -> Any:
         options["http_auth"] = (address.options.get("user", "admin"), secret)
     if "ca_certs" in address.options:
         options["ca_certs"] = address.options["ca_certs"]
+    if "fingerprint" in address.options:
+        options["ssl_assert_fingerprint"] = address.options["fingerprint"]
     client = module()
     try:
         return client.OpenSearch(f"{address.transport}://{address.location}", **options)

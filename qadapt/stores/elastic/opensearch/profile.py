@@ -45,7 +45,7 @@ PROFILE = StoreProfile(
     address=AddressForm(
         {"http": 9200, "https": 9200},
         key_variables=("OPENSEARCH_PASSWORD",),
-        connection_options=("timeout", "key_env", "ca_certs", "user"),
+        connection_options=("timeout", "key_env", "ca_certs", "fingerprint", "user"),
     ),
     package="opensearchpy",
     distribution="opensearch-py",
