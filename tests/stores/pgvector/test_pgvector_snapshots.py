@@ -57,7 +57,7 @@ def change(raw: Any, name: str) -> None:
 def test_readers_see_the_rows_of_the_exported_snapshot(
     articles: Collection, url: str, raw: Any, sample: Sample
 ) -> None:
-    with qa.open(url) as db:
+    with qa.open(f"{url}?application_name=qadapt_snapshots") as db:
         store = db[articles.name]._store
         before = contents(store, articles.name, 3)
         with store.consistent_reads(articles.name):
@@ -72,7 +72,7 @@ def test_readers_see_the_rows_of_the_exported_snapshot(
         assert sum(group == 77 for group, _ in after.values()) == 500
         assert set(after) != set(before)
     held = raw.execute(
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'qadapt' "
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'qadapt_snapshots' "
         "AND state = 'idle in transaction'"
     ).fetchone()
     assert held == (0,)
@@ -107,17 +107,23 @@ def test_a_copy_with_four_workers_has_the_rows_of_its_begin(
     assert later.check.passed
 
 
-def test_a_snapshot_that_is_gone_is_an_error_with_a_hint(articles: Collection, raw: Any) -> None:
-    store: Any = articles._store
-    with store.consistent_reads(articles.name):
+def test_a_snapshot_that_is_gone_is_an_error_with_a_hint(
+    articles: Collection, url: str, raw: Any
+) -> None:
+    with qa.open(f"{url}?application_name=qadapt_gone") as database:
+        _lose_the_snapshot(database._store, articles.name, raw)
+
+
+def _lose_the_snapshot(store: Any, name: str, raw: Any) -> None:
+    with store.consistent_reads(name):
         raw.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = 'qadapt' AND state = 'idle in transaction'"
+            "WHERE application_name = 'qadapt_gone' AND state = 'idle in transaction'"
         )
         with pytest.raises(StoreError, match="snapshot") as found:
-            list(store.read(articles.name))
+            list(store.read(name))
         assert "run it again" in str(found.value.hint)
-    assert sum(len(batch) for batch in store.read(articles.name)) == 3000
+    assert sum(len(batch) for batch in store.read(name)) == 3000
 
 
 def test_another_process_reads_the_same_snapshot(articles: Collection, url: str, raw: Any) -> None:
