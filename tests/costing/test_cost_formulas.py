@@ -133,8 +133,6 @@ def test_it_is_a_document() -> None:
     stores = {
         "chroma",
         "clickhouse",
-        "lancedbchroma",
-        "clickhouse",
         "elasticsearch",
         "lancedb",
         "milvus",
