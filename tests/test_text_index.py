@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from embeddings import wheel as wheel_of
 
 import qadapt as qa
 from qadapt.cli import main
+from qadapt.demo.wheels import MODEL
 from qadapt.encoder import CALL
 from qadapt.errors import AddressError, DimensionError, InputError, SpecError
 from qadapt.files.text_rows import TextFile
@@ -138,13 +141,11 @@ def test_embeddings_of_another_precision_are_accepted_as_codes(url: str, precisi
     assert qa.search_text(url, "paris", model=model, k=1).ids.tolist() == [[3]]
 
 
-def test_the_model_is_saved_with_the_collection(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_model_is_saved_with_the_collection(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from qadapt import encoder
 
     monkeypatch.setitem(encoder.NAMED, "stand-in", f"{__name__}:Model")
-    qa.index(TEXTS, "stand-in", url, dims=16, quantization="scalar:rescore=2")
+    qa.index(TEXTS, "stand-in", url, dims=16, quantization="binary:rescore=2")
     assert qa.search_text(url, "river", k=1).ids.tolist() == [[2]]
     monkeypatch.setitem(encoder.NAMED, "other", f"{__name__}:Model")
     hits = qa.search_text(url, "river", model=qa.Encoder("other", dim=16), k=1)
@@ -248,8 +249,7 @@ def test_a_file_is_indexed_and_searched_by_the_command_line(
     assert "a river and a stone" in shown
     hits = qa.search_text(url, "river", k=1)
     year = 1992 if suffix != ".csv" else "1992"
-    key = 7 if suffix != ".csv" else hits.ids[0, 0]
-    assert hits.ids.tolist() == [[key]]
+    assert hits.ids.tolist() == [[7]]
     assert hits.payloads is not None
     assert hits.payloads[0][0] is not None
     assert hits.payloads[0][0]["year"] == year
@@ -277,3 +277,27 @@ def test_other_files(tmp_path: Path) -> None:
         TextFile(tmp_path / "x.csv")
     with pytest.raises(SpecError, match=r"\.txt"):
         TextFile(tmp_path / "x.txt")
+
+
+# -- the page ------------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[1] / "docs" / "texts.md"
+
+
+def test_the_first_example_of_the_page_runs_with_the_model_of_the_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The static model of the package wordllama, which needs no torch."""
+    pytest.importorskip("qdrant_edge")
+    wheel = wheel_of(MODEL)
+    monkeypatch.setenv("QADAPT_CACHE_DIR", str(wheel.path.parent))
+    monkeypatch.chdir(tmp_path)
+    indented = PAGE.read_text().split("\n\n`demo`")[0].split("\n")[1:]
+    code = textwrap.dedent("\n".join(indented))
+    exec(compile(code, str(PAGE), "exec"), {})
+    assert "The capital of France is Paris." in capsys.readouterr().out
+    (tmp_path / "notes.jsonl").write_text('{"text": "vitamin D"}\n{"text": "a river"}\n')
+    words = ["index", "notes.jsonl", "edge:./data#more", "--model", "demo"]
+    assert main([*words, "--quantize", "binary:rescore=4"]) == 0
+    assert main(["search", "edge:./data", "more", "--text", "vitamins", "--payload"]) == 0
+    assert "vitamin D" in capsys.readouterr().out

@@ -11,6 +11,7 @@ collection, so that searches encode their queries with the same one.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ from qadapt.stores.base import OnProgress, Progress, silent
 
 TEXT = "text"
 INTEGERS = ("int8", "uint8")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
 @dataclass(frozen=True)
@@ -246,6 +248,7 @@ class _Rows:
             raise InputError(f"{len(ids)} ids but {self.total} texts", hint="pass one id per text")
         self.numbered = ids is None and id_field is None
         self._texts, self._ids = texts, ids
+        self._typed = getattr(texts, "typed", True)
         self._text_field, self._id_field = text_field, id_field
 
     def blocks(self) -> Iterator[tuple[list[Id], list[str], list[dict[str, Any]]]]:
@@ -282,6 +285,8 @@ class _Rows:
         if self._id_field is None:
             return at
         key = payload.pop(self._id_field, None)
+        if not self._typed and isinstance(key, str) and _NUMBER.fullmatch(key):
+            key = int(key)
         if isinstance(key, bool) or not isinstance(key, (int, str)):
             raise InputError(
                 f"row {at} has no id in the field {self._id_field!r}: {key!r:.60}",

@@ -21,6 +21,7 @@ class TextFile:
 
     Attributes:
         total: number of rows; None if only reading the file would tell.
+        typed: whether the file distinguishes integers from texts; CSV does not.
 
     Raises:
         SpecError: an unknown file type.
@@ -35,6 +36,7 @@ class TextFile:
             raise InputError(
                 f"the file {str(path)!r} does not exist", hint="check the name and the folder"
             )
+        self.typed = self.path.suffix != ".csv"
         self.total = self._parquet().metadata.num_rows if self.path.suffix == ".parquet" else None
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
