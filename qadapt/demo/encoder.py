@@ -99,7 +99,7 @@ class Encoder:
         return self.dim
 
     def encode_document(self, texts: Sequence[str], **options: Any) -> Floats:
-        """As of a SentenceTransformer, without truncation by itself."""
+        """Encode documents as a SentenceTransformer does; queries too."""
         return self.embed([(options.get("prompt") or "") + text for text in texts])[
             :, : options.get("truncate_dim")
         ]

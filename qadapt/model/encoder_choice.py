@@ -1,4 +1,4 @@
-"""The embedding model of a collection, as it is saved with the collection."""
+"""The embedding model that is saved with a collection."""
 
 from __future__ import annotations
 
