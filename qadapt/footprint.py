@@ -94,12 +94,17 @@ def centroids(dim: int, quantization: Quantization, source: str) -> Component:
     return Component("centroids", size, size, "256 centroids of float32", source)
 
 
-def unsupported(match: Match) -> UnsupportedError:
-    """The error for a quantization that has no cost because the store does not support it."""
-    return UnsupportedError(
-        "; ".join(match.differences),
-        hint="; ".join(match.support) or "`qadapt matrix` lists the supported kinds",
-    )
+def supported(match: Match) -> None:
+    """Check that a quantization has a cost.
+
+    Raises:
+        UnsupportedError: the store does not support it.
+    """
+    if match.level is MatchLevel.UNSUPPORTED:
+        raise UnsupportedError(
+            "; ".join(match.differences),
+            hint="; ".join(match.support) or "`qadapt matrix` lists the supported kinds",
+        )
 
 
 class CostModel(abc.ABC):
@@ -152,8 +157,7 @@ class TableCost(CostModel):
         self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
     ) -> Footprint:
         mapped = self._mapping(quantization, vector)
-        if mapped.match.level is MatchLevel.UNSUPPORTED:
-            raise unsupported(mapped.match)
+        supported(mapped.match)
         each = 0
         if mapped.target.kind is not Kind.NONE:
             each = mapped.target.code_bytes(vector.dim)

@@ -27,6 +27,7 @@ from qadapt.cli import (
     report,
     schema,
     searching,
+    watch,
 )
 from qadapt.cli.output import INTERRUPTED, Output
 
@@ -54,6 +55,7 @@ for _module in (
     indexing,
     alias,
     mcp,
+    watch,
     demo,
 ):
     _module.register(app)

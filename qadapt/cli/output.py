@@ -131,6 +131,16 @@ class Output:
                 sys.stdout.reconfigure(errors="backslashreplace")
             sys.stdout.write(escaped(mask_used(text)) + "\n")
 
+    def line(self, data: Any) -> None:
+        """Print one line of JSON with ``--json``; for commands that do not end."""
+        if self.json:
+            from qadapt.cli.terminal_text import escaped
+            from qadapt.model.masking import mask_used
+
+            text = json.dumps(data, ensure_ascii=False, allow_nan=False, default=str)
+            sys.stdout.write(escaped(mask_used(text)) + "\n")
+            sys.stdout.flush()
+
     def print(self, *parts: RenderableType, indent: int = 0) -> None:
         """Print text to standard output; nothing with ``--json``."""
         if self.json:

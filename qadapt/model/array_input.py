@@ -47,7 +47,10 @@ def plain_ids(ids: Any) -> list[Any]:
         if hasattr(ids, method):
             ids = getattr(ids, method)()
             break
-    return [_plain_id(key) for key in ids]
+    listed = list(ids)
+    if set(map(type, listed)) <= {int, str}:  # no call for each of many ids
+        return listed
+    return [_plain_id(key) for key in listed]
 
 
 def _plain_id(key: Any) -> Any:

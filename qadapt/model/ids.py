@@ -26,8 +26,8 @@ def listed_ids(ids: Iterable[Id] | npt.NDArray[Any]) -> list[Id]:
             hint="for a single id: [id]",
         )
     listed = plain_ids(ids)
-    wrong = [key for key in listed if type(key) is not int and type(key) is not str]
-    if wrong:
+    if not set(map(type, listed)) <= {int, str}:
+        wrong = [key for key in listed if type(key) is not int and type(key) is not str]
         raise InputError(
             f"ids must be int or str; got {wrong[0]!r} of type {type(wrong[0]).__name__}",
             hint="convert other types with int() or str()",

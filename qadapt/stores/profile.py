@@ -89,8 +89,8 @@ class Traits:
     rounds_in_searches: bool = False
     zero_is_positive: bool = False
     shortens_codes: bool = False
-    max_k: int = MAX_K
     lowercase_names: bool = False
+    max_k: int = MAX_K
 
 
 @dataclass(frozen=True)

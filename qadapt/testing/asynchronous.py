@@ -56,9 +56,7 @@ class AsyncTests(Suite):
                 for query, hits in zip(queries, at_once, strict=True):
                     own = collection.search(query, **options)
                     assert hits.ids.tolist() == own.ids.tolist()
-                    # A search may change the last digits of the stored vectors.
-                    rounds = collection._store.search_alters_vectors
-                    np.testing.assert_allclose(
-                        hits.scores, own.scores, rtol=0, atol=1e-6 if rounds else 0
-                    )
+                    # OpenSearch and Qdrant's local mode compute the last digits differently from
+                    # one call to the next.
+                    np.testing.assert_allclose(hits.scores, own.scores, rtol=0, atol=1e-6)
                     assert (hits.payloads, hits.how) == (own.payloads, own.how)

@@ -103,6 +103,15 @@ class TestOpenSearchCells(RealCells):
                 database.drop(name)
 
 
+class TestElasticsearchCells(RealCells):
+    uuid_ids = False
+
+    @pytest.fixture
+    def database(self, live: Callable[[str], str]) -> Iterator[Database]:
+        with qa.open(live("elasticsearch")) as database:
+            yield database
+
+
 class TestSqliteVecCells(RealCells):
     rows = EMBEDDED_ROWS
 
@@ -126,11 +135,34 @@ class TestLanceDbCells(RealCells):
 
     pytestmark = pytest.mark.slow
     rows = EMBEDDED_ROWS
-    asked = ASKED if WRITES else ("rotational:bits=4", "product:ratio=16")
+    asked = ASKED if WRITES else ONE_OF_EACH if SLOW else ("rotational:bits=4",)
 
     @pytest.fixture
     def database(self, tmp_path: Path) -> Iterator[Database]:
         with qa.open(f"lancedb:{tmp_path / 'lance'}") as database:
+            yield database
+
+
+class TestLanceDbHnswCells(TestLanceDbCells):
+    """Codes in a graph, which loses recall for original vectors, too."""
+
+    asked = ("scalar:bits=8", "product:ratio=16") if SLOW or WRITES else ()
+
+    def wanted(self, setting: str) -> qa.Quantization:
+        return qa.Quantization.parse(setting).replace(native={"index": "hnsw"})
+
+
+class TestClickHouseCells(RealCells):
+    """chDB; product codes with QADAPT_MATRIX_OUT only, because their build takes minutes."""
+
+    pytestmark = pytest.mark.slow
+
+    rows = EMBEDDED_ROWS
+    asked = ASKED if WRITES else ONE_OF_EACH[:-1] if SLOW else ("rotational:bits=1",)
+
+    @pytest.fixture
+    def database(self, live: Callable[[str], str]) -> Iterator[Database]:
+        with qa.open(live("clickhouse")) as database:
             yield database
 
 

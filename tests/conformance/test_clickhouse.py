@@ -11,7 +11,7 @@ from slow import SLOW
 import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import InputError
-from qadapt.stores.clickhouse.search import ALWAYS
+from qadapt.stores.clickhouse.search import ALWAYS, UNITS
 from qadapt.testing import StoreConformance
 from qadapt.testing.data import Sample
 from qadapt.testing.quantization import OFF, SETTINGS
@@ -44,19 +44,19 @@ class TestClickHouse(StoreConformance):
         super().test_every_setting_is_verified_active_or_refused(database, sample, text, request)
 
     def check_codes(self, filled: Collection, sample: Sample) -> None:
-        """A codec always rescores, with as many candidates as results."""
+        """A codec and sign bits are always rescored, with as many candidates as results."""
         kind = filled.info().vectors[""].quantization.kind
         if kind is qa.Kind.FLOAT16:
             off = filled.search(sample.queries, k=self.k, rescore=OFF)
             assert off.how.scores == "approximate"
             assert self.recall(off, sample) > 0.99
             return
-        if kind not in (qa.Kind.ROTATIONAL, qa.Kind.PRODUCT):
+        if kind is qa.Kind.SCALAR:
             super().check_codes(filled, sample)
             return
         off = filled.search(sample.queries, k=self.k, rescore=OFF)
         assert (off.how.scores, off.how.candidates) == ("exact", self.k)
-        assert ALWAYS in off.how.notes
+        assert off.how.notes in ((ALWAYS,), (UNITS,))
         lossy = self.recall(off, sample)
         assert lossy < 1, "codes without any loss are not in use"
         assert self.recall(self.rescored(filled, sample), sample) > lossy

@@ -59,7 +59,7 @@ class Release:
 
 
 NEWEST = Release("9.5.3", "2.26.1", 25)
-OLDEST = Release("8.19.21", "2.19.0", 17)
+OLDEST = Release("8.19.21", "2.26.1", 17)
 
 
 def newest_possible() -> Release:

@@ -108,7 +108,8 @@ class OpenSearchServer(JvmServer):
         (compiler,) = _compiler().glob("ecj-*.jar")
         done = subprocess.run(
             [
-                *(java, "-jar", str(compiler), "--release", str(JAVA), "-cp", self._classes),
+                *(java, "-jar", str(compiler), "-source", str(JAVA), "-target", str(JAVA)),
+                *("-nowarn", "-cp", self._classes),
                 *("-d", str(self.folder / "classes"), self.source()),
             ],
             capture_output=True,

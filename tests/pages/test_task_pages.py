@@ -19,6 +19,7 @@ TASKS = ROOT / "docs" / "tasks"
 # Address of the page, name of its collection, engine.
 SERVERS = {
     "shrink-weaviate": ("weaviate+http://localhost:8080?grpc=50051", "Articles", "weaviate"),
+    "shrink-elasticsearch": ("elasticsearch+http://localhost:9200", "articles", "elasticsearch"),
     "shrink-postgres": ("postgresql://user@localhost/app", "articles", "pgvector"),
 }
 EMBEDDED = {

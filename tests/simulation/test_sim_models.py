@@ -14,6 +14,7 @@ from embeddings import DIM
 import qadapt as qa
 from qadapt.engines.exact import exact_scores
 from qadapt.model import Metric, Quantization, Rescore, Vector
+from qadapt.quantizers import shared
 from qadapt.quantizers.base import Codes, Exact, Model
 from qadapt.quantizers.centroids import assign, kmeans
 from qadapt.quantizers.rotation import blocked, gaussian, turbo
@@ -92,12 +93,12 @@ ALL: list[Callable[[Metric], Model]] = [
     lambda m: qdrant.Turbo(m, 30, 2),
     lambda m: qdrant.Turbo(m, 30, 4),
     lambda m: qdrant.Turbo(m, 30, 8),
-    lambda m: qdrant.Product(m, 30, 8),
+    lambda m: shared.Product(m, 30, 2),
     lambda m: weaviate.Rotational8(m, 30),
     lambda m: weaviate.Rotational4(m, 30),
     lambda m: weaviate.Rotational1(m, 30),
     lambda m: weaviate.Scalar(m),
-    lambda m: weaviate.Product(m, 30, 15),
+    lambda m: shared.Product(m, 30, 2, 16),
     lambda m: milvus.Scalar(m, 8),
     lambda m: milvus.Scalar(m, 6),
     lambda m: milvus.Scalar(m, 4),

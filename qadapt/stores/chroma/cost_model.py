@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.footprint import Component, CostModel, Footprint, original_bytes, unsupported
-from qadapt.model import MatchLevel, Quantization, Vector
+from qadapt.footprint import Component, CostModel, Footprint, original_bytes, supported
+from qadapt.model import Quantization, Vector
 from qadapt.stores.chroma import mapping
 
 MAX_NEIGHBORS = 16
@@ -31,8 +31,7 @@ class ChromaCostModel(CostModel):
         self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
     ) -> Footprint:
         mapped = mapping.to_native(quantization.replace(rescore=None), vector)
-        if mapped.match.level is MatchLevel.UNSUPPORTED:
-            raise unsupported(mapped.match)
+        supported(mapped.match)
         links = round(count * link_bytes(int(index.get("max_neighbors") or MAX_NEIGHBORS)))
         size = original_bytes(count, vector)
         ids = count * LABEL

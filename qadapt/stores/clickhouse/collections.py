@@ -8,7 +8,8 @@ from typing import Any
 
 from qadapt.errors import AlreadyExistsError, InputError
 from qadapt.model import Id, Metric, Vector
-from qadapt.stores.clickhouse.connection import Connection, literal, quoted, text_parameter
+from qadapt.stores import key_ids
+from qadapt.stores.clickhouse.connection import Connection, literal, quoted
 from qadapt.stores.clickhouse.schema import (
     DATATYPES,
     ID_COLUMN,
@@ -58,13 +59,13 @@ _INDEXES = (
 
 def names(connection: Connection) -> list[str]:
     """The tables with vectors, sorted."""
-    given = {"d": text_parameter(connection.database)}
+    given = {"d": connection.database}
     return [row[0] for row in connection.rows(_LIST, "list the tables", given)]
 
 
 def read_table(connection: Connection, name: str, key_name: str = "") -> Table | None:
     """A table; None if it does not exist or has no vectors."""
-    given = {"d": text_parameter(connection.database), "t": text_parameter(name)}
+    given = {"d": connection.database, "t": name}
     doing = f"read the definition of {name!r}"
     found = connection.rows(_TABLE, doing, given)
     if not found or not found[0][0].endswith("MergeTree"):
@@ -185,7 +186,7 @@ def create(
 
 def exists(connection: Connection, name: str) -> bool:
     """Whether the database has a table of any kind with this name."""
-    given = {"d": text_parameter(connection.database), "t": text_parameter(name)}
+    given = {"d": connection.database, "t": name}
     return bool(connection.rows(_TABLE, "list the tables", given))
 
 
@@ -237,13 +238,7 @@ def kind_of_ids(ids: Sequence[Id]) -> str:
     Raises:
         InputError: ids of both kinds.
     """
-    numbers = sum(isinstance(each, int) for each in ids)
-    if 0 < numbers < len(ids):
-        raise InputError(
-            "the ids are both integers and texts, but the column of ids has one type",
-            hint="use one type of id",
-        )
-    return "int" if numbers else "text"
+    return "int" if key_ids.are_integers(ids) else "text"
 
 
 def choose_key(connection: Connection, table: Table, ids: Sequence[Id]) -> bool:

@@ -21,13 +21,14 @@ from qadapt.stores import checks
 from qadapt.stores.clickhouse import native_format
 from qadapt.stores.clickhouse.errors import ONE_FOLDER, number_of, translate
 from qadapt.stores.clickhouse.http_transport import HttpTransport
-from qadapt.stores.clickhouse.native_format import Given
+from qadapt.stores.clickhouse.native_format import ESCAPES, Given, encoded
 from qadapt.stores.clickhouse.version import require_oldest
 
 PACKAGE, EXTRA = "chdb", "clickhouse"
 OPTIONS = ("database", "metric", "id", "timeout", "user")
 DATABASE = "default"
-Parameters = Mapping[str, str]
+# Texts, numbers, and lists of either.
+Parameters = Mapping[str, Any]
 
 
 class Transport(Protocol):
@@ -111,32 +112,12 @@ class Connection:
                 raise translate(str(error), doing) from error
 
 
-# -- parameters ----------------------------------------------------------------------------------
-
-_ESCAPES = str.maketrans({
-    "\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0", "\b": "\\b", "\f": "\\f",
-})  # fmt: skip
-
-
-def text_parameter(value: str) -> str:
-    """The value of ``{name:String}``, which the engine parses as a field of a TSV file."""
-    return value.translate(_ESCAPES)
-
-
-def list_parameter(values: Sequence[Any]) -> str:
-    """The value of ``{name:Array(...)}`` for texts or numbers."""
-    return f"[{','.join(map(_element, values))}]"
-
-
-def _element(value: Any) -> str:
-    if isinstance(value, str):
-        return "'" + value.translate(_ESCAPES).replace("'", "\\'") + "'"
-    return repr(value)
+# -- definitions ----------------------------------------------------------------------------------
 
 
 def literal(text: str) -> str:
     """A text in a definition, which accepts no parameters."""
-    return "'" + text.translate(_ESCAPES).replace("'", "\\'") + "'"
+    return "'" + text.translate(ESCAPES).replace("'", "\\'") + "'"
 
 
 def quoted(name: str) -> str:
@@ -170,7 +151,7 @@ class ChdbTransport:
         self._folder = folder
 
     def query(self, text: str, parameters: Parameters) -> bytes:
-        found = self._client.query(text, "Native", params=dict(parameters))
+        found = self._client.query(text, "Native", params=encoded(parameters))
         data = found.bytes()
         return bytes(data) if data else b""
 
@@ -264,7 +245,7 @@ def _use(connection: Connection, create: bool) -> None:
     found = connection.rows(
         "SELECT name FROM system.databases WHERE name = {name:String}",
         "read the databases",
-        {"name": text_parameter(connection.database)},
+        {"name": connection.database},
     )
     if not found:
         raise translate(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from qadapt.errors import StoreError, UnsupportedError
 from qadapt.stores.clickhouse import collections
 from qadapt.stores.clickhouse.collections import COPY, relation
-from qadapt.stores.clickhouse.connection import literal, quoted, text_parameter
+from qadapt.stores.clickhouse.connection import literal, quoted
 from qadapt.stores.clickhouse.rows import source
 from qadapt.stores.clickhouse.schema import Codec, Table
 from qadapt.stores.operations import Execution, Operation
@@ -72,7 +72,7 @@ class SetCodec(Operation):
             StoreError: the definition of the copy is not the intended one.
         """
         connection = at.store.connection
-        given = {"d": text_parameter(table.database), "t": text_parameter(table.name)}
+        given = {"d": table.database, "t": table.name}
         ((text, comment),) = connection.rows(
             "SELECT create_table_query, comment FROM system.tables "
             "WHERE database = {d:String} AND name = {t:String}",

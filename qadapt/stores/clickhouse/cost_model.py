@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.footprint import Component, CostModel, Footprint, original_bytes, unsupported
-from qadapt.model import MatchLevel, Quantization, Vector
+from qadapt.footprint import Component, CostModel, Footprint, original_bytes, supported
+from qadapt.model import Quantization, Vector
 from qadapt.stores.clickhouse import mapping
 from qadapt.stores.clickhouse.schema import EF, M
 
@@ -32,8 +32,7 @@ class ClickHouseCostModel(CostModel):
         self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
     ) -> Footprint:
         mapped = mapping.to_native(quantization.replace(rescore=None), vector)
-        if mapped.match.level is MatchLevel.UNSUPPORTED:
-            raise unsupported(mapped.match)
+        supported(mapped.match)
         native = dict(mapped.native or {})
         if not native and index.get("type") == "hnsw":
             m, ef = int(index.get("m") or M), int(index.get("ef_construction") or EF)

@@ -15,7 +15,7 @@ from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import filters
 from qadapt.model.dates import moment
 from qadapt.model.filter_checks import Scalar
-from qadapt.stores.clickhouse.connection import list_parameter, quoted, text_parameter
+from qadapt.stores.clickhouse.connection import quoted
 from qadapt.stores.clickhouse.schema import PAYLOAD_COLUMN, Column, Table
 
 _COMPARE = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
@@ -31,14 +31,14 @@ class Condition:
     """SQL with its parameters by name."""
 
     text: str = ""
-    values: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
 
     @property
     def where(self) -> str:
         """The clause WHERE; empty without a condition."""
         return f" WHERE {self.text}" if self.text else ""
 
-    def both(self, text: str, **values: str) -> Condition:
+    def both(self, text: str, **values: Any) -> Condition:
         """This condition and another one."""
         joined = f"({self.text}) AND {text}" if self.text else text
         return Condition(joined, {**self.values, **values})
@@ -75,7 +75,7 @@ class _Writer:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.values: dict[str, str] = {}
+        self.values: dict[str, Any] = {}
 
     def node(self, node: filters.Filter) -> str:
         if isinstance(node, (filters.AllOf, filters.AnyOf)):
@@ -100,9 +100,7 @@ class _Writer:
     # -- fields of the JSON document -------------------------------------------------------------
 
     def _in_document(self, node: Any) -> str:
-        path = "".join(
-            ", " + self._add("String", text_parameter(part)) for part in node.field.split(".")
-        )
+        path = "".join(", " + self._add("String", part) for part in node.field.split("."))
         document = PAYLOAD_COLUMN
         raw = f"JSONExtractRaw({document}{path})"
         if isinstance(node, filters.Exists):
@@ -134,7 +132,7 @@ class _Writer:
         if isinstance(wanted, bool):
             return f"e = '{'true' if wanted else 'false'}'"
         if isinstance(wanted, str):
-            value = self._add("String", text_parameter(wanted))
+            value = self._add("String", wanted)
             return f"(JSONType(e) = 'String' AND JSONExtractString(e) = {value})"
         return self._number("e", "=", wanted)
 
@@ -201,7 +199,7 @@ class _Writer:
         if isinstance(wanted, bool):
             return f"ifNull({name} = {'true' if wanted else 'false'}, 0)" if kind == "Bool" else "0"
         if isinstance(wanted, str):
-            value = self._add("String", text_parameter(wanted))
+            value = self._add("String", wanted)
             if kind == "String":
                 return f"ifNull({name} = {value}, 0)"
             if kind == "UUID" or kind.startswith(("Date", "Enum", "FixedString")):
@@ -233,4 +231,4 @@ def ids_condition(table: Table, ids: Any, name: str = "ids") -> Condition:
     key = table.require_key()
     kind = "Array(String)" if table.key_kind == "text" else f"Array({key.type})"
     column = f"toString({quoted(key.name)})" if key.type == "UUID" else quoted(key.name)
-    return Condition(f"{column} IN {{{name}:{kind}}}", {name: list_parameter(list(ids))})
+    return Condition(f"{column} IN {{{name}:{kind}}}", {name: list(ids)})

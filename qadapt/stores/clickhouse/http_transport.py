@@ -10,9 +10,11 @@ from __future__ import annotations
 import http.client
 import ssl
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from qadapt.errors import UnreachableError
+from qadapt.stores.clickhouse.native_format import encoded
 
 # Settings of each request: an error in the middle of a result must not look like its end.
 SETTINGS = {"default_format": "Native", "wait_end_of_query": "1"}
@@ -45,8 +47,8 @@ class HttpTransport:
         else:
             self._http = http.client.HTTPConnection(host, parts.port or 8123, timeout=timeout)
 
-    def query(self, text: str, parameters: Mapping[str, str]) -> bytes:
-        given = {f"param_{name}": value for name, value in parameters.items()}
+    def query(self, text: str, parameters: Mapping[str, Any]) -> bytes:
+        given = {f"param_{name}": value for name, value in encoded(parameters).items()}
         return self._post({**SETTINGS, **given}, text.encode(), repeat=_reads(text))
 
     def insert(self, text: str, form: str, data: bytes) -> None:

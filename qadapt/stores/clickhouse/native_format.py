@@ -1,4 +1,4 @@
-"""Blocks of ClickHouse's format Native, which holds columns as numpy stores them.
+"""Blocks of ClickHouse's format Native, which holds columns as numpy stores them, and parameters.
 
 A block has the number of columns and of rows, then name, type and values of each column. Vectors
 are one array of offsets and one of values, so that neither side converts numbers to text
@@ -8,7 +8,7 @@ are one array of offsets and one of values, so that neither side converts number
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -182,3 +182,29 @@ class _Reader:
             f"the server returned a column of the type {kind}, which qadapt does not read",
             hint="report this with the output of SHOW CREATE TABLE",
         )
+
+
+# -- parameters ----------------------------------------------------------------------------------
+
+ESCAPES = str.maketrans({
+    "\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0", "\b": "\\b", "\f": "\\f",
+})  # fmt: skip
+
+
+def encoded(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """The values of ``{name:Type}``, which the engine parses as fields of a TSV file."""
+    return {name: _encoded(value) for name, value in parameters.items()}
+
+
+def _encoded(value: Any) -> str:
+    if isinstance(value, str):
+        return value.translate(ESCAPES)
+    if isinstance(value, list):
+        return f"[{','.join(map(_element, value))}]"
+    return repr(value)
+
+
+def _element(value: Any) -> str:
+    if isinstance(value, str):
+        return "'" + value.translate(ESCAPES).replace("'", "\\'") + "'"
+    return repr(value)

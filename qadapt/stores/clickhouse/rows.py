@@ -21,7 +21,7 @@ from qadapt.model import Batch, Id
 from qadapt.stores.base import ReadRequest
 from qadapt.stores.clickhouse import ids, payload
 from qadapt.stores.clickhouse.collections import relation
-from qadapt.stores.clickhouse.connection import Connection, quoted, text_parameter
+from qadapt.stores.clickhouse.connection import Connection, quoted
 from qadapt.stores.clickhouse.filters import Condition, ids_condition
 from qadapt.stores.clickhouse.native_format import Arrays, Given
 from qadapt.stores.clickhouse.schema import (
@@ -207,7 +207,7 @@ def pages(
 
 
 def _bound(key: Id) -> str:
-    return text_parameter(key) if isinstance(key, str) else str(key)
+    return key if isinstance(key, str) else str(key)
 
 
 def count(connection: Connection, table: Table, condition: Condition) -> int:

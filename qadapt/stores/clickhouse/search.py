@@ -18,7 +18,7 @@ from qadapt.model import Hits, Metric, SearchProvenance
 from qadapt.stores.base import MAX_K, SearchRequest, check_k
 from qadapt.stores.clickhouse import mapping, payload
 from qadapt.stores.clickhouse.collections import relation
-from qadapt.stores.clickhouse.connection import Connection, list_parameter, quoted
+from qadapt.stores.clickhouse.connection import Connection, quoted
 from qadapt.stores.clickhouse.filters import Condition
 from qadapt.stores.clickhouse.rows import key_of
 from qadapt.stores.clickhouse.schema import FUNCTIONS, Column, Index, Table
@@ -44,6 +44,10 @@ ALWAYS = (
     "a search by the codes of a codec always rescores with the original vectors: as many "
     "candidates as results"
 )
+UNITS = (
+    "the distances of this index have another unit than those of the vectors: as many candidates "
+    "as results are rescored"
+)
 ALL_ROWS = {"use_skip_indexes": "0", "vector_search_use_quantized_codes": "0"}
 
 
@@ -59,16 +63,18 @@ class Prepared:
         how: who searched and rescored.
         complete: a statement that compares all rows, for a query with fewer results than ``k``;
             empty if the first one does.
+        bits: dimensions of sign bits whose distance is a number of bits; 0 for other distances.
     """
 
     table: Table
     text: str
     inner: str
-    values: Mapping[str, str]
+    values: Mapping[str, Any]
     metric: Metric
     how: SearchProvenance
     with_payload: bool = False
     complete: str = ""
+    bits: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,9 @@ def _by_index(
     # Without rescoring, the engine returns replaced rows with their former vectors.
     settings = {"vector_search_with_rescoring": str(int(on or final))}
     factor, candidates, notes = _factor(request) if on else (1.0, 0, ())
+    if not on and _has_other_distances(index, metric):
+        on, candidates, notes = True, request.k, (UNITS,)
+        settings["vector_search_with_rescoring"] = "1"
     if on:
         settings["vector_search_index_fetch_multiplier"] = f"{factor:g}"
     if request.k > LIMIT:
@@ -136,6 +145,14 @@ def _by_index(
     found = _prepared(table, column, metric, request, Condition(), form, how)
     complete = _text(table, column, metric, request, Condition(), _Form(ALL_ROWS, final))[0]
     return replace(found, complete=complete)
+
+
+def _has_other_distances(index: Index, metric: Metric) -> bool:
+    """Whether distances of an index have another unit than those of the vectors, which it returns
+    if a part is not indexed: b1 counts bits, and i8 under other metrics than cosine has its own
+    (docs/engines/clickhouse.md#evidence)."""
+    word = index.quantization
+    return word == "b1" or (word == "i8" and metric is not Metric.COSINE)
 
 
 def _by_codec(
@@ -212,7 +229,8 @@ def _without_settings(
     exact = index is None or index.quantization in mapping.FULL
     how = _how(request, 1.0, 0, (), exact)
     found = _prepared(table, column, metric, request, condition, _Form(), how)
-    return replace(found, text=found.inner)
+    bits = index.dim if index is not None and index.quantization == "b1" else 0
+    return replace(found, text=found.inner, bits=bits)
 
 
 def _prepared(
@@ -269,7 +287,7 @@ def run(
     payloads: list[list[Any]] | None = [] if prepared.with_payload else None
     repeated = 0
     for at, query in enumerate(queries):
-        given = {**prepared.values, "q": list_parameter(query.tolist())}
+        given = {**prepared.values, "q": query.tolist()}
         found = _rows(connection, prepared, prepared.text, given)
         if len(found[0]) < k and prepared.complete:
             whole = _rows(connection, prepared, prepared.complete, given)
@@ -277,7 +295,10 @@ def run(
                 found, repeated = whole, repeated + 1
         keys, distances, cells = found
         ids[at, : len(keys)] = keys
-        scores[at, : len(keys)] = score(prepared.metric, np.asarray(distances, dtype=np.float64))
+        numbers = np.asarray(distances, dtype=np.float64)
+        if prepared.bits:
+            numbers = 2 * numbers / prepared.bits
+        scores[at, : len(keys)] = score(prepared.metric, numbers)
         if payloads is not None:
             payloads.append([*cells, *[None] * (k - len(keys))])
     how = prepared.how
@@ -287,7 +308,7 @@ def run(
 
 
 def _rows(
-    connection: Connection, prepared: Prepared, text: str, given: Mapping[str, str]
+    connection: Connection, prepared: Prepared, text: str, given: Mapping[str, Any]
 ) -> tuple[list[Any], list[float], list[Any]]:
     """Ids, distances and payloads of the rows that have a distance; zero vectors have none."""
     found = connection.select(text, f"search {prepared.table.name!r}", given)

@@ -15,9 +15,7 @@ from qadapt.stores.clickhouse import mapping, rows, search, status
 from qadapt.stores.clickhouse.collections import relation
 from qadapt.stores.clickhouse.connection import (
     Connection,
-    list_parameter,
     quoted,
-    text_parameter,
 )
 from qadapt.stores.clickhouse.filters import Condition
 from qadapt.stores.clickhouse.schema import Column, Table
@@ -76,14 +74,14 @@ def take_snapshot(connection: Connection, table: Table, assumed: Metric) -> Snap
 
 def read_parts(connection: Connection, table: Table) -> list[Part]:
     """The active parts of a table."""
-    given = {"d": text_parameter(table.database), "t": text_parameter(table.name)}
+    given = {"d": table.database, "t": table.name}
     found = connection.rows(_PARTS, f"read the parts of {table.name!r}", given)
     return [Part(name, n, size, bool(deleted)) for name, n, size, deleted in found]
 
 
 def read_mutations(connection: Connection, table: Table) -> list[Mutation]:
     """The mutations of a table that are not done."""
-    given = {"d": text_parameter(table.database), "t": text_parameter(table.name)}
+    given = {"d": table.database, "t": table.name}
     found = connection.rows(_MUTATIONS, f"read the mutations of {table.name!r}", given)
     return [Mutation(*each) for each in found]
 
@@ -102,7 +100,7 @@ def _explain(
     """The plan of a search for 10 rows."""
     request = SearchRequest(10, no_params=plain)
     prepared = search.prepare(table, column, metric, request, Condition())
-    query = list_parameter([1.0] * max(1, table.dim_of(column)))
+    query = [1.0] * max(1, table.dim_of(column))
     found = connection.select(
         f"EXPLAIN indexes = 1 {prepared.text}",
         f"explain a search of {table.name!r}",

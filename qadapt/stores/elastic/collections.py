@@ -35,7 +35,7 @@ def check_name(name: str) -> None:
 
 def names(connection: Connection, product: Product) -> list[str]:
     """Names of open indexes with a vector field, without those of the system."""
-    answer = connection.ask("GET", "/_mapping", doing="list the indexes")
+    answer = connection.ask("GET", "/*,-.*/_mapping", doing="list the indexes")
     return sorted(
         name
         for name, found in answer.items()

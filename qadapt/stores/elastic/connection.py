@@ -137,7 +137,7 @@ class Connection:
 
     @cached_property
     def root(self) -> Mapping[str, Any]:
-        """The answer of ``GET /``; empty where the server has no such request.
+        """The answer of ``GET /``; empty where the server does not have it.
 
         The server of the tests has none (docs/engines/elasticsearch.md#test-server).
         """

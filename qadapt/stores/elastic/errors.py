@@ -55,7 +55,7 @@ _RULES = (
     AnswerRule(
         NotFoundError,
         "`qadapt inspect ADDRESS` lists the indexes with vectors",
-        words=(r"index_not_found_exception", r"no such index"),
+        words=(r"index_not_found_exception",),
     ),
     AnswerRule(
         NotFoundError,

@@ -46,8 +46,7 @@ class OptimizedScalar(Model):
         if self.metric is Metric.EUCLIDEAN:
             squares = np.einsum("ij,ij->i", centered, centered)
             return Codes(values, (-squares).astype(np.float32))
-        shift: Floats = centered @ self._mean
-        return Codes(values, shift)
+        return Codes(values, (centered @ self._mean).astype(np.float32))
 
     def _queries(self, queries: Floats) -> Floats:
         return self._asking(stand_for(queries - self._mean, self._query_bits))

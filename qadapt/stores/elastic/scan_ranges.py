@@ -21,7 +21,7 @@ from qadapt.stores.elastic.connection import Connection, check_shards
 from qadapt.stores.elastic.product import Product
 from qadapt.stores.elastic.schema import ID_FIELD, Index, VectorField
 
-KEEP_ALIVE = "5m"
+KEEP_ALIVE = "10m"  # between two pages
 
 
 def scan_ranges(n: int) -> list[ScanRange]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -191,12 +191,16 @@ class ElasticStore(ClientStore[Connection]):
         return scan_ranges.pages(self.connection, self.product, index, fields, request, query, pit)
 
     @contextmanager
-    def consistent_reads(self, collection: str) -> Iterator[None]:
+    def consistent_reads(
+        self, collection: str, snapshot: str | None = None
+    ) -> Iterator[str | None]:
+        """Reads of all threads use one point in time, which other processes can use, too."""
         index = self.known_index(collection)
-        with scan_ranges.point_in_time(self.connection, self.product, index) as pit:
+        opened = scan_ranges.point_in_time(self.connection, self.product, index)
+        with opened if snapshot is None else nullcontext(snapshot) as pit:
             self._points[index.real] = pit
             try:
-                yield
+                yield pit
             finally:
                 del self._points[index.real]
 

@@ -9,8 +9,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.footprint import Component, CostModel, Footprint, original_bytes, unsupported
-from qadapt.model import MatchLevel, Quantization, Vector
+from qadapt.footprint import Component, CostModel, Footprint, original_bytes, supported
+from qadapt.model import Quantization, Vector
 from qadapt.stores.lancedb import mapping
 
 LAYOUT = "index files of lance 13"
@@ -36,8 +36,7 @@ class LanceDbCostModel(CostModel):
         self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
     ) -> Footprint:
         mapped = mapping.to_native(quantization.replace(rescore=None), vector)
-        if mapped.match.level is MatchLevel.UNSUPPORTED:
-            raise unsupported(mapped.match)
+        supported(mapped.match)
         native = dict(mapped.native or {})
         current = str(index.get("type", ""))
         if native and "index" not in quantization.native:

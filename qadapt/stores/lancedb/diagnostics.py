@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qadapt.model import Evidence, Finding, Severity
-from qadapt.stores.lancedb import mapping, rows
+from qadapt.stores.lancedb import mapping, scan_ranges
 from qadapt.stores.lancedb.search import NPROBES
 from qadapt.stores.lancedb.snapshot import Snapshot
 from qadapt.stores.lancedb.status import Observation, needs_more_rows
@@ -143,7 +143,7 @@ def _parameters(name: str, observation: Observation, options: Mapping[str, Any])
 
 
 def _duplicates(taken: Snapshot) -> list[Finding]:
-    number, some = rows.hidden(taken.layout.handle, taken.table)
+    number, some = scan_ranges.hidden(taken.layout.handle, taken.table)
     if not number:
         return []
     return [

@@ -76,12 +76,10 @@ def _documents(
     if payloads is None:
         texts = ["{}"] * count
     elif table.fields:
-        texts = [
-            json.dumps({k: v for k, v in e.items() if k not in table.fields}, ensure_ascii=False)
-            for e in payloads
-        ]
+        rest = [{k: v for k, v in each.items() if k not in table.fields} for each in payloads]
+        texts = [json.dumps(each) for each in rest]
     else:
-        texts = [json.dumps(each, ensure_ascii=False) for each in payloads]
+        texts = [json.dumps(each) for each in payloads]
     return pa.ExtensionArray.from_storage(pa.json_(), pa.array(texts, pa.string()))
 
 

@@ -6,8 +6,9 @@ supported by its documented interface only.
 
 from __future__ import annotations
 
-from qadapt.model import Id, Rule, Support
+from qadapt.model import Rule, Support
 from qadapt.model.address_form import AddressForm
+from qadapt.stores import key_ids
 from qadapt.stores.lancedb import client_code, mapping
 from qadapt.stores.lancedb.cost_model import LanceDbCostModel
 from qadapt.stores.lancedb.quantizer_models import LanceDbQuantizers
@@ -15,31 +16,36 @@ from qadapt.stores.lancedb.version import OLDEST
 from qadapt.stores.profile import DoctorCheck, StoreProfile, Traits
 
 _NATIVE = Support.NATIVE
-_SEEN = f"verified on lancedb {OLDEST}"
-
-RULES = (
-    Rule("native-quantization", _NATIVE, f"vector indexes with codes; {_SEEN}"),
-    Rule("native-rescore", _NATIVE, f"refine_factor; {_SEEN}"),
-    Rule("native-oversampling", _NATIVE, f"refine_factor, whole numbers; {_SEEN}"),
-    Rule("native-undo", _NATIVE, f"a version of the table, or a build; {_SEEN}"),
-    Rule("native-filter", _NATIVE, f"WHERE, before the nearest rows are selected; {_SEEN}"),
-    Rule("named-vectors", _NATIVE, f"one column per vector; {_SEEN}"),
-    Rule("native-scalar", _NATIVE, f"IVF_SQ and IVF_HNSW_SQ; {_SEEN}"),
-    Rule("native-scalar:8", _NATIVE, f"IVF_SQ and IVF_HNSW_SQ; {_SEEN}"),
-    Rule("native-rotational", _NATIVE, f"IVF_RQ (RaBitQ); {_SEEN}"),
-    *(
-        Rule(f"native-rotational:{bits}", _NATIVE, f"IVF_RQ of {bits} bits; {_SEEN}")
-        for bits in range(1, 10)
-    ),
-    Rule("native-product", _NATIVE, f"IVF_PQ and IVF_HNSW_PQ; {_SEEN}"),
-)
 
 
-def accepts_id(key: Id) -> bool:
-    """A signed 64-bit integer, or a text without NUL."""
-    if isinstance(key, int):
-        return -(2**63) <= key < 2**63
-    return "\0" not in key and not any("\ud800" <= each <= "\udfff" for each in key)
+def _rules(checked: str) -> tuple[Rule, ...]:
+    """The capabilities.
+
+    Args:
+        checked: how they were checked.
+    """
+    return (
+        Rule("native-quantization", _NATIVE, f"vector indexes with codes; {checked}"),
+        Rule("native-rescore", _NATIVE, f"refine_factor; {checked}"),
+        Rule("native-oversampling", _NATIVE, f"refine_factor, whole numbers; {checked}"),
+        Rule("native-undo", _NATIVE, f"a version of the table, or a build; {checked}"),
+        Rule("native-filter", _NATIVE, f"WHERE, before the nearest rows are selected; {checked}"),
+        Rule("named-vectors", _NATIVE, f"one column per vector; {checked}"),
+        Rule("native-scalar", _NATIVE, f"IVF_SQ and IVF_HNSW_SQ; {checked}"),
+        Rule("native-scalar:8", _NATIVE, f"IVF_SQ and IVF_HNSW_SQ; {checked}"),
+        Rule("native-rotational", _NATIVE, f"IVF_RQ (RaBitQ); {checked}"),
+        *(
+            Rule(f"native-rotational:{bits}", _NATIVE, f"IVF_RQ of {bits} bits; {checked}")
+            for bits in range(1, 10)
+        ),
+        Rule("native-product", _NATIVE, f"IVF_PQ and IVF_HNSW_PQ; {checked}"),
+    )
+
+
+RULES = {
+    "embedded": _rules(f"verified on lancedb {OLDEST}"),
+    "cloud": _rules("as documented for LanceDB Cloud; not run"),
+}
 
 
 PROFILE = StoreProfile(
@@ -82,7 +88,7 @@ PROFILE = StoreProfile(
     ),
     traits=Traits(
         recreates=True,
-        accepts_id=accepts_id,
+        accepts_id=key_ids.accepts,
         segment_candidates=True,
     ),
     client_forms=client_code.FORMS,

@@ -6,7 +6,6 @@ is the fast way, and rows whose id exists are merged (docs/engines/lancedb.md#ro
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +26,8 @@ from qadapt.stores.row_batches import in_order
 
 # Ids in one condition.
 FETCHED = 5_000
+# Rows of one block of ids, and bytes of one block of rows with vectors.
+IDS, BLOCK = 1 << 16, 1 << 25
 _INT64 = 2**63
 
 
@@ -42,7 +43,9 @@ def accepts(table: Table, key: Id) -> bool:
 
 def is_text(key: str) -> bool:
     """Whether a text can be stored and written in a condition."""
-    return "\0" not in key and not any("\ud800" <= each <= "\udfff" for each in key)
+    if "\0" in key:
+        return False
+    return key.isascii() or not any("\ud800" <= each <= "\udfff" for each in key)
 
 
 def check_ids(table: Table, ids: Sequence[Id]) -> None:
@@ -51,6 +54,8 @@ def check_ids(table: Table, ids: Sequence[Id]) -> None:
     Raises:
         InputError
     """
+    if _all_fit(table, ids):
+        return
     for each in ids:
         if not accepts(table, each):
             kind = "texts" if table.text_key else "integers of 64 bits"
@@ -61,14 +66,21 @@ def check_ids(table: Table, ids: Sequence[Id]) -> None:
             )
 
 
+def _all_fit(table: Table, ids: Sequence[Id]) -> bool:
+    """Whether the id column can have all of many ids, without a call for each."""
+    kinds = set(map(type, ids))
+    if kinds == {int} and not table.text_key:
+        return bool(min(ids) >= -_INT64 and max(ids) < _INT64)  # type: ignore[operator]
+    return kinds == {str} and table.text_key and is_text("".join(ids))  # type: ignore[arg-type]
+
+
 def check_kind(ids: Sequence[Id]) -> None:
     """Check that all ids have one type, as a column has.
 
     Raises:
         InputError
     """
-    numbers = sum(isinstance(each, int) for each in ids)
-    if 0 < numbers < len(ids):
+    if len({str if kind is str else int for kind in set(map(type, ids))}) > 1:
         raise InputError(
             "the ids are both integers and texts, but a column has one type",
             hint="use one type of id",
@@ -204,13 +216,18 @@ def _columns(table: Table, names: Sequence[str], fields: bool) -> list[str]:
     return found + (payload.names(table) if fields else [])
 
 
-def to_batch(table: Table, rows: pa.Table, names: Sequence[str], fields: bool) -> Batch:
-    """The rows of a read; the first of several rows with the same id."""
+def to_batch(
+    table: Table, rows: pa.Table, names: Sequence[str], fields: bool, *, unique: bool = False
+) -> Batch:
+    """The rows of a read; the first of several rows with the same id.
+
+    Args:
+        unique: each id occurs once, and none is null.
+    """
     ids = rows.column(table.key).to_pylist()
-    if len(set(ids)) < len(ids) or None in ids:
-        first = list({key: row for row, key in reversed(list(enumerate(ids))) if key is not None}
-                     .values())[::-1]  # fmt: skip
-        rows = rows.take(first)
+    if not unique and (len(set(ids)) < len(ids) or None in ids):
+        first = {key: row for row, key in reversed(list(enumerate(ids))) if key is not None}
+        rows = rows.take(sorted(first.values()))
         ids = rows.column(table.key).to_pylist()
     vectors, missing = {}, {}
     for name in names:
@@ -247,7 +264,13 @@ def _of_chunk(chunk: pa.FixedSizeListArray, dim: int) -> npt.NDArray[np.float32]
 
 
 def pages(
-    handle: Any, table: Table, names: Sequence[str], request: ReadRequest, condition: str | None
+    handle: Any,
+    table: Table,
+    names: Sequence[str],
+    request: ReadRequest,
+    condition: str | None,
+    *,
+    ordered: bool,
 ) -> Iterator[Batch]:
     """All rows, or those of a condition, in pages by id.
 
@@ -257,21 +280,36 @@ def pages(
     Args:
         handle: used by this read only, so that it shows one version.
         condition: SQL of the filter.
+        ordered: the result of ``are_in_order``.
     """
+    after, through = _ends(request)
+    rest = joined([condition, _bounds(table, None, through)])
+    columns = _columns(table, names, request.payload)
+    with translated(f"read {table.name!r}"):
+        if ordered:
+            found = joined([rest, _bounds(table, after, None)])
+            width = sum(4 * table.vectors[name].vector.dim for name in names) or 1
+            parts = _scan(handle, columns, found, request.page, min(IDS, BLOCK // width))
+        else:
+            parts = _by_queries(handle, table, columns, rest, after, request.page)
+        for part in parts:
+            yield to_batch(table, part, names, request.payload, unique=ordered)
+
+
+def are_in_order(handle: Any, table: Table, request: ReadRequest, condition: str | None) -> bool:
+    """Whether the ids of a read ascend in the order of its rows."""
+    found = joined([condition, _bounds(table, *_ends(request))])
+    with translated(f"read the ids of {table.name!r}"):
+        return _ascend(handle, table, found)
+
+
+def _ends(request: ReadRequest) -> tuple[Any, Any]:
+    """The id after which a read begins, and its last id."""
     bounds = dict(request.scan_range or {})
     after, through = bounds.get("after"), bounds.get("through")
     if request.after is not None and (after is None or request.after > after):
         after = request.after
-    rest = joined([condition, _bounds(table, None, through)])
-    columns = _columns(table, names, request.payload)
-    with translated(f"read {table.name!r}"):
-        found = joined([rest, _bounds(table, after, None)])
-        if _in_order_of_ids(handle, table, found):
-            parts = _scan(handle, columns, found, request.page)
-        else:
-            parts = _by_queries(handle, table, columns, rest, after, request.page)
-        for part in parts:
-            yield to_batch(table, part, names, request.payload)
+    return after, through
 
 
 def _bounds(table: Table, after: Any, through: Any) -> str | None:
@@ -289,10 +327,10 @@ def _query(handle: Any, columns: Sequence[str], condition: str | None) -> Any:
     return query.where(condition) if condition else query
 
 
-def _in_order_of_ids(handle: Any, table: Table, condition: str | None) -> bool:
+def _ascend(handle: Any, table: Table, condition: str | None) -> bool:
     """Whether the ids ascend in the order of the rows, without equal ones."""
     last: Any = None
-    for batch in _query(handle, [table.key], condition).to_batches():
+    for batch in _query(handle, [table.key], condition).to_batches(IDS):
         ids = batch.column(0)
         if not len(ids):
             continue
@@ -305,12 +343,17 @@ def _in_order_of_ids(handle: Any, table: Table, condition: str | None) -> bool:
 
 
 def _scan(
-    handle: Any, columns: Sequence[str], condition: str | None, page: int
+    handle: Any, columns: Sequence[str], condition: str | None, page: int, block: int
 ) -> Iterator[pa.Table]:
-    """Pages of one scan, in the order of the rows."""
+    """Pages of one scan, in the order of the rows.
+
+    Args:
+        block: rows that the engine returns at once; more than a page, because each answer of the
+            engine passes between two threads.
+    """
     held: list[pa.RecordBatch] = []
     count = 0
-    for batch in _query(handle, columns, condition).to_batches(page):
+    for batch in _query(handle, columns, condition).to_batches(max(page, block // page * page)):
         at = 0
         while at < batch.num_rows:
             part = batch.slice(at, page - count)
@@ -339,30 +382,6 @@ def _by_queries(
             after = rows.column(table.key)[-1].as_py()
         if rows.num_rows < page:
             return
-
-
-def all_ids(handle: Any, table: Table, condition: str | None = None) -> pa.ChunkedArray:
-    """The ids of all rows, in the order of the rows."""
-    return _query(handle, [table.key], condition).to_arrow().column(table.key)
-
-
-def hidden(handle: Any, table: Table, most: int = 5) -> tuple[int, list[Id]]:
-    """Rows that ``pages`` does not return, because another row has the same id or it is null."""
-    ids = all_ids(handle, table)
-    counts = pc.value_counts(ids.drop_null())
-    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
-    return len(ids) - len(counts), twice[:most].to_pylist()
-
-
-def ranges(handle: Any, table: Table, n: int) -> list[dict[str, Any]]:
-    """Ranges of ids with about equally many rows each."""
-    ids = all_ids(handle, table).drop_null()
-    ids = ids.take(pc.sort_indices(ids))
-    ends = sorted({ids[len(ids) * part // n - 1].as_py() for part in range(1, n) if len(ids) >= n})
-    return [
-        {name: each for name, each in (("after", low), ("through", high)) if each is not None}
-        for low, high in itertools.pairwise([None, *ends, None])
-    ]
 
 
 def reader(handle: Any, table: Table) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ from qadapt.stores.lancedb import (
     filters,
     mapping,
     rows,
+    scan_ranges,
     schema,
     search,
     settings,
@@ -79,6 +81,10 @@ class LanceDbStore(ClientStore[Connection]):
             name: address.options[name] for name in ("id", "metric") if name in address.options
         }
         self._written: dict[str, Written] = {}
+        # The version of a table whose rows are in the order of their ids.
+        self._ordered: dict[str, int] = {}
+        # The settings of a table, and when they were read.
+        self._settings: dict[str, tuple[float, Mapping[str, Any]]] = {}
         self._pinned: dict[str, int] = {}
         self._writing = threading.Lock()
 
@@ -157,17 +163,25 @@ class LanceDbStore(ClientStore[Connection]):
             NotFoundError, InputError
         """
         known: Layout | None = self.snapshots.get(collection, max_age) if max_age else None
-        if known is not None:
-            return known
-        known = self.snapshots.get(collection)
+        return self._opened(collection)[0] if known is None else known
+
+    def _opened(self, collection: str) -> tuple[Layout, Any]:
+        """The layout of the latest version, and a new handle of it."""
+        known: Layout | None = self.snapshots.get(collection)
         try:
             handle = self.connection.open_table(collection)
         except NotFoundError:
             raise NotFoundError.missing("collection", collection, self.collections()) from None
         if known is None or handle.version != known.version or handle.schema != known.table.arrow:
             known = snapshot.read_layout(collection, handle, self._options)
+            handle = self.connection.open_table(collection)
         self.snapshots.put(collection, known)
-        return known
+        self._settings[collection] = (time.monotonic(), known.table.settings)
+        return known, handle
+
+    def forget(self, collection: str) -> None:
+        super().forget(collection)
+        self._settings.pop(collection, None)
 
     def _table(self, collection: str) -> Table:
         return self.layout(collection).table
@@ -175,23 +189,25 @@ class LanceDbStore(ClientStore[Connection]):
     # -- rows --------------------------------------------------------------------------------
 
     def write(self, collection: str, batch: Batch) -> None:
-        table = self._table(collection)
+        layout, handle = self._opened(collection)
+        table = layout.table
         batch = batch.ready(table.wanted, {}, normalizes_cosine=self.traits.normalizes_cosine)
         if not len(batch):
             return
         rows.check_kind(batch.ids)
         if collections.choose_key(self.connection, table, batch.ids):
             self.forget(collection)
-            table = self._table(collection)
+            layout, handle = self._opened(collection)
+            table = layout.table
 
         def write() -> Written:
-            handle = self.connection.open_table(collection)
+            handle.checkout_latest()
             return rows.write(handle, table, batch, self._written.get(collection))
 
         with self._writing:
             done = retried(f"write to {collection!r}", write, time.sleep)
             self._written[collection] = done
-        self.forget(collection)
+        self.snapshots.forget(collection)  # the settings are the same
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         table = self._table(collection)
@@ -237,7 +253,13 @@ class LanceDbStore(ClientStore[Connection]):
         names = self._names(layout.table, request.vectors)
         condition = self._condition(layout, request.filter)
         handle = self._at_one_version(collection)
-        return rows.pages(handle, layout.table, names, request, condition)
+        whole = condition is None and not request.scan_range and request.after is None
+        ordered = self._ordered.get(collection) == handle.version
+        if not ordered:
+            ordered = rows.are_in_order(handle, layout.table, request, condition)
+            if ordered and whole:
+                self._ordered[collection] = handle.version
+        return rows.pages(handle, layout.table, names, request, condition, ordered=ordered)
 
     def _at_one_version(self, collection: str) -> Any:
         """A handle of its own for a read, so that no write moves it to another version."""
@@ -248,11 +270,14 @@ class LanceDbStore(ClientStore[Connection]):
         return handle
 
     @contextmanager
-    def consistent_reads(self, collection: str) -> Iterator[None]:
-        """All reads within the context show one version of the table."""
-        self._pinned[collection] = self.layout(collection).version
+    def consistent_reads(
+        self, collection: str, snapshot: str | None = None
+    ) -> Iterator[str | None]:
+        """All reads within the context show one version of the table, also in other processes."""
+        version = int(snapshot) if snapshot is not None else self.layout(collection).version
+        self._pinned[collection] = version
         try:
-            yield
+            yield str(version)
         finally:
             self._pinned.pop(collection, None)
 
@@ -266,12 +291,12 @@ class LanceDbStore(ClientStore[Connection]):
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         layout = self.layout(collection)
         with translated(f"divide {collection!r} into ranges"):
-            return [dict(each) for each in rows.ranges(layout.handle, layout.table, n)]
+            return [dict(each) for each in scan_ranges.ranges(layout.handle, layout.table, n)]
 
     def hidden_rows(self, collection: str) -> tuple[int, Sequence[Id]]:
         layout = self.layout(collection)
         with translated(f"read the ids of {collection!r}"):
-            return rows.hidden(layout.handle, layout.table)
+            return scan_ranges.hidden(layout.handle, layout.table)
 
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
         return schema.unsupported(vectors)
@@ -340,7 +365,10 @@ class LanceDbStore(ClientStore[Connection]):
     # -- settings ----------------------------------------------------------------------------
 
     def load_settings(self, collection: str) -> Mapping[str, Any] | None:
-        return dict(self.layout(collection, SETTINGS_AGE).table.settings)
+        read_at, found = self._settings.get(collection, (-math.inf, {}))
+        if time.monotonic() - read_at > SETTINGS_AGE:
+            found = self.layout(collection).table.settings
+        return dict(found)
 
     def write_settings(self, collection: str, settings_: Mapping[str, Any]) -> None:
         settings.write(self, collection, settings_)

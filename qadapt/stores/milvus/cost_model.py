@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.footprint import Component, CostModel, Footprint, original_bytes, unsupported
-from qadapt.model import Kind, MatchLevel, Quantization, Vector, VectorInfo
+from qadapt.footprint import Component, CostModel, Footprint, original_bytes, supported
+from qadapt.model import Kind, Quantization, Vector, VectorInfo
 from qadapt.stores.milvus import mapping, native_mapping
 
 FAISS = "layout of faiss' HNSW and IVF indexes, which Milvus builds (knowhere)"
@@ -39,8 +39,7 @@ class MilvusCostModel(CostModel):
         current = index if index.get("index_type") else None
         wanted = quantization.replace(rescore=None, codes=None, originals=None)
         mapped = mapping.to_native(wanted, vector, current=current)
-        if mapped.match.level is MatchLevel.UNSUPPORTED:
-            raise unsupported(mapped.match)
+        supported(mapped.match)
         native = mapped.native or {"index_type": "HNSW", "params": dict(mapping.GRAPH)}
         return of_index(count, vector, native, mapped.target, mapped.match.differences)
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from qadapt.model import Kind, Metric, Quantization, Vector
+from qadapt.quantizers import shared
 from qadapt.quantizers.base import Codes, Floats, Model
-from qadapt.quantizers.centroids import Products, assign
+from qadapt.quantizers.centroids import assign
 from qadapt.quantizers.models import QuantizerModels, segments_of
 from qadapt.quantizers.rabitq import RaBitQ, list_centres
 
@@ -44,12 +45,11 @@ class Scalar(Model):
         return self._asking(queries)
 
 
-class Product(Model):
+class Product(shared.Product):
     """PQ with 256 centroids per segment; in an inverted file it encodes residuals."""
 
     def __init__(self, metric: Metric, dim: int, segments: int, lists: int = 0) -> None:
-        super().__init__(metric)
-        self._products = Products.of(dim, dim // segments)
+        super().__init__(metric, dim, dim // segments)
         self._lists = lists
         self._centres: Floats | None = None
 
@@ -66,9 +66,6 @@ class Product(Model):
     def _rows(self, rows: Floats) -> Codes:
         centre = self._centre(rows)
         return self._stand_for(centre + self._products.stand_for(rows - centre))
-
-    def _queries(self, queries: Floats) -> Floats:
-        return self._asking(queries)
 
 
 class Signs(Model):

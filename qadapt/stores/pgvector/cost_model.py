@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.errors import UnsupportedError
-from qadapt.footprint import Component, CostModel, Footprint
-from qadapt.model import MatchLevel, Quantization, Vector
+from qadapt.footprint import Component, CostModel, Footprint, supported
+from qadapt.model import Quantization, Vector
 from qadapt.stores.pgvector import mapping
 
 LAYOUT = "page layout of pgvector 0.8"
@@ -46,11 +45,7 @@ class PgvectorCostModel(CostModel):
             UnsupportedError: pgvector lacks this quantization, or its index has fewer dimensions.
         """
         mapped = mapping.to_native(quantization.replace(rescore=None), vector)
-        if mapped.match.level is MatchLevel.UNSUPPORTED:
-            raise UnsupportedError(
-                "; ".join(mapped.match.differences),
-                hint="docs/pgvector.md lists the supported quantizations",
-            )
+        supported(mapped.match)
         native = dict(mapped.native or {})
         kind = index.get("type")
         using = native.get("using") or (kind if kind in mapping.METHODS else mapping.HNSW)

@@ -5,6 +5,7 @@ https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +25,7 @@ from qadapt.errors import (
 )
 from qadapt.model.masking import mask
 
+_DENIED = re.compile(r"permission denied for (table|view|materialized view|schema) (\S+)")
 _Rule = tuple[type[QadaptError], str]
 
 # By SQLSTATE, or by its class (the first two characters).
@@ -33,7 +35,7 @@ _RULES: dict[str, _Rule] = {
         "set PGPASSWORD, use a password file (~/.pgpass), or write postgresql://user@host/database",
     ),
     "3D000": (NotFoundError, "`psql -l` lists the databases of a server"),
-    "42501": (AuthError, "connect as the owner of the table, or ask the owner for the privilege"),
+    "42501": (AuthError, "connect as the owner of the table"),
     "42P01": (NotFoundError, "`qadapt inspect URL` lists the tables with vectors"),
     "42P07": (AlreadyExistsError, "choose another name"),
     "42883": (UnsupportedError, "upgrade pgvector: ALTER EXTENSION vector UPDATE"),
@@ -69,6 +71,12 @@ def translate(error: Any, doing: str) -> QadaptError:
         return InputError(message, hint="use vectors with the dimensions of the column")
     if state in ("22023", "42704") and "snapshot" in words:
         return StoreError(message, hint="the exporting connection was closed; run it again")
+    denied = _DENIED.search(words)
+    if state == "42501" and denied is not None:
+        kind = denied[1]
+        needed = "CREATE" if kind == "schema" else _privileges(doing)
+        grant = f"GRANT {needed} ON {kind} {denied[2]} TO ..."
+        return AuthError(message, hint=f"connect as the owner, or ask the owner for: {grant}")
     if state.startswith("22"):
         return InputError(message, hint="check the values of the row")
     for length in (5, 3, 2):
@@ -78,6 +86,13 @@ def translate(error: Any, doing: str) -> QadaptError:
     if not state and type(error).__name__ == "OperationalError":
         return _connection_error(message, words)
     return StoreError(message, hint="the log of the server has more details")
+
+
+def _privileges(doing: str) -> str:
+    """The privileges of a table that an action needs."""
+    if doing.startswith("write to"):
+        return "SELECT, INSERT, UPDATE"
+    return "SELECT, DELETE" if doing.startswith("delete") else "SELECT"
 
 
 def _connection_error(message: str, words: str) -> QadaptError:

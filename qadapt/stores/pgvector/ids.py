@@ -8,6 +8,7 @@ from typing import Any
 
 from qadapt.errors import InputError
 from qadapt.model import Id
+from qadapt.stores import key_ids
 from qadapt.stores.pgvector.schema import ID_TYPES, Column
 
 _INTEGERS = {"int2": 2, "int4": 4, "int8": 8}
@@ -19,14 +20,8 @@ def kind_of_ids(ids: Sequence[Id]) -> str:
     Raises:
         InputError: integers and texts.
     """
-    numbers = sum(isinstance(each, int) for each in ids)
-    if numbers == len(ids):
+    if key_ids.are_integers(ids):
         return "int"
-    if numbers:
-        raise InputError(
-            "the ids are both integers and texts, but a primary key has one type",
-            hint="use one type of id",
-        )
     return "uuid" if all(_is_uuid(str(each)) for each in ids) else "text"
 
 
@@ -44,7 +39,7 @@ def possible(key: Column, ids: Sequence[Id]) -> list[Id]:
     if kind == "int":
         most = 1 << (8 * _INTEGERS[key.type] - 1)
         return [each for each in ids if isinstance(each, int) and -most <= each < most]
-    texts: list[Id] = [each for each in ids if isinstance(each, str) and "\0" not in each]
+    texts: list[Id] = [each for each in ids if isinstance(each, str) and key_ids.is_text(each)]
     return texts if kind == "text" else [each for each in texts if _is_uuid(str(each))]
 
 

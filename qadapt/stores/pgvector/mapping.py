@@ -12,6 +12,7 @@ from typing import Any
 
 from qadapt.errors import SpecError
 from qadapt.model import Kind, Match, Metric, Quantization, Vector
+from qadapt.stores import sign_bits
 from qadapt.stores.leading_dims import too_many
 from qadapt.stores.pgvector.version import SINCE_QUANTIZATION, ExtensionVersion
 from qadapt.stores.store_types import MappedQuantization
@@ -104,14 +105,9 @@ def _problem(asked: Quantization, vector: Vector, version: ExtensionVersion) -> 
     kind = asked.kind
     if kind not in CODES:
         return Match.unsupported(f"pgvector has no {kind} codes", "float16", "binary", _CLIENT)
-    if kind is Kind.BINARY and (asked.bits or 1) != 1:
-        return Match.unsupported(
-            f"pgvector has sign bits only, not {asked.bits:g} bits", "binary", _CLIENT
-        )
-    if kind is Kind.BINARY and asked.query_bits not in (None, 1):
-        return Match.unsupported(
-            "pgvector compares sign bits with sign bits of the query only", "binary", _CLIENT
-        )
+    refused = sign_bits.refuse(asked, "pgvector")
+    if refused is not None:
+        return refused
     if codes_of(asked) != "vector" and not version.has(SINCE_QUANTIZATION):
         return _too_old(version)
     if kind is Kind.FLOAT16 and vector.datatype == "float16":

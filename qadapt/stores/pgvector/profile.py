@@ -5,9 +5,9 @@ Rules: ``verified on ...`` means that the tests of qadapt ran on this version.
 
 from __future__ import annotations
 
-from qadapt.model import Id, Rule, Support
+from qadapt.model import Rule, Support
 from qadapt.model.address_form import AddressForm
-from qadapt.stores import doctor_checks
+from qadapt.stores import doctor_checks, key_ids
 from qadapt.stores.pgvector import client_code, mapping
 from qadapt.stores.pgvector.cost_model import PgvectorCostModel
 from qadapt.stores.pgvector.quantizer_models import PgvectorQuantizers
@@ -35,13 +35,6 @@ RULES = (
     Rule("native-binary:1", _NATIVE, "index on sign bits", since=SINCE_QUANTIZATION),
     Rule("native-scalar", _CLIENT, "pgvector has no integer codes"),
 )  # fmt: skip
-
-
-def accepts_id(key: Id) -> bool:
-    """A signed 64-bit integer, or a text without NUL."""
-    if isinstance(key, int):
-        return -(2**63) <= key < 2**63
-    return "\0" not in key
 
 
 PROFILE = StoreProfile(
@@ -77,7 +70,7 @@ PROFILE = StoreProfile(
     traits=Traits(
         keeps_payload=False,
         recreates=True,
-        accepts_id=accepts_id,
+        accepts_id=key_ids.accepts,
         zero_is_positive=False,
         shortens_codes=True,
     ),

@@ -6,24 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from qadapt.model import Kind, Quantization, Rescore, Vector
-from qadapt.quantizers import Codes, Model, QuantizerModels
-
-Floats = npt.NDArray[np.float32]
-
-
-class SignBits(Model):
-    """``binary_quantize``: one bit per dimension, set for values above 0; compared by Hamming
-    distance, which ignores the lengths of vectors."""
-
-    def _rows(self, rows: Floats) -> Codes:
-        return Codes(np.where(rows > 0, 1, -1).astype(np.float32))
-
-    def _queries(self, queries: Floats) -> Floats:
-        return np.where(queries > 0, 1, -1).astype(np.float32)
+from qadapt.quantizers import Model, QuantizerModels
+from qadapt.quantizers.shared import SignBits
 
 
 class PgvectorQuantizers(QuantizerModels):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from psycopg import sql
 
 from qadapt.model import Batch, Id
+from qadapt.stores import key_ids
 from qadapt.stores.base import ReadRequest
 from qadapt.stores.pgvector import payload
 from qadapt.stores.pgvector.binary_format import packed, unpacked
@@ -39,6 +39,7 @@ def write(connection: Connection, table: Table, batch: Batch) -> None:
     columns, cells = _columns(table, key, batch)
     with connection.session(f"write to {table.name!r}") as at, at.transaction():
         plain = not table.payload_columns and set(batch.vectors) == set(table.vectors)
+        plain = plain and not table.row_security  # which COPY does not support
         if plain and not _exist(at, table, key, batch.ids):
             kept = len(columns) if table.has_payload_column else len(columns) - 1
             # No parameters are passed, so "%" in names is not doubled.
@@ -274,12 +275,7 @@ def ranges(connection: Connection, table: Table, n: int) -> list[dict[str, Any]]
         relation(table),
     )
     with connection.session(f"divide {table.name!r} into ranges") as at:
-        ends = [each for (each,) in at.execute(query, [n])][:-1]
-    cuts = [None, *as_ids(key, ends), None]
-    return [
-        {name: each for name, each in (("after", low), ("through", high)) if each is not None}
-        for low, high in itertools.pairwise(cuts)
-    ]
+        return key_ids.ranges(as_ids(key, [each for (each,) in at.execute(query, [n])]))
 
 
 def sample(

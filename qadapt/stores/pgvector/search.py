@@ -21,6 +21,7 @@ from psycopg import OperationalError, sql
 from qadapt.errors import SpecError
 from qadapt.model import Hits, Id, SearchProvenance
 from qadapt.model.found_rows import FoundRows
+from qadapt.stores import distances
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.pgvector import payload
 from qadapt.stores.pgvector.binary_format import QueryVector
@@ -36,7 +37,6 @@ from qadapt.stores.pgvector.statements import (
     identifier,
     nearest,
     relation,
-    score,
 )
 from qadapt.stores.pgvector.version import SINCE_ITERATIVE, ExtensionVersion
 
@@ -182,15 +182,9 @@ def _how(
     if not candidates:
         return SearchProvenance("store", "none", 1.0, 0, "none", "approximate", origin, notes)
     assert request.rescore is not None
+    factor, scores = request.rescore.factor(request.k), "approximate" if half else "exact"
     return SearchProvenance(
-        "store",
-        "store",
-        request.rescore.factor(request.k),
-        candidates,
-        "originals",
-        "approximate" if half else "exact",
-        origin,
-        notes,
+        "store", "store", factor, candidates, "originals", scores, origin, notes
     )
 
 
@@ -393,9 +387,7 @@ def columns(source: Source, rows: Sequence[Any]) -> tuple[list[Id], list[float]]
     ids: list[Id] = [row[0] for row in rows]
     if ID_TYPES[source.table.require_key().type] != "int":
         ids = list(map(str, ids))
-    scores = score(source.vector.metric, np.array([row[-1] for row in rows], dtype=np.float64))
-    found: list[float] = scores.astype(np.float32).tolist()
-    return ids, found
+    return ids, distances.scores(source.vector.metric, [row[-1] for row in rows])
 
 
 def as_text(prepared: Prepared) -> str:

@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from psycopg import sql
 
-from qadapt.model import Metric, Vector
+from qadapt.model import Vector
 from qadapt.stores.pgvector.mapping import HAMMING, OPERATORS
 from qadapt.stores.pgvector.schema import Column, Index, Table
 
@@ -141,13 +139,6 @@ def nearest(
         code_distance(source, index),
         sql.SQL(str(limit)),
     )
-
-
-def score(metric: Metric, distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Scores of distances: cosine similarity, dot product, negative squared distance."""
-    if metric is Metric.COSINE:
-        return 1.0 - distance
-    return -distance if metric is Metric.DOT else -(distance * distance)
 
 
 def _type(source: Source, name: str) -> Any:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.footprint import Component, CostModel, Footprint, centroids, original_bytes, unsupported
-from qadapt.model import Kind, MatchLevel, Quantization, Vector
+from qadapt.footprint import Component, CostModel, Footprint, centroids, original_bytes, supported
+from qadapt.model import Kind, Quantization, Vector
 from qadapt.stores.qdrant import mapping, memory
 
 DOCS = "https://qdrant.tech/documentation/manage-data/quantization/"
@@ -51,8 +51,7 @@ class QdrantCostModel(CostModel):
         if wanted.kind is Kind.FLOAT16:
             vector = vector.replace(datatype="float16")
         mapped = mapping.to_native(wanted, vector)
-        if mapped.match.level is MatchLevel.UNSUPPORTED:
-            raise unsupported(mapped.match)
+        supported(mapped.match)
         config = (mapped.native or {}).get("quantization_config")
         codes = memory.code_bytes(config, vector, count)
         size = original_bytes(count, vector)

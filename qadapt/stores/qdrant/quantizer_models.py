@@ -15,9 +15,9 @@ import numpy as np
 
 from qadapt.model import Kind, Metric, Quantization, Rescore, Vector
 from qadapt.quantizers.base import Codes, Floats, Model, Symmetric, rounded
-from qadapt.quantizers.centroids import Products
 from qadapt.quantizers.models import QuantizerModels
 from qadapt.quantizers.rotation import turbo
+from qadapt.quantizers.shared import Product
 from qadapt.stores.qdrant import mapping
 
 SAMPLE = 5_000  # rows that the engine samples for quantiles
@@ -158,23 +158,6 @@ class Turbo(Model):
         return self._asking(queries @ self._matrix)
 
 
-class Product(Model):
-    """Product codes: 256 centroids for each group of 1, 2, 4, 8 or 16 dimensions."""
-
-    def __init__(self, metric: Metric, dim: int, ratio: int = 16) -> None:
-        super().__init__(metric)
-        self._products = Products.of(dim, max(1, ratio // 4))
-
-    def _fit(self, rows: Floats) -> None:
-        self._products.fit(rows)
-
-    def _rows(self, rows: Floats) -> Codes:
-        return self._stand_for(self._products.stand_for(rows))
-
-    def _queries(self, queries: Floats) -> Floats:
-        return self._asking(queries)
-
-
 def _padded(dim: int, bits: float) -> int:
     wide, multiple = {1: (dim, 8), 1.5: (dim * 3 // 2, 8), 2: (dim, 4), 4: (dim, 2)}.get(
         bits, (dim, 1)
@@ -213,7 +196,7 @@ class QdrantQuantizers(QuantizerModels):
             bits = float(target.bits or 4)
             return f"rotational of {bits:g} bits", Turbo(metric, dim, bits)
         ratio = int(target.ratio or 16)
-        return f"product of 1/{ratio}", Product(metric, dim, ratio)
+        return f"product of 1/{ratio}", Product(metric, dim, max(1, ratio // 4))
 
     def default_rescore(self, target: Quantization) -> Rescore:
         return mapping.default_rescore(target) or super().default_rescore(target)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from qadapt.errors import AlreadyExistsError, InputError, StoreError, UnsupportedError
-from qadapt.model import Batch, CollectionSchema, Id, Vector
+from qadapt.model import Batch, CollectionSchema, Vector
 from qadapt.stores.sqlite_vec import schema, settings
 from qadapt.stores.sqlite_vec.connection import Connection
 from qadapt.stores.sqlite_vec.mapping import MAX_DIM
@@ -196,20 +196,6 @@ def create(
             )
         at.execute(schema.statement(name, columns))
         settings.write(at, name, {"json": True, OPEN_KEY: True})
-
-
-def check_kind(ids: Sequence[Id]) -> None:
-    """Check that all ids have one type, as a primary key has.
-
-    Raises:
-        InputError
-    """
-    numbers = sum(isinstance(each, int) for each in ids)
-    if 0 < numbers < len(ids):
-        raise InputError(
-            "the ids are both integers and texts, but a primary key has one type",
-            hint="use one type of id",
-        )
 
 
 def choose_key(connection: Connection, table: Table, batch: Batch) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.footprint import Component, CostModel, Footprint, original_bytes, unsupported
-from qadapt.model import Kind, MatchLevel, Quantization, Vector
+from qadapt.footprint import Component, CostModel, Footprint, original_bytes, supported
+from qadapt.model import Kind, Quantization, Vector
 from qadapt.stores.sqlite_vec import mapping
 
 CHUNK = 1024
@@ -33,8 +33,7 @@ class SqliteVecCostModel(CostModel):
         self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
     ) -> Footprint:
         mapped = mapping.to_native(quantization.replace(rescore=None), vector)
-        if mapped.match.level is MatchLevel.UNSUPPORTED:
-            raise unsupported(mapped.match)
+        supported(mapped.match)
         coded = mapped.target.kind is not Kind.NONE
         size = original_bytes(padded(count), vector)
         codes = ids = 0

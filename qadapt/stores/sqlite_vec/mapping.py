@@ -15,7 +15,7 @@ import numpy.typing as npt
 from qadapt.engines.exact import unit
 from qadapt.errors import SpecError
 from qadapt.model import Kind, Match, Metric, Quantization, Vector
-from qadapt.stores import codes_only, rescore_tiers
+from qadapt.stores import codes_only, distances, rescore_tiers, sign_bits
 from qadapt.stores.store_types import MappedQuantization
 
 NONE = Quantization(Kind.NONE)
@@ -87,14 +87,9 @@ def _problem(asked: Quantization, vector: Vector) -> Match | None:
         return Match.unsupported("int8 codes have one range for all dimensions", "scalar", _CLIENT)
     if kind is Kind.SCALAR and asked.quantile is not None:
         return Match.unsupported("int8 codes cover all values", "scalar without quantile", _CLIENT)
-    if kind is Kind.BINARY and (asked.bits or 1) != 1:
-        return Match.unsupported(
-            f"sqlite-vec has sign bits only, not {asked.bits:g} bits", "binary", _CLIENT
-        )
-    if kind is Kind.BINARY and asked.query_bits not in (None, 1):
-        return Match.unsupported(
-            "sqlite-vec compares sign bits with sign bits of the query only", "binary", _CLIENT
-        )
+    refused = sign_bits.refuse(asked, "sqlite-vec")
+    if refused is not None:
+        return refused
     if kind is Kind.BINARY and vector.dim % 8:
         return Match.unsupported(
             f"sign bits need a multiple of 8 dimensions; the vector has {vector.dim}",
@@ -161,18 +156,15 @@ def decoded(rows: Floats, metric: Metric, scale: float) -> Floats:
     return int8(rows, scale).astype(np.float32) * np.float32(scale)
 
 
-def scores(metric: Metric, scale: float | None, distances: Sequence[float]) -> list[float]:
-    """The scores of distances: cosine similarity, or negative squared distance.
+def scores(metric: Metric, scale: float | None, found: Sequence[float]) -> list[float]:
+    """The scores of distances.
 
     Args:
-        scale: of int8 codes, whose ``l2`` distances count steps.
+        scale: of int8 codes, whose ``l2`` distances count steps; None for other distances.
     """
-    if metric is Metric.COSINE:
-        return [1.0 - each for each in distances]
-    step = 1.0 if scale is None else scale * scale
-    return [-each * each * step for each in distances]
+    return distances.scores(metric, found if scale is None else [scale * each for each in found])
 
 
-def bit_scores(dim: int, distances: Sequence[float]) -> list[float]:
+def bit_scores(dim: int, found: Sequence[float]) -> list[float]:
     """The scores of Hamming distances, from -1 to 1."""
-    return [1.0 - 2.0 * each / dim for each in distances]
+    return distances.float32(1.0 - 2.0 * each / dim for each in found)

@@ -5,8 +5,9 @@ Rules: ``verified on ...`` means that the tests of qadapt ran on this version.
 
 from __future__ import annotations
 
-from qadapt.model import Id, Rule, Support
+from qadapt.model import Rule, Support
 from qadapt.model.address_form import AddressForm
+from qadapt.stores import key_ids
 from qadapt.stores.profile import DoctorCheck, StoreProfile, Traits
 from qadapt.stores.sqlite_vec import client_code, mapping
 from qadapt.stores.sqlite_vec.cost_model import SqliteVecCostModel
@@ -28,13 +29,6 @@ RULES = (
     Rule("native-binary", _NATIVE, f"sign bits; {_SEEN}"),
     Rule("native-binary:1", _NATIVE, f"sign bits; {_SEEN}"),
 )
-
-
-def accepts_id(key: Id) -> bool:
-    """A signed 64-bit integer, or a text without NUL."""
-    if isinstance(key, int):
-        return -(2**63) <= key < 2**63
-    return "\0" not in key and not any("\ud800" <= each <= "\udfff" for each in key)
 
 
 PROFILE = StoreProfile(
@@ -62,7 +56,7 @@ PROFILE = StoreProfile(
     traits=Traits(
         allows_missing_vectors=False,
         recreates=True,
-        accepts_id=accepts_id,
+        accepts_id=key_ids.accepts,
         max_k=MAX_K,
     ),
     client_forms=client_code.FORMS,

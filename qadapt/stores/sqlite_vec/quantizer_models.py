@@ -11,20 +11,10 @@ import numpy.typing as npt
 
 from qadapt.model import Kind, Quantization, Vector
 from qadapt.quantizers import Codes, Model, QuantizerModels
+from qadapt.quantizers.shared import SignBits
 from qadapt.stores.sqlite_vec import mapping
 
 Floats = npt.NDArray[np.float32]
-
-
-class SignBits(Model):
-    """``vec_quantize_binary``: one bit per dimension, set for values above 0, compared by Hamming
-    distance, which ignores the lengths of vectors."""
-
-    def _rows(self, rows: Floats) -> Codes:
-        return Codes(np.where(rows > 0, 1, -1).astype(np.float32))
-
-    def _queries(self, queries: Floats) -> Floats:
-        return np.where(queries > 0, 1, -1).astype(np.float32)
 
 
 class Int8(Model):

@@ -6,7 +6,6 @@ one transaction with its codes (docs/engines/sqlite-vec.md#writing).
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,13 +15,12 @@ import numpy.typing as npt
 
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.model import Batch, Id
-from qadapt.stores import blobs
+from qadapt.stores import blobs, key_ids
 from qadapt.stores.base import ReadRequest
 from qadapt.stores.sqlite_vec import filters, mapping, payload
 from qadapt.stores.sqlite_vec.connection import Connection
 from qadapt.stores.sqlite_vec.schema import Codes, Table, quoted, shadow, sql_name
 
-_INT64 = 2**63
 # Rows that one statement reads by their ids.
 FETCHED = 5_000
 
@@ -32,13 +30,7 @@ FETCHED = 5_000
 
 def accepts(table: Table, key: Id) -> bool:
     """Whether the primary key can have an id."""
-    if isinstance(key, int):
-        return not table.text_key and -_INT64 <= key < _INT64
-    return table.text_key and "\0" not in key and not _has_surrogate(key)
-
-
-def _has_surrogate(text: str) -> bool:
-    return not text.isascii() and any("\ud800" <= each <= "\udfff" for each in text)
+    return isinstance(key, str) == table.text_key and key_ids.accepts(key)
 
 
 def check_ids(table: Table, ids: Sequence[Id]) -> None:
@@ -316,11 +308,7 @@ def ranges(connection: Connection, table: Table, n: int) -> list[dict[str, Any]]
         f"FROM {shadow(table.name, 'rowids')}) GROUP BY part ORDER BY 1"
     )
     with connection.session(f"divide {table.name!r} into ranges") as at:
-        ends = [row[0] for row in at.execute(query, (n,))][:-1]
-    return [
-        {name: each for name, each in (("after", low), ("through", high)) if each is not None}
-        for low, high in itertools.pairwise([None, *ends, None])
-    ]
+        return key_ids.ranges([row[0] for row in at.execute(query, (n,))])
 
 
 def _list(table: Table, names: Sequence[str], fields: bool) -> str:

@@ -7,7 +7,6 @@ and ``ceil(f * k)`` candidates are sorted by the original vectors in the same st
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -211,9 +210,8 @@ def hits_of(prepared: Prepared, found: list[list[Any]], k: int) -> Hits:
     columns = [_columns_of(rows) for rows in found]
 
     def read() -> Columns:
-        # Rounded without numpy: after a scan, its code is not in the cache of the processor.
-        scores = [array("f", prepared.scores(each[-1])).tolist() for each in columns]
-        return [list(each[0]) for each in columns], scores
+        ids = [list(each[0]) for each in columns]
+        return ids, [prepared.scores(each[-1]) for each in columns]
 
     def read_payloads() -> list[list[dict[str, Any] | None]]:
         return [payload.plain_rows(prepared.table, each[1:-1]) for each in columns]

@@ -22,7 +22,7 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores import checks
+from qadapt.stores import checks, key_ids
 from qadapt.stores.base import (
     ALL_ROWS,
     MappedQuantization,
@@ -206,7 +206,7 @@ class SqliteVecStore(Store):
         table = self._table(collection)
         wanted = {name: table.vector(name) for name in table.vectors}
         batch = batch.ready(wanted, {}, normalizes_cosine=self.traits.normalizes_cosine)
-        collections.check_kind(batch.ids)
+        key_ids.are_integers(batch.ids)
         if collections.choose_key(self.connection, table, batch):
             self.forget(collection)
         with self.connection.transaction(f"write to {collection!r}") as at:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.footprint import Component, CostModel, Footprint, centroids, original_bytes, unsupported
-from qadapt.model import MatchLevel, Quantization, Vector
+from qadapt.footprint import Component, CostModel, Footprint, centroids, original_bytes, supported
+from qadapt.model import Quantization, Vector
 from qadapt.stores.weaviate import mapping, vector_index_config
 from qadapt.stores.weaviate.schema import FLAT, HFRESH
 
@@ -50,8 +50,8 @@ class WeaviateCostModel(CostModel):
         current = index if index.get("vectorIndexType") else None
         wanted = quantization.replace(rescore=None, codes=None, originals=None)
         mapped = mapping.to_native(wanted, vector, current=current)
-        if mapped.match.level is MatchLevel.UNSUPPORTED or mapped.native is None:
-            raise unsupported(mapped.match)
+        supported(mapped.match)
+        assert mapped.native is not None
         native, kind = mapped.native, str(mapped.native["vectorIndexType"])
         codes = count * mapping.code_bytes(native, vector)
         floats = original_bytes(count, vector.replace(datatype="float32"))

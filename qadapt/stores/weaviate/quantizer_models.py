@@ -10,9 +10,9 @@ import numpy as np
 
 from qadapt.model import Kind, Metric, Quantization, Rescore, Vector
 from qadapt.quantizers.base import Codes, Floats, Model, Symmetric, rounded, signs_to_scale
-from qadapt.quantizers.centroids import Products
 from qadapt.quantizers.models import QuantizerModels, segments_of
 from qadapt.quantizers.rotation import blocked
+from qadapt.quantizers.shared import Product
 from qadapt.stores.weaviate import native_rescore
 
 QUERY_STEPS = 31  # of 5-bit queries for 1-bit codes
@@ -106,23 +106,6 @@ class Scalar(Symmetric):
         return values
 
 
-class Product(Model):
-    """PQ: 256 centroids per segment; queries are not quantized."""
-
-    def __init__(self, metric: Metric, dim: int, segments: int, centroids: int = 256) -> None:
-        super().__init__(metric)
-        self._products = Products.of(dim, dim // segments, centroids)
-
-    def _fit(self, rows: Floats) -> None:
-        self._products.fit(rows)
-
-    def _rows(self, rows: Floats) -> Codes:
-        return self._stand_for(self._products.stand_for(rows))
-
-    def _queries(self, queries: Floats) -> Floats:
-        return self._asking(queries)
-
-
 def _own_range(x: Floats, steps: int) -> Floats:
     return _linear(x, x.min(axis=1, keepdims=True), x.max(axis=1, keepdims=True), steps)
 
@@ -148,7 +131,7 @@ class WeaviateQuantizers(QuantizerModels):
             return "binary", Signs(metric)
         if target.kind is Kind.PRODUCT:
             segments = target.segments or segments_of(target, dim)
-            found = Product(metric, dim, segments, target.centroids or 256)
+            found = Product(metric, dim, dim // segments, target.centroids or 256)
             return f"product of 1/{4 * dim / segments:g}", found
         rotational = {8: Rotational8, 4: Rotational4, 1: Rotational1}
         made = rotational.get(int(target.bits or 4))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.model.address import Address
-from qadapt.stores.clickhouse.connection import Connection, list_parameter, open_address
+from qadapt.stores.clickhouse.connection import Connection, open_address
 from qadapt.stores.clickhouse.native_format import Given
 
 ROWS, DIM = 1200, 32
@@ -37,7 +37,7 @@ class Raw:
 
     def rows(self, text: str, query: Any = None) -> list[tuple[Any, ...]]:
         connection = self._open()
-        given = {} if query is None else {"q": list_parameter(np.asarray(query).tolist())}
+        given = {} if query is None else {"q": np.asarray(query).tolist()}
         try:
             text = text.replace("{t}", f"{self.database}.")
             return connection.rows(text, "run a statement", given)

@@ -11,8 +11,9 @@ from clickhouse_helpers import DIM, ROWS, Raw, nearest, recall
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.errors import StoreError, UnsupportedError
-from qadapt.stores.clickhouse.search import FILTERED, TOO_FEW
+from qadapt.errors import ApplyError, UnsupportedError
+from qadapt.stores.base import SearchRequest
+from qadapt.stores.clickhouse.search import FILTERED, TOO_FEW, UNITS
 from qadapt.stores.clickhouse.snapshot import parse_plan
 from qadapt.testing.data import Sample
 
@@ -58,13 +59,19 @@ def test_an_index_is_used_for_one_form_of_statement(
     assert parse_plan("\n".join(lines)).indexes == (("embedding_b1",) if used else ())
 
 
-def test_more_than_1000_results_use_the_index(articles: Collection, sample: Sample) -> None:
+def test_more_than_1000_results_use_the_index(
+    raw: Raw, articles: Collection, sample: Sample
+) -> None:
     """The search of qadapt raises the limit of the server."""
     articles.plan("binary").apply(yes=True)
     hits = articles.search(sample.queries[0], k=1100)
-    assert hits.how.scores == "approximate"
-    truth = nearest(sample.rows, sample.queries[0], "cosine", 1100)
-    assert hits.ids.tolist()[0] != truth
+    assert (hits.how.searcher, hits.how.candidates) == ("store", 1100)
+    prepared = articles._store._prepare(  # type: ignore[attr-defined]
+        articles._store.table("articles"),  # type: ignore[attr-defined]
+        SearchRequest(1100),
+    )
+    lines = raw.rows(f"EXPLAIN indexes = 1 {prepared.text}", sample.queries[0])
+    assert parse_plan("\n".join(row[0] for row in lines)).indexes == ("embedding_b1",)
 
 
 def test_a_declared_index_that_is_not_built_is_building(
@@ -119,23 +126,30 @@ def test_deleted_rows_in_an_index_do_not_shorten_results(
     assert min(map(len, plain)) < 10
     hits = articles.search(sample.queries, k=10)
     assert None not in hits.ids
-    assert hits.how.notes == (TOO_FEW.format(count=sum(len(each) < 10 for each in plain)),)
+    assert hits.how.notes[1:] == (TOO_FEW.format(count=sum(len(each) < 10 for each in plain)),)
     codes = {each.code: each for each in articles.doctor().findings}
     assert f"{len(gone):,} of {ROWS:,}" in codes["deleted-rows"].message
 
 
-def test_scores_of_sign_bits_without_rescoring_are_similarities(
+def test_distances_of_sign_bits_are_numbers_of_bits(
     raw: Raw, articles: Collection, sample: Sample
 ) -> None:
-    """The engine returns a number of bits under the name cosineDistance."""
+    """They are true distances if a part does not have the index, so qadapt always rescores."""
     articles.plan("binary").apply(yes=True)
     text = f"SELECT {DISTANCE} AS d FROM {{t}}articles ORDER BY d LIMIT 10"
-    distances = [row[0] for row in raw.rows(text, sample.queries[0])]
+    query = sample.queries[0]
+    distances = [row[0] for row in raw.rows(text, query)]
     assert all(each == int(each) for each in distances)
-    hits = articles.search(sample.queries[0], k=10)
-    assert hits.how.scores == "approximate"
-    assert hits.scores[0].tolist() == pytest.approx([1 - 2 * each / DIM for each in distances])
-    assert (np.abs(hits.scores) <= 1).all()
+    assert max(distances) > 2
+    hits = articles.search(query, k=10, rescore="off")
+    assert (hits.how.scores, hits.how.notes) == ("exact", (UNITS,))
+    exact = [sample.rows[row] @ query for row in hits.ids.tolist()[0]]
+    assert hits.scores[0].tolist() == pytest.approx(exact, abs=1e-5)
+    raw.run(
+        "INSERT INTO {t}articles SELECT id + 9000, embedding, payload, 1 FROM {t}articles LIMIT 1 "
+        "SETTINGS materialize_skip_indexes_on_insert = 0"
+    )
+    assert max(row[0] for row in raw.rows(text, query)) < 2
 
 
 def test_i8_ignores_lengths_and_scalar_is_mapped_to_a_codec(
@@ -157,7 +171,6 @@ def test_replaced_rows_of_another_program_are_not_found(
     raw: Raw, database: Database, sample: Sample
 ) -> None:
     """FINAL without rescoring returns a replaced row by its former vector."""
-    raw.run("CREATE TABLE {t}stop (id Int64) ENGINE = MergeTree ORDER BY id")
     foreign(raw, sample.rows, "bf16", engine="ReplacingMergeTree")
     raw.run("SYSTEM STOP MERGES {t}docs")
     raw.insert("docs", -sample.rows[:5])
@@ -203,7 +216,7 @@ def test_an_index_with_the_name_of_another_one_is_refused(raw: Raw, articles: Co
         "ALTER TABLE {t}articles ADD INDEX embedding_b1 embedding TYPE vector_similarity('hnsw', "
         f"'cosineDistance', {DIM}, 'b1', 16, 64) GRANULARITY 100000000"
     )
-    with pytest.raises(StoreError, match="another index with the name 'embedding_b1'"):
+    with pytest.raises(ApplyError, match="another index with the name 'embedding_b1'"):
         articles.plan("binary").apply(yes=True)
 
 

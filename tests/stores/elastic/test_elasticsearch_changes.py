@@ -161,3 +161,21 @@ def test_a_change_of_several_shards_reaches_all_of_them(
     exact = collection.search(sample.queries, k=10, exact=True)
     scores = sample.queries @ sample.rows[:600].T
     assert exact.ids.tolist() == np.argsort(-scores, axis=1, kind="stable")[:, :10].tolist()
+
+
+def test_original_vectors_on_disk_and_the_graph_are_set_in_the_mapping(
+    raw: Any, name: str, articles: Collection
+) -> None:
+    wanted = qa.Quantization.parse("scalar:originals=disk").replace(native={"m": 24})
+    articles.plan(wanted).apply(yes=True)
+
+    def options() -> Any:
+        return raw("GET", f"/{name}")[name]["mappings"]["properties"]["embedding"]["index_options"]
+
+    assert (options()["on_disk_rescore"], options()["m"]) == (True, 24)
+    assert articles.info().vectors[""].quantization.originals == "disk"
+    assert not articles.plan(wanted).changes
+    articles.plan("binary").apply(yes=True)
+    assert options()["m"] == 24
+    plan = articles.plan(qa.binary(native={"m": 8}))
+    assert [step.symbol.value for step in plan.steps] == ["-/+"], "a graph cannot get fewer links"

@@ -156,3 +156,20 @@ def test_a_read_of_another_index_continues_after_a_row_that_exists(
     collection.delete([whole[20]])
     with pytest.raises(qa.errors.NotFoundError, match="cannot continue after it"):
         list(collection.read(after=whole[20]))
+
+
+def test_consistent_reads_of_two_processes_see_the_rows_of_one_time(
+    database: Database, url: str, name: str
+) -> None:
+    collection = database.create(name, dim=4, metric="dot")
+    collection.write(qa.Batch([1, 2, 3], {"": np.ones((3, 4))}))
+    store: Any = database._store
+    with store.consistent_reads(name) as snapshot, qa.open(url) as other:
+        collection.write(qa.Batch([4], {"": np.ones((1, 4))}))
+        collection.delete([1])
+        assert [key for page in store.read(name) for key in page.ids] == [1, 2, 3]
+        theirs: Any = other._store
+        with theirs.consistent_reads(name, snapshot):
+            assert [key for page in theirs.read(name) for key in page.ids] == [1, 2, 3]
+        assert [key for page in theirs.read(name) for key in page.ids] == [2, 3, 4]
+    assert [key for page in store.read(name) for key in page.ids] == [2, 3, 4]

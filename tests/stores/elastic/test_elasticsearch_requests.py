@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 from collections.abc import Callable, Mapping
@@ -21,6 +22,9 @@ from qadapt.stores.elastic.elasticsearch.schema import Elasticsearch
 from qadapt.stores.elastic.errors import Refused, refused
 from qadapt.stores.elastic.rows import write
 from qadapt.stores.elastic.schema import parse
+
+FINGERPRINT = "AB" * 32
+CLOUD = "name:" + base64.b64encode(b"example.com$abc$def").decode()
 
 
 class Answers(Wire):
@@ -125,26 +129,33 @@ def test_an_api_key_and_a_cloud_id_are_passed_on(monkeypatch: pytest.MonkeyPatch
     elasticsearch = pytest.importorskip("elasticsearch", reason="the extra elasticsearch")
     made: dict[str, Any] = {}
 
-    class Client:
-        def __init__(self, **options: Any) -> None:
-            made.update(options)
+    real = elasticsearch.Elasticsearch
 
-        def perform_request(self, *args: Any, **named: Any) -> Any:
-            body = {"version": {"number": "9.5.3", "build_flavor": "serverless"}}
-            return SimpleNamespace(body=body)
+    def client(**options: Any) -> Any:
+        made.update(options)
+        found = real(**{**options, "cloud_id": CLOUD} if "cloud_id" in options else options)
+        found.transport.perform_request = answer
+        return found
 
-    monkeypatch.setattr(elasticsearch, "Elasticsearch", Client)
+    def answer(method: str, target: str, **sent: Any) -> Any:
+        made["authorization"] = sent["headers"]["authorization"]
+        meta = SimpleNamespace(status=200, headers={"x-elastic-product": "Elasticsearch"})
+        return meta, {"version": {"number": "9.5.3", "build_flavor": "serverless"}}
+
+    monkeypatch.setattr(elasticsearch, "Elasticsearch", client)
     monkeypatch.setenv("ELASTICSEARCH_API_KEY", "aWQ6a2V5")
-    address = "elasticsearch+https://es.example.com?fingerprint=AB:CD&timeout=9"
+    address = "elasticsearch+https://es.example.com?timeout=9&fingerprint=" + FINGERPRINT
     found = connect(Address.parse(address))
     assert found.deployment == "serverless"
     assert made["hosts"] == ["https://es.example.com:9200"]
-    assert (made["api_key"], made["ssl_assert_fingerprint"]) == ("aWQ6a2V5", "AB:CD")
+    assert made["ssl_assert_fingerprint"] == FINGERPRINT
+    assert made["authorization"] == "ApiKey aWQ6a2V5"
     assert (made["request_timeout"], made["max_retries"]) == (9, 0)
     made.clear()
     connect(Address.parse("elasticsearch+https://cloud?cloud_id=name:abc&user=elastic"))
     assert "hosts" not in made
     assert (made["cloud_id"], made["basic_auth"]) == ("name:abc", ("elastic", "aWQ6a2V5"))
+    assert made["authorization"].startswith("Basic ")
     with pytest.raises(AddressError, match="colour"):
         connect(Address.parse("elasticsearch+http://localhost:9200?colour=red"))
 

@@ -20,7 +20,7 @@ CODES = ("scalar", "rotational:bits=1", "rotational:bits=4", "product:ratio=16",
          'scalar:native={"index":"hnsw"}')  # fmt: skip
 
 
-@pytest.mark.parametrize("setting", some(CODES, 3))
+@pytest.mark.parametrize("setting", some(CODES, 2))
 def test_the_formulas_give_the_size_of_the_index(articles: Collection, setting: str) -> None:
     articles.plan(setting).apply(yes=True)
     vector = articles.info().vectors[""]
@@ -47,7 +47,7 @@ PREDICTED = [
 ]
 
 
-@pytest.mark.parametrize(("rows", "dim", "metric"), some(PREDICTED, 2, seed=1))
+@pytest.mark.parametrize(("rows", "dim", "metric"), some(PREDICTED, 1, seed=1))
 def test_predictions_are_near_the_engine(
     database: Database, rows: int, dim: int, metric: str
 ) -> None:
@@ -68,7 +68,7 @@ def test_predictions_are_near_the_engine(
 # -- copies --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("texts", [False, True], ids=["integers", "texts"])
+@pytest.mark.parametrize("texts", some([True, False], 1))
 def test_rows_are_copied_to_edge_and_back(
     database: Database, sample: Sample, folder: Path, tmp_path: Path, texts: bool
 ) -> None:
@@ -106,7 +106,7 @@ PASTED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("setting", "metric"), some(PASTED, 4))
+@pytest.mark.parametrize(("setting", "metric"), some(PASTED, 3))
 def test_pasted_code_returns_the_ids_of_qadapt(
     database: Database, sample: Sample, setting: str, metric: str
 ) -> None:

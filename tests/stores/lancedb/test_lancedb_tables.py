@@ -93,12 +93,15 @@ def test_rows_that_are_not_in_the_order_of_their_ids_are_read_in_it(
 
 
 def test_a_read_shows_one_version_while_rows_are_written(
-    articles: Collection, sample: Sample
+    articles: Collection, sample: Sample, folder: Path
 ) -> None:
+    """In this process, and in another one that gets the number of the version."""
     store = articles._store
-    with store.consistent_reads("articles"):
+    with store.consistent_reads("articles") as shown, qa.open(f"lancedb:{folder}") as other:
         articles.write(qa.Batch([ROWS], {"": sample.rows[:1]}))
         assert sum(map(len, articles.read(vectors=(), payload=False))) == ROWS
+        with other._store.consistent_reads("articles", shown):
+            assert sum(map(len, other["articles"].read(vectors=(), payload=False))) == ROWS
     assert sum(map(len, articles.read(vectors=(), payload=False))) == ROWS + 1
 
 

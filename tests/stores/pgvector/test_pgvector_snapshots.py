@@ -13,6 +13,7 @@ import pytest
 import qadapt as qa
 from qadapt.api import Collection
 from qadapt.errors import StoreError
+from qadapt.migration.ray_executor import _task
 from qadapt.migration.worker import CopyWorker
 from qadapt.stores.base import ReadRequest
 from qadapt.testing.data import Sample
@@ -144,3 +145,20 @@ def test_a_connection_of_the_user_is_not_used_for_the_snapshot(
             client.execute(f"DELETE FROM {articles.name} WHERE id < 2990 OR id > 3000")
             with store.consistent_reads(articles.name):
                 assert set(contents(store, articles.name, 1)) == set(range(2990, 3000))
+
+
+def test_a_task_of_a_cluster_copies_the_rows_of_the_snapshot(
+    articles: Collection, url: str, raw: Any, name: str
+) -> None:
+    """The function that Ray runs on another machine."""
+    store: Any = articles._store
+    target = f"{name}_copy"
+    plan = qa.plan_migration(f"{url}#{name}", f"{url}#{target}")
+    with qa.open(url) as db, store.consistent_reads(name) as snapshot:
+        copied = db.create(target, dim=48, metric="cosine")
+        change(raw, name)
+        addresses = [store.address, store.address]
+        acknowledged = list(_task(plan.to_json(), addresses, 10.0, {}, None, snapshot))
+        assert sum(each.rows for each in acknowledged) == copied.count() == 3000
+        assert set(contents(copied._store, target, 1)) == set(range(3000))
+        db.drop(target)

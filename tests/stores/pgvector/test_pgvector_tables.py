@@ -211,8 +211,39 @@ def test_a_role_that_may_only_read(url: str, raw: Any, articles: Any, sample: Sa
             with pytest.raises(UnsupportedError, match="only the owner") as found:
                 reader.plan("none")
             assert "OWNER TO" in str(found.value)
-            with pytest.raises(AuthError, match="permission denied"):
+            with pytest.raises(AuthError, match="permission denied") as denied:
                 reader.delete([1])
+            assert f"GRANT SELECT, DELETE ON table {articles.name} TO" in str(denied.value.hint)
+    finally:
+        raw.execute(f"DROP OWNED BY {role}")
+        raw.execute(f"DROP ROLE {role}")
+
+
+def test_policies_apply_to_searches_and_writes(
+    url: str, raw: Any, articles: Any, sample: Sample
+) -> None:
+    """A tenth of the rows are visible; COPY does not support policies."""
+    role = f"{articles.name}_tenant"
+    raw.execute(f"CREATE ROLE {role} LOGIN")
+    articles.plan("binary:rescore=20").apply(yes=True)
+    try:
+        raw.execute(f"ALTER TABLE {articles.name} ENABLE ROW LEVEL SECURITY")
+        raw.execute(f"CREATE POLICY own ON {articles.name} USING (payload->>'group' = '3')")
+        with qa.open(url.replace("postgres@", f"{role}@")) as database:
+            tenant = database[articles.name]
+            for privileges in ("SELECT", "SELECT, INSERT, UPDATE"):
+                with pytest.raises(AuthError) as denied:
+                    tenant.write(qa.Batch([3], {"": sample.rows[:1]}, [{"group": 3}]))
+                assert "GRANT SELECT, INSERT, UPDATE ON" in str(denied.value.hint)
+                raw.execute(f"GRANT {privileges} ON {articles.name} TO {role}")
+            tenant.write(qa.Batch([3, 9003], {"": sample.rows[:2]}, [{"group": 3}] * 2))
+            assert tenant.count() == 301
+            hits = tenant.search(sample.queries, 10)
+            found = [row for row in hits.ids.ravel().tolist() if row is not None]
+            assert len(found) == 10 * len(sample.queries)
+            assert {row % 10 for row in found} == {3}
+            with pytest.raises(AuthError, match="row-level security policy"):
+                tenant.write(qa.Batch([9004], {"": sample.rows[:1]}, [{"group": 4}]))
     finally:
         raw.execute(f"DROP OWNED BY {role}")
         raw.execute(f"DROP ROLE {role}")

@@ -11,7 +11,18 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from qdrant_helpers import Replay, answer, info_of, ok, recording, refused, serve
+from qdrant_helpers import (
+    BINARY,
+    PATH,
+    TELEMETRY,
+    Replay,
+    answer,
+    info_of,
+    ok,
+    recording,
+    refused,
+    serve,
+)
 
 import qadapt as qa
 from qadapt.errors import (
@@ -281,3 +292,16 @@ def test_a_distant_server_version_is_one_note_without_a_warning(
     assert len(caplog.records) == 1
     assert "1.16.3" in caplog.text
     store.close()
+
+
+@pytest.mark.parametrize("body", [{"result": None, "status": "ok"}, {"status": "ok"}, []])
+def test_a_response_without_a_result_is_an_error_or_unobserved(body: Any) -> None:
+    """For example, the page of a proxy that answers every path."""
+    server = serve(info_of(UNNAMED, BINARY), version="1.19.0")
+    server.on("GET", TELEMETRY, httpx.Response(200, json=body))
+    status = server.store().info("articles").vectors[""].status
+    assert status.state is qa.State.UNKNOWN
+    server.on("GET", PATH, httpx.Response(200, json=body))
+    with pytest.raises(StoreError, match="contains no result") as caught:
+        server.store().info("articles")
+    assert "address" in str(caught.value.hint)

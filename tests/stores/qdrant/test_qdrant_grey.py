@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from qdrant_helpers import NEW, PATH, RecordedSequence, ok, recording
+from qdrant_helpers import NEW, PATH, RecordedSequence, ok, recording, refused
 
 import qadapt as qa
 from qadapt.api import Database
-from qadapt.errors import StoreTimeoutError
+from qadapt.errors import AuthError, StoreTimeoutError
 from qadapt.stores.base import Progress, silent
 from qadapt.stores.polling import Deadline
 from qadapt.stores.qdrant.server import vector_index
@@ -82,6 +82,21 @@ def test_an_empty_patch_does_not_trigger_the_optimizer() -> None:
     info = recording(STILL[0], NEW)["response"]["body"]["result"]
     assert info["status"] == "grey"
     assert sent != vector_index.EMPTY_OPTIMIZERS_CONFIG
+
+
+def test_a_key_that_may_not_trigger_the_optimizer_changes_nothing() -> None:
+    server = killed(ASLEEP)
+    inner = server.reply
+
+    def reply(request: Any, path: str) -> Any:
+        return refused(403, "Forbidden") if request.method == "PATCH" else inner(request, path)
+
+    server.reply = reply  # type: ignore[method-assign]
+    with pytest.raises(AuthError) as caught:
+        Database(server.store())["killed"].plan("product:ratio=16").apply(yes=True, timeout=20)
+    assert str(caught.value.hint).startswith("nothing was changed; ")
+    assert "undo" not in str(caught.value.hint)
+    assert [change.state for change in qa.history()] == ["undone"]
 
 
 class Looks(Deadline):

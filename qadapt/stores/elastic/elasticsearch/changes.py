@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qadapt.errors import StoreError, StoreTimeoutError
 from qadapt.model import Estimate, State, Step, Symbol, Vector
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy
-from qadapt.stores.elastic import copy_switch, rows
+from qadapt.stores.elastic import collections, copy_switch, rows
 from qadapt.stores.elastic.elasticsearch import mapping
 from qadapt.stores.elastic.elasticsearch.snapshot import Snapshot
 from qadapt.stores.elastic.elasticsearch.status import status_of
@@ -123,15 +123,20 @@ def rewrite(at: Execution[ElasticsearchStore], vector: str) -> None:
     """Merge all segments, so that each is written with the type in the mapping.
 
     A merge to one segment does nothing for a shard that has one. Documents without vector, which
-    are deleted in the request that adds them, give each shard a second segment.
+    are deleted in the request that adds them, give each shard a second segment. Where the server
+    reports no bytes of codes, one merge is all that can be done.
 
     Raises:
         StoreTimeoutError: the merge goes on.
     """
     store = at.store
     index = store.index(at.collection)
-    while not _rewritten(store, at.collection, vector):
-        if at.deadline.passed:
+    merged = False
+    while True:
+        state = _state(store, at.collection, vector)
+        if state not in (State.BUILDING, State.UNKNOWN) or (state is State.UNKNOWN and merged):
+            return
+        if merged and at.deadline.passed:
             raise _late(at.collection, at.deadline.seconds)
         _touch(store, index)
         answer = store.connection.ask(
@@ -141,13 +146,13 @@ def rewrite(at: Execution[ElasticsearchStore], vector: str) -> None:
             doing=f"merge the segments of {index.name!r}",
         )
         _wait(at, str(answer["task"]))
+        merged = True
         rows.refresh(store.connection, index)
 
 
-def _rewritten(store: ElasticsearchStore, collection: str, vector: str) -> bool:
+def _state(store: ElasticsearchStore, collection: str, vector: str) -> State:
     taken: Snapshot = store.inspect(collection).native
-    found = status_of(taken.observations[vector])
-    return found.state is not State.BUILDING
+    return status_of(taken.observations[vector]).state
 
 
 def _touch(store: ElasticsearchStore, index: Index) -> None:
@@ -290,7 +295,7 @@ class _Planner:
         return self._copy_back().to_request()
 
     def _copy_back(self) -> Copy:
-        """A copy with the current definition; its name is free whatever is copied until then."""
+        """A copy with the current definition, under a name that no other copy takes."""
         name = f"{self.index.real}_undo_{uuid.uuid4().hex[:8]}"
         return Copy(self.index.name, self.index.real, name, {self.field.path: self._shown})
 
@@ -307,8 +312,7 @@ class _Planner:
             definition = self.store.product.field(vector, self.options)
             if vector.dim != self.field.vector.dim:
                 dims = {self.field.path: vector.dim}
-        taken = {*self.store.collections(), *self.store.aliases()}
-        target = next_version(self.index.real, taken)
+        target = next_version(self.index.real, collections.all_names(self.store.connection))
         operation = Copy(
             self.index.name, self.index.real, target, {self.field.path: definition}, dims
         )

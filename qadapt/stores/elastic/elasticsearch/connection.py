@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from qadapt.errors import (
     AddressError,
@@ -24,7 +25,11 @@ SERVERLESS = "serverless"
 
 
 class ElasticsearchWire(Wire):
-    """Requests through the client, with its connections, headers and keys."""
+    """Requests through the transport of the client, with its connections, headers and keys.
+
+    The client itself asks for the compatibility mode of its own major version, which a server of an
+    older one refuses. Without this header, a server answers in its own format.
+    """
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -39,34 +44,40 @@ class ElasticsearchWire(Wire):
         timeout: float | None,
         doing: str,
     ) -> Any:
-        client = self.client if timeout is None else self.client.options(request_timeout=timeout)
-        headers = {"accept": "application/json"}
+        client = self.client
+        headers = {**client._headers, "accept": "application/json"}
         if body is not None:
             headers["content-type"] = content_type
+        target = f"{path}?{urlencode(params, safe=',*')}" if params else path
         try:
-            answer = client.perform_request(
-                method, path, params=params or None, headers=headers, body=body
+            meta, answer = client.transport.perform_request(
+                method,
+                target,
+                headers=headers,
+                body=body,
+                request_timeout=client._request_timeout if timeout is None else timeout,
+                max_retries=client._max_retries,
+                retry_on_status=client._retry_on_status,
+                retry_on_timeout=client._retry_on_timeout,
             )
         except Exception as error:
             raise _translated(error, doing) from error
-        return answer.body
+        if not 200 <= meta.status < 300:
+            raise Refused(meta.status, answer, seconds(meta.headers.get("retry-after")))
+        if meta.headers.get("x-elastic-product") != "Elasticsearch":
+            raise StoreError(
+                f"could not {doing}: the server there is not Elasticsearch",
+                hint="for OpenSearch, use an address such as opensearch+http://localhost:9200",
+            )
+        return answer
 
     def close(self) -> None:
         self.client.close()
 
 
 def _translated(error: Exception, doing: str) -> Exception:
-    """An answer with an error as ``Refused``; other errors of the client as those of qadapt."""
-    meta = getattr(error, "meta", None)
-    if meta is not None and hasattr(error, "status_code"):
-        wait = seconds((meta.headers or {}).get("retry-after"))
-        return Refused(int(meta.status), getattr(error, "body", None), wait)
+    """The error of qadapt for one of the transport."""
     name = type(error).__name__
-    if name == "UnsupportedProductError":
-        return StoreError(
-            f"could not {doing}: the server there is not Elasticsearch",
-            hint="for OpenSearch, use an address such as opensearch+http://localhost:9200",
-        )
     if name == "ConnectionTimeout":
         return timed_out(doing)
     if name in ("ConnectionError", "TlsError"):

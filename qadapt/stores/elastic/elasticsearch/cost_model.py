@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.footprint import Component, CostModel, Footprint, original_bytes, unsupported
-from qadapt.model import MatchLevel, Metric, Quantization, Vector
+from qadapt.footprint import Component, CostModel, Footprint, original_bytes, supported
+from qadapt.model import Metric, Quantization, Vector
 from qadapt.stores.elastic.elasticsearch import mapping
 
 LAYOUT = "off_heap of Elasticsearch 9.5.3"
@@ -42,8 +42,7 @@ class ElasticsearchCostModel(CostModel):
             UnsupportedError: the server lacks this quantization.
         """
         mapped = mapping.to_native(quantization.replace(rescore=None), vector)
-        if mapped.match.level is MatchLevel.UNSUPPORTED:
-            raise unsupported(mapped.match)
+        supported(mapped.match)
         native = dict(mapped.native or {})
         kept = vector if mapped.datatype is None else vector.replace(datatype=mapped.datatype)
         options = mapping.index_options(native, dict(index), None)

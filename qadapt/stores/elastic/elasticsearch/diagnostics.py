@@ -14,9 +14,6 @@ from qadapt.stores.profile import DoctorCheck
 MIXED = DoctorCheck(
     "mapping-only", "The mapping names codes that segments do not have, until they are merged."
 )
-IMPLICIT = DoctorCheck(
-    "implicit-codes", "A field without index_options is quantized by a default of the server."
-)
 NO_EFFECT = DoctorCheck("no-effect", "confidence_interval is kept by the server and unused.")
 LICENSED = DoctorCheck(
     "licensed-codes", "The type bbq_disk needs a licence, without which writes fail."
@@ -24,7 +21,7 @@ LICENSED = DoctorCheck(
 GUESSED = DoctorCheck(
     "guessed-fields", "The first value of a new payload field decides its type (dynamic mapping)."
 )
-CHECKS = (MIXED, IMPLICIT, NO_EFFECT, LICENSED, GUESSED)
+CHECKS = (MIXED, NO_EFFECT, LICENSED, GUESSED)
 
 
 def findings(taken: Snapshot) -> list[Finding]:
@@ -42,18 +39,6 @@ def _of_vector(taken: Snapshot, name: str) -> list[Finding]:
     if status.state is State.BUILDING:
         evidence = (Evidence("type in the mapping", kind), *_sizes(seen.sizes))
         found.append(_finding(MIXED, Severity.WARNING, name, status.reason, evidence, ADVICE))
-    if not shown and seen.codes:
-        found.append(
-            _finding(
-                IMPLICIT,
-                Severity.INFO,
-                name,
-                f"the field {field.path!r} was created without index_options, and this version "
-                f"uses {kind}",
-                (Evidence("index_options", "not in the mapping"),),
-                "`qadapt apply` writes the type into the mapping",
-            )
-        )
     if "confidence_interval" in shown:
         value = shown["confidence_interval"]
         found.append(

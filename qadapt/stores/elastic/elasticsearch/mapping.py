@@ -74,11 +74,12 @@ def to_native(
         return _as_datatype(quantization, version)
     options = _native_options(quantization.native)
     codes = codes_of(asked)
-    problem = _problem(asked, codes, vector, version)
+    problem = _problem(asked, codes, vector, version) or _originals_problem(quantization, version)
     if problem is not None:
         return MappedQuantization(None, quantization, problem)
     assert codes is not None
     native: dict[str, Any] = {"codes": codes, **options}
+    target = KINDS[codes]
     differences = []
     if codes in ("int8", "int4"):
         differences.append(_STEPS)
@@ -90,9 +91,10 @@ def to_native(
         differences.append(_PLACES.format(what="codes", asked=quantization.codes))
     if quantization.originals == "disk" and codes:
         native["options"] = {**native.get("options", {}), "on_disk_rescore": True}
+        target = target.replace(originals="disk")
     elif quantization.originals is not None:
         differences.append(_PLACES.format(what="originals", asked=quantization.originals))
-    return MappedQuantization(native, KINDS[codes], Match.of(*differences))
+    return MappedQuantization(native, target, Match.of(*differences))
 
 
 def codes_of(asked: Quantization) -> str | None:
@@ -153,11 +155,15 @@ def _problem(
     lacking = version.lacks(f"{codes} codes need", since)
     if lacking:
         return Match.unsupported(lacking, "scalar", _CLIENT)
-    if asked.originals == "disk":
-        lacking = version.lacks("originals=disk (on_disk_rescore) needs", SINCE_ON_DISK_RESCORE)
-        if lacking:
-            return Match.unsupported(lacking, str(asked.replace(originals=None)))
     return None
+
+
+def _originals_problem(asked: Quantization, version: ServerVersion) -> Match | None:
+    """Why original vectors cannot be read from disk directly."""
+    if asked.originals != "disk":
+        return None
+    lacking = version.lacks("originals=disk (on_disk_rescore) needs", SINCE_ON_DISK_RESCORE)
+    return Match.unsupported(lacking, str(asked.replace(originals=None))) if lacking else None
 
 
 def _unknown(asked: Quantization) -> Match:

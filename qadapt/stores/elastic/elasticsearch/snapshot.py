@@ -14,6 +14,7 @@ from qadapt.stores.elastic.elasticsearch import mapping, status
 from qadapt.stores.elastic.elasticsearch.schema import Elasticsearch
 from qadapt.stores.elastic.elasticsearch.search import MAX_CANDIDATES
 from qadapt.stores.elastic.elasticsearch.status import Observation
+from qadapt.stores.elastic.elasticsearch.version import SINCE_WIDE_CORRECTIONS
 from qadapt.stores.elastic.schema import Index, VectorField, quoted
 
 _STATS = (
@@ -65,6 +66,7 @@ def _observe(product: Elasticsearch, field: VectorField, told: Mapping[str, Any]
         sizes,
         int((told.get("segments") or {}).get("count", 0)),
         int(docs.get("deleted", 0)),
+        16 if product.server_version.has(SINCE_WIDE_CORRECTIONS) else 4,
     )
 
 

@@ -19,8 +19,6 @@ ADVICE = "`qadapt apply` rewrites the segments; the server does so only when it 
 NO_EVIDENCE = (
     "the server reports no bytes of codes (Elasticsearch 9.1 and newer do, serverless does not)"
 )
-# Bytes of corrections that each code has, by what was seen: 4 in 9.1, 16 in 9.5.
-CORRECTIONS = (16, 4)
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,8 @@ class Observation:
         sizes: bytes by format, such as ``{"vec": 1536}``; None if the server reports none.
         segments: number of segments of the index.
         deleted: documents that are deleted and not merged away.
+        correction: bytes of the corrections of an int8 or int4 code. Segments of an older format
+            have fewer, and count as not merged yet: the sum does not tell them from missing codes.
     """
 
     options: Mapping[str, object]
@@ -42,6 +42,7 @@ class Observation:
     sizes: Mapping[str, int] | None
     segments: int
     deleted: int
+    correction: int = 16
 
     @property
     def codes(self) -> str:
@@ -66,11 +67,11 @@ class Observation:
         each = self.code_bytes / self.vectors
         if self.codes == "bbq":
             return min(1.0, each / mapping.code_bytes("bbq", self.dim))
-        return max(self._share_of(each, correction) for correction in CORRECTIONS)
+        return self._share_of(each)
 
-    def _share_of(self, each: float, correction: int) -> float:
+    def _share_of(self, each: float) -> float:
         """Share of int8 or int4 codes, which are in files of the same format."""
-        wide, narrow = self.dim + correction, -(-self.dim // 2) + correction
+        wide, narrow = self.dim + self.correction, -(-self.dim // 2) + self.correction
         wanted, other = (wide, narrow) if self.codes == "int8" else (narrow, wide)
         if abs(each - wanted) < 0.5:
             return 1.0

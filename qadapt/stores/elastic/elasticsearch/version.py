@@ -16,6 +16,8 @@ SINCE_OFF_HEAP = "9.1.0"
 SINCE_BBQ_DEFAULT = "9.1.0"
 SINCE_EXCLUDED_VECTORS = SINCE_BBQ_DISK = "9.2.0"
 SINCE_BASE64 = SINCE_BFLOAT16 = SINCE_ON_DISK_RESCORE = "9.3.0"
+# Codes have 16 bytes of corrections (seen on 9.5.3; the format is named after 9.4), before that 4.
+SINCE_WIDE_CORRECTIONS = "9.4.0"
 # The server accepts a query vector in base64; earlier versions were not tried.
 SINCE_BASE64_QUERY = "9.5.0"
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.footprint import Component, CostModel, Footprint, original_bytes, unsupported
-from qadapt.model import MatchLevel, Quantization, Vector
+from qadapt.footprint import Component, CostModel, Footprint, original_bytes, supported
+from qadapt.model import Quantization, Vector
 from qadapt.stores.elastic.opensearch import mapping
 from qadapt.stores.elastic.opensearch.schema import HNSW, LUCENE, Field
 from qadapt.stores.elastic.opensearch.version import NEWEST
@@ -36,8 +36,7 @@ class OpenSearchCostModel(CostModel):
         native |= {key: index[key] for key in ("m", "ef_construction") if key in index}
         asked = quantization.replace(rescore=None, native=native)
         mapped = mapping.to_native(asked, vector)
-        if mapped.match.level is MatchLevel.UNSUPPORTED:
-            raise unsupported(mapped.match)
+        supported(mapped.match)
         made = Field.of({"dimension": vector.dim, **(mapped.native or {})}, NEWEST)
         each = made.code_bytes
         if made.engine != LUCENE or each is None:

@@ -35,8 +35,7 @@ ONE_INTERVAL = (
     "segment are computed again when segments are merged"
 )
 OPTIMIZED = (
-    "{bits} bits with an interval of values for each vector, after the mean of the segment is "
-    "subtracted"
+    "{bits} with an interval of values for each vector, after the mean of the segment is subtracted"
 )
 NO_PLACE = "the page cache of the system decides what is in RAM: {what}={asked} has no effect"
 FAISS_READ = "the engine faiss was not run by qadapt: its codes cannot be verified"
@@ -131,7 +130,7 @@ def _bits(asked: Quantization, version: ServerVersion) -> dict[str, Any] | Match
     if bits == 1.5:
         return Match.unsupported("OpenSearch has no codes of 1.5 bits", "binary", CLIENT)
     needed = since.SINCE_ONE_BIT if bits == 1 else since.SINCE_MORE_BITS
-    problem = version.lacks(f"codes of {bits:g} bits need", needed)
+    problem = version.lacks(f"codes of {_bits_text(bits)} need", needed)
     if problem is not None:
         return _unavailable(problem)
     if asked.query_bits not in (None, 4):
@@ -162,6 +161,10 @@ def _sq(bits: int, **more: Any) -> dict[str, Any]:
     return {"name": "sq", "parameters": {"bits": bits, **more}}
 
 
+def _bits_text(bits: float | None) -> str:
+    return "1 bit" if bits == 1 else f"{bits:g} bits"
+
+
 def _unavailable(problem: str) -> Match:
     return Match.unsupported(problem, "a newer server", CLIENT)
 
@@ -187,7 +190,7 @@ def _differences(asked: Quantization, target: Quantization, engine: str) -> list
     elif asked.kind is Kind.SCALAR and asked.bits == 7:
         found.append(ONE_INTERVAL)
     elif asked.kind in (Kind.SCALAR, Kind.BINARY):
-        found.append(OPTIMIZED.format(bits=f"{asked.bits:g}"))
+        found.append(OPTIMIZED.format(bits=_bits_text(asked.bits)))
         if asked.kind is Kind.BINARY:
             found.append("queries have 4 bits")
         if asked.quantile is not None or asked.per is not None:

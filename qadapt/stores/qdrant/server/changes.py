@@ -49,9 +49,10 @@ class Patch(Operation):
     body: Mapping[str, Any]
 
     def run(self, at: Execution[QdrantStore]) -> None:
-        vector_index.patch(at.store.connection, at.collection, self.body)
+        sent = vector_index.patch(at.store.connection, at.collection, self.body)
         vector_index.settle(
-            at.store.connection, at.collection, self.vector, at.progress, at.deadline.left
+            *(at.store.connection, at.collection, self.vector, at.progress, at.deadline.left),
+            unchanged=not sent,
         )
 
     def reverse(self, snapshot: schema.Info) -> Patch:

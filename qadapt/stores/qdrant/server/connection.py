@@ -168,6 +168,11 @@ class Connection:
                 raise translate(error, doing, self._secret) from error
 
         found = with_retries(once, repeatable=again, sleep=self.sleep)
+        if not isinstance(found, dict) or (not whole and found.get("result") is None):
+            raise StoreError(
+                f"could not {doing}: the response contains no result",
+                hint="check that the address is that of a Qdrant server, and proxies on the way",
+            )
         return found if whole else found["result"]
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ build cancels the build and restarts it, so nothing is sent if nothing differs
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,12 +78,17 @@ class _Shown:
 
 @dataclass
 class _Optimizer:
-    """Polls a collection during a rebuild, and triggers an optimizer that waits."""
+    """Polls a collection during a rebuild, and triggers an optimizer that waits.
+
+    Attributes:
+        unchanged: the step has not changed anything yet.
+    """
 
     connection: Connection
     name: str
     vector: str
     progress: OnProgress
+    unchanged: bool = False
     idle: int = 0
     woken: int = 0
 
@@ -93,7 +99,9 @@ class _Optimizer:
         shown = _Shown(snapshot, observation, status_of(observation))
         self.idle = self.idle + 1 if snapshot.idle and not shown.settled else 0
         if _is_idle_grey(snapshot, self.idle):
-            trigger_optimizer(self.connection, self.name)
+            with first_of_its_step() if self.unchanged else nullcontext():
+                trigger_optimizer(self.connection, self.name)
+            self.unchanged = False
             self.woken += 1
             self.progress(Progress(f"{TRIGGERING}: {STALLED} (status {snapshot.colour})"))
         return shown
@@ -113,9 +121,18 @@ def _describe(shown: _Shown) -> Progress:
 
 
 def settle(
-    connection: Connection, name: str, vector: str, progress: OnProgress, timeout: float
+    connection: Connection,
+    name: str,
+    vector: str,
+    progress: OnProgress,
+    timeout: float,
+    *,
+    unchanged: bool = False,
 ) -> Snapshot:
     """Wait until the collection is green and its segments hold the configured codes.
+
+    Args:
+        unchanged: the step has not changed anything yet.
 
     Returns:
         The last poll: settled, ignored by the engine's own rules, or not observable.
@@ -124,7 +141,8 @@ def settle(
         StoreError: the optimizer failed (red; no disk space or memory).
         StoreTimeoutError: not settled after ``timeout`` seconds; nothing was rolled back.
     """
-    optimizer, calm = _Optimizer(connection, name, vector, progress), Streak(CALM)
+    optimizer = _Optimizer(connection, name, vector, progress, unchanged)
+    calm = Streak(CALM)
     shown = poll(
         optimizer.look,
         lambda shown: calm(shown.settled),

@@ -1,0 +1,1 @@
+"""Repeated checks of collections for monitoring: recall, status, findings (``qadapt watch``)."""
