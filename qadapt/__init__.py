@@ -14,6 +14,8 @@ Database clients, pydantic and other optional packages are imported when they ar
 from __future__ import annotations
 
 import importlib
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 from qadapt.version import __version__
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
         wrap,
     )
     from qadapt.api.doctor import doctor
+    from qadapt.api.text_index import Indexed, index, search_text
     from qadapt.codecs import Calibration, quantize
     from qadapt.costing import Prices, cost
     from qadapt.encoder import Encoder
@@ -122,6 +125,8 @@ _LAZY = {
     "Prices": "qadapt.costing",
     "cost": "qadapt.costing",
     "doctor": "qadapt.api.doctor",
+    "Indexed": "qadapt.api.text_index",
+    "search_text": "qadapt.api.text_index",
     "report": "qadapt.reporting",
     "StoreArguments": "qadapt.integrations.store_arguments",
     "client_params": "qadapt.integrations.store_arguments",
@@ -139,6 +144,7 @@ __all__ = [
     "Encoder",
     "Guard",
     "Hits",
+    "Indexed",
     "Kind",
     "Metric",
     "Migration",
@@ -165,6 +171,7 @@ __all__ = [
     "float16",
     "history",
     "import_file",
+    "index",
     "load_plan",
     "load_spec",
     "migrate",
@@ -177,6 +184,7 @@ __all__ = [
     "report",
     "rotational",
     "scalar",
+    "search_text",
     "simulate",
     "undo",
     "wrap",
@@ -188,10 +196,29 @@ def __getattr__(name: str) -> Any:
         found = getattr(importlib.import_module(_LAZY[name]), name)
         globals()[name] = found  # later lookups do not call this function
         return found
-    if name in ("errors", "model"):  # also available without a separate import
+    if name in ("errors", "index", "model"):  # also available without a separate import
         return importlib.import_module(f"qadapt.{name}")
     raise AttributeError(f"module 'qadapt' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     return __all__
+
+
+class _Index(types.ModuleType):
+    """The subpackage ``qadapt.index``, which is also the function ``qa.index``."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return importlib.import_module("qadapt.api.text_index").index(*args, **kwargs)
+
+
+class _Package(types.ModuleType):
+    """Makes the subpackage ``index`` callable when it is imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "index" and isinstance(value, types.ModuleType):
+            value.__class__ = _Index
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

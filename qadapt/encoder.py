@@ -6,7 +6,10 @@ torch takes seconds to import, so it is imported only when an Encoder is created
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import importlib
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, Literal
 
 import numpy as np
@@ -14,12 +17,15 @@ import numpy.typing as npt
 
 from qadapt.errors import InputError, MissingExtraError, SpecError
 from qadapt.model import Metric
+from qadapt.model.encoder_choice import EncoderChoice
 from qadapt.stores.base import OnProgress, Progress, silent
 
 Floats = npt.NDArray[np.float32]
 EXTRA = "sentence-transformers"
 # Texts per call of the model, between two progress reports.
 CALL = 512
+# Models of qadapt, which need no torch; imported when they are used.
+NAMED = {"demo": "qadapt.demo.encoder:static_model"}
 _METRICS = {"cosine": Metric.COSINE, "dot": Metric.DOT, "euclidean": Metric.EUCLIDEAN}
 _OPTIONS = ("dim", "batch", "device")
 
@@ -27,8 +33,14 @@ _OPTIONS = ("dim", "batch", "device")
 class Encoder:
     """Embedding model of sentence-transformers.
 
+    Attributes:
+        name: of the model.
+        dim: dimensions of the vectors.
+        choice: the model and its options, to create it again; None for a model object.
+
     Args:
-        model: name on the model hub, folder, or ``SentenceTransformer``.
+        model: name on the model hub, folder, ``SentenceTransformer``, or ``demo`` for the small
+            model of the demo, which needs the extra ``demo`` and no torch.
         dim: dimensions to keep (Matryoshka); None for all. Truncated vectors are normalized again
             if the model normalizes.
         query_prompt, document_prompt: text before each query or document; None for the prompts of
@@ -70,6 +82,7 @@ class Encoder:
                 hint="omit dim to keep all dimensions",
             )
         self.name = model if isinstance(model, str) else type(model).__name__
+        self.choice = _choice(model, dim, query_prompt, document_prompt)
         self.dim = full if dim is None else int(dim)
         self._cut = self.dim < full
         self._prompts = {"query": query_prompt, "document": document_prompt}
@@ -86,6 +99,28 @@ class Encoder:
     def __call__(self, texts: Sequence[str]) -> Floats:
         """Encode queries, as ``encode_queries``."""
         return self.encode_queries(texts)
+
+    def stream_documents(
+        self, texts: Iterable[str], *, size: int = CALL, progress: OnProgress = silent
+    ) -> Iterator[Floats]:
+        """Encode any number of documents in blocks, in constant memory.
+
+        Args:
+            texts: any iterable, such as a generator; a list gives the progress a total.
+            size: texts per block.
+
+        Yields:
+            float32 ``(n, dim)``, ``n`` at most ``size``.
+
+        Raises:
+            InputError: a value is not a string.
+        """
+        total = len(texts) if isinstance(texts, Sized) else None
+        done, left = 0, iter(texts)
+        while part := list(itertools.islice(left, size)):
+            yield self.encode_documents(part)
+            done += len(part)
+            progress(Progress(f"encoding with {self.name}", done, total, "texts"))
 
     def encode_queries(self, texts: Sequence[str], *, progress: OnProgress = silent) -> Floats:
         """Encode queries with the query prompt; float32 ``(n, dim)``.
@@ -129,12 +164,59 @@ class Encoder:
         return any(type(step).__name__ == "Normalize" for step in self._model.children())
 
 
+def as_encoder(model: Any, **options: Any) -> Encoder:
+    """An encoder for a name, folder, ``SentenceTransformer``, ``EncoderChoice`` or ``Encoder``.
+
+    Args:
+        options: as of ``Encoder``; those that are None are omitted.
+
+    Raises:
+        InputError: options for an ``Encoder``, which has its own.
+        MissingExtraError
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    if isinstance(model, EncoderChoice):
+        kept = {
+            "dim": model.dim,
+            "query_prompt": model.query_prompt,
+            "document_prompt": model.document_prompt,
+        }
+        return Encoder(model.model, **{**kept, **given})
+    if not isinstance(model, Encoder):
+        return Encoder(model, **given)
+    if given:
+        raise InputError(
+            f"{', '.join(given)} cannot be changed in an Encoder",
+            hint="pass the options to qa.Encoder(...), or pass the name of the model",
+        )
+    return model
+
+
+def _choice(
+    model: Any, dim: int | None, query_prompt: str | None, document_prompt: str | None
+) -> EncoderChoice | None:
+    if not isinstance(model, str):
+        return None
+    name = os.path.abspath(model) if os.path.isdir(model) else model
+    return EncoderChoice(name, dim, query_prompt, document_prompt)
+
+
 def load(text: str) -> Encoder:
     """Create an encoder from ``NAME``, a folder, or ``NAME,dim=256,batch=64,device=cpu``.
 
     Raises:
         SpecError: an option is unknown.
         MissingExtraError, InputError: see ``Encoder``.
+    """
+    name, options = parse(text)
+    return Encoder(name, **options)
+
+
+def parse(text: str) -> tuple[str, dict[str, Any]]:
+    """The name of a model, and its options.
+
+    Raises:
+        SpecError: an option is unknown.
     """
     name, *options = [part.strip() for part in text.split(",")]
     if not name:
@@ -152,10 +234,13 @@ def load(text: str) -> Encoder:
                 hint=f"for example --encoder NAME,{key}=256",
             )
         given[key] = value if key == "device" else int(value)
-    return Encoder(name, **given)
+    return name, given
 
 
 def _load(name: str, device: str | None) -> Any:
+    if name in NAMED:
+        module, _, function = NAMED[name].partition(":")
+        return getattr(importlib.import_module(module), function)()
     try:
         from sentence_transformers import SentenceTransformer
     except ModuleNotFoundError as error:

@@ -106,7 +106,6 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("--text", "a"),
         ("--encoder", "name"),
         ("--queries", "q.npy", "--text", "a", "--encoder", "name"),
         (),

@@ -215,7 +215,10 @@ def search(
     ] = None,
     text: Annotated[
         list[str] | None,
-        optional("--text", help="Text query; needs --encoder. Can be repeated."),
+        optional(
+            "--text",
+            help="Text query, encoded with --encoder or the saved model. Can be repeated.",
+        ),
     ] = None,
     encoder: EncoderName = None,
     k: Annotated[int, typer.Option("--k", "-k", help="Number of results (k).")] = 10,
@@ -242,6 +245,10 @@ def search(
     condition = None if filter_text is None else read_filter(filter_text)
     vectors = _queries(queries, text, encoder)
     with open_database(url, disable) as db:
+        if vectors is None:
+            from qadapt.api.text_index import query_encoder
+
+            vectors = query_encoder(db[collection]).encode_queries(text or ())
         hits = db[collection].search(
             vectors, k=k, rescore=wanted, filter=condition, vector=vector, with_payload=payload
         )
@@ -250,7 +257,8 @@ def search(
 
 
 def _queries(path: str | None, texts: list[str] | None, encoder: str | None) -> Any:
-    """Query vectors from a file, or from texts with the encoder."""
+    """Query vectors from a file, or from texts with the encoder; None if the model that is saved
+    with the collection encodes them."""
     from qadapt.encoder import load
     from qadapt.evaluation.ground_truth import load_queries
 
@@ -258,8 +266,10 @@ def _queries(path: str | None, texts: list[str] | None, encoder: str | None) -> 
         return load_queries(path)
     if path is None and texts and encoder is not None:
         return load(encoder).encode_queries(texts)
+    if path is None and texts:
+        return None
     raise InputError(
-        "pass either --queries, or --text with --encoder",
+        "pass either --queries, or --text",
         hint="qadapt search URL COLLECTION --text 'how fast is light' --encoder NAME",
     )
 

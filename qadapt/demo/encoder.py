@@ -6,12 +6,12 @@ so wordllama's code and dependencies are not needed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qadapt.demo.wheels import Wheel
+from qadapt.demo.wheels import MODEL, Wheel, fetch
 from qadapt.errors import InputError, IntegrityError, MissingExtraError
 from qadapt.model.arrays import Floats
 from qadapt.stores.base import OnProgress, Progress, silent
@@ -23,6 +23,10 @@ _WEIGHTS = "wordllama/weights/l2_supercat_256.safetensors"
 _TENSOR = "embedding.weight"
 _TOKENIZER = "wordllama/tokenizers/l2_supercat_tokenizer_config.json"
 _CHUNK = 256
+
+
+class Normalize:
+    """Marks a model whose vectors have length 1."""
 
 
 class Encoder:
@@ -82,6 +86,26 @@ class Encoder:
         out /= np.linalg.norm(out, axis=1, keepdims=True)
         return out
 
+    # The methods of a SentenceTransformer that ``qadapt.Encoder`` calls.
+
+    similarity_fn_name = "cosine"
+
+    def children(self) -> Iterator[object]:
+        """Modules of the model; the last one normalizes."""
+        yield Normalize()
+
+    def get_embedding_dimension(self) -> int:
+        """Number of dimensions."""
+        return self.dim
+
+    def encode_document(self, texts: Sequence[str], **options: Any) -> Floats:
+        """Encode documents as a SentenceTransformer does; queries too."""
+        return self.embed([(options.get("prompt") or "") + text for text in texts])[
+            :, : options.get("truncate_dim")
+        ]
+
+    encode_query = encode_document
+
     def _means(self, texts: Sequence[str]) -> Floats:
         encoded = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         tokens = [np.asarray(one.ids, dtype=np.int64) for one in encoded]
@@ -96,3 +120,12 @@ class Encoder:
         means: Floats = np.add.reduceat(self._table[flat], starts, axis=0)
         means /= lengths[:, None].astype(np.float32)
         return means
+
+
+def static_model() -> Encoder:
+    """The model of the demo, downloaded once with pip (16 MB); needs no torch.
+
+    Raises:
+        MissingExtraError, IntegrityError
+    """
+    return Encoder.from_wheel(fetch(MODEL))

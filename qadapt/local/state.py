@@ -23,6 +23,7 @@ from qadapt.locking import Holder, Lock, LockHeldError
 from qadapt.model import Quantization, Rescore, Serializable
 from qadapt.model.address import Address
 from qadapt.model.document_version import UPGRADE, newer_version, of_newer_format
+from qadapt.model.encoder_choice import EncoderChoice
 from qadapt.version import __version__
 
 FORMAT = 1
@@ -93,12 +94,14 @@ class VectorSettings(Serializable):
             holds all.
         full_vector: name of the vector of the same rows that holds all dimensions; None if the
             collection has none.
+        encoder: the model that encoded the texts of the collection; None if unknown.
     """
 
     rescore: Rescore | None = None
     client: Quantization | None = None
     full_dim: int | None = None
     full_vector: str | None = None
+    encoder: EncoderChoice | None = None
 
     @property
     def shared(self) -> VectorSettings:

@@ -129,3 +129,21 @@ def test_texts_are_stored_and_found_by_text_queries(
     )
     assert json.loads(ran.stdout)["ids"][0][0] == 1
     assert "Loading" not in ran.stderr
+
+
+def test_texts_are_indexed_in_one_call(live: Callable[[str], str], folder: str) -> None:
+    url = f"{live('edge')}#notes"
+    done = qa.index(TEXTS, folder, url, quantization="binary:rescore=4", dims=256, device="cpu")
+    assert (done.rows, done.dim, done.status.state) == (3, 256, qa.State.ACTIVE)
+    hits = qa.search_text(url, "Which city is France governed from?", k=1)  # with the saved model
+    assert hits.payloads == [[{"text": TEXTS[1]}]]
+
+
+def test_embeddings_of_a_precision_are_accepted_as_codes(
+    live: Callable[[str], str], encoder: qa.Encoder
+) -> None:
+    codes = encoder._model.encode(TEXTS, precision="ubinary", show_progress_bar=False)
+    url = f"{live('edge')}#bits"
+    qa.index(TEXTS, encoder, url, vectors=codes, kind="ubinary")
+    hits = qa.search_text(url, "Which city is France governed from?", model=encoder, k=1)
+    assert hits.ids.tolist() == [[1]]
