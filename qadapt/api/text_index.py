@@ -210,7 +210,7 @@ def query_encoder(collection: Collection) -> Encoder:
     if saved is None:
         raise InputError(
             f"no model is saved with {collection.name!r}",
-            hint="name the model that encoded its texts: model='NAME' (--encoder NAME)",
+            hint="name the model that encoded its texts: model='NAME' (--text with --encoder NAME)",
         )
     return as_encoder(saved)
 

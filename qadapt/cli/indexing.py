@@ -77,7 +77,7 @@ def index(
         ),
     ] = "differs",
 ) -> None:  # fmt: skip
-    """Encode the texts of a file, and write them to a collection.
+    """Encode the texts of a file into a collection.
 
     The collection is created if it does not exist. Other fields become payload. The model is saved
     with the collection, so that `qadapt search --text` encodes queries with it.
