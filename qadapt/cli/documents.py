@@ -17,6 +17,7 @@ NAMES = (
     "CollectionSpec",
     "Cost",
     "Diagnosis",
+    "EncoderChoice",
     "EngineMemory",
     "Estimate",
     "Evaluation",

@@ -77,7 +77,7 @@ def watch(
     ] = "1d",
     disable: Disable = None,
 ) -> int:
-    """Check recall, status and findings again and again; nothing is changed.
+    """Check recall and status repeatedly; nothing is changed.
 
     Without COLLECTION, all collections are checked. A server that does not answer is a failed
     check, and the next check tries again. --json prints one line of JSON for each check.

@@ -7,6 +7,7 @@ from typing import Any
 from qadapt.model.capabilities import Capabilities, Capability
 from qadapt.model.client_params import ClientParams
 from qadapt.model.collection_schema import CollectionSchema, ExtraVector
+from qadapt.model.encoder_choice import EncoderChoice
 from qadapt.model.engine_memory import EngineMemory
 from qadapt.model.finding import Finding
 from qadapt.model.hits import HitsDocument, SearchProvenance
@@ -29,6 +30,7 @@ DOCUMENTS: tuple[type[Serializable], ...] = (
     ClientParams,
     CollectionInfo,
     CollectionSpec,
+    EncoderChoice,
     EngineMemory,
     Estimate,
     Evidence,

@@ -37,6 +37,7 @@ from qadapt.model import (
 )
 from qadapt.model.address import Address
 from qadapt.model.client_params import ClientParams
+from qadapt.model.encoder_choice import EncoderChoice
 from qadapt.model.engine_memory import EngineMemory
 from qadapt.model.hits import HitsDocument
 from qadapt.model.memory_change import MemoryChange
@@ -328,6 +329,13 @@ PLAIN: dict[type[Any], st.SearchStrategy[Any]] = {
     ClientParams: clients,
     CollectionInfo: collection_infos,
     CollectionSpec: collection_specs,
+    EncoderChoice: st.builds(
+        EncoderChoice,
+        words,
+        st.none() | st.integers(1, 65536),
+        st.none() | words,
+        st.none() | words,
+    ),
     EngineMemory: st.builds(EngineMemory, bytes_, words),
     Estimate: estimates,
     MemoryChange: memory_changes,
