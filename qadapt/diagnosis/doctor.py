@@ -127,7 +127,12 @@ def diagnose(
     names = list(info.vectors) if vector is None else [vector]
     codes = {check.code for check in chosen}
     reported = store.findings(info, options or {})
-    found = [each for each in reported if each.vector in names and each.code in codes]
+    # A finding about the whole collection names no vector.
+    found = [
+        each
+        for each in reported
+        if (each.vector in names or each.vector not in info.vectors) and each.code in codes
+    ]
     skipped: list[Skipped] = []
     for name in names:
         context = CheckContext(store, info, name, sample, metric, seed)

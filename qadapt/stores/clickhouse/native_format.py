@@ -159,7 +159,7 @@ class _Reader:
     def array(self, dtype: str, count: int) -> npt.NDArray[Any]:
         found = np.frombuffer(self.data, dtype, count, self.at)
         self.at += found.nbytes
-        return found
+        return found.copy()  # aligned, which other libraries require
 
     def column(self, kind: str, rows: int) -> Any:
         """The values of a column."""

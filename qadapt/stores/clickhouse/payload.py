@@ -16,9 +16,9 @@ def expressions(table: Table) -> list[str]:
     """The expressions from which a payload is read: JSON texts."""
     if table.owned:
         return [f"{PAYLOAD_COLUMN} AS p"]
-    # The text of a LowCardinality column would have this type, too.
+    # The text of a LowCardinality or Nullable column has this type, too.
     return [
-        f"CAST(toJSONString({quoted(each)}) AS String) AS p{at}"
+        f"ifNull(CAST(toJSONString({quoted(each)}) AS Nullable(String)), 'null') AS p{at}"
         for at, each in enumerate(table.fields)
     ]
 

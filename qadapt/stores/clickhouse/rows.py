@@ -167,7 +167,8 @@ def fetch(
     batches = []
     for start in range(0, max(1, len(possible)), IDS):
         condition = ids_condition(table, possible[start : start + IDS])
-        text = f"SELECT {_list(table, names, fields)} FROM {source(table)}{condition.where}"
+        once = "" if table.replaces else f" LIMIT 1 BY {key_of(table)}"
+        text = f"SELECT {_list(table, names, fields)} FROM {source(table)}{condition.where}{once}"
         found = connection.select(text, f"read rows of {table.name!r}", condition.values)
         batches.append(_batch(table, found, names, fields))
     return in_order(Batch.concat(batches) if len(batches) > 1 else batches[0], keys)

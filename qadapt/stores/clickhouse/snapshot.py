@@ -149,9 +149,6 @@ def collection_info(server: Server, snapshot: Snapshot) -> CollectionInfo:
     }
     vectors = {name: _vector_info(name, snapshot) for name in table.vectors}
     notes = [f"the column {name!r} {why}" for name, why in table.other_vectors.items()]
-    for name, column in table.vectors.items():
-        if table.metric_of(column.name) is None:
-            notes.append(f"the metric of {name or column.name!r} is unknown: {snapshot.assumed}")
     return CollectionInfo(table.name, snapshot.count, vectors, server, config, notes=tuple(notes))
 
 

@@ -11,7 +11,7 @@ from filter_rows import PAYLOADS, meant
 
 import qadapt as qa
 from qadapt.api import Database
-from qadapt.errors import InputError, SpecError, UnsupportedError
+from qadapt.errors import InputError, NotFoundError, SpecError, UnsupportedError
 
 FILTERS: list[dict[str, Any]] = [
     {"topic": "art"},
@@ -146,7 +146,7 @@ def test_columns_of_bit_planes_are_named_and_not_copied(raw: Raw, database: Data
     made = database["planes"]
     assert any("QBit(Float32, 8)" in note for note in made.info().notes)
     assert list(made.info().vectors) == ["v"]
-    with pytest.raises(UnsupportedError, match="transposed"):
+    with pytest.raises(NotFoundError, match="'q'"):
         made.search(np.ones(8), vector="q")
 
 
