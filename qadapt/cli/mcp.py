@@ -34,8 +34,9 @@ def mcp(
     """Serve the read-only commands to an AI assistant (MCP).
 
     An assistant starts this command and talks to it on standard input and output. The tools are
-    inspect, doctor, plan, cost, advise and verify, and read only; with --allow-apply there is also one that changes the quantization, which asks the user
-    first. The key of the database comes from the environment, as for all commands.
+    inspect, doctor, plan, cost, advise and verify, and read only; with --allow-apply there is also
+    one that changes the quantization, which asks the user first. The key of the database comes
+    from the environment, as for all commands.
     """
     if out.json:
         raise InputError("--json has no effect here", hint="the protocol is JSON; omit --json")
