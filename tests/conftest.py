@@ -32,6 +32,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "extended: another variant on servers; not in .ci/run")
     config.addinivalue_line("markers", "slow: tests more cases with QADAPT_SLOW=1 (slow.py)")
 
 

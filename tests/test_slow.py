@@ -46,13 +46,6 @@ def test_tests_on_servers_generate_every_example() -> None:
     assert "QADAPT_EVERY_EXAMPLE=1" in _words("test-servers")
 
 
-def test_ci_runs_all_cases() -> None:
-    script = (ROOT / ".ci" / "run").read_text()
-    assert re.search(r"every=1\n.*PYTEST_ARGS.* every=;", script)
-    assert re.search(r'QADAPT_SLOW="\$every" make .*\btest\b', script)
-    assert re.search(r"^part \"tests\" tests$", script, re.MULTILINE)
-
-
 @pytest.mark.parametrize("every", [False, True])
 def test_the_variable_selects_all_cases(every: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slow, "SLOW", every)

@@ -39,6 +39,8 @@ EMBEDDED_ROWS = 2000 if WRITES else 1000
 ONE_OF_EACH = (
     "scalar:bits=4", "scalar:bits=8", "rotational:bits=4", "binary:bits=1", "product:ratio=16",
 )  # fmt: skip
+# On servers, `.ci/run` and `make test-servers` test one width of each kind.
+SERVER = ASKED if WRITES or SLOW else ONE_OF_EACH
 EMBEDDED = ASKED if WRITES else ONE_OF_EACH if SLOW else ("binary:bits=1",)
 
 
@@ -78,6 +80,8 @@ class TestQdrantCells(RealCells):
 
 
 class TestPgvectorCells(RealCells):
+    asked = SERVER
+
     @pytest.fixture
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
         with qa.open(live("pgvector")) as database:
@@ -88,6 +92,7 @@ class TestOpenSearchCells(RealCells):
     """The engine lucene; 20 candidates per result exceed the 100 that it always rescores."""
 
     oversampling = 20.0
+    asked = SERVER
 
     @pytest.fixture
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
@@ -105,6 +110,7 @@ class TestOpenSearchCells(RealCells):
 
 class TestElasticsearchCells(RealCells):
     uuid_ids = False
+    asked = SERVER
 
     @pytest.fixture
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
@@ -168,6 +174,7 @@ class TestClickHouseCells(RealCells):
 
 class MilvusCells(RealCells):
     uuid_ids = False
+    asked = SERVER
 
     @pytest.fixture
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
@@ -189,6 +196,7 @@ class TestMilvusCells(MilvusCells):
         return beside.type
 
 
+@pytest.mark.extended
 class TestMilvusScannCells(MilvusCells):
     """SCANN scores ``reorder_k`` candidates with original vectors: as many as results, so that the
     codes decide.
@@ -268,6 +276,7 @@ class TestWeaviateCells(WeaviateCells):
     every: ClassVar[dict[str, Any]] = {"group": {"gte": 0}}
     start = qa.none(native={"ef": 10})
     needs = "1.26"
+    asked = SERVER
 
     def wanted(self, setting: str) -> qa.Quantization:
         wanted = qa.Quantization.parse(setting)
@@ -278,6 +287,7 @@ class TestWeaviateCells(WeaviateCells):
         return wanted.replace(native={"ef": self.k})
 
 
+@pytest.mark.extended
 class TestWeaviateFlatCells(WeaviateCells):
     """A flat index rescores ``max(k, rescoreLimit)`` candidates: only k with a limit of -1."""
 
@@ -290,6 +300,7 @@ class TestWeaviateFlatCells(WeaviateCells):
         return wanted.replace(native={block: {"rescoreLimit": -1}})
 
 
+@pytest.mark.extended
 class TestWeaviateHFreshCells(WeaviateCells):
     """It always has one kind, and rescores ``rescoreLimit`` candidates, a setting of all
     searches."""
@@ -306,6 +317,7 @@ class TestWeaviateHFreshCells(WeaviateCells):
         collection.plan(qa.rotational(bits=1, native={"rq": {"rescoreLimit": limit}})).apply()
 
 
+@pytest.mark.extended
 class TestWeaviateDynamicCells(WeaviateCells):
     """Above its threshold of rows, so that the graph is searched; requires ASYNC_INDEXING.
 

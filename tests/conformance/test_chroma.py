@@ -53,6 +53,7 @@ class TestChromaFolder(ChromaConformance):
             yield database
 
 
+@pytest.mark.extended
 class TestChromaServer(ChromaConformance):
     """``chroma run`` on loopback."""
 

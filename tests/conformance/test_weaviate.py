@@ -153,6 +153,7 @@ class FlatDatabase(Database):
         return super().create(collection, quantization=dict.fromkeys(vectors, flat), **wanted)
 
 
+@pytest.mark.extended
 class TestWeaviateFlat(TestWeaviateHnsw):
     """The same on flat indexes: a change is a copy each time."""
 
