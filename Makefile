@@ -17,6 +17,7 @@ INTEGRATIONS ?= .venv-integrations
 DOCS ?= .venv-docs
 MUTANTS ?= .venv-mutants
 MUTANTS_ARGS ?=
+EVERY_EXAMPLE ?= 1
 SOAK ?= 200
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
@@ -56,7 +57,7 @@ test-slow: $(VENV)/.dev ## test every kill, damage, setting and example (make te
 	QADAPT_SLOW=1 $(PY) -m pytest -n auto --dist worksteal -m "slow and not server" $(PYTEST_ARGS)
 
 test-servers: $(VENV)/.dev ## run the tests on servers: Milvus 2.3.5, PostgreSQL, Weaviate (make weaviate), containers
-	QADAPT_EVERY_EXAMPLE=1 $(PY) -m pytest -n auto -m server $(PYTEST_ARGS)
+	QADAPT_EVERY_EXAMPLE=$(EVERY_EXAMPLE) $(PY) -m pytest -n auto -m server $(PYTEST_ARGS)
 
 # sentence-transformers brings torch: 5.8 GB from PyPI, so it has a separate environment.
 test-models: $(MODELS)/.models ## test an embedding model, in a separate environment

@@ -43,7 +43,8 @@ def test_make_test_slow_selects_slow_tests_with_all_cases() -> None:
 
 
 def test_tests_on_servers_generate_every_example() -> None:
-    assert "QADAPT_EVERY_EXAMPLE=1" in _words("test-servers")
+    assert "QADAPT_EVERY_EXAMPLE=$(EVERY_EXAMPLE)" in (ROOT / "Makefile").read_text()
+    assert re.search(r"^EVERY_EXAMPLE \?= 1$", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("every", [False, True])
