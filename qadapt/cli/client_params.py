@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
         "client-params",
         examples="qadapt client-params edge:./data articles\n"
         "qadapt client-params qdrant+http://localhost:6333 articles --for rest\n"
-        "qadapt client-params qdrant+http://localhost:6333 articles --for langchain-qdrant",
+        "qadapt client-params edge:./data articles --for langchain-qdrant",
     )(client_params)
 
 

@@ -21,11 +21,8 @@ def register(app: typer.Typer) -> None:
         app,
         "index",
         own_limit=True,
-        examples="qadapt index notes.jsonl 'edge:./data#notes' --model ./my-model "
-        "--quantize binary:rescore=4\n"
-        "qadapt index t.parquet 'qdrant+http://localhost:6333#docs' --model NAME,dim=256 "
-        "--text-field body --id doc_id\n"
-        "qadapt index notes.csv 'edge:./data#notes' --model demo",
+        examples="qadapt index notes.csv edge:./data#notes --model demo\n"
+        "qadapt index t.parquet edge:./data#t --model ./my-model --text-field body",
     )(index)
 
 

@@ -26,13 +26,13 @@ from qadapt.model import (
     CollectionInfo,
     Kind,
     Match,
-    MatchLevel,
     Metric,
     Quantization,
     Rescore,
     Vector,
 )
 from qadapt.stores.base import MappedQuantization, OnProgress, Progress, ReadRequest, Store
+from qadapt.stores.store_types import USE_CLIENT_CODES
 
 # Fewer rows are kept in memory, and are too few for a reliable calibration.
 FEW_ROWS = 100
@@ -75,11 +75,15 @@ def match(quantization: Quantization) -> Match:
 
 
 def by_store(store: Store, wanted: Quantization, vector: Vector) -> MappedQuantization:
-    """Match level of the database for a quantization; unsupported without native quantization."""
+    """Match level of the database for a quantization; unsupported without native quantization.
+
+    The reason of the store itself is kept if it offers client-side codes. Other alternatives are
+    native settings, which this deployment does not have.
+    """
     mapped = store.map(wanted, vector)
     capabilities = store.capabilities()
     native = wanted.kind is Kind.NONE or capabilities.native("native-quantization")
-    if native or mapped.match.level is MatchLevel.UNSUPPORTED:
+    if native or any(USE_CLIENT_CODES in each for each in mapped.match.support):
         return mapped
     reason = capabilities["native-quantization"].reason
     return MappedQuantization(None, wanted, Match.unsupported(f"native-quantization: {reason}"))

@@ -152,7 +152,7 @@ class TestLanceDbCells(RealCells):
 class TestLanceDbHnswCells(TestLanceDbCells):
     """Codes in a graph, which loses recall for original vectors, too."""
 
-    asked = ("scalar:bits=8", "product:ratio=16") if SLOW or WRITES else ()
+    asked = ("scalar:bits=8", "product:ratio=16") if SLOW or WRITES else ("scalar:bits=8",)
 
     def wanted(self, setting: str) -> qa.Quantization:
         return qa.Quantization.parse(setting).replace(native={"index": "hnsw"})
