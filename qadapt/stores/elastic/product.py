@@ -39,9 +39,11 @@ class Product(abc.ABC):
         title: for messages, such as ``Elasticsearch``.
         version: the version of the server.
         vector_types: types of mapping fields that hold vectors.
+        refresh_privilege: what a key needs to refresh an index.
     """
 
     title: str
+    refresh_privilege: str
     vector_types: tuple[str, ...]
 
     def __init__(self, version: str) -> None:

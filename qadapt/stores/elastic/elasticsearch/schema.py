@@ -35,6 +35,7 @@ class Elasticsearch(Product):
     """Elasticsearch at one version."""
 
     title = "Elasticsearch"
+    refresh_privilege = "maintenance"
     vector_types = ("dense_vector",)
 
     @property
