@@ -14,10 +14,10 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
+from qadapt.code_index import CodeIndex
 from qadapt.codecs import Calibration
 from qadapt.engines.exact import unit
 from qadapt.errors import IntegrityError, UnsupportedError
-from qadapt.index import CodeIndex
 from qadapt.local import change_counters, code_marks
 from qadapt.local.settings import read_settings, write_settings
 from qadapt.local.state import index_dir, private_folder
