@@ -1,4 +1,4 @@
-"""Recall of rotational codes on real embeddings, beside sign bits and turbovec.
+"""Recall of rotational and scalar codes on real embeddings, beside sign bits and turbovec.
 
     OMP_NUM_THREADS=1 QADAPT_SCIFACT=... python benchmarks/rotational_codes.py codes
     OMP_NUM_THREADS=1 QADAPT_SCIFACT=... python benchmarks/rotational_codes.py learned
@@ -36,6 +36,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "rotational, 2 bits, learned": {"codes": "rotational", "bits": 2, "rotation": "learned"},
     "rotational, 4 bits": {"codes": "rotational", "bits": 4},
     "rotational, 4 bits, learned": {"codes": "rotational", "bits": 4, "rotation": "learned"},
+    "scalar, 4 bits": {"codes": "scalar", "bits": 4},
+    "int8": {"codes": "int8"},
 }
 
 
@@ -54,7 +56,7 @@ def codes(asked: argparse.Namespace) -> None:
                 index = CodeIndex.create(Path(place) / title, docs.shape[1], **options)
                 index.add(np.arange(len(docs)), docs)
                 index.save()
-                size = index.settings.row_bytes()["bits"]
+                size = next(iter(reversed(index.settings.row_bytes().values())))
                 alone = index.search(queries, k, source="off").ids
                 found = [recall(alone, truth)]
                 for factor in (2, 4):

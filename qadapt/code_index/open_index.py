@@ -90,7 +90,7 @@ class OpenIndex:
             disk += inside.int8.grown_bytes
         ids = inside.rows.nbytes
         bits = 0 if inside.bits is None else inside.bits.nbytes
-        bits += 0 if inside.matrix is None else inside.matrix.nbytes
+        bits += 0 if inside.learned is None else inside.learned.nbytes
         return {"ram": bits + ids, "ids": ids, "disk": disk}
 
     def __len__(self) -> int:

@@ -30,7 +30,6 @@ from qadapt.code_index.storage import (
 )
 from qadapt.code_index.vector_blocks import BLOCK_BYTES
 from qadapt.codecs import Calibration
-from qadapt.codecs.rotation import padded_dim
 from qadapt.errors import IntegrityError, QadaptError
 
 _OPEN_TRIES = 5
@@ -113,7 +112,7 @@ def _write(
     if rewrite:
         inside.renumber(first, ids)
     inside.settle(kept, file, marks)
-    inside.saved_calibration, inside.saved_rotation = saved.calibration, saved.learned
+    inside.saved_calibration, inside.saved_learned = saved.calibration, saved.learned
     writer.close()
     if file is None:
         writer.discard()
@@ -203,7 +202,7 @@ def _header(folder: Path, inside: Contents, segments: tuple[Segment, ...]) -> He
         calibration=_calibration_record(folder, inside),
         bits=settings.bits,
         rotation=settings.rotation,
-        learned=_rotation_record(folder, inside),
+        learned=_learned_record(folder, inside),
     )
 
 
@@ -215,12 +214,12 @@ def _calibration_record(folder: Path, inside: Contents) -> FileRecord | None:
     return write_file(path, [inside.calibration.to_json().encode()])
 
 
-def _rotation_record(folder: Path, inside: Contents) -> FileRecord | None:
-    """File of the learned rotation, which is written once."""
-    if inside.matrix is None or inside.saved_rotation is not None:
-        return inside.saved_rotation
-    path = folder / file_name("rotation", inside.next_generation())
-    return write_file(path, [raw(inside.matrix.astype("<f4"))])
+def _learned_record(folder: Path, inside: Contents) -> FileRecord | None:
+    """File of what the codes learned, which is written once."""
+    if inside.learned is None or inside.saved_learned is not None:
+        return inside.saved_learned
+    path = folder / file_name("learned", inside.next_generation())
+    return write_file(path, [raw(inside.learned.astype("<f4"))])
 
 
 def disk_bytes(header: Header) -> int:
@@ -283,8 +282,9 @@ def load(folder: Path, header: Header, *, content: bool) -> Contents:
         refuse_repeated(folder, inside)
     if inside.rows.total and inside.int8 is not None and inside.calibration is None:
         raise IntegrityError(f"{folder}: int8 codes without a calibration", hint=RESTORE)
-    if inside.rows.total and header.rotation == "learned" and inside.matrix is None:
-        raise IntegrityError(f"{folder}: codes without their learned rotation", hint=RESTORE)
+    estimates = inside.estimates
+    if inside.rows.total and estimates and estimates.learned_shape and estimates.learned is None:
+        raise IntegrityError(f"{folder}: codes without what they learned", hint=RESTORE)
     return inside
 
 
@@ -304,21 +304,21 @@ def _empty(folder: Path, header: Header) -> Contents:
     except (QadaptError, UnicodeDecodeError) as error:
         raise IntegrityError(f"{folder / HEADER_NAME} is damaged: {error}", hint=RESTORE) from error
     inside = Contents(settings, calibration, generation=header.generation)
-    inside.saved_calibration, inside.saved_rotation = header.calibration, header.learned
-    if header.learned is not None:
-        inside.matrix = _matrix(folder, header.learned, settings.dim)
+    inside.saved_calibration, inside.saved_learned = header.calibration, header.learned
+    if header.learned is not None and inside.estimates is not None:
+        shape = inside.estimates.learned_shape
+        inside.estimates.learned = _learned(folder, header.learned, shape or (0, 0))
     return inside
 
 
-def _matrix(folder: Path, record: FileRecord, dim: int) -> npt.NDArray[np.float32]:
-    """The learned rotation."""
+def _learned(folder: Path, record: FileRecord, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Learned rotation or codebook."""
     values = np.frombuffer(read_record(folder, record), dtype=np.uint8)
-    width = padded_dim(dim)
-    if len(values) != 4 * width * width:
+    if len(values) != 4 * shape[0] * shape[1]:
         raise IntegrityError(
-            f"{folder / record.name} has another size than {width} x {width}", hint=RESTORE
+            f"{folder / record.name} has another size than {shape[0]} x {shape[1]}", hint=RESTORE
         )
-    return values.view("<f4").astype(np.float32).reshape(width, width)
+    return values.view("<f4").astype(np.float32).reshape(shape)
 
 
 def _ids(file: SegmentFile, segment: Segment) -> IdColumn:
