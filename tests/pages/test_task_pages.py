@@ -25,6 +25,9 @@ SERVERS = {
 EMBEDDED = {
     "shrink-qdrant": "edge:./data",
     "shrink-milvus": "milvus:notes.db",
+    "shrink-clickhouse": "clickhouse:./data",
+    "shrink-lancedb": "lancedb:./data",
+    "shrink-chroma": "chroma:./data",
     "move": "edge:./data",
     "choose": "edge:./data",
 }
