@@ -120,7 +120,13 @@ class Connection:
             except Refused as error:
                 raise refused(error, doing) from None
 
-        return with_retries(once, repeatable=repeatable, sleep=self.sleep)
+        answer = with_retries(once, repeatable=repeatable, sleep=self.sleep)
+        if not isinstance(answer, Mapping):
+            raise StoreError(
+                f"could not {doing}: the response is not a JSON object",
+                hint="check the address: another server or a proxy may have answered",
+            )
+        return answer
 
     def found(self, path: str, *, doing: str, params: Mapping[str, Any] | None = None) -> Any:
         """The answer of a GET; None for status 404."""

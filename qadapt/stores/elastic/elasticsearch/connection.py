@@ -14,6 +14,7 @@ from qadapt.errors import (
     UnsupportedError,
 )
 from qadapt.model.address import Address
+from qadapt.model.credentials import header_key
 from qadapt.stores import checks
 from qadapt.stores.client_imports import load
 from qadapt.stores.elastic.connection import TIMEOUT, Connection, Wire
@@ -133,10 +134,11 @@ def _made(address: Address) -> Any:
         "max_retries": 0,
         "retry_on_timeout": False,
     }
-    secret = address.secret()
-    user = address.options.get("user")
-    if secret:
-        options |= {"basic_auth": (user, secret)} if user else {"api_key": secret}
+    if user := address.options.get("user"):
+        if secret := address.secret():
+            options["basic_auth"] = (user, secret)
+    elif key := header_key(address):
+        options["api_key"] = key
     if "ca_certs" in address.options:
         options["ca_certs"] = address.options["ca_certs"]
     if "fingerprint" in address.options:

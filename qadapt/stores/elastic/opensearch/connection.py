@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -118,8 +119,9 @@ def _made(address: Address) -> Any:
         "pool_maxsize": POOL,
     }
     secret = address.secret()
-    if secret:
-        options["http_auth"] = (address.options.get("user", "admin"), secret)
+    if secret:  # encoded here: the client encodes as Latin-1
+        login = f"{address.options.get('user', 'admin')}:{secret}"
+        options["headers"] = {"authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
     if "ca_certs" in address.options:
         options["ca_certs"] = address.options["ca_certs"]
     if "fingerprint" in address.options:
