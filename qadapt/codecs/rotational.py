@@ -26,7 +26,6 @@ from qadapt.codecs.bitquery import as_integers, plane_query
 from qadapt.codecs.blocks import BLOCK_BYTES, rows_in
 from qadapt.codecs.rotation import padded_dim
 
-CodeBits = Literal[1, 2, 4]
 FloatArray = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
