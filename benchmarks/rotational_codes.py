@@ -1,4 +1,4 @@
-"""Recall of rotational codes on real embeddings, beside sign bits and turbovec.
+"""Recall of rotational and scalar codes on real embeddings, beside sign bits and turbovec.
 
     OMP_NUM_THREADS=1 QADAPT_SCIFACT=... python benchmarks/rotational_codes.py codes
     OMP_NUM_THREADS=1 QADAPT_SCIFACT=... python benchmarks/rotational_codes.py learned
@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from code_index import Subject, machine, optional, real_sets, recall, rounds, show
 
+from qadapt.code_index import CodeIndex
 from qadapt.codecs.learned_rotation import apply_learned, learned_rotation
 from qadapt.codecs.rotation import rotation
 from qadapt.codecs.rotational import encode, rotational_query
 from qadapt.engines import use_threads
 from qadapt.engines.exact import best_candidates, exact_scores, unit
-from qadapt.index import CodeIndex
 from qadapt.model import Metric
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -36,6 +36,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "rotational, 2 bits, learned": {"codes": "rotational", "bits": 2, "rotation": "learned"},
     "rotational, 4 bits": {"codes": "rotational", "bits": 4},
     "rotational, 4 bits, learned": {"codes": "rotational", "bits": 4, "rotation": "learned"},
+    "scalar, 4 bits": {"codes": "scalar", "bits": 4},
+    "int8": {"codes": "int8"},
 }
 
 
@@ -54,7 +56,7 @@ def codes(asked: argparse.Namespace) -> None:
                 index = CodeIndex.create(Path(place) / title, docs.shape[1], **options)
                 index.add(np.arange(len(docs)), docs)
                 index.save()
-                size = index.settings.row_bytes()["bits"]
+                size = next(iter(reversed(index.settings.row_bytes().values())))
                 alone = index.search(queries, k, source="off").ids
                 found = [recall(alone, truth)]
                 for factor in (2, 4):

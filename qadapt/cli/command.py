@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import logging
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
-from qadapt.cli import interrupts
+from qadapt.cli import interrupts, logs
 from qadapt.cli.output import Output
 from qadapt.cli.scans import scan_settings
 from qadapt.distribution import warn_of_namesake
@@ -46,6 +48,10 @@ NoColorOption = Annotated[
     bool, typer.Option("--no-color", help="Disable colors (also: NO_COLOR=1).")
 ]
 
+LogJsonOption = Annotated[
+    bool,
+    typer.Option("--log-json", help="Log lines of JSON to standard error (also: QADAPT_LOG=json)."),
+]
 InsecureOption = Annotated[
     bool,
     typer.Option("--insecure", help="Allow keys to be sent over plain http to other hosts."),
@@ -57,8 +63,12 @@ _COMMON: dict[str, tuple[Any, Any]] = {
     "verbose": (VerboseOption, 0),
     "timeout": (TimeoutOption, None),
     "no_color": (NoColorOption, False),
+    "log_json": (LogJsonOption, False),
     "insecure": (InsecureOption, False),
 }
+
+# Arguments that name what a command is about; the log contains them, without keys.
+_SUBJECTS = ("url", "source", "target", "file", "collection")
 
 OWN_LIMIT = 3600.0  # seconds; default of commands that apply the limit themselves
 _LONGEST = 10_000_000.0  # seconds; about the maximum of an alarm
@@ -80,7 +90,7 @@ def command(
     """
 
     def register(function: Command) -> Command:
-        wrapped = _with_common(function, own_limit)
+        wrapped = _with_common(function, name, own_limit)
         help_text = inspect.cleandoc(function.__doc__ or "")
         if examples:
             lines = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
@@ -91,7 +101,10 @@ def command(
     return register
 
 
-_FLAGS = {"--json", "--quiet", "-q", "--verbose", "-v", "-vv", "--no-color", "--insecure"}
+_FLAGS = {
+    *("--json", "--log-json", "--quiet", "-q", "--verbose", "-v", "-vv"),
+    *("--no-color", "--insecure"),
+}
 
 
 def after_the_command(words: Sequence[str]) -> list[str]:
@@ -109,13 +122,15 @@ def output_of(words: Sequence[str]) -> Output:
     own = list(words)[: list(words).index("--")] if "--" in words else words
     return Output(
         json="--json" in own,
+        quiet="--quiet" in own or "-q" in own,
         verbose=own.count("-v") + own.count("--verbose") + 2 * own.count("-vv"),
         color="--no-color" not in own,
         words=words,
+        log_json="--log-json" in own,
     )
 
 
-def _with_common(function: Command, own_limit: bool) -> Command:
+def _with_common(function: Command, name: str, own_limit: bool) -> Command:
     # Not typing.get_type_hints: before Python 3.11 it wraps arguments with the default None in
     # Optional, which hides typer's annotations.
     parameters = list(inspect.signature(function, eval_str=True).parameters.values())
@@ -127,8 +142,15 @@ def _with_common(function: Command, own_limit: bool) -> Command:
         color = not common.pop("no_color")
         insecure = common.pop("insecure")
         out = Output(color=color, words=typed, **common)
-        with _allowing_insecure(insecure), scan_settings(out):
-            raise typer.Exit(run_guarded(out, lambda: function(out, **values), own_limit=own_limit))
+        with _allowing_insecure(insecure), scan_settings(out), out.logs():
+            where = {key: values[key] for key in _SUBJECTS if values.get(key)}
+            log = functools.partial(logs.record, logging.INFO, command=name, **where)
+            begun = time.monotonic()
+            log("command started")
+            code = run_guarded(out, lambda: function(out, **values), own_limit=own_limit)
+            seconds = round(time.monotonic() - begun, 3)
+            log("command finished", exit_code=code, seconds=seconds)
+            raise typer.Exit(code)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -147,13 +169,19 @@ def _with_common(function: Command, own_limit: bool) -> Command:
 
 def run_guarded(out: Output, work: Callable[[], int | None], *, own_limit: bool = True) -> int:
     """Run ``work``; errors are printed and converted to an exit code."""
+    with out.logs():  # errors are logged, too
+        return _guarded(out, work, own_limit=own_limit)
+
+
+def _guarded(out: Output, work: Callable[[], int | None], *, own_limit: bool) -> int:
     try:
+        logs.check_environment()
         if out.timeout is not None and not 0 < out.timeout < _LONGEST:
             raise SpecError(
                 f"--timeout is a number of seconds above 0; got {out.timeout:g}",
                 hint="for example --timeout 60",
             )
-        with out.logs(), out.warnings(), _limit(None if own_limit else out.timeout):
+        with out.warnings(), _limit(None if own_limit else out.timeout):
             warn_of_namesake()
             return work() or 0
     except typer.Exit as error:

@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qadapt.errors import StoreError
 from qadapt.model import Vector
 from qadapt.stores import copy_switch
-from qadapt.stores.elastic import aliases, collections, rows, scan_ranges, schema, settings
+from qadapt.stores.elastic import (
+    aliases,
+    collections,
+    refreshes,
+    rows,
+    scan_ranges,
+    schema,
+    settings,
+)
 from qadapt.stores.elastic.schema import OWN, Index, VectorField, quoted
 from qadapt.stores.operations import Execution, Operation
 from qadapt.stores.store_types import ReadRequest
@@ -98,7 +106,7 @@ class Rebuild(copy_switch.CopyAndSwitch):
 
     def load(self, at: Execution[ElasticStore[Any]]) -> None:
         source, target = at.store.index(self.alias), at.store.index(self.target)
-        rows.refresh(at.store.connection, source)
+        refreshes.refresh(at.store.connection, source)
         total = rows.count(at.store.connection, source, None)
         pages = documents(at.store, source, self.dims or {})
 
@@ -110,7 +118,7 @@ class Rebuild(copy_switch.CopyAndSwitch):
 
     def compare(self, at: Execution[ElasticStore[Any]]) -> None:
         source, target = at.store.index(self.alias), at.store.index(self.target)
-        rows.refresh(at.store.connection, target)
+        refreshes.refresh(at.store.connection, target)
         copy_switch.compare_counts(
             rows.count(at.store.connection, target, None),
             rows.count(at.store.connection, source, None),

@@ -40,10 +40,12 @@ class Product(abc.ABC):
         title: for messages, such as ``Elasticsearch``.
         version: the version of the server.
         vector_types: types of mapping fields that hold vectors.
+        refresh_privilege: what a key needs to refresh an index.
         oldest: the first version that qadapt supports.
     """
 
     title: str
+    refresh_privilege: str
     vector_types: tuple[str, ...]
     oldest: str
 

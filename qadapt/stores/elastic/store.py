@@ -19,6 +19,7 @@ from qadapt.stores.client import ClientStore
 from qadapt.stores.elastic import (
     aliases,
     collections,
+    refreshes,
     rows,
     scan_ranges,
     schema,
@@ -42,7 +43,8 @@ class ElasticStore(ClientStore[Connection], Generic[P]):
 
     A collection is an index, or an alias of one index. Writes of this object are visible to its
     reads and searches, because it refreshes an index that it has written to; other clients see
-    them after the refresh interval (one second by default). Thread-safe.
+    them after the refresh interval (one second by default). Counts and reads of all rows refresh
+    the index first, so that they include the writes of other clients. Thread-safe.
 
     Attributes:
         limits: the page with the limits.
@@ -147,17 +149,32 @@ class ElasticStore(ClientStore[Connection], Generic[P]):
         return Inspection(taken.info(self.server()), taken)
 
     def known_index(self, collection: str) -> Index:
-        """The index as it was at most ``SCHEMA_AGE`` seconds ago, with all writes visible."""
-        found: Index | None = self.snapshots.get(collection, SCHEMA_AGE)
-        found = found or self.index(collection)
+        """The index as it was at most ``SCHEMA_AGE`` seconds ago, with own writes visible."""
+        found = self._recent_index(collection)
         self._refresh(found)
         return found
+
+    def complete_index(self, collection: str) -> Index:
+        """The index as it was at most ``SCHEMA_AGE`` seconds ago, with all writes visible.
+
+        Raises:
+            AuthError: the key may not refresh the index, which is never refreshed by itself.
+        """
+        found = self._recent_index(collection)
+        if found.real not in self._points:  # a point in time shows no later writes
+            self._unrefreshed.discard(found.real)
+            refreshes.show_all(self.connection, self.product, found)
+        return found
+
+    def _recent_index(self, collection: str) -> Index:
+        found: Index | None = self.snapshots.get(collection, SCHEMA_AGE)
+        return found or self.index(collection)
 
     def _refresh(self, index: Index) -> None:
         """Make the writes of this object visible."""
         if index.real in self._unrefreshed:
             self._unrefreshed.discard(index.real)
-            rows.refresh(self.connection, index)
+            refreshes.refresh(self.connection, index)
 
     def create(
         self,
@@ -209,7 +226,7 @@ class ElasticStore(ClientStore[Connection], Generic[P]):
         rows.delete(self.connection, index, ids)
 
     def count(self, collection: str, filter: Any = None) -> int:
-        index = self.known_index(collection)
+        index = self.complete_index(collection)
         return rows.count(self.connection, index, to_query(filter, index))
 
     def fetch(
@@ -226,7 +243,7 @@ class ElasticStore(ClientStore[Connection], Generic[P]):
 
     def read(self, collection: str, request: ReadRequest = ALL_ROWS) -> Iterator[Batch]:
         checks.page(request.page)
-        index = self.known_index(collection)
+        index = self.complete_index(collection)
         fields = _fields(index, request.vectors)
         query = to_query(request.filter, index)
         pit = self._points.get(index.real)
@@ -237,7 +254,7 @@ class ElasticStore(ClientStore[Connection], Generic[P]):
         self, collection: str, snapshot: str | None = None
     ) -> Iterator[str | None]:
         """Reads of all threads use one point in time, which other processes can use, too."""
-        index = self.known_index(collection)
+        index = self.complete_index(collection)
         opened = scan_ranges.point_in_time(self.connection, self.product, index)
         with opened if snapshot is None else nullcontext(snapshot) as pit:
             self._points[index.real] = pit
@@ -247,7 +264,7 @@ class ElasticStore(ClientStore[Connection], Generic[P]):
                 del self._points[index.real]
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
-        self.known_index(collection)
+        self.complete_index(collection)
         return scan_ranges.scan_ranges(n)
 
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:

@@ -36,6 +36,7 @@ class Elasticsearch(Product):
     """Elasticsearch at one version."""
 
     title = "Elasticsearch"
+    refresh_privilege = "maintenance"
     vector_types = ("dense_vector",)
     oldest = OLDEST
 

@@ -191,6 +191,7 @@ class OpenSearch(Product):
     """OpenSearch at one version."""
 
     title = "OpenSearch"
+    refresh_privilege = "indices:admin/refresh*"
     vector_types = ("knn_vector",)
     oldest = OLDEST
 
