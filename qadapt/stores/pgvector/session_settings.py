@@ -148,7 +148,7 @@ def prepare_search(
     """A search by the current description of the table; see ``Store.prepare_search``."""
     if request.filter is not None:
         return None
-    table = store._known_table(collection)
+    table = store.known_table(collection)
     source, prepared = store._searches.get(table, request)
     front, back = prepared.copies
     type = source.column.type
@@ -156,7 +156,7 @@ def prepare_search(
     settings, doing = prepared.session_text, search.doing(table)
 
     def run(queries: Any) -> Hits | None:
-        if store._known_table(collection) is not table:
+        if store.known_table(collection) is not table:
             return None
         if len(queries) > 1:
             return search.run(store.connection, source, prepared, queries, request)
