@@ -103,6 +103,7 @@ os.fsync, os.replace, Path.unlink = map(counted, (os.fsync, os.replace, Path.unl
 Writer = segment_file.SegmentWriter
 Writer.write = counted(Writer.write)
 index.compact() if change == "compact" else index.save()
+index.close()  # waits for the merge
 """
 
 
