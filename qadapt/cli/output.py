@@ -244,7 +244,8 @@ class Output:
         if self.json:
             self.document({"error": reported})
         if self.log_json:
-            logs.record(logging.ERROR, reported.pop("message"), **reported)
+            fields = {key: value for key, value in reported.items() if key != "message"}
+            logs.record(logging.ERROR, message, **fields)
         if self.json or self.log_json:
             return
         _write(self.err, labelled("error", "bold red", message), 0)
