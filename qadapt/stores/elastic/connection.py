@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import importlib.util
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from qadapt.errors import StoreError
+from qadapt.stores.awaited import LoopClients
 from qadapt.stores.elastic.errors import Refused, refused, with_retries
 
 TIMEOUT = 60
@@ -21,9 +23,11 @@ class Wire(abc.ABC):
 
     Attributes:
         client: the client of the user or of qadapt.
+        loop_clients: asynchronous clients of the same server; None if there are none.
     """
 
     client: Any
+    loop_clients: LoopClients[Any] | None = None
 
     @abc.abstractmethod
     def send(
@@ -45,6 +49,18 @@ class Wire(abc.ABC):
             Refused: the server answered with an error.
             QadaptError: it did not answer.
         """
+
+    async def awaited(
+        self,
+        client: Any,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        body: bytes,
+        doing: str,
+    ) -> Any:
+        """As ``send`` with JSON, by one of ``loop_clients``."""
+        raise NotImplementedError("only a wire with loop_clients awaits requests")
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -90,6 +106,17 @@ class Connection:
         """
         sent = body if body is None or isinstance(body, bytes) else dumped(body)
         return self._send(method, path, sent, JSON, doing, params, within, repeatable)
+
+    async def awaited(
+        self, method: str, path: str, body: bytes, *, doing: str, params: Mapping[str, Any]
+    ) -> Any:
+        """As ``ask``, awaited by an event loop, and sent once."""
+        assert self.wire.loop_clients is not None
+        client = self.wire.loop_clients.get()
+        try:
+            return await self.wire.awaited(client, method, path, params, body, doing)
+        except Refused as error:
+            raise refused(error, doing) from None
 
     def lines(
         self,
@@ -173,6 +200,16 @@ class Connection:
         """Close the client if qadapt opened it; one given by the user stays open."""
         if self.owned:
             self.wire.close()
+
+
+def awaitable() -> bool:
+    """Whether the asynchronous clients can be used; they need aiohttp, an extra of both."""
+    return importlib.util.find_spec("aiohttp") is not None
+
+
+async def closed(client: Any) -> None:
+    """Close an asynchronous client."""
+    await client.close()
 
 
 def _numbers(version: str) -> list[int]:

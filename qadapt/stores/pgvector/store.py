@@ -47,6 +47,7 @@ from qadapt.stores.pgvector import (
     search,
     snapshot,
 )
+from qadapt.stores.pgvector.awaited_sessions import loop_clients
 from qadapt.stores.pgvector.connection import (
     Connection,
     address_of,
@@ -57,15 +58,14 @@ from qadapt.stores.pgvector.connection import (
 from qadapt.stores.pgvector.filters import to_condition
 from qadapt.stores.pgvector.ids import check_ids
 from qadapt.stores.pgvector.index_operations import OPERATIONS
+from qadapt.stores.pgvector.prepared_search import prepare_search
 from qadapt.stores.pgvector.profile import PROFILE
 from qadapt.stores.pgvector.schema import Table
 from qadapt.stores.pgvector.search import Prepared
-from qadapt.stores.pgvector.session_settings import SearchSessions, prepare_search
+from qadapt.stores.pgvector.session_settings import SearchSessions
 from qadapt.stores.pgvector.statements import Source, Statement, relation
 from qadapt.stores.pgvector.version import ExtensionVersion
 
-# Seconds for which a search uses the description of a table.
-CATALOG_AGE = 10.0
 SETTINGS_KEY = "search"
 
 
@@ -88,6 +88,8 @@ class PgvectorStore(Store):
         self._capabilities: Capabilities | None = None
         self._searches = search.PreparedSearches(self._prepare)
         self.sessions = SearchSessions(connection)
+        self.loop_clients = loop_clients(self.sessions)
+        self.awaits_searches = self.loop_clients is not None
         self._assumed = Metric.of(address.options.get("metric", "cosine"))
 
     @classmethod
@@ -201,7 +203,7 @@ class PgvectorStore(Store):
 
     def _known_table(self, collection: str) -> Table:
         """The table as it was at most ``CATALOG_AGE`` seconds ago."""
-        found: Table | None = self.snapshots.get(collection, CATALOG_AGE)
+        found: Table | None = self.snapshots.get(collection, catalogs.CATALOG_AGE)
         return found or self.table(collection)
 
     # -- rows --------------------------------------------------------------------------------

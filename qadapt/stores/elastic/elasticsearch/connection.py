@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,8 +16,16 @@ from qadapt.errors import (
 )
 from qadapt.model.address import Address
 from qadapt.stores import checks
+from qadapt.stores.awaited import LoopClients
 from qadapt.stores.client_imports import load
-from qadapt.stores.elastic.connection import TIMEOUT, Connection, Wire
+from qadapt.stores.elastic.connection import (
+    JSON,
+    TIMEOUT,
+    Connection,
+    Wire,
+    awaitable,
+    closed,
+)
 from qadapt.stores.elastic.errors import Refused, seconds, timed_out, unreachable
 
 PACKAGE = "elasticsearch"
@@ -31,8 +40,9 @@ class ElasticsearchWire(Wire):
     older one refuses. Without this header, a server answers in its own format.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, loop_clients: LoopClients[Any] | None = None) -> None:
         self.client = client
+        self.loop_clients = loop_clients
 
     def send(
         self,
@@ -44,35 +54,74 @@ class ElasticsearchWire(Wire):
         timeout: float | None,
         doing: str,
     ) -> Any:
-        client = self.client
-        headers = {**client._headers, "accept": "application/json"}
-        if body is not None:
-            headers["content-type"] = content_type
-        target = f"{path}?{urlencode(params, safe=',*')}" if params else path
+        options = _options(self.client, body, content_type, timeout)
         try:
-            meta, answer = client.transport.perform_request(
-                method,
-                target,
-                headers=headers,
-                body=body,
-                request_timeout=client._request_timeout if timeout is None else timeout,
-                max_retries=client._max_retries,
-                retry_on_status=client._retry_on_status,
-                retry_on_timeout=client._retry_on_timeout,
+            answered = self.client.transport.perform_request(
+                method, _target(path, params), **options
             )
         except Exception as error:
             raise _translated(error, doing) from error
-        if not 200 <= meta.status < 300:
-            raise Refused(meta.status, answer, seconds(meta.headers.get("retry-after")))
-        if meta.headers.get("x-elastic-product") != "Elasticsearch":
-            raise StoreError(
-                f"could not {doing}: the server there is not Elasticsearch",
-                hint="for OpenSearch, use an address such as opensearch+http://localhost:9200",
+        return _checked(answered, doing)
+
+    async def awaited(
+        self,
+        client: Any,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        body: bytes,
+        doing: str,
+    ) -> Any:
+        options = _options(client, body, JSON, None)
+        try:
+            answered = await client.transport.perform_request(
+                method, _target(path, params), **options
             )
-        return answer
+        except Exception as error:
+            raise _translated(error, doing) from error
+        return _checked(answered, doing)
 
     def close(self) -> None:
         self.client.close()
+
+
+def _target(path: str, params: Mapping[str, Any]) -> str:
+    return f"{path}?{urlencode(params, safe=',*')}" if params else path
+
+
+def _options(
+    client: Any, body: bytes | None, content_type: str, timeout: float | None
+) -> dict[str, Any]:
+    """Arguments of ``perform_request``."""
+    headers = {**client._headers, "accept": "application/json"}
+    if body is not None:
+        headers["content-type"] = content_type
+    return {
+        "headers": headers,
+        "body": body,
+        "request_timeout": client._request_timeout if timeout is None else timeout,
+        "max_retries": client._max_retries,
+        "retry_on_status": client._retry_on_status,
+        "retry_on_timeout": client._retry_on_timeout,
+    }
+
+
+def _checked(answered: Any, doing: str) -> Any:
+    """The body of an answer.
+
+    Raises:
+        Refused: the answer is an error.
+        StoreError: the server is another product.
+    """
+    meta, answer = answered
+    if not 200 <= meta.status < 300:
+        raise Refused(meta.status, answer, seconds(meta.headers.get("retry-after")))
+    if meta.headers.get("x-elastic-product") != "Elasticsearch":
+        raise StoreError(
+            f"could not {doing}: the server there is not Elasticsearch",
+            hint="for OpenSearch, use an address such as opensearch+http://localhost:9200",
+        )
+    return answer
 
 
 def _translated(error: Exception, doing: str) -> Exception:
@@ -108,8 +157,11 @@ def connect(address: Address) -> Connection:
         AddressError, MissingExtraError, UnreachableError, AuthError
     """
     checks.options(address, OPTIONS)
-    client = _made(address)
-    connection = Connection(ElasticsearchWire(client), owned=True)
+    loop_clients = None
+    if awaitable():
+        loop_clients = LoopClients(partial(_made, address, "AsyncElasticsearch"), closed)
+    wire = ElasticsearchWire(_made(address, "Elasticsearch"), loop_clients)
+    connection = Connection(wire, owned=True)
     try:
         return _probed(connection)
     except BaseException:
@@ -127,7 +179,7 @@ def _probed(connection: Connection) -> Connection:
     return connection
 
 
-def _made(address: Address) -> Any:
+def _made(address: Address, name: str) -> Any:
     options: dict[str, Any] = {
         "request_timeout": checks.number(address, "timeout", TIMEOUT),
         "max_retries": 0,
@@ -146,7 +198,7 @@ def _made(address: Address) -> Any:
     else:
         options["hosts"] = [f"{address.transport}://{address.location}"]
     try:
-        return module().Elasticsearch(**options)
+        return getattr(module(), name)(**options)
     except (TypeError, ValueError) as error:
         raise AddressError(
             f"{address}: {error}", hint="for example elasticsearch+http://localhost:9200"

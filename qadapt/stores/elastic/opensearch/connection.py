@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from qadapt.errors import AddressError, MissingExtraError, StoreError, UnsupportedError
 from qadapt.model.address import Address
 from qadapt.stores import checks
+from qadapt.stores.awaited import LoopClients
 from qadapt.stores.client_imports import load
-from qadapt.stores.elastic.connection import TIMEOUT, Connection, Wire
+from qadapt.stores.elastic.connection import (
+    JSON,
+    TIMEOUT,
+    Connection,
+    Wire,
+    awaitable,
+    closed,
+)
 from qadapt.stores.elastic.errors import Refused, timed_out, unreachable
 
 PACKAGE = "opensearchpy"
@@ -25,8 +34,9 @@ class OpenSearchWire(Wire):
     The client does not pass the header ``Retry-After`` of an error on.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, loop_clients: LoopClients[Any] | None = None) -> None:
         self.client = client
+        self.loop_clients = loop_clients
 
     def send(
         self,
@@ -42,6 +52,23 @@ class OpenSearchWire(Wire):
         try:
             return self.client.transport.perform_request(
                 method, path, params=dict(params), body=body, timeout=timeout, headers=headers
+            )
+        except Exception as error:
+            raise _translated(error, doing) from error
+
+    async def awaited(
+        self,
+        client: Any,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        body: bytes,
+        doing: str,
+    ) -> Any:
+        headers = {"content-type": JSON}
+        try:
+            return await client.transport.perform_request(
+                method, path, params=dict(params), body=body, headers=headers
             )
         except Exception as error:
             raise _translated(error, doing) from error
@@ -86,7 +113,11 @@ def connect(address: Address) -> Connection:
         AddressError, MissingExtraError, UnreachableError, AuthError
     """
     checks.options(address, OPTIONS)
-    connection = Connection(OpenSearchWire(_made(address)), owned=True)
+    loop_clients = None
+    if awaitable():
+        loop_clients = LoopClients(partial(_made, address, "AsyncOpenSearch"), closed)
+    wire = OpenSearchWire(_made(address, "OpenSearch"), loop_clients)
+    connection = Connection(wire, owned=True)
     try:
         return _probed(connection)
     except BaseException:
@@ -110,7 +141,7 @@ def _probed(connection: Connection) -> Connection:
     return connection
 
 
-def _made(address: Address) -> Any:
+def _made(address: Address, name: str) -> Any:
     options: dict[str, Any] = {
         "timeout": checks.number(address, "timeout", TIMEOUT),
         "max_retries": 0,
@@ -126,7 +157,7 @@ def _made(address: Address) -> Any:
         options["ssl_assert_fingerprint"] = address.options["fingerprint"]
     client = module()
     try:
-        return client.OpenSearch(f"{address.transport}://{address.location}", **options)
+        return getattr(client, name)(f"{address.transport}://{address.location}", **options)
     except (TypeError, ValueError, client.ImproperlyConfigured) as error:
         raise AddressError(
             f"{address}: {error}", hint="for example opensearch+http://localhost:9200"
