@@ -147,8 +147,7 @@ def _with_common(function: Command, name: str, own_limit: bool) -> Command:
             begun = time.monotonic()
             logs.record(logging.INFO, "command started", command=name, **where)
             code = run_guarded(out, lambda: function(out, **values), own_limit=own_limit)
-            seconds = round(time.monotonic() - begun, 3)
-            where |= {"exit_code": code, "seconds": seconds}
+            where |= {"exit_code": code, "seconds": round(time.monotonic() - begun, 3)}
             logs.record(logging.INFO, "command finished", command=name, **where)
             raise typer.Exit(code)
 

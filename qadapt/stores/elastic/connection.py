@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import abc
+import importlib.util
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 from qadapt.errors import AddressError, MissingExtraError, StoreError, UnsupportedError
 from qadapt.model.address import Address
 from qadapt.stores import checks
+from qadapt.stores.awaited import LoopClients
 from qadapt.stores.client_imports import load
 from qadapt.stores.elastic.errors import Refused, refused, timed_out, unreachable, with_retries
 
@@ -20,7 +22,13 @@ JSON, LINES = "application/json", "application/x-ndjson"
 
 
 class Wire(abc.ABC):
-    """Sends requests to a server."""
+    """Sends requests to a server.
+
+    Attributes:
+        loop_clients: asynchronous clients of the same server; None if there are none.
+    """
+
+    loop_clients: LoopClients[Any] | None = None
 
     @abc.abstractmethod
     def send(
@@ -42,6 +50,18 @@ class Wire(abc.ABC):
             Refused: the server answered with an error.
             QadaptError: it did not answer.
         """
+
+    async def awaited(
+        self,
+        client: Any,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        body: bytes,
+        doing: str,
+    ) -> Any:
+        """As ``send`` with JSON, by one of ``loop_clients``."""
+        raise NotImplementedError("only a wire with loop_clients awaits requests")
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -88,6 +108,18 @@ class Connection:
         sent = body if body is None or isinstance(body, bytes) else dumped(body)
         return self._send(method, path, sent, JSON, doing, params, within, repeatable)
 
+    async def awaited(
+        self, method: str, path: str, body: bytes, *, doing: str, params: Mapping[str, Any]
+    ) -> Any:
+        """As ``ask``, awaited by an event loop, and sent once."""
+        assert self.wire.loop_clients is not None
+        client = self.wire.loop_clients.get()
+        try:
+            answer = await self.wire.awaited(client, method, path, params, body, doing)
+        except Refused as error:
+            raise refused(error, doing) from None
+        return _json_object(answer, doing)
+
     def lines(
         self,
         path: str,
@@ -117,13 +149,7 @@ class Connection:
             except Refused as error:
                 raise refused(error, doing) from None
 
-        answer = with_retries(once, repeatable=repeatable, sleep=self.sleep)
-        if not isinstance(answer, Mapping):
-            raise StoreError(
-                f"could not {doing}: the response is not a JSON object",
-                hint="check the address: another server or a proxy may have answered",
-            )
-        return answer
+        return _json_object(with_retries(once, repeatable=repeatable, sleep=self.sleep), doing)
 
     def found(self, path: str, *, doing: str, params: Mapping[str, Any] | None = None) -> Any:
         """The answer of a GET; None for status 404."""
@@ -196,8 +222,9 @@ class ClientWire(Wire):
     kind: ClassVar[str]
     options: ClassVar[tuple[str, ...]] = ("timeout", "key_env", "ca_certs", "fingerprint", "user")
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, loop_clients: LoopClients[Any] | None = None) -> None:
         self.client = client
+        self.loop_clients = loop_clients
 
     @classmethod
     def connect(cls, address: Address) -> Connection:
@@ -216,12 +243,16 @@ class ClientWire(Wire):
                 options[option] = address.options[name]
         # Only OpenSearch's client has an error of its own for wrong options.
         invalid = (TypeError, ValueError, getattr(module, "ImproperlyConfigured", ValueError))
+        new = partial(cls.new_client, address=address, timeout=timeout, options=options)
         try:
-            client = cls.new_client(module, address, timeout, options)
+            client = new(getattr(module, cls.kind))
         except invalid as error:
             example = f"for example {cls.store}+http://localhost:9200"
             raise AddressError(f"{address}: {error}", hint=example) from error
-        connection = Connection(cls(client), owned=True)
+        loop_clients = None
+        if importlib.util.find_spec("aiohttp") is not None:  # an extra of both clients
+            loop_clients = LoopClients(lambda: new(getattr(module, f"Async{cls.kind}")), _closed)
+        connection = Connection(cls(client, loop_clients), owned=True)
         try:
             cls.check(connection)
         except BaseException:
@@ -258,12 +289,12 @@ class ClientWire(Wire):
     @classmethod
     @abc.abstractmethod
     def new_client(
-        cls, module: Any, address: Address, timeout: float, options: Mapping[str, Any]
+        cls, kind: Any, address: Address, timeout: float, options: Mapping[str, Any]
     ) -> Any:
         """A client of an address.
 
         Args:
-            module: the package of the client.
+            kind: class of the client, synchronous or asynchronous.
             timeout: time limit of a request in seconds.
             options: keyword arguments that both clients have.
         """
@@ -295,6 +326,24 @@ class ClientWire(Wire):
 
     def close(self) -> None:
         self.client.close()
+
+
+def _json_object(answer: Any, doing: str) -> Any:
+    """The answer.
+
+    Raises:
+        StoreError: it is no JSON object.
+    """
+    if not isinstance(answer, Mapping):
+        raise StoreError(
+            f"could not {doing}: the response is not a JSON object",
+            hint="check the address: another server or a proxy may have answered",
+        )
+    return answer
+
+
+async def _closed(client: Any) -> None:
+    await client.close()
 
 
 def _numbers(version: str) -> list[int]:

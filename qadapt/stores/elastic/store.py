@@ -13,6 +13,7 @@ from qadapt.errors import NotFoundError, UnsupportedError
 from qadapt.model import Batch, Hits, Id, Quantization, Vector
 from qadapt.model.address import Address
 from qadapt.stores import checks
+from qadapt.stores.awaited import AwaitedSearch
 from qadapt.stores.base import ALL_ROWS, PreparedSearch, ReadRequest, ScanRange, SearchRequest
 from qadapt.stores.change import Inspection
 from qadapt.stores.client import ClientStore
@@ -60,6 +61,8 @@ class ElasticStore(ClientStore[Connection], Generic[P]):
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
     ) -> None:
         super().__init__(address, connection, disabled=disabled)
+        self.loop_clients = connection.wire.loop_clients
+        self.awaits_searches = self.loop_clients is not None
         self._product: P | None = None
         # Indexes with writes that no refresh followed.
         self._unrefreshed: set[str] = set()
@@ -294,16 +297,12 @@ class ElasticStore(ClientStore[Connection], Generic[P]):
         if request.exact or request.ignore_quantization:  # depends on the number of rows
             return None
         index = self.known_index(collection)
-        found = self.prepare(index, request)
+        return _PreparedSearch(self, collection, self.prepare(index, request))
 
-        def run(queries: Any) -> Hits | None:
-            if self.snapshots.get(collection, SCHEMA_AGE) is not index:
-                return None
-            if index.real in self._unrefreshed:
-                return None
-            return search.run(self.connection, self.product, found, queries)
-
-        return run
+    def unchanged(self, collection: str, index: Index) -> bool:
+        """Whether an index is known to be as it was, with all writes visible."""
+        known = self.snapshots.get(collection, SCHEMA_AGE) is index
+        return known and index.real not in self._unrefreshed
 
     # -- aliases -----------------------------------------------------------------------------
 
@@ -338,3 +337,24 @@ def _fields(index: Index, names: Sequence[str] | None) -> list[VectorField]:
     if names is None:
         return list(index.vectors.values())
     return [index.field_of(name) for name in names]
+
+
+class _PreparedSearch(AwaitedSearch):
+    """A search whose bodies were made before; None once the index may have changed."""
+
+    def __init__(self, store: ElasticStore[Any], collection: str, found: Prepared) -> None:
+        self._store = store
+        self._collection = collection
+        self._found = found
+
+    def __call__(self, queries: Any) -> Hits | None:
+        store = self._store
+        if not store.unchanged(self._collection, self._found.index):
+            return None
+        return search.run(store.connection, store.product, self._found, queries)
+
+    async def awaited(self, queries: Any) -> Hits | None:
+        store = self._store
+        if not store.awaits_searches or not store.unchanged(self._collection, self._found.index):
+            return None
+        return await search.awaited(store.connection, store.product, self._found, queries)

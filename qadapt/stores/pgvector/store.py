@@ -42,6 +42,7 @@ from qadapt.stores.pgvector import (
     search,
     snapshot,
 )
+from qadapt.stores.pgvector.awaited_sessions import loop_clients
 from qadapt.stores.pgvector.connection import (
     Connection,
     address_of,
@@ -52,10 +53,11 @@ from qadapt.stores.pgvector.connection import (
 from qadapt.stores.pgvector.filters import to_condition
 from qadapt.stores.pgvector.ids import check_ids
 from qadapt.stores.pgvector.index_operations import OPERATIONS
+from qadapt.stores.pgvector.prepared_search import prepare_search
 from qadapt.stores.pgvector.profile import PROFILE
 from qadapt.stores.pgvector.schema import Table
 from qadapt.stores.pgvector.search import Prepared
-from qadapt.stores.pgvector.session_settings import SearchSessions, prepare_search
+from qadapt.stores.pgvector.session_settings import SearchSessions
 from qadapt.stores.pgvector.statements import Source, Statement, relation
 from qadapt.stores.pgvector.version import ExtensionVersion
 from qadapt.stores.table_store import SETTINGS_KEY, CatalogStore
@@ -78,6 +80,8 @@ class PgvectorStore(CatalogStore[Connection, Table]):
         super().__init__(address, connection, disabled=disabled)
         self._searches = search.PreparedSearches(self._prepare)
         self.sessions = SearchSessions(connection)
+        self.loop_clients = loop_clients(self.sessions)
+        self.awaits_searches = self.loop_clients is not None
         self._assumed = Metric.of(address.options.get("metric", "cosine"))
 
     @classmethod

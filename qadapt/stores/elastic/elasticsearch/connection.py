@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from qadapt.errors import StoreError
 from qadapt.model.address import Address
 from qadapt.model.credentials import header_key
-from qadapt.stores.elastic.connection import ClientWire, Connection
+from qadapt.stores.elastic.connection import JSON, ClientWire, Connection
 from qadapt.stores.elastic.errors import Refused, seconds
 
 SERVERLESS = "serverless"
@@ -29,7 +29,7 @@ class ElasticsearchWire(ClientWire):
 
     @classmethod
     def new_client(
-        cls, module: Any, address: Address, timeout: float, options: Mapping[str, Any]
+        cls, kind: Any, address: Address, timeout: float, options: Mapping[str, Any]
     ) -> Any:
         given = {**options, "request_timeout": timeout}
         if user := address.options.get("user"):
@@ -41,7 +41,7 @@ class ElasticsearchWire(ClientWire):
             given["cloud_id"] = address.options["cloud_id"]
         else:
             given["hosts"] = [f"{address.transport}://{address.location}"]
-        return module.Elasticsearch(**given)
+        return kind(**given)
 
     @classmethod
     def location(cls, client: Any) -> tuple[str, str]:
@@ -65,29 +65,68 @@ class ElasticsearchWire(ClientWire):
         timeout: float | None,
         doing: str,
     ) -> Any:
-        client = self.client
-        headers = {**client._headers, "accept": "application/json"}
-        if body is not None:
-            headers["content-type"] = content_type
-        target = f"{path}?{urlencode(params, safe=',*')}" if params else path
+        options = _options(self.client, body, content_type, timeout)
         try:
-            meta, answer = client.transport.perform_request(
-                method,
-                target,
-                headers=headers,
-                body=body,
-                request_timeout=client._request_timeout if timeout is None else timeout,
-                max_retries=client._max_retries,
-                retry_on_status=client._retry_on_status,
-                retry_on_timeout=client._retry_on_timeout,
+            answered = self.client.transport.perform_request(
+                method, _target(path, params), **options
             )
         except Exception as error:
             raise self.translated(error, doing) from error
-        if not 200 <= meta.status < 300:
-            raise Refused(meta.status, answer, seconds(meta.headers.get("retry-after")))
-        if meta.headers.get("x-elastic-product") != "Elasticsearch":
-            raise StoreError(
-                f"could not {doing}: the server there is not Elasticsearch",
-                hint="for OpenSearch, use an address such as opensearch+http://localhost:9200",
+        return _checked(answered, doing)
+
+    async def awaited(
+        self,
+        client: Any,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        body: bytes,
+        doing: str,
+    ) -> Any:
+        options = _options(client, body, JSON, None)
+        try:
+            answered = await client.transport.perform_request(
+                method, _target(path, params), **options
             )
-        return answer
+        except Exception as error:
+            raise self.translated(error, doing) from error
+        return _checked(answered, doing)
+
+
+def _target(path: str, params: Mapping[str, Any]) -> str:
+    return f"{path}?{urlencode(params, safe=',*')}" if params else path
+
+
+def _options(
+    client: Any, body: bytes | None, content_type: str, timeout: float | None
+) -> dict[str, Any]:
+    """Arguments of ``perform_request``."""
+    headers = {**client._headers, "accept": "application/json"}
+    if body is not None:
+        headers["content-type"] = content_type
+    return {
+        "headers": headers,
+        "body": body,
+        "request_timeout": client._request_timeout if timeout is None else timeout,
+        "max_retries": client._max_retries,
+        "retry_on_status": client._retry_on_status,
+        "retry_on_timeout": client._retry_on_timeout,
+    }
+
+
+def _checked(answered: Any, doing: str) -> Any:
+    """The body of an answer.
+
+    Raises:
+        Refused: the answer is an error.
+        StoreError: the server is another product.
+    """
+    meta, answer = answered
+    if not 200 <= meta.status < 300:
+        raise Refused(meta.status, answer, seconds(meta.headers.get("retry-after")))
+    if meta.headers.get("x-elastic-product") != "Elasticsearch":
+        raise StoreError(
+            f"could not {doing}: the server there is not Elasticsearch",
+            hint="for OpenSearch, use an address such as opensearch+http://localhost:9200",
+        )
+    return answer

@@ -8,7 +8,7 @@ from typing import Any
 
 from qadapt.errors import StoreError
 from qadapt.model.address import Address
-from qadapt.stores.elastic.connection import ClientWire, Connection
+from qadapt.stores.elastic.connection import JSON, ClientWire, Connection
 from qadapt.stores.elastic.errors import Refused
 
 DISTRIBUTION = "opensearch"
@@ -29,14 +29,14 @@ class OpenSearchWire(ClientWire):
 
     @classmethod
     def new_client(
-        cls, module: Any, address: Address, timeout: float, options: Mapping[str, Any]
+        cls, kind: Any, address: Address, timeout: float, options: Mapping[str, Any]
     ) -> Any:
         given = {**options, "timeout": timeout, "pool_maxsize": POOL}
         secret = address.secret()
         if secret:  # encoded here: the client encodes as Latin-1
             login = f"{address.options.get('user', 'admin')}:{secret}".encode()
             given["headers"] = {"authorization": f"Basic {base64.b64encode(login).decode()}"}
-        return module.OpenSearch(f"{address.transport}://{address.location}", **given)
+        return kind(f"{address.transport}://{address.location}", **given)
 
     @classmethod
     def location(cls, client: Any) -> tuple[str, str]:
@@ -67,6 +67,23 @@ class OpenSearchWire(ClientWire):
         try:
             return self.client.transport.perform_request(
                 method, path, params=dict(params), body=body, timeout=timeout, headers=headers
+            )
+        except Exception as error:
+            raise self.translated(error, doing) from error
+
+    async def awaited(
+        self,
+        client: Any,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        body: bytes,
+        doing: str,
+    ) -> Any:
+        headers = {"content-type": JSON}
+        try:
+            return await client.transport.perform_request(
+                method, path, params=dict(params), body=body, headers=headers
             )
         except Exception as error:
             raise self.translated(error, doing) from error
