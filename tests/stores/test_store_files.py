@@ -39,10 +39,10 @@ OF_ONE_ENGINE = {
     },
     "pgvector": {
         "binary_format", "catalogs", "column_type", "index_build", "index_operations",
-        "session_settings", "statements",
+        "awaited_sessions", "prepared_search", "session_settings", "statements",
     },
     "lancedb": set(),
-    "elastic": {"filter_terms", "product"},
+    "elastic": {"filter_terms", "product", "refreshes"},
     "elastic/elasticsearch": set(),
     "elastic/opensearch": set(),
     "sqlite_vec": {"chunks", "code_tables", "table_rebuild"},

@@ -210,7 +210,7 @@ class ClientWire(Wire):
     Attributes:
         store: name of the store, of its extra and of its addresses.
         packages: the package of the client, and others whose errors it raises.
-        distribution: the package as it is installed.
+        distribution: the name by which pip installs the package.
         kind: class of the synchronous client.
         options: options of an address.
         client: the client.
