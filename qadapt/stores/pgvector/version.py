@@ -1,4 +1,4 @@
-"""The installed extension, and features by version of pgvector (docs/engines/pgvector.md#versions)."""
+"""The installed extension, and its features by version (docs/engines/pgvector.md#versions)."""
 
 from __future__ import annotations
 
