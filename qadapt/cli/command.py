@@ -143,7 +143,7 @@ def _with_common(function: Command, name: str, own_limit: bool) -> Command:
         insecure = common.pop("insecure")
         out = Output(color=color, words=typed, **common)
         with _allowing_insecure(insecure), scan_settings(out), out.logs():
-            where = {key: values[key] for key in _SUBJECTS if values.get(key)}
+            where: dict[str, Any] = {key: values[key] for key in _SUBJECTS if values.get(key)}
             begun = time.monotonic()
             logs.record(logging.INFO, "command started", command=name, **where)
             code = run_guarded(out, lambda: function(out, **values), own_limit=own_limit)

@@ -129,7 +129,7 @@ class Output:
         """Print the JSON document with ``--json``."""
         if self.json:
             from qadapt.cli.terminal_text import escaped
-            from qadapt.model.masking import mask_used
+            from qadapt.used_keys import mask_used
 
             text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=str)
             if isinstance(sys.stdout, io.TextIOWrapper):
@@ -140,7 +140,7 @@ class Output:
         """Print one line of JSON with ``--json``; for commands that do not end."""
         if self.json:
             from qadapt.cli.terminal_text import escaped
-            from qadapt.model.masking import mask_used
+            from qadapt.used_keys import mask_used
 
             text = json.dumps(data, ensure_ascii=False, allow_nan=False, default=str)
             sys.stdout.write(escaped(mask_used(text)) + "\n")

@@ -28,7 +28,7 @@ from qadapt.code_index.storage import (
 )
 from qadapt.code_index.two_stage_search import search
 from qadapt.code_index.vector_blocks import check, prepared
-from qadapt.codecs import Calibration, CalibrationWarning
+from qadapt.codecs import Calibration, CalibrationWarning, Codebook
 from qadapt.engines import Engine
 from qadapt.errors import InputError
 from qadapt.model.arrays import as_matrix
@@ -45,7 +45,8 @@ class CodeIndex(OpenIndex):
     2106.00882). The int8 steps are multiplied into the query, so that scores approximate those
     of the metric.
 
-    With ``codes="rotational"`` the codes in memory have 1, 2 or 4 bits of each rotated dimension.
+    With ``codes="rotational"`` the codes in memory have 1, 2 or 4 bits of each rotated dimension,
+    with ``codes="scalar"`` 4 bits of each dimension.
 
     Use :meth:`create` or :meth:`open`. Changes are in memory (int8 codes in an unnamed file) until
     :meth:`save`; a ``with`` block saves at the end unless an error is raised. There is one writer
@@ -68,12 +69,13 @@ class CodeIndex(OpenIndex):
         dim: int,
         *,
         metric: str = "cosine",
-        codes: Literal["binary", "int8", "rotational"] = "binary",
-        bits: Literal[1, 2, 4] = 1,
+        codes: Literal["binary", "int8", "rotational", "scalar"] = "binary",
+        bits: Literal[1, 2, 4] | None = None,
         rotation: Literal["random", "learned"] | None = None,
         query_bits: Literal[1, 4, 8, 32] | None = None,
         rescore_codes: Literal["int8"] | None = "int8",
         calibration: Calibration | None = None,
+        codebook: Codebook | None = None,
     ) -> CodeIndex:
         """Create an empty index.
 
@@ -83,24 +85,30 @@ class CodeIndex(OpenIndex):
             metric: ``cosine``, ``dot`` or ``euclidean``.
             codes: codes of the first stage: ``binary`` sign bits in memory; ``rotational`` codes in
                 memory (see ``qadapt.codecs.rotational``), which find better candidates and estimate
-                dot products and distances without bias, with lengths; or ``int8`` codes on disk
-                (then there are no bits, and the scan computes the scores; scores of equal codes may
-                differ in the last digit).
-            bits: bits per dimension of rotational codes; a row takes
-                ``bits * (dim rounded up to 64) / 8 + 8`` bytes.
+                dot products and distances without bias, with lengths; ``scalar`` codes of 4 bits in
+                memory with learned levels for each dimension (see ``qadapt.codecs.codebook``),
+                which estimate the same; or ``int8`` codes on disk (then there are no bits, and the
+                scan computes the scores; scores of equal codes may differ in the last digit).
+            bits: bits per dimension: 1 (default), 2 or 4 of rotational codes, a row of which takes
+                ``bits * (dim rounded up to 64) / 8 + 8`` bytes; 4 of scalar codes, with
+                ``ceil(dim / 2) + 8`` bytes.
             rotation: rotation of rotational codes. ``random``, the default: seeded, the same for
                 all indexes with this number of dimensions. ``learned``: fitted to the first
                 vectors that are added (ITQ, see ``qadapt.codecs.learned_rotation``), of which there
                 must be at least 6 per dimension, rounded up to 64.
             query_bits: bits per dimension of the query for scanning bits. Sign bits: 1 (default;
                 Hamming distance) is by far the fastest; more bits find better candidates.
-                Rotational codes: 4 (default with ``bits=1``) or 8 (default otherwise).
+                Rotational codes: 4 (default with ``bits=1``) or 8 (default otherwise). Scalar
+                codes: 8.
             rescore_codes: ``int8`` stores int8 codes for the second stage; None stores none.
             calibration: ranges of the int8 codes, of *normalized* vectors under cosine. None
                 measures them on the first added vectors, of which there must be at least 100.
+            codebook: levels of scalar codes, of *normalized* vectors under cosine. None learns them
+                from the first added vectors, of which there must be at least 100.
 
         Raises:
             InputError: an option has an invalid value.
+            CalibrationError: calibration or codebook has other dimensions.
             AlreadyExistsError: the folder contains an index.
             IntegrityError: the folder contains other files.
             BusyError: another process is creating it.
@@ -110,13 +118,15 @@ class CodeIndex(OpenIndex):
         )
         if calibration is not None:
             settings.fits(calibration)
+        if codebook is not None:
+            settings.fits_codebook(codebook)
         place = Path(folder)
         require_empty(place)
         place.mkdir(parents=True, exist_ok=True)
         lock = FolderLock(place)
         try:
             require_empty(place)
-            made = Contents(settings, calibration)
+            made = Contents(settings, calibration, codebook=codebook)
             header = persist.begin(place, made)
         except BaseException:
             lock.release()
@@ -188,8 +198,8 @@ class CodeIndex(OpenIndex):
         Raises:
             InputError: existing or duplicate ids, or different numbers of ids and vectors.
             DimensionError, NonFiniteError, ZeroVectorError: invalid vectors.
-            CalibrationError: there is no calibration or learned rotation, and too few vectors for
-                it.
+            CalibrationError: there is no calibration, learned rotation or codebook, and too few
+                vectors for it.
             SpecError: unknown kind, or packed bits for an index that needs vectors.
         """
         self._append(ids, X, codes, kind, replace=False)
@@ -271,7 +281,9 @@ class CodeIndex(OpenIndex):
             NotFoundError, InputError: ``fetch`` returned no vector for some ids, or others.
             OSError: the disk is full. Nothing was changed.
         """
-        recalibrate(self._folder, self._writable(), fetch, calibration)
+        inside = self._writable()
+        self._drop_merge()
+        recalibrate(self._folder, inside, fetch, calibration)
         self._dirty, self._warned = True, False
 
     def delete(self, ids: Any) -> int:
@@ -310,7 +322,7 @@ class CodeIndex(OpenIndex):
             source: data for rescoring. ``codes``: int8 codes on disk. ``originals``: vectors from
                 ``fetch``; the only source of exact scores. ``bits``: float32 query and sign bits;
                 recall is limited to about 96 % of float32 with any oversampling (with
-                rotational codes, the float32 query and the codes). ``off``: no
+                rotational and scalar codes, the float32 query and the codes). ``off``: no
                 rescoring. None uses ``originals`` with ``fetch``, else ``codes`` if stored, else
                 ``bits``. For an int8 index ``codes`` and ``off`` are the same.
             fetch: function that takes a list of unique ids (once for all queries whose candidates

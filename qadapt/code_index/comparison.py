@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.code_index.contents import Contents
+from qadapt.code_index.estimate_codes import EstimateCodes
 from qadapt.code_index.id_column import IdColumn
 from qadapt.code_index.rows import Id
 from qadapt.code_index.vector_blocks import prepared_blocks
 from qadapt.codecs import Calibration, pack_bits, quantize
-from qadapt.codecs.rotational import factors, unpacked
+from qadapt.codecs.estimates import factors
 from qadapt.model.arrays import Floats, Vectors
 from qadapt.model.embedding_kinds import Packed
 from qadapt.model.metric import Metric
@@ -45,9 +46,8 @@ def _same(inside: Contents, rows: npt.NDArray[np.int64], block: Floats) -> npt.N
     """Whether these rows have the codes of these prepared vectors, bool (n,)."""
     if inside.int8 is None:
         assert inside.bits is not None
-        if inside.settings.codes == "rotational":
-            there = inside.bit_codes(block)
-            return _same_estimates(inside.bits.take(rows), there, inside.settings.bits)
+        if inside.estimates is not None:
+            return _same_estimates(inside.estimates, inside.bits.take(rows), block)
         same: npt.NDArray[np.bool_] = (inside.bits.take(rows) == pack_bits(block)).all(axis=1)
         return same
     assert inside.calibration is not None
@@ -57,12 +57,13 @@ def _same(inside: Contents, rows: npt.NDArray[np.int64], block: Floats) -> npt.N
     return np.asarray(same, dtype=np.bool_)
 
 
-def _same_estimates(here: Packed, there: Packed, bits: int) -> npt.NDArray[np.bool_]:
-    """Whether rotational codes are those of the same vectors, bool (n,).
+def _same_estimates(estimates: EstimateCodes, here: Packed, block: Floats) -> npt.NDArray[np.bool_]:
+    """Whether rotational or scalar codes are those of these vectors, bool (n,).
 
     Values close to the edge between two levels may be on either side of it.
     """
-    apart = np.abs(unpacked(here, bits).astype(np.int8) - unpacked(there, bits).astype(np.int8))
+    there = estimates.encode(block)
+    apart = np.abs(estimates.levels(here).astype(np.int8) - estimates.levels(there).astype(np.int8))
     edges = np.count_nonzero(apart, axis=1) <= 1 + apart.shape[1] // 128
     near = np.isclose(factors(here), factors(there), rtol=_ESTIMATE_ROUNDING).all(axis=1)
     same: npt.NDArray[np.bool_] = edges & (apart.max(axis=1) <= 1) & near

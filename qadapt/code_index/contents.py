@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qadapt.code_index.bit_blocks import BitBlocks
+from qadapt.code_index.estimate_codes import MIN_CALIBRATION_ROWS, estimate_codes
 from qadapt.code_index.id_column import IdColumn
 from qadapt.code_index.int8_rows import Int8Rows
 from qadapt.code_index.range_watch import RangeWatch
@@ -18,18 +19,15 @@ from qadapt.code_index.rows import Id
 from qadapt.code_index.segment_file import SegmentFile
 from qadapt.code_index.settings import Settings
 from qadapt.code_index.storage import FileRecord, Segment, file_name
-from qadapt.code_index.vector_blocks import prepared, prepared_blocks
-from qadapt.codecs import Calibration, pack_bits, quantize
-from qadapt.codecs.learned_rotation import apply_learned, learned_rotation, sample_step
-from qadapt.codecs.rotation import rotation
-from qadapt.codecs.rotational import encode
+from qadapt.code_index.vector_blocks import prepared_blocks
+from qadapt.codecs import Calibration, Codebook, pack_bits, quantize
 from qadapt.engines.registry import prefers_columns
 from qadapt.errors import CalibrationError, InputError
 from qadapt.model.arrays import Floats, Vectors
 from qadapt.model.embedding_kinds import Packed
 
-MIN_CALIBRATION_ROWS = 100
-"""Minimum number of rows for automatic calibration."""
+if TYPE_CHECKING:
+    from qadapt.code_index.background_merge import BackgroundMerge
 
 
 class Contents:
@@ -38,30 +36,41 @@ class Contents:
     Attributes:
         settings: settings of the index.
         calibration: ranges of the int8 codes, or None if there are none yet.
-        matrix: learned rotation, float32 (d, d); None if there is none, or none yet.
+        estimates: rotational or scalar codes, with what they learned; None for other codes.
         rows: ids by row number.
-        bits: sign bits or rotational codes in memory, or None.
+        bits: sign bits, rotational or scalar codes in memory, or None.
         int8: int8 codes on disk, or None.
         generation: highest number of a data file.
         watch: counts values that the calibration cuts off; None without a calibration.
         segments: saved segments of the first rows.
+        files: their files.
+        current: number of the first segments whose delete marks have valid row numbers; later
+            segments must be written again by the next save.
         saved_calibration: file of the calibration; None if it is not saved yet.
-        saved_rotation: file of the learned rotation; None if it is not saved yet.
+        saved_learned: file of what was learned; None if it is not saved yet.
     """
 
     def __init__(
-        self, settings: Settings, calibration: Calibration | None, *, generation: int = 0
+        self,
+        settings: Settings,
+        calibration: Calibration | None,
+        *,
+        codebook: Codebook | None = None,
+        generation: int = 0,
     ) -> None:
         self.settings = settings
         self.calibration = calibration
         self.watch = None if calibration is None else RangeWatch(calibration)
         self.generation = generation
         self.saved_calibration: FileRecord | None = None
-        self.matrix: Floats | None = None
-        self.saved_rotation: FileRecord | None = None
+        self.estimates = estimate_codes(settings)
+        if self.estimates is not None and codebook is not None:
+            self.estimates.learned = codebook.levels
+        self.saved_learned: FileRecord | None = None
         self.segments: tuple[Segment, ...] = ()
         self.rows = RowMap()
-        self._files: list[SegmentFile] = []
+        self.files: list[SegmentFile] = []
+        self._current: int | None = None
         self._marks: list[npt.NDArray[np.int64]] = []  # delete marks of each saved segment
         self._new_marks: list[npt.NDArray[np.int64]] = []
         self.bits: BitBlocks | None = None
@@ -72,7 +81,7 @@ class Contents:
                 settings.query_bits == 1 and prefers_columns()
             )
             self.bits = BitBlocks(settings.dim, columns=by_columns)
-        if settings.codes == "rotational":
+        if self.estimates is not None:
             self.bits = BitBlocks(8 * settings.row_bytes()["bits"], columns=False)
         if "int8" in (settings.codes, settings.rescore_codes):
             self.int8 = Int8Rows(settings.dim)
@@ -94,14 +103,14 @@ class Contents:
             replace: whether existing ids are allowed; their old rows are deleted.
 
         Raises:
-            CalibrationError: there is no calibration or learned rotation, and too few vectors for
-                it.
+            CalibrationError: there is no calibration, learned rotation or codebook, and too few
+                vectors for it.
             OSError: the disk is full or unavailable.
         """
         if not len(names):
             return
         calibration = self.calibration
-        matrix = self._learned(vectors)
+        learned = None if self.estimates is None else self.estimates.learn(vectors)
         if self.int8 is not None:
             calibration = calibration or self._fitted(vectors)
             self.watch = self.watch or RangeWatch(calibration)
@@ -114,45 +123,38 @@ class Contents:
                 if self.int8 is not None:
                     self.int8.append(quantize(block, "int8", calibration=calibration))
                 if self.bits is not None:
-                    self.bits.append(self.bit_codes(block, matrix))
+                    self.bits.append(self.bit_codes(block, learned))
         except BaseException:
             if self.bits is not None:
                 self.bits.cut(self.rows.total)
             if self.int8 is not None:
                 self.int8.rewind()
             raise
-        self.calibration, self.matrix = calibration, matrix
+        self.calibration = calibration
+        if self.estimates is not None:
+            self.estimates.learned = learned
         if replace:
             self.delete(names)
         self.rows.append(names)
 
-    def bit_codes(self, vectors: Floats, matrix: Floats | None = None) -> Packed:
-        """Sign bits, or rotational codes, of prepared vectors (n, dim).
+    @property
+    def learned(self) -> Floats | None:
+        """What the codes in memory learned; None if there is nothing, or nothing yet."""
+        return None if self.estimates is None else self.estimates.learned
+
+    def bit_codes(self, vectors: Floats, learned: Floats | None = None) -> Packed:
+        """Codes in memory of prepared vectors (n, dim).
 
         Args:
             vectors: float32 (n, dim).
-            matrix: learned rotation, if it is not the one of the index.
+            learned: what the codes learned, if it is not stored yet.
 
         Returns:
             uint8 (n, width).
         """
-        if self.settings.codes == "rotational":
-            return encode(self.rotated(vectors, matrix), self.settings.bits)
+        if self.estimates is not None:
+            return self.estimates.encode(vectors, learned)
         return pack_bits(vectors)
-
-    def rotated(self, vectors: Floats, matrix: Floats | None = None) -> Floats:
-        """Rotate prepared vectors or queries (n, dim) for rotational codes."""
-        turned = rotation(self.settings.dim)(vectors)
-        learned = self.matrix if matrix is None else matrix
-        return turned if learned is None else apply_learned(turned, learned)
-
-    def _learned(self, vectors: Vectors) -> Floats | None:
-        """The learned rotation, if the index has one; learned from these vectors if necessary."""
-        if self.settings.rotation != "learned" or self.matrix is not None:
-            return self.matrix
-        step = sample_step(len(vectors), self.settings.dim)
-        sample = prepared(vectors[::step], self.settings.metric)
-        return learned_rotation(rotation(self.settings.dim)(sample))
 
     def append_bits(self, names: IdColumn, packed: Packed, *, replace: bool = False) -> None:
         """Append sign bits without vectors; see :meth:`append`.
@@ -171,15 +173,20 @@ class Contents:
             self.delete(names)
         self.rows.append(names)
 
+    @property
+    def current(self) -> int:
+        """See the class."""
+        return len(self.segments) if self._current is None else self._current
+
     def replace_int8(self, codes: Int8Rows, calibration: Calibration) -> None:
         """Replace all int8 codes by those of the live rows, which are not saved yet."""
-        ids = self.rows.column()
         assert self.int8 is not None
         self.int8.close()
         self.int8, self.calibration = codes, calibration
         self.watch, self.saved_calibration = RangeWatch(calibration), None
-        self.renumber(0, ids)
-        self.segments, self._files, self._marks, self._new_marks = (), [], [], []
+        self.remove_dead(0)
+        self.segments, self._current = (), None
+        self.files, self._marks, self._new_marks = [], [], []
 
     def delete(self, names: IdColumn) -> int:
         """Mark the rows of these ids as deleted; returns the number of rows."""
@@ -196,7 +203,7 @@ class Contents:
         """Add the rows of a saved segment, whose sign bits were added before."""
         self.rows.append(ids)
         self.segments = (*self.segments, segment)
-        self._files.append(file)
+        self.files.append(file)
         self._marks.append(marks)
         if self.int8 is not None:
             self.int8.attach(file)
@@ -211,14 +218,44 @@ class Contents:
         marks = np.concatenate([np.empty(0, np.int64), *self._marks[start:], *self._new_marks])
         return marks if below is None else marks[marks < below]
 
-    def renumber(self, first: int, ids: IdColumn) -> None:
-        """Remove deleted rows from row ``first``; ``ids`` are those of the remaining rows."""
+    def remove_dead(self, first: int) -> None:
+        """Remove deleted rows from row ``first``."""
+        alive = self.rows.live_mask()
+        if alive is not None:
+            self._keep(alive.copy(), first)
+
+    def _keep(self, kept: npt.NDArray[np.bool_], first: int) -> None:
+        """Remove rows from row ``first`` for which ``kept`` (all rows,) is False."""
         if self.bits is not None:
-            alive = self.rows.live_mask()
-            if alive is not None:
-                self.bits.keep(alive, first=first)
+            self.bits.keep(kept, first=first)
+        ids = self.rows.column(first, deleted=True).take(np.flatnonzero(kept[first:]))
+        alive = self.rows.live_mask()
+        dead = np.flatnonzero(~alive[kept]) if alive is not None else np.empty(0, np.int64)
         self.rows.cut(first)
         self.rows.append(ids)
+        self.rows.remove_rows(dead[dead >= first])
+
+    def adopt(self, merge: BackgroundMerge) -> None:
+        """Replace segments by the one that a merge has written; see ``BackgroundMerge``."""
+        new = () if merge.segment is None else (merge.segment,)
+        files = [] if merge.file is None else [merge.file]
+        later = len(self.segments) > merge.stop
+        marks = [merge.marks] if new else []
+        self._marks[merge.start : merge.stop] = marks
+        self.files[merge.start : merge.stop] = files
+        self.segments = (*self.segments[: merge.start], *new, *self.segments[merge.stop :])
+        if self.int8 is not None:
+            self.int8.replace(merge.start, merge.stop, merge.file)
+        if merge.alive is None or merge.alive.all():
+            return
+        kept = np.ones(self.rows.total, dtype=np.bool_)
+        kept[merge.first : merge.first + len(merge.alive)] = merge.alive
+        removed = np.cumsum(~kept)
+        self._keep(kept, merge.first)
+        self._marks = [each - removed[each] for each in self._marks]
+        self._new_marks = [each - removed[each] for each in self._new_marks]
+        if later:
+            self._current = merge.start + len(new)
 
     def settle(
         self,
@@ -233,9 +270,9 @@ class Contents:
             file: file of the last one if it is new; else None.
             marks: its delete marks.
         """
-        self.segments = segments
+        self.segments, self._current = segments, None
         start = len(segments) - (file is not None)
-        self._files[start:] = [] if file is None else [file]
+        self.files[start:] = [] if file is None else [file]
         self._marks[start:] = [] if file is None else [marks]
         self._new_marks = []
         if self.int8 is not None:
@@ -247,7 +284,7 @@ class Contents:
         Raises:
             IntegrityError: a file is damaged.
         """
-        for file in self._files:
+        for file in self.files:
             file.verify_all()
 
     def _fitted(self, vectors: Vectors) -> Calibration:

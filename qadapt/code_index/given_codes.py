@@ -30,9 +30,9 @@ def given_codes(
         )
     if checked_kind(kind) not in PACKED:
         return decoded(codes, kind), None
-    if settings.codes == "rotational":
+    if settings.codes in ("rotational", "scalar"):
         raise SpecError(
-            "this index keeps rotational codes, which cannot be made from sign bits",
+            f"this index keeps {settings.codes} codes, which cannot be made from sign bits",
             hint="create it with codes='binary', or add the vectors",
         )
     if "int8" in settings.row_bytes():

@@ -30,7 +30,6 @@ from qadapt.code_index.storage import (
 )
 from qadapt.code_index.vector_blocks import BLOCK_BYTES
 from qadapt.codecs import Calibration
-from qadapt.codecs.rotation import padded_dim
 from qadapt.errors import IntegrityError, QadaptError
 
 _OPEN_TRIES = 5
@@ -44,15 +43,20 @@ def begin(folder: Path, inside: Contents) -> Header:
     return header
 
 
-def save(folder: Path, inside: Contents, *, compact: bool = False) -> Header:
+def save(
+    folder: Path, inside: Contents, *, compact: bool = False, merging: Path | None = None
+) -> Header:
     """Make the contents durable.
 
-    Only new rows and delete marks are written, unless ``merging`` chooses segments to merge.
+    New rows and delete marks are written, and segments whose delete marks have other row numbers
+    since a merge.
 
     Args:
         folder: folder of the index.
-        inside: contents to save; deleted rows of merged segments are removed from it.
+        inside: contents to save; deleted rows of segments that are written again are removed from
+            it.
         compact: merge all segments.
+        merging: file of a running merge, which stays.
 
     Returns:
         The new header.
@@ -60,14 +64,24 @@ def save(folder: Path, inside: Contents, *, compact: bool = False) -> Header:
     Raises:
         OSError: writing failed. Contents and folder are unchanged.
     """
-    start, rewrite = (0, True) if compact else _plan(inside)
+    start = 0 if compact else inside.current
+    rewrite = compact or start < len(inside.segments) or is_sparse(_loads(inside)[-1])
     saved = _write(folder, inside, start, rewrite=rewrite)
-    remove_unlisted(folder, saved)
+    remove_unlisted(folder, saved, keep=merging)
     return saved
 
 
-def _plan(inside: Contents) -> tuple[int, bool]:
-    """First segment to merge, and whether the unsaved rows are written again as well."""
+def merge_plan(inside: Contents) -> int | None:
+    """First segment to merge with all later ones after a save; None for no merge."""
+    loads = _loads(inside)[:-1]
+    if not loads:
+        return None
+    start = merge_start(loads[:-1], loads[-1])
+    return start if start < len(loads) - 1 or is_sparse(loads[-1]) else None
+
+
+def _loads(inside: Contents) -> list[Load]:
+    """Rows of each segment, and of those that are not saved yet."""
     width = max(1, sum(inside.settings.row_bytes().values()))
     alive = inside.rows.live_mask()
     loads, first = [], 0
@@ -79,9 +93,7 @@ def _plan(inside: Contents) -> tuple[int, bool]:
         first += segment.count
     count = inside.rows.total - first
     live = count if alive is None else int(np.count_nonzero(alive[first:]))
-    new = Load(live, count - live)
-    start = merge_start(loads, new)
-    return start, start < len(inside.segments) or is_sparse(new)
+    return [*loads, Load(live, count - live)]
 
 
 def _write(
@@ -111,9 +123,9 @@ def _write(
             raise
         failed = error  # of flushing the new header: the files that it lists must stay
     if rewrite:
-        inside.renumber(first, ids)
+        inside.remove_dead(first)
     inside.settle(kept, file, marks)
-    inside.saved_calibration, inside.saved_rotation = saved.calibration, saved.learned
+    inside.saved_calibration, inside.saved_learned = saved.calibration, saved.learned
     writer.close()
     if file is None:
         writer.discard()
@@ -150,12 +162,17 @@ def _finish(
     *,
     rewrite: bool,
 ) -> Segment:
-    """Append sign bits, ids and delete marks, and flush the file to disk."""
+    """Append codes in memory, ids and delete marks, and flush the file to disk."""
     if inside.bits is not None:
         rows = max(1, BLOCK_BYTES // inside.settings.row_bytes()["bits"])
         blocks: Iterator[npt.NDArray[Any]] = inside.bits.as_bytes(rows, first=first)
         for block in _living(blocks, inside, first) if rewrite else blocks:
             writer.write(raw(block))
+    return finish_segment(writer, ids, marks)
+
+
+def finish_segment(writer: SegmentWriter, ids: IdColumn, marks: npt.NDArray[np.int64]) -> Segment:
+    """Append ids and delete marks, and flush the file to disk."""
     if ids.ends is not None:
         writer.write(raw(ids.lengths.astype("<u4")))
     writer.write(raw(ids.values.astype("<i8") if ids.kind == "int" else ids.values))
@@ -203,7 +220,7 @@ def _header(folder: Path, inside: Contents, segments: tuple[Segment, ...]) -> He
         calibration=_calibration_record(folder, inside),
         bits=settings.bits,
         rotation=settings.rotation,
-        learned=_rotation_record(folder, inside),
+        learned=_learned_record(folder, inside),
     )
 
 
@@ -215,12 +232,12 @@ def _calibration_record(folder: Path, inside: Contents) -> FileRecord | None:
     return write_file(path, [inside.calibration.to_json().encode()])
 
 
-def _rotation_record(folder: Path, inside: Contents) -> FileRecord | None:
-    """File of the learned rotation, which is written once."""
-    if inside.matrix is None or inside.saved_rotation is not None:
-        return inside.saved_rotation
-    path = folder / file_name("rotation", inside.next_generation())
-    return write_file(path, [raw(inside.matrix.astype("<f4"))])
+def _learned_record(folder: Path, inside: Contents) -> FileRecord | None:
+    """File of what the codes learned, which is written once."""
+    if inside.learned is None or inside.saved_learned is not None:
+        return inside.saved_learned
+    path = folder / file_name("learned", inside.next_generation())
+    return write_file(path, [raw(inside.learned.astype("<f4"))])
 
 
 def disk_bytes(header: Header) -> int:
@@ -283,8 +300,9 @@ def load(folder: Path, header: Header, *, content: bool) -> Contents:
         refuse_repeated(folder, inside)
     if inside.rows.total and inside.int8 is not None and inside.calibration is None:
         raise IntegrityError(f"{folder}: int8 codes without a calibration", hint=RESTORE)
-    if inside.rows.total and header.rotation == "learned" and inside.matrix is None:
-        raise IntegrityError(f"{folder}: codes without their learned rotation", hint=RESTORE)
+    estimates = inside.estimates
+    if inside.rows.total and estimates and estimates.learned_shape and estimates.learned is None:
+        raise IntegrityError(f"{folder}: codes without what they learned", hint=RESTORE)
     return inside
 
 
@@ -304,21 +322,21 @@ def _empty(folder: Path, header: Header) -> Contents:
     except (QadaptError, UnicodeDecodeError) as error:
         raise IntegrityError(f"{folder / HEADER_NAME} is damaged: {error}", hint=RESTORE) from error
     inside = Contents(settings, calibration, generation=header.generation)
-    inside.saved_calibration, inside.saved_rotation = header.calibration, header.learned
-    if header.learned is not None:
-        inside.matrix = _matrix(folder, header.learned, settings.dim)
+    inside.saved_calibration, inside.saved_learned = header.calibration, header.learned
+    if header.learned is not None and inside.estimates is not None:
+        shape = inside.estimates.learned_shape
+        inside.estimates.learned = _learned(folder, header.learned, shape or (0, 0))
     return inside
 
 
-def _matrix(folder: Path, record: FileRecord, dim: int) -> npt.NDArray[np.float32]:
-    """The learned rotation."""
+def _learned(folder: Path, record: FileRecord, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Learned rotation or codebook."""
     values = np.frombuffer(read_record(folder, record), dtype=np.uint8)
-    width = padded_dim(dim)
-    if len(values) != 4 * width * width:
+    if len(values) != 4 * shape[0] * shape[1]:
         raise IntegrityError(
-            f"{folder / record.name} has another size than {width} x {width}", hint=RESTORE
+            f"{folder / record.name} has another size than {shape[0]} x {shape[1]}", hint=RESTORE
         )
-    return values.view("<f4").astype(np.float32).reshape(width, width)
+    return values.view("<f4").astype(np.float32).reshape(shape)
 
 
 def _ids(file: SegmentFile, segment: Segment) -> IdColumn:

@@ -12,7 +12,7 @@ from qadapt.code_index.row_map import first_repeated
 from qadapt.code_index.rows import shown
 from qadapt.code_index.storage import row_bytes
 from qadapt.code_index.vector_blocks import check
-from qadapt.codecs import Calibration
+from qadapt.codecs import Calibration, Codebook
 from qadapt.codecs.bitquery import QueryBits
 from qadapt.codecs.rotational import CODE_BITS
 from qadapt.errors import CalibrationError, InputError, SpecError
@@ -20,9 +20,10 @@ from qadapt.model.arrays import Vectors, as_matrix
 from qadapt.model.embedding_kinds import refuse_packed
 from qadapt.model.metric import Metric
 
-CODES = ("binary", "int8", "rotational")
+CODES = ("binary", "int8", "rotational", "scalar")
 ROTATIONS = ("random", "learned")
-ROTATED_QUERY_BITS = (4, 8)
+QUERY_BITS = {"rotational": (4, 8), "scalar": (8,)}
+"""Bits per dimension of queries; for other codes see ``QueryBits``."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Settings:
         query_bits: int | None,
         rescore_codes: str | None,
         *,
-        bits: int = 1,
+        bits: int | None = None,
         rotation: str | None = None,
     ) -> Settings:
         """Create validated settings.
@@ -61,8 +62,8 @@ class Settings:
             )
         if codes not in CODES:
             raise SpecError.unknown("kind of codes", codes, CODES)
-        _check_bits(codes, bits, rotation)
-        known_bits = ROTATED_QUERY_BITS if codes == "rotational" else get_args(QueryBits)
+        bits = _checked_bits(codes, bits, rotation)
+        known_bits = QUERY_BITS.get(codes, get_args(QueryBits))
         if query_bits is None:
             query_bits = _default_query_bits(codes, bits)
         if query_bits not in known_bits:
@@ -95,6 +96,24 @@ class Settings:
         check(array, self.metric, what="vectors")
         return names, array
 
+    def fits_codebook(self, codebook: Codebook) -> None:
+        """Raise an error for a codebook that this index cannot use.
+
+        Raises:
+            CalibrationError: the dimensions differ.
+            SpecError: the index has other codes.
+        """
+        if self.codes != "scalar":
+            raise SpecError(
+                f"codebook is a setting of scalar codes; these are {self.codes!r} codes",
+                hint="pass codes='scalar', or omit codebook",
+            )
+        if codebook.dim != self.dim:
+            raise CalibrationError(
+                f"the codebook has {codebook.dim} dimensions, but the index has {self.dim}",
+                hint="learn it from vectors of the same model",
+            )
+
     def fits(self, calibration: Calibration) -> None:
         """Raise an error for ranges with other dimensions.
 
@@ -108,27 +127,36 @@ class Settings:
             )
 
 
-def _check_bits(codes: str, bits: int, rotation: str | None) -> None:
-    """Check the settings of rotational codes.
+def _checked_bits(codes: str, bits: int | None, rotation: str | None) -> int:
+    """Bits per dimension of the codes, after a check of the settings of some codes.
 
     Raises:
         SpecError: unknown, or for other codes.
     """
-    if codes != "rotational":
-        if bits != 1 or rotation is not None:
-            raise SpecError(
-                f"bits and rotation are settings of rotational codes; these are {codes!r} codes",
-                hint="pass codes='rotational', or omit bits and rotation",
-            )
-        return
-    if isinstance(bits, bool) or bits not in CODE_BITS:
-        raise SpecError.unknown("bits of rotational codes", str(bits), map(str, CODE_BITS))
+    known = {"rotational": CODE_BITS, "scalar": (4,)}.get(codes)
+    if known is None and bits not in (None, 1):
+        raise SpecError(
+            f"bits is a setting of rotational and scalar codes; these are {codes!r} codes",
+            hint="pass codes='rotational' or codes='scalar', or omit bits",
+        )
+    if rotation is not None and codes != "rotational":
+        raise SpecError(
+            f"rotation is a setting of rotational codes; these are {codes!r} codes",
+            hint="pass codes='rotational', or omit rotation",
+        )
     if rotation is not None and rotation not in ROTATIONS:
         raise SpecError.unknown("rotation", str(rotation), ROTATIONS)
+    if known is None:
+        return 1
+    if bits is None:
+        return known[0]
+    if isinstance(bits, bool) or bits not in known:
+        raise SpecError.unknown(f"bits of {codes} codes", str(bits), map(str, known))
+    return bits
 
 
 def _default_query_bits(codes: str, bits: int) -> int:
-    if codes != "rotational":
+    if codes not in QUERY_BITS:
         return 1
     return 4 if bits == 1 else 8
 

@@ -14,7 +14,7 @@ from qadapt.code_index.rows import Id, shown
 from qadapt.code_index.vector_blocks import BLOCK_BYTES, block_rows, check
 from qadapt.codecs import bit_query, pack_bits, pad_words
 from qadapt.codecs.bitquery import plane_query
-from qadapt.codecs.rotational import RotationalQuery
+from qadapt.codecs.estimates import EstimateQuery
 from qadapt.engines import Engine, PlaneEngine, score_topk
 from qadapt.engines.base import PADDING_ROW, Array, Mask, Rows
 from qadapt.engines.exact import best_candidates
@@ -82,9 +82,9 @@ def by_int8(
 
 
 def by_estimate(
-    query: RotationalQuery, codes: BitBlocks, k: int, mask: Mask | None
+    query: EstimateQuery, codes: BitBlocks, k: int, mask: Mask | None
 ) -> tuple[Rows, Scores]:
-    """Scan rotational codes with queries of 4 or 8 bits per dimension."""
+    """Scan rotational or scalar codes with queries of 4 or 8 bits per dimension."""
     blocks = codes.as_bytes(_scan_rows(query.floats))
     return score_topk(query.score, blocks, len(query), k, mask)
 

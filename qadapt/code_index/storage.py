@@ -17,19 +17,19 @@ from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from qadapt.codecs.rotational import code_bytes
+from qadapt.codecs import codebook, rotational
 from qadapt.durable import sync_folder
 from qadapt.errors import AlreadyExistsError, IntegrityError
 
 FORMAT = "qadapt-code-index"
 VERSION = 2
-ROTATIONAL_VERSION = 3
-"""Version of an index of rotational codes, which older releases cannot read."""
+ESTIMATE_VERSION = 3
+"""Version of an index of rotational or scalar codes, which older releases cannot read."""
 HEADER_NAME = "index.json"
 HEADER_DRAFT = "index.json.new"
 LOCK_NAME = "lock"
 
-_DATA_NAME = re.compile(r"((rows|rotation)\.\d+\.bin|calibration\.\d+\.json)")
+_DATA_NAME = re.compile(r"((rows|learned)\.\d+\.bin|calibration\.\d+\.json)")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 _ID_KINDS = ("int", "uuid", "text")
 RESTORE = "restore the folder from a backup, or recreate it and add the vectors again"
@@ -85,7 +85,7 @@ class Header:
         generation: number of the newest data files; increases with each save.
         segments: segments in row order.
         calibration: file of the ranges of the int8 codes, or None if there are none.
-        learned: file of the learned rotation, or None if there is none.
+        learned: file of the learned rotation or the codebook, or None if there is none.
     """
 
     dim: int
@@ -124,7 +124,9 @@ def row_bytes(dim: int, codes: str, rescore_codes: str | None, bits: int = 1) ->
     if codes == "binary":
         kept["bits"] = -(-dim // 8)
     if codes == "rotational":
-        kept["bits"] = code_bytes(dim, bits)
+        kept["bits"] = rotational.code_bytes(dim, bits)
+    if codes == "scalar":
+        kept["bits"] = codebook.code_bytes(dim)
     return kept
 
 
@@ -194,9 +196,13 @@ def write_header(folder: Path, header: Header) -> None:
     sync_folder(folder)
 
 
-def remove_unlisted(folder: Path, header: Header) -> None:
-    """Remove data files that are not in the header: old ones, and those of a crash."""
-    kept = header.names
+def remove_unlisted(folder: Path, header: Header, *, keep: Path | None = None) -> None:
+    """Remove data files that are not in the header: old ones, and those of a crash.
+
+    Args:
+        keep: file of a running merge, which stays.
+    """
+    kept = header.names | ({keep.name} if keep else set())
     for path in folder.iterdir():
         stale = _DATA_NAME.fullmatch(path.name) and path.name not in kept
         if stale or path.name == HEADER_DRAFT:
@@ -236,7 +242,7 @@ def read_header(folder: Path) -> Header:
 
 
 def _version(codes: Any) -> int:
-    return ROTATIONAL_VERSION if codes == "rotational" else VERSION
+    return ESTIMATE_VERSION if codes in ("rotational", "scalar") else VERSION
 
 
 def _other_version(path: Path, version: Any, supported: int) -> IntegrityError:

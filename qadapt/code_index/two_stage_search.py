@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Literal, cast
 
 import numpy as np
 
 from qadapt.code_index.contents import Contents
+from qadapt.code_index.estimate_codes import EstimateCodes
 from qadapt.code_index.hits import CodeHits
 from qadapt.code_index.stages import (
     Fetch,
@@ -26,7 +26,6 @@ from qadapt.code_index.stages import (
 )
 from qadapt.codecs import bit_query, fold
 from qadapt.codecs.bitquery import QueryBits
-from qadapt.codecs.rotational import RotationalQuery, kernel_pays, rotational_query
 from qadapt.engines import Engine, NumpyEngine, get_engine
 from qadapt.engines.base import PADDING_ROW, Mask, Rows
 from qadapt.engines.registry import with_planes
@@ -153,10 +152,9 @@ def _first(
     if inside.bits is None:
         assert inside.int8 is not None
         return by_int8(queries, _folded(inside, queries), inside.int8, k, mask)
-    if settings.codes == "rotational":
-        return by_estimate(
-            _rotated(inside, queries, kernel=engine.name == "numba"), inside.bits, k, mask
-        )
+    if inside.estimates is not None:
+        query = inside.estimates.query(queries, kernel=engine.name == "numba")
+        return by_estimate(query, inside.bits, k, mask)
     query_bits = settings.query_bits
     if query_bits == 1:
         return by_hamming(queries, inside.bits, k, mask, engine)
@@ -174,11 +172,11 @@ def _second(
         return rescore_originals(queries, rows, k, settings.metric, inside.rows.at, fetch)
     if source == "bits":
         assert inside.bits is not None
-        if settings.codes == "rotational":
+        if inside.estimates is not None:
+            query = inside.estimates.query
             return rescore(
-                rows, settings.dim, k, lambda some: _rotated(inside, queries[some]),
-                inside.bits.take,
-            )  # fmt: skip
+                rows, settings.dim, k, lambda some: query(queries[some]), inside.bits.take
+            )
         rows, scores = rescore(
             rows, settings.dim, k, lambda some: bit_query(queries[some], _FLOAT_BITS),
             inside.bits.take,
@@ -188,14 +186,6 @@ def _second(
     return rescore(
         rows, settings.dim, k, lambda some: _folded(inside, queries[some]), inside.int8.take
     )
-
-
-def _rotated(inside: Contents, queries: Floats, *, kernel: bool = False) -> RotationalQuery:
-    settings = inside.settings
-    euclidean = settings.metric is Metric.EUCLIDEAN
-    rotated = inside.rotated(queries)
-    width = cast(Literal[4, 8], settings.query_bits)
-    return rotational_query(rotated, settings.bits, width, euclidean=euclidean, kernel=kernel)
 
 
 def _folded(inside: Contents, queries: Floats) -> PairScorer:
@@ -209,10 +199,10 @@ def _engine(inside: Contents, engine: Engine | str | None, queries: int) -> Engi
 
     Raises:
         SpecError, MissingExtraError, UnsupportedError: see ``get_engine``; or an engine that does
-            not scan rotational codes.
+            not scan rotational and scalar codes.
     """
-    if inside.settings.codes == "rotational":
-        return _rotational_engine(inside, engine, queries)
+    if inside.estimates is not None:
+        return _estimate_engine(inside, inside.estimates, engine, queries)
     query_bits = inside.settings.query_bits
     planes = query_bits in (4, 8)
     if isinstance(engine, Engine):
@@ -221,19 +211,21 @@ def _engine(inside: Contents, engine: Engine | str | None, queries: int) -> Engi
     return get_engine(engine, planes=planes, work=words * queries * query_bits)
 
 
-def _rotational_engine(inside: Contents, engine: Engine | str | None, queries: int) -> Engine:
+def _estimate_engine(
+    inside: Contents, estimates: EstimateCodes, engine: Engine | str | None, queries: int
+) -> Engine:
     """numba or numpy."""
     assert inside.bits is not None
     settings = inside.settings
     if engine is None:
-        if not kernel_pays(queries):
+        if not estimates.kernel_pays(queries):
             return NumpyEngine()
         work = inside.bits.nbytes // 8 * queries * settings.query_bits
         return get_engine(planes=True, work=work)
     found = engine if isinstance(engine, Engine) else get_engine(engine)
     if found.name not in ("numpy", "numba"):
         raise UnsupportedError(
-            f"the engine {found.name!r} does not scan rotational codes",
+            f"the engine {found.name!r} does not scan {settings.codes} codes",
             hint="omit engine=, or pass engine='numba' or engine='numpy'",
         )
     return found
@@ -243,8 +235,8 @@ def _searcher(inside: Contents, engine: Engine) -> str:
     query_bits = inside.settings.query_bits
     if inside.bits is None:
         return f"numpy {np.__version__}:int8"
-    if inside.settings.codes == "rotational":
-        return f"{engine.name} {engine.version}:rotational{inside.settings.bits}"
+    if inside.estimates is not None:
+        return f"{engine.name} {engine.version}:{inside.settings.codes}{inside.settings.bits}"
     if query_bits == 1:
         return f"{engine.name} {engine.version}:hamming"
     if query_bits == 32:

@@ -11,7 +11,8 @@ from urllib.parse import quote, unquote
 from qadapt.errors import AddressError
 from qadapt.model import identity
 from qadapt.model.address_form import form_of, forms, local_example, suggested_server
-from qadapt.model.masking import MASK, SECRET_NAME, Secret, shown
+from qadapt.model.masking import SECRET_NAME, Secret, shown
+from qadapt.used_keys import MASK
 
 Transport = Literal["http", "https", "grpc", "tcp"]
 TRANSPORTS: tuple[Transport, ...] = ("http", "https", "grpc")

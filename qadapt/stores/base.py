@@ -327,10 +327,6 @@ class Store(BulkCopy, Changeable, Counted, Measured, Sampled, KeepsSettings):
 
     # -- quantization ------------------------------------------------------------------------
 
-    @abc.abstractmethod
-    def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
-        """Map a quantization to the store's native configuration; no I/O except for the version."""
-
     def map_all(
         self, given: Mapping[str, Quantization], vectors: Mapping[str, Vector], *, limits: str
     ) -> dict[str, MappedQuantization]:

@@ -1,4 +1,4 @@
-"""Code indexes of rotational codes: the promises of every index, and quality."""
+"""Code indexes of rotational and scalar codes: the promises of every index, and quality."""
 
 from __future__ import annotations
 
@@ -12,12 +12,20 @@ import pytest
 from embeddings import Embeddings
 
 from qadapt.code_index import CodeIndex
-from qadapt.codecs import Calibration
+from qadapt.codecs import Calibration, Codebook
+from qadapt.codecs.estimates import factors
 from qadapt.codecs.rotation import rotation
-from qadapt.codecs.rotational import encode, factors, unpacked
+from qadapt.codecs.rotational import encode, unpacked
 from qadapt.errors import CalibrationError, IntegrityError, SpecError, UnsupportedError
 
 BITS = (1, 2, 4)
+KINDS: list[dict[str, Any]] = [
+    *({"codes": "rotational", "bits": bits} for bits in BITS),
+    {"codes": "scalar", "bits": 4},
+]
+each_kind = pytest.mark.parametrize(
+    "kind", KINDS, ids=lambda kind: f"{kind['codes']}-{kind['bits']}"
+)
 Make = Callable[..., CodeIndex]
 
 
@@ -62,11 +70,13 @@ def test_rescoring_by_the_codes_ranks_by_the_estimate(
     index.close()
 
 
-@pytest.mark.parametrize("bits", BITS)
+@each_kind
 def test_changes_saves_and_merges_give_the_index_of_the_remaining_rows(
-    tmp_path: Path, vectors: np.ndarray, queries: np.ndarray, ranges: Calibration, bits: int
+    tmp_path: Path, vectors: np.ndarray, queries: np.ndarray, ranges: Calibration, kind: Any
 ) -> None:
-    options: dict[str, Any] = {"codes": "rotational", "bits": bits, "calibration": ranges}
+    options: dict[str, Any] = {**kind, "calibration": ranges}
+    if kind["codes"] == "scalar":
+        options["codebook"] = Codebook.fit(vectors / np.linalg.norm(vectors, axis=1)[:, None])
     with CodeIndex.create(tmp_path / "a", vectors.shape[1], **options) as index:
         index.add(np.arange(150), vectors[:150])
         index.save()
@@ -91,9 +101,9 @@ def test_changes_saves_and_merges_give_the_index_of_the_remaining_rows(
         index.verify()
 
 
-@pytest.mark.parametrize("bits", BITS)
-def test_masks_ids_and_ties(make: Make, queries: np.ndarray, bits: int) -> None:
-    index = make(codes="rotational", bits=bits, rescore_codes=None)
+@each_kind
+def test_masks_ids_and_ties(make: Make, queries: np.ndarray, kind: Any) -> None:
+    index = make(**kind, rescore_codes=None)
     everything = index.search(queries, 300, source="off")
     for engine in ("numpy", "numba"):
         same = index.search(queries, 300, source="off", engine=engine)
@@ -126,10 +136,18 @@ def test_a_code_has_the_documented_size(make: Make) -> None:
         assert size["ram"] - size["ids"] == 300 * (bits * 64 // 8 + 8)
         index.save()
         index.close()
+    index = make("scalar", codes="scalar", rescore_codes=None)
+    size = index.nbytes
+    # 19 bytes for 37 dimensions, 8 of factors, in words of 8 bytes; and 16 levels per dimension.
+    assert size["ram"] - size["ids"] == 300 * 32 + 37 * 16 * 4
+    index.save()
+    assert index.nbytes["disk"] >= 300 * (19 + 8) + 37 * 16 * 4
+    index.close()
 
 
-def test_a_flipped_bit_is_found_before_a_search(make: Make) -> None:
-    with make(codes="rotational", bits=2, rescore_codes=None) as index:
+@each_kind
+def test_a_flipped_bit_is_found_before_a_search(make: Make, kind: Any) -> None:
+    with make(**kind, rescore_codes=None) as index:
         folder = index.folder
     (path,) = folder.glob("rows.*.bin")
     content = bytearray(path.read_bytes())
@@ -139,8 +157,11 @@ def test_a_flipped_bit_is_found_before_a_search(make: Make) -> None:
         CodeIndex.open(folder)
 
 
-def test_releases_without_rotational_codes_refuse_the_folder_by_its_version(make: Make) -> None:
-    with make(codes="rotational", bits=4) as index:
+@each_kind
+def test_releases_without_these_codes_refuse_the_folder_by_its_version(
+    make: Make, kind: Any
+) -> None:
+    with make(**kind) as index:
         folder = index.folder
     assert json.loads((folder / "index.json").read_text())["version"] == 3
     with make("plain") as index:
@@ -148,17 +169,15 @@ def test_releases_without_rotational_codes_refuse_the_folder_by_its_version(make
     assert json.loads((folder / "index.json").read_text())["version"] == 2
 
 
-def test_vectors_that_differ_from_their_codes(make: Make, vectors: np.ndarray) -> None:
-    for bits in BITS:
-        index = make(f"{bits}", codes="rotational", bits=bits, rescore_codes=None)
+@each_kind
+def test_vectors_that_differ_from_their_codes(make: Make, vectors: np.ndarray, kind: Any) -> None:
+    with make(**kind, rescore_codes=None) as index:
         wide = vectors.astype(np.float64)
         scaled = wide / np.linalg.norm(wide, axis=1, keepdims=True)
         assert index.differing(np.arange(300), scaled) == []
         changed = vectors.copy()
         changed[7], changed[11] = vectors[8], -vectors[11]
         assert index.differing(np.arange(300), changed) == [7, 11]
-        index.save()
-        index.close()
 
 
 @pytest.mark.parametrize(
@@ -167,8 +186,12 @@ def test_vectors_that_differ_from_their_codes(make: Make, vectors: np.ndarray) -
         ({"codes": "rotational", "bits": 3}, "3"),
         ({"codes": "rotational", "query_bits": 32}, "query_bits"),
         ({"codes": "rotational", "rotation": "pca"}, "pca"),
-        ({"bits": 2}, "settings of rotational codes"),
-        ({"codes": "int8", "rotation": "random"}, "settings of rotational codes"),
+        ({"codes": "scalar", "bits": 8}, "8"),
+        ({"codes": "scalar", "query_bits": 4}, "query_bits"),
+        ({"bits": 2}, "a setting of rotational and scalar codes"),
+        ({"codes": "int8", "rotation": "random"}, "a setting of rotational codes"),
+        ({"codes": "scalar", "rotation": "random"}, "a setting of rotational codes"),
+        ({"codebook": Codebook(np.zeros((8, 16)))}, "a setting of scalar codes"),
     ],
 )
 def test_settings_that_do_not_exist(tmp_path: Path, options: Any, message: str) -> None:
@@ -177,20 +200,26 @@ def test_settings_that_do_not_exist(tmp_path: Path, options: Any, message: str) 
     assert not (tmp_path / "index").exists()
 
 
-def test_packed_bits_and_engines_of_sign_bits_are_refused(make: Make, queries: np.ndarray) -> None:
-    index = make(codes="rotational", rescore_codes=None)
-    with pytest.raises(SpecError, match="rotational codes, which cannot be made"):
+@each_kind
+def test_packed_bits_and_engines_of_sign_bits_are_refused(
+    make: Make, queries: np.ndarray, kind: Any
+) -> None:
+    index = make(**kind, rescore_codes=None)
+    with pytest.raises(SpecError, match=f"{kind['codes']} codes, which cannot be made"):
         index.add(["x"], codes=np.zeros((1, 5), np.uint8), kind="ubinary")
-    with pytest.raises(UnsupportedError, match="does not scan rotational codes"):
+    with pytest.raises(UnsupportedError, match=f"does not scan {kind['codes']} codes"):
         index.search(queries, engine="usearch")
-    assert index.search(queries, engine="numpy").searcher.endswith(":rotational1")
+    named = index.search(queries, engine="numpy").searcher
+    assert named.endswith(f":{kind['codes']}{kind['bits']}")
     index.save()
     index.close()
 
 
-@pytest.mark.parametrize(("bits", "least"), [(1, 0.1), (2, 0.2), (4, 0.3)])
+@pytest.mark.parametrize(
+    ("kind", "least"), list(zip(KINDS, (0.1, 0.2, 0.3, 0.3), strict=True)), ids=str
+)
 def test_candidates_are_better_than_those_of_sign_bits(
-    embeddings: Embeddings, tmp_path: Path, bits: int, least: float
+    embeddings: Embeddings, tmp_path: Path, kind: Any, least: float
 ) -> None:
     docs, queries = embeddings.docs, embeddings.queries[:100]
     exact = np.argsort(-(queries @ docs.T), axis=1)[:, :10]
@@ -202,7 +231,7 @@ def test_candidates_are_better_than_those_of_sign_bits(
             found = index.search(queries, 10, source="off").ids.tolist()
         return sum(len({*a} & {*b}) for a, b in zip(found, exact.tolist(), strict=True)) / 1000
 
-    assert recall(codes="rotational", bits=bits) > recall() + least
+    assert recall(**kind) > recall() + least
 
 
 @pytest.mark.parametrize("bits", BITS)
@@ -213,13 +242,13 @@ def test_a_learned_rotation_is_saved_once_and_used_for_later_rows(
     index = CodeIndex.create(tmp_path / "a", many.shape[1], calibration=ranges, **options)
     index.add(np.arange(400), many[:400])
     index.save()
-    (path,) = (tmp_path / "a").glob("rotation.*.bin")
+    (path,) = (tmp_path / "a").glob("learned.*.bin")
     matrix = np.frombuffer(path.read_bytes(), "<f4").reshape(64, 64).astype(np.float64)
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(64), atol=1e-5)
     index.add(np.arange(400, 420), many[400:])
     index.delete([5])
     index.save()
-    assert list((tmp_path / "a").glob("rotation.*.bin")) == [path]
+    assert list((tmp_path / "a").glob("learned.*.bin")) == [path]
     before = index.search(queries, 50, source="off")
     index.close()
     with CodeIndex.open(tmp_path / "a") as index:
@@ -267,7 +296,7 @@ def test_a_damaged_rotation_is_refused(tmp_path: Path, many: np.ndarray, damage:
         folder, 37, codes="rotational", rotation="learned", rescore_codes=None
     ) as index:
         index.add(np.arange(len(many)), many)
-    (path,) = folder.glob("rotation.*.bin")
+    (path,) = folder.glob("learned.*.bin")
     content = bytearray(path.read_bytes())
     content[77] ^= 1
     if damage == "remove":

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.errors import StoreError
 from qadapt.model import Hits, Id, SearchProvenance
 from qadapt.model.found_rows import FoundRows
 from qadapt.stores.elastic import ids as row_ids
@@ -169,17 +168,3 @@ def _hits(answer: Mapping[str, Any], doing: str) -> list[Any]:
 def as_text(body: bytes) -> Any:
     """A body as JSON, for code of other clients."""
     return json.loads(body)
-
-
-def check_vector(field: VectorField, queries: npt.NDArray[np.float32]) -> None:
-    """Check the dimensions of queries before they are sent.
-
-    Raises:
-        StoreError
-    """
-    if queries.shape[1] != field.vector.dim:
-        raise StoreError(
-            f"the queries have {queries.shape[1]} dimensions, and {field.path!r} has "
-            f"{field.vector.dim}",
-            hint="the mapping changed; open the collection again",
-        )

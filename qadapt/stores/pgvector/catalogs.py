@@ -10,9 +10,6 @@ from qadapt.stores.pgvector.connection import Extension
 from qadapt.stores.pgvector.schema import DATATYPES, PARTITIONED, Column, Index, Table, split_name
 from qadapt.stores.table_comment import split_comment
 
-# Seconds for which a search uses the description of a table.
-CATALOG_AGE = 10.0
-
 _COLUMNS = """
 SELECT a.attname, a.attnum, t.typname, a.atttypmod, a.attgenerated = '' AND a.attidentity <> 'a',
        tn.nspname

@@ -67,6 +67,8 @@ class Connection:
         owned: whether ``close`` closes the connections.
     """
 
+    deployment = "server"
+
     def __init__(self, arguments: dict[str, Any] | None = None, client: Any = None) -> None:
         self.arguments = arguments or {}
         self._client = client
@@ -251,6 +253,11 @@ class Connection:
                 self._extension = _read_extension(at)
                 self._prepare(at, self._extension)
         return self._extension
+
+    @property
+    def version(self) -> str:
+        """The version of the extension."""
+        return self.extension.version
 
     @property
     def server_version(self) -> str:

@@ -10,7 +10,6 @@ from qadapt.stores.base import PreparedSearch, SearchRequest
 from qadapt.stores.pgvector import search
 from qadapt.stores.pgvector.awaited_sessions import AwaitedSessions
 from qadapt.stores.pgvector.binary_format import QueryVector
-from qadapt.stores.pgvector.catalogs import CATALOG_AGE
 from qadapt.stores.pgvector.schema import Table
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class _Search(AwaitedSearch):
 
     def __call__(self, queries: Any) -> Hits | None:
         store = self._store
-        if store._known_table(self._collection) is not self._table:
+        if store.known_table(self._collection) is not self._table:
             return None
         rows = None
         if len(queries) == 1:
@@ -48,7 +47,7 @@ class _Search(AwaitedSearch):
         store = self._store
         if store.loop_clients is None or len(queries) > 1:
             return None
-        if store.snapshots.get(self._collection, CATALOG_AGE) is not self._table:
+        if store.snapshots.get(self._collection, store.table_age) is not self._table:
             return None  # a thread reads the catalogs again
         sessions: AwaitedSessions = store.loop_clients.get()
         rows = await sessions.rows(*self._texts, self._values(queries[0]), self._doing)
@@ -71,4 +70,4 @@ def prepare_search(
     """A search by the current description of the table; see ``Store.prepare_search``."""
     if request.filter is not None:
         return None
-    return _Search(store, collection, store._known_table(collection), request)
+    return _Search(store, collection, store.known_table(collection), request)
