@@ -9,7 +9,8 @@ Every round runs each subject once, and the minimum of CPU seconds over the roun
 loaded machine disturbs single rounds. Vectors of ``search`` are clustered with a decaying spectrum
 (seed 0). Parameters are fixed: x4 oversampling everywhere. Packages that are not installed are left
 out. faiss: IndexBinaryFlat, the same with int8 rescoring in NumPy as sentence-transformers does it,
-and IndexRefine of RaBitQFastScan by 8-bit scalar codes.
+RaBitQFastScan, and IndexRefine of RaBitQFastScan by 8-bit scalar codes. turbovec: 2 and 4 bits with
+float32 rescoring.
 """
 
 from __future__ import annotations
@@ -168,17 +169,18 @@ def peers(x: np.ndarray, k: int) -> dict[str, Callable[[np.ndarray], np.ndarray]
         refined.train(x[:20_000])
         refined.add(x)
         refined.k_factor = FACTOR
+        found["faiss RaBitQFastScan, bare"] = lambda q: base.search(q, k)[1]
         found["faiss IndexRefine(RaBitQFastScan, SQ8)"] = lambda q: refined.search(q, k)[1]
-    if turbovec is not None:
-        turbo = turbovec.TurboQuantIndex(dim, 4)
+    for bits in (2, 4) if turbovec is not None else ():
+        turbo = turbovec.TurboQuantIndex(dim, bits)
         turbo.add(x)
 
-        def by_turbovec(q: np.ndarray) -> np.ndarray:
+        def by_turbovec(q: np.ndarray, turbo: Any = turbo) -> np.ndarray:
             rows = np.asarray(turbo.search(q, wide)[1]).astype(np.int64)
             places, _ = best_candidates(q, x, rows, k, Metric.COSINE)
             return np.take_along_axis(rows, places, axis=1)
 
-        found["turbovec 4 bits, float32 rescoring"] = by_turbovec
+        found[f"turbovec {bits} bits, float32 rescoring"] = by_turbovec
     return found
 
 

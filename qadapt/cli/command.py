@@ -161,13 +161,12 @@ def _with_common(function: Command, name: str, own_limit: bool) -> Command:
         insecure = common.pop("insecure")
         out = Output(color=color, words=typed, **common)
         with _allowing_insecure(insecure), scan_settings(out), out.logs():
-            where = {key: values[key] for key in _SUBJECTS if values.get(key)}
-            log = functools.partial(logs.record, logging.INFO, command=name, **where)
+            where: dict[str, Any] = {key: values[key] for key in _SUBJECTS if values.get(key)}
             begun = time.monotonic()
-            log("command started")
+            logs.record(logging.INFO, "command started", command=name, **where)
             code = run_guarded(out, lambda: function(out, **values), own_limit=own_limit)
-            seconds = round(time.monotonic() - begun, 3)
-            log("command finished", exit_code=code, seconds=seconds)
+            where |= {"exit_code": code, "seconds": round(time.monotonic() - begun, 3)}
+            logs.record(logging.INFO, "command finished", command=name, **where)
             raise typer.Exit(code)
 
     keyword = inspect.Parameter.KEYWORD_ONLY

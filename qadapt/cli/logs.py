@@ -13,6 +13,7 @@ from typing import Any
 
 from qadapt.errors import SpecError
 from qadapt.model.address import mask
+from qadapt.used_keys import mask_used
 
 VARIABLE = "QADAPT_LOG"
 logger = logging.getLogger("qadapt")
@@ -79,7 +80,6 @@ class _Json(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         from qadapt.cli.terminal_text import escaped
-        from qadapt.model.masking import mask_used
 
         found: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(),

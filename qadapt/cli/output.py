@@ -240,11 +240,11 @@ class Output:
         self, kind: str, message: str, hint: str | None, where: Mapping[str, str] | None = None
     ) -> None:
         message, hint = self.mask(message), self.mask(hint or "")
-        reported = {"type": kind, "message": message, "hint": hint or None, **(where or {})}
+        fields = {"hint": hint or None, **(where or {})}
         if self.json:
-            self.document({"error": reported})
+            self.document({"error": {"type": kind, "message": message, **fields}})
         if self.log_json:
-            logs.record(logging.ERROR, reported.pop("message"), **reported)
+            logs.record(logging.ERROR, message, type=kind, **fields)
         if self.json or self.log_json:
             return
         _write(self.err, labelled("error", "bold red", message), 0)

@@ -281,7 +281,9 @@ class CodeIndex(OpenIndex):
             NotFoundError, InputError: ``fetch`` returned no vector for some ids, or others.
             OSError: the disk is full. Nothing was changed.
         """
-        recalibrate(self._folder, self._writable(), fetch, calibration)
+        inside = self._writable()
+        self._drop_merge()
+        recalibrate(self._folder, inside, fetch, calibration)
         self._dirty, self._warned = True, False
 
     def delete(self, ids: Any) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from qadapt.errors import CalibrationError, InputError
 from qadapt.model.arrays import Floats, Vectors
 from qadapt.model.embedding_kinds import Packed
 
+if TYPE_CHECKING:
+    from qadapt.code_index.background_merge import BackgroundMerge
+
 
 class Contents:
     """Ids, codes and calibration of an index.
@@ -40,6 +43,9 @@ class Contents:
         generation: highest number of a data file.
         watch: counts values that the calibration cuts off; None without a calibration.
         segments: saved segments of the first rows.
+        files: their files.
+        current: number of the first segments whose delete marks have valid row numbers; later
+            segments must be written again by the next save.
         saved_calibration: file of the calibration; None if it is not saved yet.
         saved_learned: file of what was learned; None if it is not saved yet.
     """
@@ -63,7 +69,8 @@ class Contents:
         self.saved_learned: FileRecord | None = None
         self.segments: tuple[Segment, ...] = ()
         self.rows = RowMap()
-        self._files: list[SegmentFile] = []
+        self.files: list[SegmentFile] = []
+        self._current: int | None = None
         self._marks: list[npt.NDArray[np.int64]] = []  # delete marks of each saved segment
         self._new_marks: list[npt.NDArray[np.int64]] = []
         self.bits: BitBlocks | None = None
@@ -166,15 +173,20 @@ class Contents:
             self.delete(names)
         self.rows.append(names)
 
+    @property
+    def current(self) -> int:
+        """See the class."""
+        return len(self.segments) if self._current is None else self._current
+
     def replace_int8(self, codes: Int8Rows, calibration: Calibration) -> None:
         """Replace all int8 codes by those of the live rows, which are not saved yet."""
-        ids = self.rows.column()
         assert self.int8 is not None
         self.int8.close()
         self.int8, self.calibration = codes, calibration
         self.watch, self.saved_calibration = RangeWatch(calibration), None
-        self.renumber(0, ids)
-        self.segments, self._files, self._marks, self._new_marks = (), [], [], []
+        self.remove_dead(0)
+        self.segments, self._current = (), None
+        self.files, self._marks, self._new_marks = [], [], []
 
     def delete(self, names: IdColumn) -> int:
         """Mark the rows of these ids as deleted; returns the number of rows."""
@@ -191,7 +203,7 @@ class Contents:
         """Add the rows of a saved segment, whose sign bits were added before."""
         self.rows.append(ids)
         self.segments = (*self.segments, segment)
-        self._files.append(file)
+        self.files.append(file)
         self._marks.append(marks)
         if self.int8 is not None:
             self.int8.attach(file)
@@ -206,14 +218,44 @@ class Contents:
         marks = np.concatenate([np.empty(0, np.int64), *self._marks[start:], *self._new_marks])
         return marks if below is None else marks[marks < below]
 
-    def renumber(self, first: int, ids: IdColumn) -> None:
-        """Remove deleted rows from row ``first``; ``ids`` are those of the remaining rows."""
+    def remove_dead(self, first: int) -> None:
+        """Remove deleted rows from row ``first``."""
+        alive = self.rows.live_mask()
+        if alive is not None:
+            self._keep(alive.copy(), first)
+
+    def _keep(self, kept: npt.NDArray[np.bool_], first: int) -> None:
+        """Remove rows from row ``first`` for which ``kept`` (all rows,) is False."""
         if self.bits is not None:
-            alive = self.rows.live_mask()
-            if alive is not None:
-                self.bits.keep(alive, first=first)
+            self.bits.keep(kept, first=first)
+        ids = self.rows.column(first, deleted=True).take(np.flatnonzero(kept[first:]))
+        alive = self.rows.live_mask()
+        dead = np.flatnonzero(~alive[kept]) if alive is not None else np.empty(0, np.int64)
         self.rows.cut(first)
         self.rows.append(ids)
+        self.rows.remove_rows(dead[dead >= first])
+
+    def adopt(self, merge: BackgroundMerge) -> None:
+        """Replace segments by the one that a merge has written; see ``BackgroundMerge``."""
+        new = () if merge.segment is None else (merge.segment,)
+        files = [] if merge.file is None else [merge.file]
+        later = len(self.segments) > merge.stop
+        marks = [merge.marks] if new else []
+        self._marks[merge.start : merge.stop] = marks
+        self.files[merge.start : merge.stop] = files
+        self.segments = (*self.segments[: merge.start], *new, *self.segments[merge.stop :])
+        if self.int8 is not None:
+            self.int8.replace(merge.start, merge.stop, merge.file)
+        if merge.alive is None or merge.alive.all():
+            return
+        kept = np.ones(self.rows.total, dtype=np.bool_)
+        kept[merge.first : merge.first + len(merge.alive)] = merge.alive
+        removed = np.cumsum(~kept)
+        self._keep(kept, merge.first)
+        self._marks = [each - removed[each] for each in self._marks]
+        self._new_marks = [each - removed[each] for each in self._new_marks]
+        if later:
+            self._current = merge.start + len(new)
 
     def settle(
         self,
@@ -228,9 +270,9 @@ class Contents:
             file: file of the last one if it is new; else None.
             marks: its delete marks.
         """
-        self.segments = segments
+        self.segments, self._current = segments, None
         start = len(segments) - (file is not None)
-        self._files[start:] = [] if file is None else [file]
+        self.files[start:] = [] if file is None else [file]
         self._marks[start:] = [] if file is None else [marks]
         self._new_marks = []
         if self.int8 is not None:
@@ -242,7 +284,7 @@ class Contents:
         Raises:
             IntegrityError: a file is damaged.
         """
-        for file in self._files:
+        for file in self.files:
             file.verify_all()
 
     def _fitted(self, vectors: Vectors) -> Calibration:

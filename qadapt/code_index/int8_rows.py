@@ -62,7 +62,10 @@ class Int8Rows:
 
     def attach(self, file: SegmentFile) -> None:
         """Use the codes of a saved segment as the next rows."""
-        self._parts.append(_Part(file.matrix(_KIND, self._dim).view(np.int8), file))
+        self._parts.append(self._part(file))
+
+    def _part(self, file: SegmentFile) -> _Part:
+        return _Part(file.matrix(_KIND, self._dim).view(np.int8), file)
 
     @property
     def growing(self) -> SegmentWriter | None:
@@ -111,6 +114,11 @@ class Int8Rows:
         del self._parts[parts:]
         if file is not None:
             self.attach(file)
+
+    def replace(self, start: int, stop: int, file: SegmentFile | None) -> None:
+        """Replace the segments from ``start`` to ``stop`` by one, or None if it is empty."""
+        new = [] if file is None else [self._part(file)]
+        self._parts[start:stop] = new
 
     def close(self) -> None:
         """Close all files; an unsaved one is deleted."""

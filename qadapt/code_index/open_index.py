@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qadapt.code_index import persist
+from qadapt.code_index.background_merge import BackgroundMerge, begin
 from qadapt.code_index.contents import Contents
 from qadapt.code_index.lock import FolderLock
 from qadapt.code_index.rows import Id
@@ -34,6 +35,7 @@ class OpenIndex:
         self._contents: Contents | None = contents
         self._header = header
         self._lock = lock
+        self._merge: BackgroundMerge | None = None
         self._dirty = False
         self._warned = False
         self._pid = os.getpid()
@@ -113,17 +115,44 @@ class OpenIndex:
         The changes are durable when it returns; until then, the folder is unchanged. Added rows and
         marks of deleted rows are written to a new segment. Ten segments of similar size are merged,
         and so are segments with one deleted row for each three live ones, so that n saves of a row
-        write each row about log10(n) + 1 times. :meth:`compact` removes all deleted rows.
+        write each row about log10(n) + 2 times. A merge runs in a thread after the save and takes
+        effect with the next save, or when the index is closed, which waits for it. If it fails, a
+        warning gives the reason; the segments stay as they were. :meth:`compact` removes all
+        deleted rows.
 
         Raises:
             OSError: the disk is full or unavailable. The folder is unchanged, and the changes are
                 still in memory.
-            IntegrityError: a page of a segment to merge is damaged; nothing was changed.
         """
         inside = self._writable()
-        if self._dirty:
-            self._header = persist.save(self._folder, inside)
+        self._adopt_merge()
+        if self._dirty or inside.segments != self._header.segments:
+            running = None if self._merge is None else self._merge.path
+            self._header = persist.save(self._folder, inside, merging=running)
             self._dirty = False
+        if self._merge is None:
+            self._merge = begin(self._folder, inside)
+
+    def _adopt_merge(self) -> None:
+        """Use the segment of a merge that has ended."""
+        merge = self._merge
+        if merge is None or merge.running:
+            return
+        self._merge = None
+        if merge.error is None:
+            self._open.adopt(merge)
+            return
+        warnings.warn(
+            f"segments of {self._folder} were not merged: {merge.error}. All rows are kept; the "
+            "next save tries again",
+            stacklevel=3,
+        )
+
+    def _drop_merge(self) -> None:
+        """End a merge without using its segment."""
+        if self._merge is not None:
+            self._merge.discard()
+            self._merge = None
 
     def compact(self) -> None:
         """Save all changes, and write all rows to one segment without deleted rows.
@@ -132,8 +161,10 @@ class OpenIndex:
 
         Raises:
             The same errors as :meth:`save`.
+            IntegrityError: a page is damaged; nothing was changed.
         """
         inside = self._writable()
+        self._drop_merge()
         self._header = persist.save(self._folder, inside, compact=True)
         self._dirty = False
 
@@ -160,7 +191,14 @@ class OpenIndex:
         return read_header(Path(folder)).generation
 
     def close(self) -> None:
-        """Close files and release the lock. Unsaved changes are lost, with a warning."""
+        """Wait for a merge, close files and release the lock.
+
+        Unsaved changes are lost, with a warning.
+
+        Raises:
+            OSError: the disk is full or unavailable, so the merge has no effect; all saved rows are
+                kept.
+        """
         if self._contents is None:
             return
         if self._forked:  # files and lock belong to the parent process
@@ -168,10 +206,24 @@ class OpenIndex:
             return
         if self._dirty:
             warnings.warn(f"{self!r} was closed with unsaved changes", stacklevel=2)
-        self._contents.close()
-        self._contents = None
-        if self._lock is not None:
-            self._lock.release()
+        self._end(unsaved=self._dirty)
+
+    def _end(self, *, unsaved: bool) -> None:
+        """Close everything; a merge takes effect unless there are unsaved changes in memory."""
+        inside = self._open
+        try:
+            if unsaved:
+                self._drop_merge()
+            elif self._merge is not None:
+                self._merge.wait()
+                self._adopt_merge()
+                if inside.segments != self._header.segments:
+                    self._header = persist.save(self._folder, inside)
+        finally:
+            inside.close()
+            self._contents = None
+            if self._lock is not None:
+                self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -181,8 +233,11 @@ class OpenIndex:
             if kind is None and self._dirty and not self._forked:
                 self.save()
         finally:
-            self._dirty = False
-            self.close()
+            unsaved, self._dirty = self._dirty, False
+            if self._contents is None or self._forked:
+                self.close()
+            else:
+                self._end(unsaved=unsaved)
 
     @property
     def _open(self) -> Contents:

@@ -43,15 +43,20 @@ def begin(folder: Path, inside: Contents) -> Header:
     return header
 
 
-def save(folder: Path, inside: Contents, *, compact: bool = False) -> Header:
+def save(
+    folder: Path, inside: Contents, *, compact: bool = False, merging: Path | None = None
+) -> Header:
     """Make the contents durable.
 
-    Only new rows and delete marks are written, unless ``merging`` chooses segments to merge.
+    New rows and delete marks are written, and segments whose delete marks have other row numbers
+    since a merge.
 
     Args:
         folder: folder of the index.
-        inside: contents to save; deleted rows of merged segments are removed from it.
+        inside: contents to save; deleted rows of segments that are written again are removed from
+            it.
         compact: merge all segments.
+        merging: file of a running merge, which stays.
 
     Returns:
         The new header.
@@ -59,14 +64,24 @@ def save(folder: Path, inside: Contents, *, compact: bool = False) -> Header:
     Raises:
         OSError: writing failed. Contents and folder are unchanged.
     """
-    start, rewrite = (0, True) if compact else _plan(inside)
+    start = 0 if compact else inside.current
+    rewrite = compact or start < len(inside.segments) or is_sparse(_loads(inside)[-1])
     saved = _write(folder, inside, start, rewrite=rewrite)
-    remove_unlisted(folder, saved)
+    remove_unlisted(folder, saved, keep=merging)
     return saved
 
 
-def _plan(inside: Contents) -> tuple[int, bool]:
-    """First segment to merge, and whether the unsaved rows are written again as well."""
+def merge_plan(inside: Contents) -> int | None:
+    """First segment to merge with all later ones after a save; None for no merge."""
+    loads = _loads(inside)[:-1]
+    if not loads:
+        return None
+    start = merge_start(loads[:-1], loads[-1])
+    return start if start < len(loads) - 1 or is_sparse(loads[-1]) else None
+
+
+def _loads(inside: Contents) -> list[Load]:
+    """Rows of each segment, and of those that are not saved yet."""
     width = max(1, sum(inside.settings.row_bytes().values()))
     alive = inside.rows.live_mask()
     loads, first = [], 0
@@ -78,9 +93,7 @@ def _plan(inside: Contents) -> tuple[int, bool]:
         first += segment.count
     count = inside.rows.total - first
     live = count if alive is None else int(np.count_nonzero(alive[first:]))
-    new = Load(live, count - live)
-    start = merge_start(loads, new)
-    return start, start < len(inside.segments) or is_sparse(new)
+    return [*loads, Load(live, count - live)]
 
 
 def _write(
@@ -110,7 +123,7 @@ def _write(
             raise
         failed = error  # of flushing the new header: the files that it lists must stay
     if rewrite:
-        inside.renumber(first, ids)
+        inside.remove_dead(first)
     inside.settle(kept, file, marks)
     inside.saved_calibration, inside.saved_learned = saved.calibration, saved.learned
     writer.close()
@@ -149,12 +162,17 @@ def _finish(
     *,
     rewrite: bool,
 ) -> Segment:
-    """Append sign bits, ids and delete marks, and flush the file to disk."""
+    """Append codes in memory, ids and delete marks, and flush the file to disk."""
     if inside.bits is not None:
         rows = max(1, BLOCK_BYTES // inside.settings.row_bytes()["bits"])
         blocks: Iterator[npt.NDArray[Any]] = inside.bits.as_bytes(rows, first=first)
         for block in _living(blocks, inside, first) if rewrite else blocks:
             writer.write(raw(block))
+    return finish_segment(writer, ids, marks)
+
+
+def finish_segment(writer: SegmentWriter, ids: IdColumn, marks: npt.NDArray[np.int64]) -> Segment:
+    """Append ids and delete marks, and flush the file to disk."""
     if ids.ends is not None:
         writer.write(raw(ids.lengths.astype("<u4")))
     writer.write(raw(ids.values.astype("<i8") if ids.kind == "int" else ids.values))

@@ -196,9 +196,13 @@ def write_header(folder: Path, header: Header) -> None:
     sync_folder(folder)
 
 
-def remove_unlisted(folder: Path, header: Header) -> None:
-    """Remove data files that are not in the header: old ones, and those of a crash."""
-    kept = header.names
+def remove_unlisted(folder: Path, header: Header, *, keep: Path | None = None) -> None:
+    """Remove data files that are not in the header: old ones, and those of a crash.
+
+    Args:
+        keep: file of a running merge, which stays.
+    """
+    kept = header.names | ({keep.name} if keep else set())
     for path in folder.iterdir():
         stale = _DATA_NAME.fullmatch(path.name) and path.name not in kept
         if stale or path.name == HEADER_DRAFT:

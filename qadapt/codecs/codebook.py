@@ -129,8 +129,8 @@ class Codebook:
     @cached_property
     def _middles(self) -> FloatArray:
         """Values between the levels, float32 ``(15, d rounded up to 2)``."""
-        middles: FloatArray = (self._padded[:, :-1] / 2 + self._padded[:, 1:] / 2).T.copy()
-        return middles
+        between = self._padded[:, :-1] / 2 + self._padded[:, 1:] / 2
+        return np.array(between.T, dtype=np.float32, order="C")
 
     @cached_property
     def _padded(self) -> FloatArray:
@@ -140,22 +140,21 @@ class Codebook:
     @cached_property
     def centers(self) -> FloatArray:
         """float32 ``(d rounded up to 2,)``: middle between smallest and largest level."""
-        centers: FloatArray = self._padded[:, 0] / 2 + self._padded[:, -1] / 2
-        return centers
+        return np.asarray(self._padded[:, 0] / 2 + self._padded[:, -1] / 2, dtype=np.float32)
 
     @cached_property
     def steps(self) -> FloatArray:
         """float32 ``(d rounded up to 2,)``: value of one step of the rounded levels."""
         steps = self._padded[:, -1] / (2 * _LARGEST) - self._padded[:, 0] / (2 * _LARGEST)
         steps[steps == 0] = 1
-        return steps
+        return np.asarray(steps, dtype=np.float32)
 
     @cached_property
     def integers(self) -> FloatArray:
         """Rounded levels ``(d rounded up to 2, 16)``, whole numbers from -127 to 127."""
         apart = self._padded - self.centers[:, None]
-        rounded: FloatArray = np.clip(np.rint(apart / self.steps[:, None]), -_LARGEST, _LARGEST)
-        return rounded
+        rounded = np.clip(np.rint(apart / self.steps[:, None]), -_LARGEST, _LARGEST)
+        return np.asarray(rounded, dtype=np.float32)
 
     @cached_property
     def _level_pairs(self) -> FloatArray:

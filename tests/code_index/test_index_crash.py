@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from slow import SLOW, some
 
 from qadapt.code_index import CodeIndex
 from qadapt.codecs import Calibration
@@ -46,14 +48,15 @@ def round_of(index: CodeIndex) -> int:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX: SIGKILL")
-def test_a_killed_writer_leaves_a_folder_that_opens(tmp_path: Path) -> None:
+@pytest.mark.parametrize("codes", some(["binary", "rotational"], 1))
+def test_a_killed_writer_leaves_a_folder_that_opens(tmp_path: Path, codes: Any) -> None:
     folder = tmp_path / "index"
     vectors = np.random.default_rng(0).standard_normal((200, 64)).astype(np.float32)
     ranges = Calibration.from_ranges([[-1.0] * 64, [1.0] * 64])
-    with CodeIndex.create(folder, 64, calibration=ranges) as index:
+    with CodeIndex.create(folder, 64, codes=codes, calibration=ranges) as index:
         index.add(["round 0", *range(199)], vectors)
     done = 0
-    moments = np.random.default_rng(7).uniform(0, 0.06, 12)
+    moments = np.random.default_rng(7).uniform(0, 0.06, 8)
     for moment in moments:
         writer = subprocess.Popen(
             [sys.executable, "-c", _WRITER, str(folder), str(done + 1)],
@@ -77,6 +80,7 @@ def test_a_killed_writer_leaves_a_folder_that_opens(tmp_path: Path) -> None:
             assert {path.name for path in folder.iterdir()} == saved | {"index.json", "lock"}
 
 
+OTHERS = [("append", "binary"), ("merge", "binary"), ("merge", "scalar"), ("compact", "rotational")]
 _CHANGE = """
 import os, sys
 import numpy as np
@@ -103,12 +107,23 @@ os.fsync, os.replace, Path.unlink = map(counted, (os.fsync, os.replace, Path.unl
 Writer = segment_file.SegmentWriter
 Writer.write = counted(Writer.write)
 index.compact() if change == "compact" else index.save()
+index.close()  # waits for the merge
 """
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX: fork, SIGKILL")
-@pytest.mark.parametrize("change", ["append", "mark", "merge", "compact"])
-def test_kill_before_each_step_of_a_save(tmp_path: Path, change: str) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "codes"),
+    [
+        ("append", "rotational"),
+        ("mark", "binary"),
+        ("merge", "rotational"),
+        ("compact", "binary"),
+        *((change, codes) for change, codes in OTHERS if SLOW),
+    ],
+)
+def test_kill_before_each_step_of_a_save(tmp_path: Path, change: str, codes: Any) -> None:
     """Deterministic: the process ends before its n-th write, fsync, rename or removal."""
     vectors = np.random.default_rng(0).standard_normal((200, 64)).astype(np.float32)
     gone = {"append": 0, "mark": 1, "merge": 60, "compact": 1}[change]
@@ -116,7 +131,7 @@ def test_kill_before_each_step_of_a_save(tmp_path: Path, change: str) -> None:
     seen = set()
     for steps in range(40):
         folder = tmp_path / str(steps)
-        with CodeIndex.create(folder, 64) as index:
+        with CodeIndex.create(folder, 64, codes=codes) as index:
             index.add(former, vectors)
         code = subprocess.run(
             [sys.executable, "-c", _CHANGE, str(folder), str(steps), change],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,8 +25,24 @@ def names(folder: Path) -> list[str]:
 # -- damaged -----------------------------------------------------------------------------------
 
 
-def test_a_flipped_bit_is_never_used(saved: Path, vectors: np.ndarray) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"codes": "rotational", "bits": 2},
+        {"codes": "rotational", "rescore_codes": None},
+        {"codes": "scalar"},
+    ],
+    ids=str,
+)
+def test_a_flipped_bit_is_never_used(
+    make: Make, vectors: np.ndarray, options: dict[str, Any]
+) -> None:
     """Opening or searching raises, or the results are those of the undamaged index."""
+    with make(**options) as index:
+        index.save()
+        index.add(["a", "b"], np.eye(2, 37))
+    saved = index.folder
     rng = np.random.default_rng(0)
     with CodeIndex.open(saved) as index:
         right = index.search(vectors, 5)

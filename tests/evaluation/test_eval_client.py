@@ -107,14 +107,14 @@ def test_native_and_client_side_codes_are_measured_in_one_call(
         articles = database.create("articles", dim=DIM)
         articles.write(qa.Batch(range(ROWS), {"": sample.rows}))
         found = articles.evaluate(
-            "binary:rescore=4", "scalar:bits=4", accept="client", live=False,
+            "binary:rescore=4", "scalar:bits=6", accept="client", live=False,
             queries=sample.queries, concurrency=(),
         )  # fmt: skip
         own = found.result("binary:rescore=4")
         assert own.how is not None and own.how.searcher == "store"
         assert candidates.OURS not in own.notes
         # Neither edge nor qadapt supports it.
-        assert found.result("scalar:bits=4").state == "unsupported"
+        assert found.result("scalar:bits=6").state == "unsupported"
         assert database._store.collections() == ["articles"]
     assert leftovers(state_folder) == []
 

@@ -82,7 +82,7 @@ def test_unsupported_client_side_codes_are_rejected(articles: Collection) -> Non
     match = client_codes.match(qa.scalar(quantile=0.9, per="collection"))
     assert match.level == "differs"
     assert len(match.differences) == 2
-    for text in ("binary:bits=2", "scalar:bits=4", "product", "rotational", "float16"):
+    for text in ("binary:bits=2", "scalar:bits=6", "product", "rotational", "float16"):
         with pytest.raises(UnsupportedError) as caught:
             articles.plan(text, accept="client")
         assert caught.value.hint

@@ -18,7 +18,7 @@ import qadapt as qa
 
 REPO = Path(__file__).parents[2]
 ACTION: dict[str, Any] = yaml.safe_load((REPO / "action.yml").read_text("utf-8"))
-# Stands for the python of actions/setup-python: its `-m venv` makes an environment whose `pip`
+# Replaces the python of actions/setup-python: its `-m venv` makes an environment whose `pip`
 # records its arguments, and whose `python` and `qadapt` are those of the test.
 PYTHON = """#!/bin/sh
 set -e

@@ -67,8 +67,10 @@ class Connection:
         owned: whether ``close`` closes the connections.
     """
 
+    deployment = "server"
+
     def __init__(self, arguments: dict[str, Any] | None = None, client: Any = None) -> None:
-        self._arguments = arguments or {}
+        self.arguments = arguments or {}
         self._client = client
         self._free: list[Any] = []
         self._lock = threading.RLock()
@@ -210,7 +212,7 @@ class Connection:
         if not logger.handlers:
             logger.addHandler(logging.NullHandler())
         # Prepared statements fail behind a pooler in transaction mode.
-        opened = psycopg.connect(**self._arguments, autocommit=True, prepare_threshold=None)
+        opened = psycopg.connect(**self.arguments, autocommit=True, prepare_threshold=None)
         # Settings of an extension are dropped if they are set before its library is loaded
         # (docs/engines/pgvector.md#settings).
         if self._extension is not None:
@@ -218,7 +220,7 @@ class Connection:
         return opened
 
     def _prepare(self, opened: Any, extension: Extension) -> None:
-        opened.execute(_load(extension.schema))
+        opened.execute(load_statement(extension.schema))
         if self.owned:
             register(opened, extension.types)
 
@@ -253,6 +255,11 @@ class Connection:
         return self._extension
 
     @property
+    def version(self) -> str:
+        """The version of the extension."""
+        return self.extension.version
+
+    @property
     def server_version(self) -> str:
         """The version of PostgreSQL, such as ``18.1``."""
         if not self._server:
@@ -281,7 +288,7 @@ def _snapshot_statement(name: str) -> Any:
     return sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(name))
 
 
-def _load(schema: str) -> Any:
+def load_statement(schema: str) -> Any:
     from psycopg import sql
 
     return sql.SQL("SELECT '[1]'::{}").format(sql.Identifier(schema, "vector"))

@@ -19,7 +19,7 @@ from qadapt.cli import main
 from qadapt.errors import AddressError, AuthError, BusyError, InputError, StoreError, TransientError
 from qadapt.model.address import Address
 from qadapt.stores.elastic.connection import Connection, Wire
-from qadapt.stores.elastic.elasticsearch.connection import connect
+from qadapt.stores.elastic.elasticsearch.connection import ElasticsearchWire
 from qadapt.stores.elastic.elasticsearch.schema import Elasticsearch
 from qadapt.stores.elastic.errors import Refused, refused
 from qadapt.stores.elastic.rows import write
@@ -33,7 +33,6 @@ class Answers(Wire):
     """Answers in order; an exception is raised."""
 
     def __init__(self, *answers: Any) -> None:
-        self.client = None
         self.answers = list(answers)
         self.sent: list[tuple[str, str, bytes | None]] = []
 
@@ -147,19 +146,21 @@ def test_an_api_key_and_a_cloud_id_are_passed_on(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(elasticsearch, "Elasticsearch", client)
     monkeypatch.setenv("ELASTICSEARCH_API_KEY", "aWQ6a2V5")
     address = "elasticsearch+https://es.example.com?timeout=9&fingerprint=" + FINGERPRINT
-    found = connect(Address.parse(address))
+    found = ElasticsearchWire.connect(Address.parse(address))
     assert found.deployment == "serverless"
     assert made["hosts"] == ["https://es.example.com:9200"]
     assert made["ssl_assert_fingerprint"] == FINGERPRINT
     assert made["authorization"] == "ApiKey aWQ6a2V5"
     assert (made["request_timeout"], made["max_retries"]) == (9, 0)
     made.clear()
-    connect(Address.parse("elasticsearch+https://cloud?cloud_id=name:abc&user=elastic"))
+    ElasticsearchWire.connect(
+        Address.parse("elasticsearch+https://cloud?cloud_id=name:abc&user=elastic")
+    )
     assert "hosts" not in made
     assert (made["cloud_id"], made["basic_auth"]) == ("name:abc", ("elastic", "aWQ6a2V5"))
     assert made["authorization"].startswith("Basic ")
     with pytest.raises(AddressError, match="colour"):
-        connect(Address.parse("elasticsearch+http://localhost:9200?colour=red"))
+        ElasticsearchWire.connect(Address.parse("elasticsearch+http://localhost:9200?colour=red"))
 
 
 @pytest.mark.parametrize("setting", ["none", "binary:rescore=4"])
