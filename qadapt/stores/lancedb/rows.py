@@ -26,6 +26,8 @@ from qadapt.stores.row_batches import in_order
 
 # Ids in one condition.
 FETCHED = 5_000
+# The client counts a missing vector as bad; qadapt has checked the others.
+KEPT = "null"
 # Rows of one block of ids, and bytes of one block of rows with vectors.
 IDS, BLOCK = 1 << 16, 1 << 25
 _INT64 = 2**63
@@ -121,7 +123,7 @@ def write(handle: Any, table: Table, batch: Batch, known: Written | None) -> Wri
     current = known is not None and known.version == handle.version
     if current and known is not None and known.largest is not None:
         if min(batch.ids) > known.largest:
-            handle.add(rows)
+            handle.add(rows, on_bad_vectors=KEPT)
             return Written(handle.version, largest)
         largest = max(largest, known.largest)
     else:
@@ -129,10 +131,10 @@ def write(handle: Any, table: Table, batch: Batch, known: Written | None) -> Wri
     if _are_new(handle, table, batch.ids):
         if largest is None and not handle.count_rows():
             largest = max(batch.ids)
-        handle.add(rows)
+        handle.add(rows, on_bad_vectors=KEPT)
     else:
         merge = handle.merge_insert(table.key).when_matched_update_all()
-        merge.when_not_matched_insert_all().execute(rows)
+        merge.when_not_matched_insert_all().execute(rows, on_bad_vectors=KEPT)
     return Written(handle.version, largest)
 
 
