@@ -241,7 +241,8 @@ def simulate(
         found = until_interrupted(partial(
             db[collection].simulate, *(settings or default_codes(db._store)), vector=vector, k=at,
             queries=read_queries(queries), kind=kind, encoder=known,
-            filter=read_filters(filter_texts), by=by, by_limit=by_limit, sample_rows=sample_rows, segments=segments, memory=size(memory),
+            filter=read_filters(filter_texts), by=by, by_limit=by_limit,
+            sample_rows=sample_rows, segments=segments, memory=size(memory),
             seed=seed, fresh=fresh, resume=resume, progress=on, command=out.again(),
         ))  # fmt: skip
     return _finish(out, found, bar, found.results, output, show_simulation)
