@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from qadapt.evaluation.query_input import Encoder
     from qadapt.evaluation.settings import SettingLike
     from qadapt.model import Accept, Prices, Vector
-    from qadapt.model.embedding_kinds import EmbeddingKind
     from qadapt.stores.base import Store
 
 
@@ -34,7 +33,7 @@ class EvaluationMethods:
         vector: str | None = None,
         k: int = 10,
         queries: Any = 200,
-        kind: EmbeddingKind | None = None,
+        kind: str | None = None,
         encoder: Encoder | None = None,
         filter: Any = None,
         by: str | None = None,
@@ -90,7 +89,7 @@ class EvaluationMethods:
         vector: str | None = None,
         k: int = 10,
         queries: Any = 200,
-        kind: EmbeddingKind | None = None,
+        kind: str | None = None,
         encoder: Encoder | None = None,
         query_ids: Sequence[str] | None = None,
         labels: Any = None,
@@ -173,7 +172,7 @@ class EvaluationMethods:
         vector: str | None = None,
         k: int = 10,
         queries: Any = 200,
-        kind: EmbeddingKind | None = None,
+        kind: str | None = None,
         encoder: Encoder | None = None,
         filter: Any = None,
         by: str | None = None,
@@ -218,7 +217,7 @@ class EvaluationMethods:
         *,
         vector: str | None = None,
         queries: Any = 200,
-        kind: EmbeddingKind | None = None,
+        kind: str | None = None,
         encoder: Encoder | None = None,
         filter: Any = None,
         by: str | None = None,
