@@ -30,11 +30,11 @@ from unittest import mock
 
 import numpy as np
 
+from qadapt.code_index import CodeIndex
 from qadapt.codecs import Calibration, ints, pack_bits, quantize
 from qadapt.codecs.bitquery import plane_query
 from qadapt.engines import PlaneEngine, get_engine, installed_engines, use_threads
 from qadapt.engines.exact import best_candidates, exact_scores
-from qadapt.index import CodeIndex
 from qadapt.model import Metric
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

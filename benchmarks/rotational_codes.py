@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 from code_index import Subject, machine, optional, real_sets, recall, rounds, show
 
+from qadapt.code_index import CodeIndex
 from qadapt.codecs.learned_rotation import apply_learned, learned_rotation
 from qadapt.codecs.rotation import rotation
 from qadapt.codecs.rotational import encode, rotational_query
 from qadapt.engines import use_threads
 from qadapt.engines.exact import best_candidates, exact_scores, unit
-from qadapt.index import CodeIndex
 from qadapt.model import Metric
 
 KINDS: dict[str, dict[str, Any]] = {

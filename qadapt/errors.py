@@ -38,11 +38,12 @@ import errno
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from qadapt.used_keys import mask_used
 from qadapt.version import install_command
 
 
 class QadaptError(Exception):
-    """Base class of all qadapt errors.
+    """Base class of all qadapt errors. Keys that this process has used are masked in both texts.
 
     Args:
         message: what failed, and why.
@@ -60,9 +61,10 @@ class QadaptError(Exception):
     operation: str | None = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
+        message = mask_used(message)
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = mask_used(hint) if hint else hint
 
     def __str__(self) -> str:
         return f"{self.message}\n  {self.hint}" if self.hint else self.message

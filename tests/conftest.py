@@ -13,8 +13,8 @@ import pytest
 from embeddings import Embeddings, load
 from slow import examples, mark_generated
 
+from qadapt import used_keys
 from qadapt.evaluation import latency
-from qadapt.model import masking
 
 pytest_plugins = ["live.plugin", "skips"]
 
@@ -58,7 +58,7 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 def forgotten_keys() -> Iterator[None]:
     """Forget the keys that a test used: from then on they would be masked everywhere."""
     yield
-    masking._used.clear()
+    used_keys._used.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -35,8 +35,6 @@ from qadapt.codecs.estimates import (
 )
 from qadapt.codecs.rotation import padded_dim
 
-CodeBits = Literal[1, 2, 4]
-
 CODE_BITS = (1, 2, 4)
 _FEW_QUERIES = 16
 # Steps between levels that are tried, relative to the root mean square of a vector. The best step

@@ -213,6 +213,12 @@ class CheckContext:
         share = np.clip(self.bits.mean(axis=0, dtype=np.float64), 1e-12, 1 - 1e-12)
         return float(-(share * np.log2(share) + (1 - share) * np.log2(1 - share)).mean())
 
+    @cached_property
+    def distinct_values(self) -> int:
+        """The largest number of distinct values in one vector of the sample."""
+        steps = np.diff(np.sort(self.rows, axis=1), axis=1) > 0
+        return 1 + int(steps.sum(axis=1).max(initial=0))
+
     def found_by_bits(self, factor: float) -> float:
         """The share of the nearest rows of the sample among the best ``factor * k`` by bits."""
         asked, k = self.rows[:PROBES], min(K, len(self.rows) - 1)

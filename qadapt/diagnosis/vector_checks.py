@@ -17,6 +17,7 @@ AGREEMENT = 0.8
 BIASED, SHARE, COSINE = 0.9, 0.25, 0.6
 # Below this entropy of a sign bit or share of distinct codes, signs carry little information.
 ENTROPY, DISTINCT = 0.7, 0.5
+FEW_VALUES = 16  # distinct values of a vector, of which a sign bit distinguishes two groups
 # Minimum number of rows to judge signs; share of the nearest rows that bits must find.
 FEW_SIGNS, ENOUGH = 20, 0.9
 LOW_DIM, FEW_DIM, FACTOR = 256, 512, 4.0
@@ -158,6 +159,11 @@ def dimension_collapse(context: CheckContext) -> list[Finding]:
     if not (context.rows < 0).any():
         reasons.append(
             "no value is negative, so a sign bit distinguishes zero and positive values at most"
+        )
+    elif 2 < context.distinct_values <= FEW_VALUES:
+        reasons.append(
+            f"a vector has at most {context.distinct_values} distinct values, of which a sign bit "
+            "distinguishes two groups"
         )
     if codes_of < DISTINCT * rows_of:
         reasons.append(f"{rows_of:,} distinct rows share {codes_of:,} code{'s' * (codes_of > 1)}")

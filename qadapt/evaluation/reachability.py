@@ -19,6 +19,7 @@ from qadapt.evaluation.subsets import Subset
 from qadapt.local.settings import read_settings
 from qadapt.model import CollectionInfo, Id, Rescore, Serializable, Vector
 from qadapt.model.arrays import Floats
+from qadapt.model.query_checks import usable_queries
 from qadapt.search import search
 from qadapt.stores.base import OnProgress, Progress, SearchRequest, Store
 
@@ -79,9 +80,10 @@ def measure_reachability(
     samples = samples or RowSamples(store, name, sample, seed)
     batch = samples.of(Subset(info.name)).rows(sample)
     there = ~batch.missing.get(name, np.zeros(len(batch), dtype=np.bool_))
+    now = info.vectors[name]
+    there &= usable_queries(batch.vectors[name], now.vector)
     ids = [key for key, present in zip(batch.ids, there, strict=True) if present]
     rows = batch.vectors[name][there]
-    now = info.vectors[name]
     more = store.limit_rescore(info.name, Rescore(OVERSAMPLING))
     rescore = None if now.is_plain else more
     settings = read_settings(store, info.name).of(name)

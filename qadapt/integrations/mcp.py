@@ -20,8 +20,9 @@ from qadapt.api import Collection, Database, Plan, open
 from qadapt.errors import MissingExtraError, QadaptError
 from qadapt.model import Accept, Prices
 from qadapt.model.address import Address
-from qadapt.model.masking import mask, mask_used
+from qadapt.model.masking import mask
 from qadapt.stores.base import OnProgress, Progress
+from qadapt.used_keys import mask_used
 
 try:
     import anyio.from_thread

@@ -14,12 +14,12 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
+from qadapt.code_index import CodeIndex
+from qadapt.code_index.storage import row_bytes
 from qadapt.codecs import Calibration, Codebook
 from qadapt.codecs.codebook import sample_step
 from qadapt.engines.exact import unit
 from qadapt.errors import IntegrityError, UnsupportedError
-from qadapt.index import CodeIndex
-from qadapt.index.storage import row_bytes
 from qadapt.local import change_counters, code_marks
 from qadapt.local.settings import read_settings, write_settings
 from qadapt.local.state import index_dir, private_folder

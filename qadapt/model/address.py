@@ -38,7 +38,8 @@ from qadapt.model.address_text import (
 )
 from qadapt.model.credentials import check_transport, refuse_variable
 from qadapt.model.database_url import TRANSPORT, split_url
-from qadapt.model.masking import MASK, Secret, mask, remember
+from qadapt.model.masking import Secret, mask
+from qadapt.used_keys import MASK, remember
 
 __all__ = ["MASK", "MEMORY", "Address", "Secret", "mask"]
 

@@ -11,7 +11,8 @@ from urllib.parse import quote, unquote
 from qadapt.errors import AddressError
 from qadapt.model import identity
 from qadapt.model.address_form import form_of, forms, local_example, suggested_server
-from qadapt.model.masking import MASK, SECRET_NAME, Secret, shown
+from qadapt.model.masking import SECRET_NAME, Secret, shown
+from qadapt.used_keys import MASK
 
 Transport = Literal["http", "https", "grpc", "tcp"]
 TRANSPORTS: tuple[Transport, ...] = ("http", "https", "grpc")
@@ -44,6 +45,13 @@ def split_key(
 
 def fail(text: str, problem: str, hint: str) -> NoReturn:
     raise AddressError(f"{shown(text)!r}: {problem}", hint=hint)
+
+
+def with_option(text: str, name: str, value: str) -> str:
+    """An address with another option."""
+    place, hash_, collection = text.partition("#")
+    joined = "&" if "?" in place else "?"
+    return f"{place}{joined}{name}={quote(value, safe='')}{hash_}{collection}"
 
 
 def decode(part: str, text: str) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
-from urllib.parse import quote
 
-MASK = "***"
+from qadapt.used_keys import MASK, mask_used
 
 _LONG = r"[\w-]*(?:api[-_]?key|token|password|passwd|secret|authorization)|pwd"
 # Names of options that contain a key.
@@ -32,19 +29,6 @@ _QUERY = re.compile(rf"([?&](?:{SECRET_NAME.pattern})=)[^&]*", re.IGNORECASE)
 
 # Schemes of URLs whose login is a user and a password; in other URLs, it is a key.
 _with_user: set[str] = set()
-# Keys that this process has used, in every encoding that a server may repeat them in.
-_used: set[str] = set()
-_SHORT = 8  # characters; shorter keys are only masked as whole words
-
-
-def remember(key: str) -> None:
-    """Register a key, so that ``mask`` replaces it everywhere."""
-    forms = {key, quote(key, safe=""), json.dumps(key)[1:-1]}
-    forms.add(base64.b64encode(key.encode()).decode())
-    _, colon, password = key.partition(":")
-    if colon and len(password) >= _SHORT:
-        forms.add(password)
-    _used.update(form for form in forms if form.strip())
 
 
 def keep_user(scheme: str) -> None:
@@ -58,16 +42,6 @@ def _mask_login(found: re.Match[str]) -> str:
     if scheme.lower() not in _with_user or "@" in login or "/" in login:
         return f"{scheme}://{MASK}@"
     return f"{scheme}://{user}{':' + MASK if colon else ''}@"
-
-
-def mask_used(text: str) -> str:
-    """Replace keys that this process has used with ``***``."""
-    for key in sorted(_used, key=len, reverse=True):
-        if len(key) >= _SHORT:
-            text = text.replace(key, MASK)
-        elif key in text:
-            text = re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", MASK, text)
-    return text
 
 
 def mask(text: str) -> str:

@@ -19,7 +19,7 @@ import qadapt as qa
 from qadapt.cli import terminal_text
 from qadapt.cli.output import Output, table
 from qadapt.errors import QadaptError
-from qadapt.model.masking import remember
+from qadapt.used_keys import remember
 
 Cli = Callable[..., Any]
 ESCAPES = "\x1b]0;title\x07\x1b[2J\x9b31m\x7f\r\u202e"

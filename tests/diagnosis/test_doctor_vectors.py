@@ -218,6 +218,7 @@ def test_no_message_contains_nan(make: Make, metric: str, shape: str) -> None:
         ("counts", "of information; no value is negative"),
         ("not negative", "100% of the bits are the same"),
         ("few values", "no value is negative"),
+        ("ternary", "at most 3 distinct values"),
     ],
 )
 def test_uninformative_sign_bits_are_found(make: Make, kind: str, words: str) -> None:
@@ -226,6 +227,7 @@ def test_uninformative_sign_bits_are_found(make: Make, kind: str, words: str) ->
         "counts": lambda: draw.poisson(0.1, (1000, DIM)) + np.eye(1, DIM),
         "not negative": lambda: draw.random((1000, DIM)),
         "few values": lambda: draw.integers(0, 3, (1000, DIM)),
+        "ternary": lambda: draw.integers(-1, 2, (1000, DIM)),
     }[kind]()
     collection = make(HEALTHY, rows)
     found = one(collection, "dimension-collapse")

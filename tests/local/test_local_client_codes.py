@@ -11,6 +11,7 @@ import pytest
 
 import qadapt as qa
 from qadapt.api import Collection, Database
+from qadapt.code_index import CodeIndex
 from qadapt.errors import (
     BusyError,
     DimensionError,
@@ -20,7 +21,6 @@ from qadapt.errors import (
     StoreError,
     ZeroVectorError,
 )
-from qadapt.index import CodeIndex
 from qadapt.local import code_freshness
 from qadapt.local.state import index_dir
 

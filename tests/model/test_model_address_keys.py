@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from slow import examples
 
 from qadapt.errors import AddressError, SpecError
-from qadapt.model.address import MASK, Address, mask
+from qadapt.model.address import Address, mask
 from qadapt.model.serializable import _adapter
 from qadapt.model.spec import parse_spec
+from qadapt.used_keys import MASK
 
 
 @pytest.mark.parametrize(

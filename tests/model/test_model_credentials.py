@@ -10,7 +10,8 @@ import qadapt as qa
 from qadapt.errors import AddressError, ConsentRequiredError, InsecureTransportWarning
 from qadapt.model.address import Address
 from qadapt.model.credentials import is_loopback
-from qadapt.model.masking import mask, remember
+from qadapt.model.masking import mask
+from qadapt.used_keys import remember
 
 KEY = "qwertz-4711"
 
@@ -120,7 +121,7 @@ def test_values_of_secret_options_are_masked_next_to_paths(text: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["schlüssel-1234", "abc\n", " abc", "abc ", "a\x1fb"])
-@pytest.mark.parametrize("store", ["qdrant", "weaviate"])
+@pytest.mark.parametrize("store", ["qdrant", "weaviate", "elasticsearch", "clickhouse", "chroma"])
 def test_a_key_that_no_header_can_contain_is_refused(
     store: str, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from qadapt.errors import AddressError, MissingExtraError, UnsupportedError
+from qadapt.errors import AddressError, UnsupportedError
 from qadapt.model.address import MEMORY, Address
+from qadapt.model.credentials import header_key
 from qadapt.stores import checks, retry
 from qadapt.stores.chroma.errors import translate
-from qadapt.stores.client_imports import load, quiet
+from qadapt.stores.client_imports import load, load_client, quiet
 
 PACKAGE = "chromadb"
 SERVER, EMBEDDED = "server", "embedded"
@@ -34,11 +35,10 @@ class Connection:
         sleep: waits between attempts; tests may replace it.
     """
 
-    def __init__(self, client: Any, *, owned: bool, secret: str | None = None) -> None:
+    def __init__(self, client: Any, *, owned: bool) -> None:
         self.client = client
         self.owned = owned
         self.sleep: Callable[[float], None] = time.sleep
-        self._secret = secret
 
     @cached_property
     def settings(self) -> Any:
@@ -80,7 +80,7 @@ class Connection:
             try:
                 return function(*args, **kwargs)
             except Exception as error:
-                raise translate(error, doing, self._secret) from error
+                raise translate(error, doing) from error
 
         return retry.with_retries(once, retry.is_transient, sleep=self.sleep)
 
@@ -104,10 +104,7 @@ def module() -> Any:
     Raises:
         MissingExtraError
     """
-    try:
-        return load(PACKAGE)
-    except ImportError as error:
-        raise MissingExtraError(PACKAGE, "chroma", purpose="the store 'chroma'") from error
+    return load_client(PACKAGE, PACKAGE, "chroma")
 
 
 def connect(address: Address) -> Connection:
@@ -118,7 +115,7 @@ def connect(address: Address) -> Connection:
     """
     checks.options(address, OPTIONS)
     chromadb = module()
-    secret = address.secret()
+    secret = header_key(address)
     given: dict[str, Any] = {
         "settings": load("chromadb.config").Settings(anonymized_telemetry=False),
         "tenant": address.options.get("tenant", TENANT),
@@ -128,8 +125,8 @@ def connect(address: Address) -> Connection:
         with quiet():
             client = _opened(chromadb, address, secret, given)
     except Exception as error:
-        raise translate(error, f"open {address}", secret) from error
-    return Connection(client, owned=True, secret=secret)
+        raise translate(error, f"open {address}") from error
+    return Connection(client, owned=True)
 
 
 def _opened(chromadb: Any, address: Address, secret: str | None, given: dict[str, Any]) -> Any:

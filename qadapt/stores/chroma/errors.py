@@ -56,18 +56,15 @@ _RULES: tuple[AnswerRule, ...] = (
 )
 
 
-def translate(error: Exception, doing: str, secret: str | None = None) -> QadaptError:
+def translate(error: Exception, doing: str) -> QadaptError:
     """The error of qadapt for one of the client.
 
     Args:
         doing: the attempted action, such as ``"write to 'articles'"``.
-        secret: the key, which must not appear in the message.
     """
     if isinstance(error, QadaptError):
         return error
     words = mask(str(error))
-    if secret:
-        words = words.replace(secret, "***")
     message = f"could not {doing}: {words or type(error).__name__}"
     found = by_table(_RULES, message, words=words, name=type(error).__name__)
     return found or StoreError(message, hint=LIMITS)

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 from qadapt.errors import MissingExtraError, StorageError, StoreError, UnsupportedError
 from qadapt.model.address import Address
+from qadapt.model.credentials import header_key
 from qadapt.stores import checks
 from qadapt.stores.clickhouse import native_format
 from qadapt.stores.clickhouse.errors import ONE_FOLDER, number_of, translate
@@ -223,7 +224,7 @@ def open_address(address: Address) -> Connection:
         transport = HttpTransport(
             address.url,
             user=address.options.get("user", ""),
-            key=address.secret() or "",
+            key=header_key(address) or "",
             timeout=checks.number(address, "timeout", 60),
         )
     connection = Connection(transport, database)

@@ -16,6 +16,7 @@ from tenacity import RetryCallState
 
 from qadapt.errors import BusyError, MissingExtraError, StorageError, UnsupportedError
 from qadapt.model.address import MEMORY, Address
+from qadapt.model.credentials import header_key
 from qadapt.stores import checks, client_imports
 from qadapt.stores.lancedb.errors import translated
 from qadapt.stores.lancedb.version import require_oldest
@@ -138,7 +139,7 @@ def _arguments(address: Address) -> dict[str, Any]:
     options = address.options
     if address.location.startswith("db://"):
         found = {name: options[name] for name in ("region", "host_override") if name in options}
-        return {**found, "api_key": address.secret()}
+        return {**found, "api_key": header_key(address)}
     storage = {_STORAGE[name]: options[name] for name in _STORAGE if name in options}
     return {"storage_options": storage} if storage else {}
 

@@ -22,10 +22,8 @@ from qadapt.stores.base import (
     ReadRequest,
     ScanRange,
     SearchRequest,
-    require_supported,
 )
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
-from qadapt.stores.client import ClientStore
 from qadapt.stores.client_form import ClientSearch
 from qadapt.stores.lancedb import (
     changes,
@@ -57,13 +55,14 @@ from qadapt.stores.lancedb.schema import Table
 from qadapt.stores.lancedb.search import Prepared
 from qadapt.stores.lancedb.snapshot import Layout
 from qadapt.stores.lancedb.status import VectorIndex
+from qadapt.stores.table_store import TableStore
 
 # Seconds for which searches use the version of a table that was read last.
 SEARCH_AGE = 1.0
 SETTINGS_AGE = 5.0
 
 
-class LanceDbStore(ClientStore[Connection]):
+class LanceDbStore(TableStore[Connection, Table]):
     """Tables of LanceDB in a folder, an object store or LanceDB Cloud.
 
     A collection is a table. Columns of vectors are named vectors (``vector`` is the unnamed one),
@@ -183,7 +182,7 @@ class LanceDbStore(ClientStore[Connection]):
         super().forget(collection)
         self._settings.pop(collection, None)
 
-    def _table(self, collection: str) -> Table:
+    def table(self, collection: str) -> Table:
         return self.layout(collection).table
 
     # -- rows --------------------------------------------------------------------------------
@@ -210,7 +209,7 @@ class LanceDbStore(ClientStore[Connection]):
         self.snapshots.forget(collection)  # the settings are the same
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
-        table = self._table(collection)
+        table = self.table(collection)
         possible = [each for each in ids if rows.accepts(table, each)]
 
         def delete() -> None:
@@ -241,7 +240,7 @@ class LanceDbStore(ClientStore[Connection]):
         payload: bool = True,
     ) -> Batch:
         layout = self.layout(collection)
-        names = self._names(layout.table, vectors)
+        names = self.vector_names(layout.table, vectors)
         with translated(f"read rows of {collection!r}"):
             return rows.fetch(layout.handle, layout.table, ids, names, payload)
 
@@ -250,7 +249,7 @@ class LanceDbStore(ClientStore[Connection]):
         layout = self.layout(collection)
         if request.after is not None:
             rows.check_ids(layout.table, [request.after])
-        names = self._names(layout.table, request.vectors)
+        names = self.vector_names(layout.table, request.vectors)
         condition = self._condition(layout, request.filter)
         handle = self._at_one_version(collection)
         whole = condition is None and not request.scan_range and request.after is None
@@ -281,13 +280,6 @@ class LanceDbStore(ClientStore[Connection]):
         finally:
             self._pinned.pop(collection, None)
 
-    def _names(self, table: Table, names: Sequence[str] | None) -> list[str]:
-        if names is None:
-            return list(table.vectors)
-        for name in names:
-            table.column_of(name)
-        return list(names)
-
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         layout = self.layout(collection)
         with translated(f"divide {collection!r} into ranges"):
@@ -300,10 +292,6 @@ class LanceDbStore(ClientStore[Connection]):
 
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
         return schema.unsupported(vectors)
-
-    def uncopied(self, collection: str) -> Mapping[str, str]:
-        table = self._table(collection)
-        return {name: f"a column that {why}" for name, why in table.other_vectors.items()}
 
     # -- searching ---------------------------------------------------------------------------
 
@@ -355,12 +343,9 @@ class LanceDbStore(ClientStore[Connection]):
         return mapping.to_native(quantization, vector)
 
     def plan_change(self, request: ChangeRequest) -> ChangePlan:
-        mapped = None
-        if request.codes is not None:
-            taken: snapshot.Snapshot = request.inspection.native
-            vector = request.target_vector or taken.table.column_of(request.vector).vector
-            mapped = require_supported(self.map(request.codes, vector), request.codes, self.name)
-        return changes.plan_change(request, mapped)
+        taken: snapshot.Snapshot = request.inspection.native
+        vector = request.target_vector or taken.table.column_of(request.vector).vector
+        return changes.plan_change(request, self.mapped_change(request, vector))
 
     # -- settings ----------------------------------------------------------------------------
 

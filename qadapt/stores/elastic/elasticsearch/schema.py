@@ -16,6 +16,7 @@ from qadapt.model import Metric, Vector
 from qadapt.model.arrays import Floats
 from qadapt.stores.elastic.elasticsearch import mapping
 from qadapt.stores.elastic.elasticsearch.version import (
+    OLDEST,
     SINCE_BASE64,
     SINCE_BASE64_QUERY,
     SINCE_BFLOAT16,
@@ -35,11 +36,12 @@ class Elasticsearch(Product):
     """Elasticsearch at one version."""
 
     title = "Elasticsearch"
+    refresh_privilege = "maintenance"
     vector_types = ("dense_vector",)
+    oldest = OLDEST
 
     @property
     def server_version(self) -> ServerVersion:
-        """The version with the features that it has."""
         return ServerVersion(self.version)
 
     def parse_vector(self, definition: Mapping[str, Any]) -> ParsedVector:

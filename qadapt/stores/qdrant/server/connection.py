@@ -25,15 +25,15 @@ from qadapt.errors import (
     AddressError,
     BusyError,
     InputError,
-    MissingExtraError,
     StoreError,
     UnsupportedError,
 )
 from qadapt.model.address import MEMORY, Address
 from qadapt.model.credentials import header_key
 from qadapt.stores import checks
-from qadapt.stores.client_imports import load, quiet, silence
+from qadapt.stores.client_imports import load, load_client, quiet, silence
 from qadapt.stores.qdrant.server.errors import translate, with_retries
+from qadapt.used_keys import remember
 
 PACKAGE = "qdrant_client"
 DISTRIBUTION = "qdrant-client"
@@ -55,11 +55,12 @@ class Connection:
         sleep: waits between attempts; tests may replace it.
     """
 
-    def __init__(self, client: Any, *, owned: bool, secret: str | None = None) -> None:
+    def __init__(self, client: Any, *, owned: bool) -> None:
         self.client = client
         self.owned = owned
         self.sleep: Callable[[float], None] = time.sleep
-        self._secret = secret or getattr(client._client, "_api_key", None)
+        if key := getattr(client._client, "_api_key", None):
+            remember(key)
         # A warning of local mode with more than 20,000 points, at each write.
         silence("Local mode is not recommended", __name__)
 
@@ -133,7 +134,7 @@ class Connection:
             try:
                 return function(*args, **kwargs)
             except Exception as error:
-                raise translate(error, doing, self._secret) from error
+                raise translate(error, doing) from error
 
         return with_retries(once, repeatable=True, sleep=self.sleep)
 
@@ -165,7 +166,7 @@ class Connection:
                     type_=Any, method=method, url=path, path_params=names or {}, **content
                 )
             except Exception as error:
-                raise translate(error, doing, self._secret) from error
+                raise translate(error, doing) from error
 
         found = with_retries(once, repeatable=again, sleep=self.sleep)
         if not isinstance(found, dict) or (not whole and found.get("result") is None):
@@ -188,10 +189,7 @@ def module() -> Any:
     Raises:
         MissingExtraError
     """
-    try:
-        return load(PACKAGE)
-    except ImportError as error:
-        raise MissingExtraError(DISTRIBUTION, "qdrant", purpose="the store 'qdrant'") from error
+    return load_client(PACKAGE, DISTRIBUTION, "qdrant")
 
 
 def connect(address: Address) -> Connection:
@@ -210,7 +208,7 @@ def connect(address: Address) -> Connection:
     secret = header_key(address)
     with quiet(every=True):
         opened = client.QdrantClient(**_server_settings(address), api_key=secret)
-    found = Connection(opened, owned=True, secret=secret)
+    found = Connection(opened, owned=True)
     try:
         found.version  # noqa: B018  # asked now, so that a wrong address fails here
     except Exception:

@@ -30,7 +30,6 @@ from qadapt.errors import (
     over_limit,
 )
 from qadapt.model import Id
-from qadapt.model.address import MASK
 from qadapt.stores import retry
 from qadapt.stores.error_table import SERVER_LOG, AnswerRule, by_table
 
@@ -91,27 +90,18 @@ class NoSuchPathError(StoreError):
     """A path that this server does not know: it is an older version, or not Qdrant."""
 
 
-def translate(error: Exception, doing: str, secret: str | None = None) -> QadaptError:
+def translate(error: Exception, doing: str) -> QadaptError:
     """Translate an error of the client, of gRPC or of httpx.
 
     Args:
         doing: the attempted action, for the message: ``"write to 'articles'"``.
-        secret: the key, which is removed from every text.
     """
-    result = _translate(error, doing)
-    if secret:
-        result.message = result.message.replace(secret, MASK)
-        result.args = (result.message,)
-    return result
-
-
-def _translate(error: Exception, doing: str) -> QadaptError:
     if isinstance(error, QadaptError):
         return error
     name = type(error).__name__
     source = getattr(error, "source", None)
     if name == "ResponseHandlingException" and isinstance(source, Exception):
-        return _translate(source, doing)
+        return translate(source, doing)
     if name == "ResourceExhaustedResponse":
         after = getattr(error, "retry_after_s", None)
         return RateLimitedError(f"could not {doing}: {error}", after)
