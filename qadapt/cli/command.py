@@ -22,6 +22,7 @@ from qadapt.cli.output import Output
 from qadapt.cli.scans import scan_settings
 from qadapt.distribution import warn_of_namesake
 from qadapt.errors import QadaptError, SpecError, StorageError, StoreTimeoutError
+from qadapt.model.address_text import with_option
 from qadapt.model.credentials import INSECURE_VARIABLE
 
 JsonOption = Annotated[
@@ -66,6 +67,18 @@ _COMMON: dict[str, tuple[Any, Any]] = {
     "log_json": (LogJsonOption, False),
     "insecure": (InsecureOption, False),
 }
+
+# Arguments that are the address of a database, of which --id names the column of ids.
+_ADDRESSES = ("url", "source")
+IdOption = Annotated[
+    str | None,
+    typer.Option(
+        "--id",
+        metavar="COLUMN",
+        help="Column of ids of a table that qadapt did not create (also: ?id=COLUMN).",
+        show_default=False,
+    ),
+]
 
 # Arguments that name what a command is about; the log contains them, without keys.
 _SUBJECTS = ("url", "source", "target", "file", "collection")
@@ -135,10 +148,15 @@ def _with_common(function: Command, name: str, own_limit: bool) -> Command:
     # Optional, which hides typer's annotations.
     parameters = list(inspect.signature(function, eval_str=True).parameters.values())
     parameters = parameters[1:]  # without ``out``
+    names = [each.name for each in parameters]
+    address = None if "id" in names else next((each for each in _ADDRESSES if each in names), None)
+    options = _COMMON if address is None else _COMMON | {"id": (IdOption, None)}
 
     @functools.wraps(function)
     def run(**values: Any) -> None:
         common = {key: values.pop(key) for key in _COMMON}
+        if address is not None and (column := values.pop("id")) and values[address]:
+            values[address] = with_option(values[address], "id", column)
         color = not common.pop("no_color")
         insecure = common.pop("insecure")
         out = Output(color=color, words=typed, **common)
@@ -156,12 +174,12 @@ def _with_common(function: Command, name: str, own_limit: bool) -> Command:
         [item.replace(kind=keyword) for item in parameters]
         + [
             inspect.Parameter(key, keyword, default=default, annotation=annotation)
-            for key, (annotation, default) in _COMMON.items()
+            for key, (annotation, default) in options.items()
         ]
     )
     run.__annotations__ = {
         **{item.name: item.annotation for item in parameters},
-        **{key: annotation for key, (annotation, _) in _COMMON.items()},
+        **{key: annotation for key, (annotation, _) in options.items()},
     }
     return run
 

@@ -171,7 +171,8 @@ class Table:
         """Columns of vectors that qadapt does not search, with the reason."""
         return {
             each.name: f"has the type {each.type}: its bits are those of the numbers, and only the "
-            "functions for transposed vectors search it"
+            "functions for transposed vectors search it. Quantize a column of the type "
+            "Array(Float32) instead"
             for each in self.columns
             if QBIT.match(each.type)
         }

@@ -61,6 +61,7 @@ class Rebuild(copy_switch.CopyAndSwitch):
     def run(self, at: Execution[ElasticStore[Any]]) -> None:
         source = at.store.index(self.alias)
         if source.real == self.target:
+            allow_writes(at.store, self.source)  # a killed process left them blocked
             return
         with writes_blocked(at.store, source):
             self.create(at)
@@ -173,9 +174,14 @@ def writes_blocked(store: ElasticStore[Any], index: Index) -> Iterator[None]:
     try:
         yield
     finally:
-        found = schema.read(store.connection, index.real, store.product)
-        if found is not None and found.real == index.real:  # it was not replaced
-            release(store, found)
+        allow_writes(store, index.real)
+
+
+def allow_writes(store: ElasticStore[Any], real: str) -> None:
+    """Allow writes to an index again, if it exists and was not replaced by an alias."""
+    found = schema.read(store.connection, real, store.product)
+    if found is not None and found.real == real:
+        release(store, found)
 
 
 def release(store: ElasticStore[Any], index: Index) -> None:
