@@ -177,7 +177,7 @@ def writes_blocked(store: ElasticStore[Any], index: Index) -> Iterator[None]:
         allow_writes(store, index.real)
 
 
-def allow_writes(store: ElasticStore, real: str) -> None:
+def allow_writes(store: ElasticStore[Any], real: str) -> None:
     """Allow writes to an index again, if it exists and was not replaced by an alias."""
     found = schema.read(store.connection, real, store.product)
     if found is not None and found.real == real:

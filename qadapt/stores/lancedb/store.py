@@ -211,12 +211,12 @@ class LanceDbStore(TableStore[Connection, Table]):
         since, because opening a table takes as long as writing 1,000 rows."""
         known = self._written.get(collection)
         if known is not None:
-            with suppress(StoreError):  # the table was dropped: opening it names the error
-                with translated(f"open the table {collection!r}"):
-                    known.handle.checkout_latest()
-                    unchanged = known.handle.version == known.version
-                    if unchanged and known.handle.schema == known.table.arrow:
-                        return known.table, known.handle
+            # If the table was dropped, opening it has the error.
+            with suppress(StoreError), translated(f"open the table {collection!r}"):
+                known.handle.checkout_latest()
+                unchanged = known.handle.version == known.version
+                if unchanged and known.handle.schema == known.table.arrow:
+                    return known.table, known.handle
         layout, handle = self._opened(collection)
         return layout.table, handle
 
