@@ -99,10 +99,14 @@ class Written:
     Attributes:
         version: of the table after the write.
         largest: the largest id; None if it is unknown.
+        handle: at this version.
+        table: its columns.
     """
 
     version: int
     largest: Any
+    handle: Any
+    table: Table
 
 
 def write(handle: Any, table: Table, batch: Batch, known: Written | None) -> Written:
@@ -123,8 +127,8 @@ def write(handle: Any, table: Table, batch: Batch, known: Written | None) -> Wri
     current = known is not None and known.version == handle.version
     if current and known is not None and known.largest is not None:
         if min(batch.ids) > known.largest:
-            handle.add(rows, on_bad_vectors=KEPT)
-            return Written(handle.version, largest)
+            added = handle.add(rows, on_bad_vectors=KEPT)
+            return Written(added.version, largest, handle, table)
         largest = max(largest, known.largest)
     else:
         largest = None
@@ -135,7 +139,7 @@ def write(handle: Any, table: Table, batch: Batch, known: Written | None) -> Wri
     else:
         merge = handle.merge_insert(table.key).when_matched_update_all()
         merge.when_not_matched_insert_all().execute(rows, on_bad_vectors=KEPT)
-    return Written(handle.version, largest)
+    return Written(handle.version, largest, handle, table)
 
 
 def _are_new(handle: Any, table: Table, ids: Sequence[Id]) -> bool:
