@@ -124,14 +124,13 @@ def write(handle: Any, table: Table, batch: Batch, known: Written | None) -> Wri
     check_ids(table, batch.ids)
     rows = to_arrow(table, batch)
     largest: Any = max(batch.ids)
-    current = known is not None and known.version == handle.version
-    if current and known is not None and known.largest is not None:
-        if min(batch.ids) > known.largest:
-            added = handle.add(rows, on_bad_vectors=KEPT)
-            return Written(added.version, largest, handle, table)
-        largest = max(largest, known.largest)
-    else:
+    if known is None or known.version != handle.version or known.largest is None:
         largest = None
+    elif min(batch.ids) > known.largest:
+        added = handle.add(rows, on_bad_vectors=KEPT)
+        return Written(added.version, largest, handle, table)
+    else:
+        largest = max(largest, known.largest)
     if _are_new(handle, table, batch.ids):
         if largest is None and not handle.count_rows():
             largest = max(batch.ids)
