@@ -11,8 +11,9 @@ Every round runs each subject once, and the minimum of CPU seconds over the roun
 loaded machine disturbs single rounds. Vectors of ``search`` are clustered with a decaying spectrum
 (seed 0). Parameters are fixed: x4 oversampling everywhere. ``--filters`` and ``--deleted`` measure
 searches among a random share of the rows and after random deletions, by qadapt, faiss
-IndexBinaryFlat (id selector) and turbovec (mask). With several threads, seconds are elapsed ones. Packages that are not installed are left
-out. faiss: IndexBinaryFlat, the same with int8 rescoring in NumPy as sentence-transformers does it,
+IndexBinaryFlat (id selector) and turbovec (mask). With several threads, seconds are elapsed ones.
+Packages that are not installed are left out. faiss: IndexBinaryFlat, the same with int8 rescoring in
+NumPy as sentence-transformers does it,
 RaBitQFastScan, and IndexRefine of RaBitQFastScan by 8-bit scalar codes. turbovec: 2 and 4 bits with
 float32 rescoring.
 """
@@ -285,7 +286,7 @@ def masked_search(
             searches |= {
                 f"qadapt query_bits={bits}, {source}": call for source, call in own.items()
             }
-        truth = best_rows(np.where(mask, exact, -np.inf), k)
+        truth = best_rows(np.where(mask, exact, -np.inf), min(k, int(mask.sum())))
         measured(asked, f"k={k}, {title}", searches, queries, truth, k)
 
 
@@ -391,7 +392,8 @@ def machine(asked: argparse.Namespace) -> str:
     return (
         f"{time.strftime('%Y-%m-%d')}, {model}, {', '.join(sets) or 'instruction set unknown'}, "
         f"{os.cpu_count()} cores, {asked.threads} "
-        f"{'thread' if asked.threads == 1 else 'threads, elapsed time'}, load {os.getloadavg()[0]:.1f}\n{versions}"
+        f"{'thread' if asked.threads == 1 else 'threads, elapsed time'}, "
+        f"load {os.getloadavg()[0]:.1f}\n{versions}"
     )
 
 
