@@ -12,9 +12,9 @@ loaded machine disturbs single rounds. Vectors of ``search`` are clustered with 
 (seed 0). Parameters are fixed: x4 oversampling everywhere. ``--filters`` and ``--deleted`` measure
 searches among a random share of the rows and after random deletions, by qadapt, faiss
 IndexBinaryFlat (id selector) and turbovec (mask). With several threads, seconds are elapsed ones.
-Packages that are not installed are left out. faiss: IndexBinaryFlat, the same with int8 rescoring in
-NumPy as sentence-transformers does it,
-RaBitQFastScan, and IndexRefine of RaBitQFastScan by 8-bit scalar codes. turbovec: 2 and 4 bits with
+Packages that are not installed are left out. faiss: IndexBinaryFlat, the same with int8 rescoring
+in NumPy as sentence-transformers does it, RaBitQFastScan, and IndexRefine of RaBitQFastScan by
+8-bit scalar codes. turbovec: 2 and 4 bits with
 float32 rescoring.
 """
 
