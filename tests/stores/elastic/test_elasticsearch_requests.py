@@ -279,6 +279,12 @@ def test_the_profile_of_a_search_shows_the_rescored_candidates(
     assert compared[1] - compared[0] == 40
 
 
+@pytest.mark.parametrize(("version", "slices"), [("8.19.21", False), ("9.5.3", True)])
+def test_old_servers_read_in_one_part(version: str, slices: bool) -> None:
+    """8.19 refuses slices by id of a point in time (docs/engines/elasticsearch.md#rows)."""
+    assert Elasticsearch(version).slices_by_id is slices
+
+
 def test_a_data_stream_is_refused_by_name() -> None:
     """By contract: the server of the tests has no data streams."""
     answer = {".ds-logs-000001": {"aliases": {}, "mappings": {}, "data_stream": "logs"}}
