@@ -154,7 +154,7 @@ def test_apply_prints_the_sql_of_applications_once(
 def test_the_sql_for_writers_keeps_codes_in_step(articles: Collection, raw: Any) -> None:
     articles.plan("binary:rescore=4").apply(yes=True)
     text = articles.client_params(k=5).code["sql"]
-    table = articles._store._table("articles")  # type: ignore[attr-defined]
+    table = articles._store.table("articles")  # type: ignore[attr-defined]
     insert = changes.writing_sql(table, table.codes[0])
     assert insert in text
     vector = blob(np.ones(DIM))
