@@ -40,7 +40,9 @@ from overhead_stores import DIM, RawOf, Rows, Search, opened
 ROWS, QUERIES = 10_000, 64
 FACTOR, MICROSECONDS = 1.05, 50.0
 THREADS, THROUGHPUT = 8, 0.95
-STORES = ("edge", "local", "lite", "sqlite-vec", "lancedb", "qdrant-rest", "qdrant-grpc")
+STORES = (
+    "edge", "local", "lite", "sqlite-vec", "lancedb", "chroma", "qdrant-rest", "qdrant-grpc",
+)  # fmt: skip
 
 
 @dataclass

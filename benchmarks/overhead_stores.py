@@ -189,6 +189,25 @@ def lancedb_raw(collection: Any) -> RawOf:
     return of
 
 
+def chroma_raw(collection: Any) -> RawOf:
+    at = collection._store.connection.client.get_collection(NAME)
+
+    def of(k: int, payload: bool, read: bool) -> Search:
+        include: list[Any] = ["distances", *(["metadatas", "documents"] if payload else [])]
+
+        def search(query: Any) -> Rows:
+            found = at.query(query_embeddings=[query], n_results=k, include=include)
+            if not read:
+                return []
+            cells = found["metadatas"][0] if payload else [None] * len(found["ids"][0])
+            rows = zip(found["ids"][0], found["distances"][0], cells, strict=True)
+            return [(int(key), 1 - far, cell) for key, far, cell in rows]
+
+        return search
+
+    return of
+
+
 def pgvector_raw(collection: Any) -> RawOf:
     import psycopg
     from pgvector.psycopg import register_vector
@@ -235,6 +254,7 @@ def opened(target: str, folder: Path, rows: int) -> Iterator[tuple[Any, RawOf]]:
         "lite": f"milvus:{folder}/lite.db",
         "sqlite-vec": f"sqlite-vec:{folder}/vec.db",
         "lancedb": f"lancedb:{folder}/lance",
+        "chroma": f"chroma:{folder}/chroma",
     }
     with qa.open(addresses.get(target, target)) as db:
         kind = db.server().store
@@ -246,6 +266,7 @@ def opened(target: str, folder: Path, rows: int) -> Iterator[tuple[Any, RawOf]]:
             "weaviate": weaviate_raw,
             "sqlite-vec": sqlite_raw,
             "lancedb": lancedb_raw,
+            "chroma": chroma_raw,
             "pgvector": pgvector_raw,
         }
         try:

@@ -47,7 +47,7 @@ def load_client(name: str, distribution: str, extra: str) -> Any:
     """Import a module of the client of a store on first use.
 
     Args:
-        distribution: the package as it is installed.
+        distribution: the name of the package for pip.
         extra: of qadapt, which has the name of the store.
 
     Raises:

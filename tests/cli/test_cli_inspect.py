@@ -279,4 +279,4 @@ def test_a_column_of_ids_becomes_an_option_of_the_address(cli: Cli) -> None:
     """A store without this option names those that it has."""
     ran = cli("inspect", "qdrant+http://localhost:1?timeout=2#docs", "--id", "a b&c")
     assert ran.code != 0
-    assert "unknown option 'id' in qdrant+http://localhost:1?timeout=2&id=a%20b%26c#docs" in ran.err
+    assert "unknown option 'id' in qdrant+http://localhost:1?id=a%20b%26c&timeout=2#docs" in ran.err

@@ -26,9 +26,9 @@ class TestClickHouse(OneIdType):
     """A database for each test, in the folder of this process."""
 
     must_support = ("scalar", "binary", "float16", "rotational:bits=1", "rotational:bits=2")
-    many_rows = 5_000
-    rows = 1_000
-    dim = 64
+    many_rows = 2_000
+    rows = 600
+    dim = 32
 
     @pytest.fixture
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:

@@ -57,6 +57,11 @@ class Product(abc.ABC):
     def server_version(self) -> EngineVersion:
         """The version with the features that it has."""
 
+    @property
+    def slices_by_id(self) -> bool:
+        """Whether a point in time can be read in parts by the id."""
+        return True
+
     # -- mappings ----------------------------------------------------------------------------
 
     @abc.abstractmethod

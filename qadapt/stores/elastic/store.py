@@ -268,7 +268,7 @@ class ElasticStore(ClientStore[Connection], Generic[P]):
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         self.complete_index(collection)
-        return scan_ranges.scan_ranges(n)
+        return scan_ranges.scan_ranges(n if self.product.slices_by_id else 1)
 
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
         def check() -> None:

@@ -6,12 +6,12 @@ import math
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 
-from qadapt.errors import NotFoundError
+from qadapt.errors import NotFoundError, StoreError
 from qadapt.model import Batch, CollectionInfo, Finding, Hits, Id, Quantization, Vector
 from qadapt.model.address import Address
 from qadapt.stores import checks
@@ -181,6 +181,7 @@ class LanceDbStore(TableStore[Connection, Table]):
     def forget(self, collection: str) -> None:
         super().forget(collection)
         self._settings.pop(collection, None)
+        self._written.pop(collection, None)
 
     def table(self, collection: str) -> Table:
         return self.layout(collection).table
@@ -188,25 +189,36 @@ class LanceDbStore(TableStore[Connection, Table]):
     # -- rows --------------------------------------------------------------------------------
 
     def write(self, collection: str, batch: Batch) -> None:
-        layout, handle = self._opened(collection)
-        table = layout.table
-        batch = batch.ready(table.wanted, {}, normalizes_cosine=self.traits.normalizes_cosine)
-        if not len(batch):
-            return
-        rows.check_kind(batch.ids)
-        if collections.choose_key(self.connection, table, batch.ids):
-            self.forget(collection)
-            layout, handle = self._opened(collection)
-            table = layout.table
-
-        def write() -> Written:
-            handle.checkout_latest()
-            return rows.write(handle, table, batch, self._written.get(collection))
+        def write() -> Written | None:
+            table, handle = self._writer(collection)
+            ready = batch.ready(table.wanted, {}, normalizes_cosine=self.traits.normalizes_cosine)
+            if not len(ready):
+                return None
+            rows.check_kind(ready.ids)
+            if collections.choose_key(self.connection, table, ready.ids):
+                self.forget(collection)
+                table, handle = self._writer(collection)
+            return rows.write(handle, table, ready, self._written.get(collection))
 
         with self._writing:
             done = retried(f"write to {collection!r}", write, time.sleep)
-            self._written[collection] = done
+            if done is not None:
+                self._written[collection] = done
         self.snapshots.forget(collection)  # the settings are the same
+
+    def _writer(self, collection: str) -> tuple[Table, Any]:
+        """The columns and a handle: those of the last write, if no other client changed the table
+        since, because opening a table takes as long as writing 1,000 rows."""
+        known = self._written.get(collection)
+        if known is not None:
+            # If the table was dropped, opening it has the error.
+            with suppress(StoreError), translated(f"open the table {collection!r}"):
+                known.handle.checkout_latest()
+                unchanged = known.handle.version == known.version
+                if unchanged and known.handle.schema == known.table.arrow:
+                    return known.table, known.handle
+        layout, handle = self._opened(collection)
+        return layout.table, handle
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         table = self.table(collection)

@@ -16,8 +16,17 @@ import pytest
 import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.cli import main
-from qadapt.errors import AddressError, AuthError, BusyError, InputError, StoreError, TransientError
+from qadapt.errors import (
+    AddressError,
+    AuthError,
+    BusyError,
+    InputError,
+    StoreError,
+    TransientError,
+    UnsupportedError,
+)
 from qadapt.model.address import Address
+from qadapt.stores.elastic import copy_switch
 from qadapt.stores.elastic.connection import Connection, Wire
 from qadapt.stores.elastic.elasticsearch.connection import ElasticsearchWire
 from qadapt.stores.elastic.elasticsearch.schema import Elasticsearch
@@ -268,3 +277,28 @@ def test_the_profile_of_a_search_shows_the_rescored_candidates(
         (profile,) = found["profile"]["shards"][0]["dfs"]["knn"]
         compared.append(profile["vector_operations_count"])
     assert compared[1] - compared[0] == 40
+
+
+@pytest.mark.parametrize(("version", "slices"), [("8.19.21", False), ("9.5.3", True)])
+def test_old_servers_read_in_one_part(version: str, slices: bool) -> None:
+    """8.19 refuses slices by id of a point in time (docs/engines/elasticsearch.md#rows)."""
+    assert Elasticsearch(version).slices_by_id is slices
+
+
+def test_a_data_stream_is_refused_by_name() -> None:
+    """By contract: the server of the tests has no data streams."""
+    answer = {".ds-logs-000001": {"aliases": {}, "mappings": {}, "data_stream": "logs"}}
+    with pytest.raises(UnsupportedError, match="'logs' is a data stream") as error:
+        parse("logs", answer, Elasticsearch("9.5.3"))
+    assert error.value.hint == "write the vectors to an index"
+
+
+def test_a_field_of_semantic_text_is_named_and_not_copied() -> None:
+    """By contract: the server of the tests has no inference."""
+    properties = {"summary": {"type": "semantic_text", "inference_id": "elser"}}
+    answer = {"docs": {"mappings": {"properties": properties}, "settings": {"index": {}}}}
+    found = parse("docs", answer, Elasticsearch("9.5.3"))
+    assert dict(found.vectors) == {}
+    with pytest.raises(UnsupportedError, match="'summary' of 'docs' is a semantic_text field"):
+        found.field_of("summary")
+    assert "'summary' is a semantic_text field" in str(copy_switch.problem(found))

@@ -21,6 +21,7 @@ from qadapt.stores.elastic.elasticsearch.version import (
     SINCE_BASE64_QUERY,
     SINCE_BFLOAT16,
     SINCE_EXCLUDED_VECTORS,
+    SINCE_SLICES_BY_ID,
     ServerVersion,
 )
 from qadapt.stores.elastic.product import ParsedVector, Product, similarity_score
@@ -104,6 +105,10 @@ class Elasticsearch(Product):
             return {}
         scaled = any(each.metric is Metric.COSINE for each in vectors.values())
         return {f"index.{_EXCLUDED}": not scaled}
+
+    @property
+    def slices_by_id(self) -> bool:
+        return self.server_version.has(SINCE_SLICES_BY_ID)
 
     def refused_rows(self, rows: Floats) -> npt.NDArray[np.intp]:
         """The server computes the square of the length in float32, which must not overflow."""

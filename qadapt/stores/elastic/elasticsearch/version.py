@@ -17,6 +17,8 @@ SINCE_BASE64 = SINCE_BFLOAT16 = SINCE_ON_DISK_RESCORE = "9.3.0"
 SINCE_WIDE_CORRECTIONS = "9.4.0"
 # The server accepts a query vector in base64; earlier versions were not tried.
 SINCE_BASE64_QUERY = "9.5.0"
+# Reading a point in time in parts by the id: 8.19 refuses it; versions between were not observed.
+SINCE_SLICES_BY_ID = "9.5.0"
 
 
 @dataclass(frozen=True)
