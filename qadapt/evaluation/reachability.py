@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qadapt.engines.exact import pair_scores, tolerance
-from qadapt.evaluation.exact_neighbors import Fetch, stored_vectors
+from qadapt.evaluation.exact_neighbors import FETCHED, Fetch, stored_vectors
 from qadapt.evaluation.row_samples import RowSamples
 from qadapt.evaluation.subsets import Subset
 from qadapt.local.settings import read_settings
@@ -120,20 +120,30 @@ def unreachable_among(
         fetch: returns the vectors of hits.
         k: number of requested hits.
     """
+    asked = {
+        at: list(dict.fromkeys(hit for hit in hits if hit is not None))
+        for at, (key, hits) in enumerate(zip(ids, found, strict=True))
+        if key not in hits
+    }
+    stored = _fetched(list(dict.fromkeys(hit for hits in asked.values() for hit in hits)), fetch)
     missing = []
-    for key, row, hits in zip(ids, rows, found, strict=True):
-        there = list(dict.fromkeys(hit for hit in hits if hit is not None))
-        if key in there:
-            continue
-        _, others = fetch(there) if there else ((), rows[:0])
+    for at, hits in asked.items():
+        others = [stored[hit] for hit in hits if hit in stored]
         if len(others) < k:
-            missing.append(key)
+            missing.append(ids[at])
             continue
         pair = np.zeros(len(others) + 1, dtype=np.intp)
         of = np.arange(len(pair), dtype=np.intp)
-        scores = pair_scores(
-            row[None], np.concatenate([row[None], others]), pair, of, vector.metric
-        )
+        scores = pair_scores(rows[at][None], np.stack([rows[at], *others]), pair, of, vector.metric)
         if scores[0] > scores[1:].min() + tolerance(scores[0], vector.dim):
-            missing.append(key)
+            missing.append(ids[at])
     return missing
+
+
+def _fetched(ids: Sequence[Id], fetch: Fetch) -> dict[Id, Floats]:
+    """The vectors of rows that exist, with few requests."""
+    stored: dict[Id, Floats] = {}
+    for start in range(0, len(ids), FETCHED):
+        there, rows = fetch(ids[start : start + FETCHED])
+        stored.update(zip(there, rows, strict=True))
+    return stored

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +11,8 @@ import pytest
 
 import qadapt as qa
 from qadapt.evaluation import reachability
-from qadapt.evaluation.reachability import measure_reachability
+from qadapt.evaluation.reachability import measure_reachability, unreachable_among
+from qadapt.model import Vector
 from qadapt.stores.base import silent
 
 
@@ -63,3 +64,19 @@ def test_unreachable_rows_are_reported(
     report = collection.verify(queries=20)
     assert report.reachability.unreachable == found.unreachable
     assert found.words in report.notes
+
+
+def test_hits_of_all_missing_rows_are_fetched_together() -> None:
+    """One request for the rows of a block, not one for each: a coarse index misses many of them."""
+    rows = np.eye(8, dtype=np.float32)
+    requests: list[list[int]] = []
+
+    def fetch(ids: Sequence[Any]) -> tuple[Sequence[Any], Any]:
+        requests.append(list(ids))
+        there = [key for key in ids if key != 7]  # deleted since
+        return there, rows[there]
+
+    found = [[1, 2], [2, 3], [3, 7], [3, 4]]
+    lost = unreachable_among(found, [0, 1, 2, 3], rows[:4], Vector(8), fetch, 2)
+    assert lost == [0, 1, 2], "row 3 is among its hits"
+    assert requests == [[1, 2, 3, 7]]
