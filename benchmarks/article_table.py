@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qadapt.code_index import CodeIndex
 from qadapt.evaluation.exact_neighbors import recall_in
-from qadapt.index import CodeIndex
 from qadapt.model import Metric
 
 Floats = npt.NDArray[np.float32]

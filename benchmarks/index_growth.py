@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from qadapt.index import CodeIndex
-from qadapt.index.id_column import IdColumn
-from qadapt.index.row_map import RowMap
+from qadapt.code_index import CodeIndex
+from qadapt.code_index.id_column import IdColumn
+from qadapt.code_index.row_map import RowMap
 
 BATCH = 100_000
 

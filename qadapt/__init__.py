@@ -14,8 +14,6 @@ Database clients, pydantic and other optional packages are imported when they ar
 from __future__ import annotations
 
 import importlib
-import sys
-import types
 from typing import TYPE_CHECKING, Any
 
 from qadapt.version import __version__
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     )
     from qadapt.api.doctor import doctor
     from qadapt.api.text_index import Indexed, index, search_text
+    from qadapt.code_index import CodeIndex
     from qadapt.codecs import Calibration, quantize
     from qadapt.costing import Prices, cost
     from qadapt.encoder import Encoder
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
     from qadapt.evaluation.documents import Target
     from qadapt.evaluation.simulate_arrays import simulate
     from qadapt.files import export_file, import_file
-    from qadapt.index import CodeIndex
     from qadapt.integrations.store_arguments import StoreArguments, client_params
     from qadapt.migration import Migration, MigrationPlan, check, migrate, plan_migration
     from qadapt.model import (
@@ -113,7 +111,7 @@ _LAZY = {
     "wrap": "qadapt.api",
     "Calibration": "qadapt.codecs",
     "quantize": "qadapt.codecs",
-    "CodeIndex": "qadapt.index",
+    "CodeIndex": "qadapt.code_index",
     "export_file": "qadapt.files",
     "import_file": "qadapt.files",
     "Migration": "qadapt.migration",
@@ -126,6 +124,7 @@ _LAZY = {
     "cost": "qadapt.costing",
     "doctor": "qadapt.api.doctor",
     "Indexed": "qadapt.api.text_index",
+    "index": "qadapt.api.text_index",
     "search_text": "qadapt.api.text_index",
     "report": "qadapt.reporting",
     "StoreArguments": "qadapt.integrations.store_arguments",
@@ -196,29 +195,10 @@ def __getattr__(name: str) -> Any:
         found = getattr(importlib.import_module(_LAZY[name]), name)
         globals()[name] = found  # later lookups do not call this function
         return found
-    if name in ("errors", "index", "model"):  # also available without a separate import
+    if name in ("errors", "model"):  # also available without a separate import
         return importlib.import_module(f"qadapt.{name}")
     raise AttributeError(f"module 'qadapt' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     return __all__
-
-
-class _Index(types.ModuleType):
-    """The subpackage ``qadapt.index``, which is also the function ``qa.index``."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return importlib.import_module("qadapt.api.text_index").index(*args, **kwargs)
-
-
-class _Package(types.ModuleType):
-    """Makes the subpackage ``index`` callable when it is imported."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "index" and isinstance(value, types.ModuleType):
-            value.__class__ = _Index
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

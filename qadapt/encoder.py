@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -99,28 +98,6 @@ class Encoder:
     def __call__(self, texts: Sequence[str]) -> Floats:
         """Encode queries, as ``encode_queries``."""
         return self.encode_queries(texts)
-
-    def stream_documents(
-        self, texts: Iterable[str], *, size: int = CALL, progress: OnProgress = silent
-    ) -> Iterator[Floats]:
-        """Encode any number of documents in blocks, in constant memory.
-
-        Args:
-            texts: any iterable, such as a generator; a list gives the progress a total.
-            size: texts per block.
-
-        Yields:
-            float32 ``(n, dim)``, ``n`` at most ``size``.
-
-        Raises:
-            InputError: a value is not a string.
-        """
-        total = len(texts) if isinstance(texts, Sized) else None
-        done, left = 0, iter(texts)
-        while part := list(itertools.islice(left, size)):
-            yield self.encode_documents(part)
-            done += len(part)
-            progress(Progress(f"encoding with {self.name}", done, total, "texts"))
 
     def encode_queries(self, texts: Sequence[str], *, progress: OnProgress = silent) -> Floats:
         """Encode queries with the query prompt; float32 ``(n, dim)``.

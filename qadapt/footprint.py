@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import Kind, Match, MatchLevel, Quantization, Serializable, Vector, VectorInfo
@@ -21,6 +21,22 @@ WIDTH: Mapping[str, float] = {
     "turbo8": 1,
     "turbo16": 2,
 }
+
+
+class Mapped(Protocol):
+    """A quantization that a store mapped to its own configuration."""
+
+    @property
+    def match(self) -> Match: ...
+
+    @property
+    def target(self) -> Quantization: ...
+
+    @property
+    def native(self) -> Mapping[str, Any] | None: ...
+
+
+M = TypeVar("M", bound=Mapped)
 
 
 @dataclass(frozen=True)
@@ -94,17 +110,21 @@ def centroids(dim: int, quantization: Quantization, source: str) -> Component:
     return Component("centroids", size, size, "256 centroids of float32", source)
 
 
-def supported(match: Match) -> None:
-    """Check that a quantization has a cost.
+def supported(mapped: M) -> M:
+    """A mapped quantization that has a cost.
+
+    Args:
+        mapped: has the ``match``.
 
     Raises:
         UnsupportedError: the store does not support it.
     """
-    if match.level is MatchLevel.UNSUPPORTED:
+    if mapped.match.level is MatchLevel.UNSUPPORTED:
         raise UnsupportedError(
-            "; ".join(match.differences),
-            hint="; ".join(match.support) or "`qadapt matrix` lists the supported kinds",
+            "; ".join(mapped.match.differences),
+            hint="; ".join(mapped.match.support) or "`qadapt matrix` lists the supported kinds",
         )
+    return mapped
 
 
 class CostModel(abc.ABC):
@@ -132,6 +152,30 @@ class CostModel(abc.ABC):
             UnsupportedError: the store lacks this quantization.
         """
 
+    def of_parts(
+        self,
+        mapped: Mapped,
+        components: tuple[Component, ...],
+        native: Mapping[str, Any] | None = None,
+        notes: tuple[str, ...] | None = None,
+    ) -> Footprint:
+        """The footprint of a mapped quantization.
+
+        Args:
+            native: the configuration; None for that of ``mapped``.
+            notes: None for ``note``.
+        """
+        if notes is None:
+            notes = (self.note,) if self.note else ()
+        return Footprint.of(
+            self.store,
+            mapped.target,
+            components,
+            native=mapped.native if native is None else native,
+            differences=mapped.match.differences,
+            notes=notes,
+        )
+
     def as_configured(self, vector: VectorInfo) -> Footprint:
         """The footprint of a live vector with its current index."""
         return self.footprint(vector.count, vector.vector, vector.quantization, vector.index)
@@ -149,15 +193,14 @@ class TableCost(CostModel):
         mapping: as ``StoreProfile.mapping``.
     """
 
-    def __init__(self, store: str, mapping: Callable[[Quantization, Vector], Any]) -> None:
+    def __init__(self, store: str, mapping: Callable[[Quantization, Vector], Mapped]) -> None:
         self.store = store
         self._mapping = mapping
 
     def footprint(
         self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
     ) -> Footprint:
-        mapped = self._mapping(quantization, vector)
-        supported(mapped.match)
+        mapped = supported(self._mapping(quantization, vector))
         each = 0
         if mapped.target.kind is not Kind.NONE:
             each = mapped.target.code_bytes(vector.dim)
@@ -166,6 +209,4 @@ class TableCost(CostModel):
             Component("codes", 0, count * each, f"{each} B per row", "the column of codes"),
             Component("originals", 0, size, vector.datatype, "the column of vectors"),
         )
-        return Footprint.of(
-            self.store, mapped.target, components, differences=mapped.match.differences
-        )
+        return self.of_parts(mapped, components, native={})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 
 import pytest
+
+import qadapt
 
 HEAVY = (
     *("qdrant_client", "qdrant_edge", "pymilvus", "weaviate", "faiss", "usearch", "numba"),
@@ -62,3 +65,24 @@ def test_imports_are_detected() -> None:
         "from qadapt.model.spec import parse_spec\ntry: parse_spec('a: 1')\nexcept ValueError: 0"
     )
     assert read == {"yaml"}
+
+
+def test_no_submodule_replaces_a_public_name() -> None:
+    """The import of a submodule sets it as an attribute of the package."""
+    modules = {module.name for module in pkgutil.iter_modules(qadapt.__path__)}
+    assert modules & set(qadapt.__all__) == set()
+
+
+def test_public_names_are_the_same_after_every_import() -> None:
+    code = """
+import importlib, pkgutil
+import qadapt
+before = {name: getattr(qadapt, name) for name in qadapt.__all__}
+assert before["index"].__module__ == "qadapt.api.text_index", before["index"]
+for module in pkgutil.iter_modules(qadapt.__path__):
+    if module.name not in ("__main__", "pytest_plugin"):  # one runs the CLI, one needs pytest
+        importlib.import_module(f"qadapt.{module.name}")
+changed = [name for name in before if getattr(qadapt, name) is not before[name]]
+assert not changed, changed
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

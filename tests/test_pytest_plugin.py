@@ -1,4 +1,4 @@
-"""The fixture ``qadapt_recall`` in runs of pytest, and the step of the GitHub Action."""
+"""The fixture ``qadapt_recall`` in runs of pytest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 import qadapt as qa
 
@@ -91,24 +90,3 @@ def qadapt_recall_of(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
     made: Callable[..., Any] = pytest_plugin.qadapt_recall.__wrapped__(Request)
     return made
-
-
-def test_the_action_runs_commands_that_exist() -> None:
-    action = yaml.safe_load((REPO / "action.yml").read_text("utf-8"))
-    steps = {step.get("name"): step for step in action["runs"]["steps"]}
-    commands = "\n".join(step.get("run", "") for step in steps.values())
-    used = set(action["inputs"])
-    text = (REPO / "action.yml").read_text("utf-8")
-    assert {name for name in used if f"inputs.{name}" not in text} == set()
-    # Inputs reach the shell as environment variables only, so that they are never code.
-    assert "${{" not in commands
-    help_text = {
-        name: subprocess.run(
-            [sys.executable, "-m", "qadapt", name, "--help"], capture_output=True, text=True,
-            check=True, cwd=REPO,
-        ).stdout
-        for name in ("plan", "verify")
-    }  # fmt: skip
-    assert "--exit-code" in help_text["plan"]
-    for option in ("--queries", "--gate", "--json"):
-        assert option in help_text["verify"] and option in commands

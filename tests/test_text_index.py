@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -198,15 +196,6 @@ def test_an_existing_collection_is_checked_before_texts_are_encoded(url: str) ->
     assert model.calls == []
     with pytest.raises(InputError, match="no model is saved"):
         qa.search_text(url, "x")
-
-
-def test_the_subpackage_of_code_indexes_is_still_a_module() -> None:
-    code = (
-        "import qadapt as qa; import qadapt.index.code_index as one; from qadapt.index import "
-        "CodeIndex; assert one.CodeIndex is CodeIndex is qa.CodeIndex; assert callable(qa.index); "
-        "assert qa.index.code_index is one"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # -- files and the command line ------------------------------------------------------------------

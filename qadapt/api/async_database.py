@@ -93,7 +93,7 @@ class AsyncDatabase:
 
         Later calls raise an InputError; closing twice has no effect.
         """
-        await self._workers.close(self.sync.close)
+        await self._workers.close(self.sync.close, self.sync._store.loop_clients)
 
     async def __aenter__(self) -> AsyncDatabase:
         return self

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from qadapt.errors import InputError
+from qadapt.stores.awaited import LoopClients
 
 T = TypeVar("T")
 
@@ -67,14 +68,20 @@ class Workers:
         async with self.slot():
             return await completed(self.start(call))
 
-    async def close(self, last: Callable[[], None]) -> None:
-        """Wait for the calls that run, refuse others, and run the last one, even if cancelled."""
+    async def close(
+        self, last: Callable[[], None], clients: LoopClients[Any] | None = None
+    ) -> None:
+        """Wait for the calls that run, refuse others, and run the last one, even if cancelled.
+
+        Args:
+            clients: closed before the last call.
+        """
         if self.closed:
             return
         self.closed = True
-        await to_the_end(asyncio.ensure_future(self._close(last)))
+        await to_the_end(asyncio.ensure_future(self._close(last, clients)))
 
-    async def _close(self, last: Callable[[], None]) -> None:
+    async def _close(self, last: Callable[[], None], clients: LoopClients[Any] | None) -> None:
         for _ in range(self.most):
             await self._slots.acquire()
 
@@ -83,6 +90,8 @@ class Workers:
             last()
 
         try:
+            if clients is not None:
+                await clients.close()
             await asyncio.get_running_loop().run_in_executor(None, end)
         finally:
             for _ in range(self.most):

@@ -5,21 +5,24 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import logging
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
-from qadapt.cli import interrupts
+from qadapt.cli import interrupts, logs
 from qadapt.cli.output import Output
 from qadapt.cli.scans import scan_settings
 from qadapt.distribution import warn_of_namesake
 from qadapt.errors import QadaptError, SpecError, StorageError, StoreTimeoutError
+from qadapt.model.address_text import with_option
 from qadapt.model.credentials import INSECURE_VARIABLE
 
 JsonOption = Annotated[
@@ -46,6 +49,10 @@ NoColorOption = Annotated[
     bool, typer.Option("--no-color", help="Disable colors (also: NO_COLOR=1).")
 ]
 
+LogJsonOption = Annotated[
+    bool,
+    typer.Option("--log-json", help="Log lines of JSON to standard error (also: QADAPT_LOG=json)."),
+]
 InsecureOption = Annotated[
     bool,
     typer.Option("--insecure", help="Allow keys to be sent over plain http to other hosts."),
@@ -57,8 +64,24 @@ _COMMON: dict[str, tuple[Any, Any]] = {
     "verbose": (VerboseOption, 0),
     "timeout": (TimeoutOption, None),
     "no_color": (NoColorOption, False),
+    "log_json": (LogJsonOption, False),
     "insecure": (InsecureOption, False),
 }
+
+# Arguments that are the address of a database, of which --id names the column of ids.
+_ADDRESSES = ("url", "source")
+IdOption = Annotated[
+    str | None,
+    typer.Option(
+        "--id",
+        metavar="COLUMN",
+        help="Column of ids of a table that qadapt did not create (also: ?id=COLUMN).",
+        show_default=False,
+    ),
+]
+
+# Arguments that name what a command is about; the log contains them, without keys.
+_SUBJECTS = ("url", "source", "target", "file", "collection")
 
 OWN_LIMIT = 3600.0  # seconds; default of commands that apply the limit themselves
 _LONGEST = 10_000_000.0  # seconds; about the maximum of an alarm
@@ -80,7 +103,7 @@ def command(
     """
 
     def register(function: Command) -> Command:
-        wrapped = _with_common(function, own_limit)
+        wrapped = _with_common(function, name, own_limit)
         help_text = inspect.cleandoc(function.__doc__ or "")
         if examples:
             lines = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
@@ -91,7 +114,10 @@ def command(
     return register
 
 
-_FLAGS = {"--json", "--quiet", "-q", "--verbose", "-v", "-vv", "--no-color", "--insecure"}
+_FLAGS = {
+    *("--json", "--log-json", "--quiet", "-q", "--verbose", "-v", "-vv"),
+    *("--no-color", "--insecure"),
+}
 
 
 def after_the_command(words: Sequence[str]) -> list[str]:
@@ -109,51 +135,70 @@ def output_of(words: Sequence[str]) -> Output:
     own = list(words)[: list(words).index("--")] if "--" in words else words
     return Output(
         json="--json" in own,
+        quiet="--quiet" in own or "-q" in own,
         verbose=own.count("-v") + own.count("--verbose") + 2 * own.count("-vv"),
         color="--no-color" not in own,
         words=words,
+        log_json="--log-json" in own,
     )
 
 
-def _with_common(function: Command, own_limit: bool) -> Command:
+def _with_common(function: Command, name: str, own_limit: bool) -> Command:
     # Not typing.get_type_hints: before Python 3.11 it wraps arguments with the default None in
     # Optional, which hides typer's annotations.
     parameters = list(inspect.signature(function, eval_str=True).parameters.values())
     parameters = parameters[1:]  # without ``out``
+    names = [each.name for each in parameters]
+    address = None if "id" in names else next((each for each in _ADDRESSES if each in names), None)
+    options = _COMMON if address is None else _COMMON | {"id": (IdOption, None)}
 
     @functools.wraps(function)
     def run(**values: Any) -> None:
         common = {key: values.pop(key) for key in _COMMON}
+        if address is not None and (column := values.pop("id")) and values[address]:
+            values[address] = with_option(values[address], "id", column)
         color = not common.pop("no_color")
         insecure = common.pop("insecure")
         out = Output(color=color, words=typed, **common)
-        with _allowing_insecure(insecure), scan_settings(out):
-            raise typer.Exit(run_guarded(out, lambda: function(out, **values), own_limit=own_limit))
+        with _allowing_insecure(insecure), scan_settings(out), out.logs():
+            where: dict[str, Any] = {key: values[key] for key in _SUBJECTS if values.get(key)}
+            begun = time.monotonic()
+            logs.record(logging.INFO, "command started", command=name, **where)
+            code = run_guarded(out, lambda: function(out, **values), own_limit=own_limit)
+            where |= {"exit_code": code, "seconds": round(time.monotonic() - begun, 3)}
+            logs.record(logging.INFO, "command finished", command=name, **where)
+            raise typer.Exit(code)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [item.replace(kind=keyword) for item in parameters]
         + [
             inspect.Parameter(key, keyword, default=default, annotation=annotation)
-            for key, (annotation, default) in _COMMON.items()
+            for key, (annotation, default) in options.items()
         ]
     )
     run.__annotations__ = {
         **{item.name: item.annotation for item in parameters},
-        **{key: annotation for key, (annotation, _) in _COMMON.items()},
+        **{key: annotation for key, (annotation, _) in options.items()},
     }
     return run
 
 
 def run_guarded(out: Output, work: Callable[[], int | None], *, own_limit: bool = True) -> int:
     """Run ``work``; errors are printed and converted to an exit code."""
+    with out.logs():  # errors are logged, too
+        return _guarded(out, work, own_limit=own_limit)
+
+
+def _guarded(out: Output, work: Callable[[], int | None], *, own_limit: bool) -> int:
     try:
+        logs.check_environment()
         if out.timeout is not None and not 0 < out.timeout < _LONGEST:
             raise SpecError(
                 f"--timeout is a number of seconds above 0; got {out.timeout:g}",
                 hint="for example --timeout 60",
             )
-        with out.logs(), out.warnings(), _limit(None if own_limit else out.timeout):
+        with out.warnings(), _limit(None if own_limit else out.timeout):
             warn_of_namesake()
             return work() or 0
     except typer.Exit as error:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from qadapt.cli import logs
 from qadapt.cli.output import Output
 from qadapt.cli.progress import Reporter
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Events(Reporter):
-    """Progress as bars; with ``--json`` as JSON lines on standard error."""
+    """Progress as bars; with ``--json`` or ``--log-json`` as JSON lines on standard error."""
 
     def __init__(self, out: Output) -> None:
         super().__init__(out)
@@ -23,7 +25,7 @@ class Events(Reporter):
 
     def __call__(self, progress: Progress) -> None:
         """Show the progress."""
-        if not self._out.json:
+        if not (self._out.json or self._out.log_json):
             super().__call__(progress)
             return
         now = time.monotonic()
@@ -48,5 +50,8 @@ class Events(Reporter):
             event["share"] = round(progress.share, 4)
         if progress.left is not None:
             event["left"] = round(progress.left, 1)
+        if self._out.log_json:
+            logs.record(logging.INFO, event.pop("event"), **event)
+            return
         sys.stderr.write(json.dumps(event) + "\n")
         sys.stderr.flush()

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from qadapt.cli import logs
 from qadapt.errors import QadaptError, QadaptWarning
 from qadapt.model.cli_commands import repeated_command
 
@@ -42,6 +43,7 @@ class Output:
         color: False disables colors.
         timeout: the given time limit, in seconds.
         words: the typed arguments, for messages that repeat the command.
+        log_json: lines of JSON on standard error; ``QADAPT_LOG=json`` is the same.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class Output:
         color: bool = True,
         timeout: float | None = None,
         words: Sequence[str] = (),
+        log_json: bool = False,
     ) -> None:
         self.json = json
+        self.log_json = log_json or logs.json_by_environment()
         self.quiet = quiet
         self.verbose = verbose
         self.timeout = timeout
@@ -103,7 +107,8 @@ class Output:
     @property
     def live(self) -> bool:
         """Whether a bar may be drawn on standard error."""
-        return sys.stderr.isatty() and not self.err.is_dumb_terminal and not self.quiet
+        bars = sys.stderr.isatty() and not self.err.is_dumb_terminal
+        return bars and not self.quiet and not self.log_json
 
     @property
     def asks(self) -> bool:
@@ -157,12 +162,16 @@ class Output:
 
     def note(self, text: str) -> None:
         """Print a line to standard error; nothing with ``--quiet``."""
-        if not self.quiet:
+        if self.log_json:
+            logs.record(logging.INFO, text.strip())
+        elif not self.quiet:
             _write(self.err, self.mask(text), 0)
 
     def warn(self, text: str) -> None:
         """Print a rich object to standard error; nothing with ``--quiet``."""
-        if not self.quiet:
+        if self.log_json:
+            logs.record(logging.WARNING, text)
+        elif not self.quiet:
             _write(self.err, labelled("warning", "yellow", self.mask(text)), 0)
 
     def confirm(self, question: str) -> bool:
@@ -231,17 +240,25 @@ class Output:
         self, kind: str, message: str, hint: str | None, where: Mapping[str, str] | None = None
     ) -> None:
         message, hint = self.mask(message), self.mask(hint or "")
+        fields = {"hint": hint or None, **(where or {})}
         if self.json:
-            reported = {"type": kind, "message": message, "hint": hint or None, **(where or {})}
-            self.document({"error": reported})
+            self.document({"error": {"type": kind, "message": message, **fields}})
+        if self.log_json:
+            logs.record(logging.ERROR, message, type=kind, **fields)
+        if self.json or self.log_json:
             return
         _write(self.err, labelled("error", "bold red", message), 0)
         if hint:
             _write(self.err, labelled("hint", "cyan", hint), 2)
 
     def _trace(self, error: BaseException, *, least: int) -> None:
-        if self.verbose >= least:
-            _write(self.err, self.mask("".join(traceback.format_exception(error)).rstrip()), 0)
+        if self.verbose < least:
+            return
+        text = self.mask("".join(traceback.format_exception(error)).rstrip())
+        if self.log_json:
+            logs.record(logging.ERROR, "traceback", traceback=text)
+        else:
+            _write(self.err, text, 0)
 
     # -- warnings and logs -------------------------------------------------------------------
 
@@ -263,30 +280,17 @@ class Output:
             warnings.showwarning = show
             yield
 
-    @contextlib.contextmanager
-    def logs(self) -> Iterator[None]:
-        """qadapt's log on standard error while a command runs: ``-v`` INFO, ``-vv`` DEBUG."""
-        if not self.verbose:
-            yield
-            return
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_Masked("%(asctime)s %(levelname)-7s %(name)s  %(message)s"))
-        logger = logging.getLogger("qadapt")
-        before = logger.level
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO if self.verbose == 1 else logging.DEBUG)
-        try:
-            yield
-        finally:
-            logger.removeHandler(handler)
-            logger.setLevel(before)
+    def logs(self) -> contextlib.AbstractContextManager[None]:
+        """qadapt's log on standard error during a block: ``-v`` INFO, ``-vv`` DEBUG.
 
-
-class _Masked(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        from qadapt.cli.terminal_text import clean
-
-        return clean(Output.mask(super().format(record)))
+        ``--log-json`` writes lines of JSON, from INFO on; with ``--quiet`` only errors.
+        """
+        if not (self.log_json or self.verbose):
+            return contextlib.nullcontext()
+        least = logging.DEBUG if self.verbose > 1 else logging.INFO
+        if self.log_json and self.quiet:
+            least = logging.ERROR
+        return logs.logging_to_stderr(least, as_json=self.log_json)
 
 
 def labelled(label: str, style: str, text: str) -> RenderableType:

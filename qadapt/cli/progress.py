@@ -23,6 +23,7 @@ class ProgressOutput(Protocol):
     """Interface of ``qadapt.cli.output.Output`` that a reporter uses."""
 
     json: bool
+    log_json: bool
     quiet: bool
     verbose: int
 

@@ -13,6 +13,7 @@ otherwise.
 from qadapt.codecs.bitquery import BitQuery, bit_query, hamming
 from qadapt.codecs.bits import pack_bits, pad_words, to_signed, to_unsigned, unpack_signs
 from qadapt.codecs.calibration import Calibration, CalibrationWarning
+from qadapt.codecs.codebook import Codebook
 from qadapt.codecs.folded import FoldedQuery, fold
 from qadapt.codecs.ints import dequantize
 from qadapt.codecs.precisions import PRECISIONS, Precision, quantize
@@ -22,6 +23,7 @@ __all__ = [
     "BitQuery",
     "Calibration",
     "CalibrationWarning",
+    "Codebook",
     "FoldedQuery",
     "Precision",
     "bit_query",

@@ -24,16 +24,19 @@ import numpy.typing as npt
 
 from qadapt.codecs.bitquery import as_integers, plane_query
 from qadapt.codecs.blocks import BLOCK_BYTES, rows_in
+from qadapt.codecs.estimates import (
+    FACTOR_BYTES,
+    Bytes,
+    EstimateQuery,
+    FloatArray,
+    exact_type,
+    scaled,
+    tail,
+)
 from qadapt.codecs.rotation import padded_dim
 
-CodeBits = Literal[1, 2, 4]
-FloatArray = npt.NDArray[np.float32]
-Bytes = npt.NDArray[np.uint8]
-
 CODE_BITS = (1, 2, 4)
-FACTOR_BYTES = 8
 _FEW_QUERIES = 16
-_EXACT = 1 << 24  # integers of this size are exact in float32
 # Steps between levels that are tried, relative to the root mean square of a vector. The best step
 # for normally distributed values is 1.0 with two bits and 0.335 with four.
 _STEPS = {
@@ -64,22 +67,13 @@ def encode(rotated: FloatArray, bits: int) -> Bytes:
     codes = np.empty((n, bits * width // 8 + FACTOR_BYTES), dtype=np.uint8)
     rows = rows_in(BLOCK_BYTES, 4 * width)
     for start in range(0, n, rows):
-        block = rotated[start : start + rows]
-        # Scaled, so that squares of large and of tiny values stay in the range of float32.
-        largest = np.abs(block).max(axis=1)
-        largest[largest == 0] = 1
-        block = block / largest[:, None]
+        block, largest = scaled(rotated[start : start + rows])
         size = _sizes(block, bits)
         product = np.vecdot(size, np.abs(block))
         levels = np.where(block > 0, size, -size) + np.float32((1 << bits) / 2 - 0.5)
-        square = np.vecdot(block, block)
-        factor = np.divide(square, product, out=np.zeros_like(square), where=product > 0)
-        factor *= largest
-        with np.errstate(over="ignore"):
-            square *= largest * largest
         out = codes[start : start + rows]
         out[:, :-FACTOR_BYTES] = _packed(levels.astype(np.uint8), bits)
-        out[:, -FACTOR_BYTES:] = np.stack([factor, square], axis=1).astype("<f4").view(np.uint8)
+        out[:, -FACTOR_BYTES:] = tail(block, product, largest)
     return codes
 
 
@@ -119,54 +113,29 @@ def unpacked(codes: Bytes, bits: int) -> Bytes:
     return levels
 
 
-def factors(codes: Bytes) -> FloatArray:
-    """Factor and squared length of codes ``(..., width)``, float32 ``(..., 2)``."""
-    tail = np.ascontiguousarray(codes[..., -FACTOR_BYTES:])
-    return tail.view("<f4").astype(np.float32, copy=False)
-
-
 @dataclass(frozen=True)
-class RotationalQuery:
+class RotationalQuery(EstimateQuery):
     """Rotated queries, prepared for scoring codes of ``bits`` bits.
 
     Attributes:
         integers: float32 or float64 ``(nq, d)``, rounded queries; their products with levels are
             exact.
         scale: float32 ``(nq,)``, value of one step of the rounded queries.
-        floats: float32 ``(nq, d)``, the queries.
         planes: uint64 ``(nq, query_bits, d / 64)``, bit planes of the rounded queries for the
             kernel of numba; None scores by matrix products.
         bits: bits per dimension of the codes.
-        euclidean: whether scores are minus squared distances instead of dot products.
     """
 
     integers: npt.NDArray[np.floating]
     scale: FloatArray
-    floats: FloatArray
     planes: npt.NDArray[np.uint64] | None
     bits: int
-    euclidean: bool
 
-    def __len__(self) -> int:
-        """Number of queries."""
-        return len(self.floats)
-
-    def score(self, codes: Bytes) -> FloatArray:
-        """Scores of codes ``(m, width)`` by the rounded queries, float32 ``(nq, m)``.
-
-        Equal codes have equal scores, and the kernel has those of numpy, because sums of integers
-        are exact.
-        """
-        scores = np.empty((len(self), len(codes)), dtype=np.float32)
-        rows = rows_in(2 * BLOCK_BYTES, self.integers.shape[1] * self.integers.itemsize)
+    def _near(self, codes: Bytes) -> FloatArray:
         offset = ((1 << self.bits) - 1) * self.integers.sum(axis=1)
-        half = self.scale * np.float32(0.5)
-        for start in range(0, len(codes), rows):
-            block = codes[start : start + rows]
-            doubled = 2 * self._products(block) - offset[:, None]
-            near = doubled.astype(np.float32) * half[:, None]
-            scores[:, start : start + rows] = self._estimated(near, factors(block))
-        return scores
+        doubled = 2 * self._products(codes) - offset[:, None]
+        near: FloatArray = doubled.astype(np.float32) * (self.scale * np.float32(0.5))[:, None]
+        return near
 
     def _products(self, codes: Bytes) -> npt.NDArray[Any]:
         """Sums of integers times levels, whole numbers (nq, m)."""
@@ -180,33 +149,9 @@ class RotationalQuery:
         products(np.ascontiguousarray(codes).view(np.uint64), self.planes, self.bits, found)
         return found.astype(self.integers.dtype)
 
-    def score_pairs(self, codes: Bytes) -> FloatArray:
-        """Scores of ``(nq, c, width)`` by the float32 queries, float32 ``(nq, c)``."""
-        scores = np.empty(codes.shape[:2], dtype=np.float32)
+    def _values(self, codes: Bytes) -> FloatArray:
         middle = np.float32(((1 << self.bits) - 1) / 2)
-        width = self.floats.shape[1]
-        step = max(1, min(rows_in(4 * BLOCK_BYTES, 4 * width), codes.shape[1]))
-        for query in range(len(codes)):
-            for start in range(0, codes.shape[1], step):
-                block = codes[query, start : start + step]
-                levels = unpacked(block, self.bits).astype(np.float32) - middle
-                near = np.vecdot(levels, self.floats[query])
-                scores[query, start : start + step] = self._estimated(
-                    near[None], factors(block), slice(query, query + 1)
-                )
-        return scores
-
-    def _estimated(
-        self, near: FloatArray, own: FloatArray, some: slice = slice(None)
-    ) -> FloatArray:
-        """Scores of products of levels with queries (nq, m) and of the codes' factors (m, 2)."""
-        near = near * own[:, 0]
-        if not self.euclidean:
-            return near
-        queries = self.floats[some]
-        squares = np.vecdot(queries, queries)[:, None] + own[:, 1]
-        far: FloatArray = np.minimum(2 * near - squares, 0)
-        return far
+        return unpacked(codes, self.bits).astype(np.float32) - middle
 
 
 def rotational_query(
@@ -223,15 +168,15 @@ def rotational_query(
         rotated: float32 ``(nq, d)``, rotated as the vectors were.
         bits: bits of the codes.
         query_bits: bits per dimension of the rounded queries, 4 or 8.
-        euclidean: see `RotationalQuery`.
+        euclidean: see `EstimateQuery`.
         kernel: whether numba scores; see `kernel_pays`.
     """
     integers, scale = as_integers(rotated.astype(np.float64), query_bits)
     largest = ((1 << bits) - 1) * ((1 << (query_bits - 1)) - 1) * rotated.shape[1]
-    exact = np.float32 if 2 * largest < _EXACT else np.float64
+    exact = exact_type(2 * largest)
     planes = plane_query(rotated.astype(np.float64), query_bits).planes if kernel else None
     return RotationalQuery(
-        integers.astype(exact), scale.astype(np.float32), rotated, planes, bits, euclidean
+        rotated, euclidean, integers.astype(exact), scale.astype(np.float32), planes, bits
     )
 
 

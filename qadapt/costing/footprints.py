@@ -7,6 +7,7 @@ from typing import Any
 
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.footprint import Component, CostModel, Footprint, original_bytes
+from qadapt.local import client_codes
 from qadapt.model import (
     CollectionInfo,
     Kind,
@@ -141,16 +142,6 @@ def _client_codes_seen(vector: VectorInfo) -> list[Component]:
     return [Component(CLIENT_CODES, ram, disk, "as reported", "files of the code index")]
 
 
-def client_code_bytes(count: int, dim: int, quantization: Quantization) -> tuple[int, int]:
-    """Bytes of client-side codes in RAM and on disk.
-
-    Binary codes are in RAM. The int8 codes that rescore them, or that are searched for ``scalar``,
-    are read from disk through a memory map.
-    """
-    bits = count * quantization.code_bytes(dim) if quantization.kind is Kind.BINARY else 0
-    return bits, bits + count * dim
-
-
 def as_planned(
     info: CollectionInfo,
     name: str,
@@ -203,8 +194,8 @@ def planned_for(
         reported = vector.replace(code_bytes=None, graph_bytes=None)
         components = [_seen(part, reported) for part in components]
     if client_side:
-        ram, disk = client_code_bytes(count, about.dim, quantization)
-        words = "binary: dim / 8 in RAM; int8: dim on disk"
+        ram, disk = client_codes.code_bytes(count, about.dim, quantization)
+        words = "binary: dim / 8 in RAM; scalar of 4 bits: dim / 2 + 8; int8: dim on disk"
         components.append(Component(CLIENT_CODES, ram, disk, words, "files of the code index"))
     components = [_graph_as_now(part, store, vector) for part in components]
     return found.replace(

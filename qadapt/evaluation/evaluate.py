@@ -87,18 +87,20 @@ def evaluate(
     every = wanted if Setting(None) in wanted or not options.live else [Setting(None), *wanted]
     chosen = options.subsets(store, collection)
     seconds = {
-        **overall_progress.of_reading(vector, options),
-        **overall_progress.of_evaluation(vector, every, options),
+        **overall_progress.of_reading(vector, options, len(chosen.parts)),
+        **overall_progress.of_evaluation(vector, every, options, len(chosen.parts)),
     }
     meter = Meter(options.progress, seconds).start(overall_progress.QUERIES)
     options = options.replace(progress=meter)
-    steps = Steps(meter, overall_progress.of_settings(vector, every, options))
+    steps = Steps(meter, overall_progress.of_settings(vector, every, options, len(chosen.parts)))
     samples = shared_samples(store, info, name, every, options)
     works = [
         _context(store, info, name, subset, options, steps, samples) for subset in chosen.parts
     ]
-    meter.begin(overall_progress.TRUTH)
-    parts = [_Part(work, _truth(work)) for work in works]
+    parts = []
+    for number, work in enumerate(works):
+        meter.begin(overall_progress.numbered(overall_progress.TRUTH, number))
+        parts.append(_Part(work, _truth(work)))
     meter.begin(overall_progress.SAMPLE)
     measured = _Measured(vector.count, notes=notes)
     partial = False
@@ -280,8 +282,7 @@ def _measure_live(
 ) -> None:
     for number, part in enumerate(parts):
         for item in settings:
-            if not number:
-                part.work.steps.begin(item.text)
+            part.work.steps.begin(overall_progress.numbered(item.text, number))
             into.results.append(_live(part, item, client))
 
 

@@ -100,13 +100,29 @@ QUERIES, TRUTH, SAMPLE = "reading queries", "ground truth", "sample"
 SIMULATION, SETTINGS, REACHED = "simulation", "settings", "reachability"
 
 
-def of_reading(vector: VectorInfo, options: EvaluationOptions) -> dict[str, float]:
-    """Seconds to draw queries, and to read all rows and compute exact neighbors."""
+def numbered(part: str, number: int) -> str:
+    """The name of a part that is repeated for each subset of the rows; ``number`` counts from 0."""
+    return f"{part} {number + 1}" if number else part
+
+
+def for_subsets(part: str, seconds: float, subsets: int) -> dict[str, float]:
+    """Expected seconds of a part that is repeated for each subset of the rows."""
+    return {numbered(part, number): seconds for number in range(subsets)}
+
+
+def of_reading(
+    vector: VectorInfo, options: EvaluationOptions, subsets: int = 1
+) -> dict[str, float]:
+    """Seconds to draw queries, and to read all rows and compute exact neighbors.
+
+    Args:
+        subsets: number of filters, each of which needs exact neighbors.
+    """
     queries = options.queries if isinstance(options.queries, int) else QUERY_COUNT
     rows = vector.count if options.rows is None else min(vector.count, options.rows)
     return {
         QUERIES: 0.2 + LISTED * vector.count,
-        TRUTH: rows * vector.dim * (READ + SCORED * queries),
+        **for_subsets(TRUTH, rows * vector.dim * (READ + SCORED * queries), subsets),
     }
 
 
@@ -123,13 +139,13 @@ def of_simulation(
 
 
 def of_evaluation(
-    vector: VectorInfo, settings: Sequence[Setting], options: EvaluationOptions
+    vector: VectorInfo, settings: Sequence[Setting], options: EvaluationOptions, subsets: int = 1
 ) -> dict[str, float]:
     """Seconds to read a sample, and to measure settings on the live collection and a copy."""
     rows = min(vector.count, options.copy_rows)
     return {
         SAMPLE: 0.2 + LISTED * vector.count + rows * vector.dim * READ,
-        SETTINGS: sum(of_settings(vector, settings, options).values()),
+        SETTINGS: sum(of_settings(vector, settings, options, subsets).values()),
     }
 
 
@@ -139,15 +155,22 @@ def of_searches(settings: Sequence[Setting]) -> dict[str, float]:
 
 
 def of_settings(
-    vector: VectorInfo, settings: Sequence[Setting], options: EvaluationOptions
+    vector: VectorInfo, settings: Sequence[Setting], options: EvaluationOptions, subsets: int = 1
 ) -> dict[str, float]:
-    """Seconds to measure each setting, in order; the first setting with some codes builds them."""
+    """Seconds to measure each setting, in order; the first setting with some codes builds them.
+
+    Settings of the live collection are measured subset by subset, the others for all subsets of a
+    copy.
+    """
     rows = min(vector.count, options.copy_rows)
-    timed = sum(options.seconds for _ in options.concurrency)
+    searched = SEARCHED + sum(options.seconds for _ in options.concurrency)
     found: dict[str, float] = {}
     built: set[Quantization | None] = {None}
     for setting in settings:
+        if setting.quantization is None:
+            found |= for_subsets(setting.text, searched, subsets)
+            continue
         build = 0.0 if setting.quantization in built else 1 + rows * vector.dim * BUILT
         built.add(setting.quantization)
-        found[setting.text] = SEARCHED + timed + build
+        found[setting.text] = subsets * searched + build
     return found

@@ -54,8 +54,12 @@ def verify(store: Store, collection: str, name: str, options: EvaluationOptions)
     _refuse_outside_truth_of_parts(options)
     chosen = options.subsets(store, collection)
     seconds = {
-        **overall_progress.of_reading(vector, options),
-        overall_progress.SETTINGS: overall_progress.SEARCHED * len(settings),
+        **overall_progress.of_reading(vector, options, len(chosen.parts)),
+        **overall_progress.for_subsets(
+            overall_progress.SETTINGS,
+            overall_progress.SEARCHED * len(settings),
+            len(chosen.parts),
+        ),
         overall_progress.REACHED: 2 * overall_progress.SEARCHED,
     }
     meter = Meter(options.progress, seconds).start(overall_progress.QUERIES)
@@ -204,19 +208,16 @@ def _measured_parts(
     samples: RowSamples,
     meter: Meter,
 ) -> tuple[list[MeasuredSubset], bool]:
-    """What was measured of each subset, and whether Ctrl-C ended the measurement early.
-
-    The first subset determines the progress.
-    """
+    """What was measured of each subset, and whether Ctrl-C ended the measurement early."""
     parts: list[MeasuredSubset] = []
-    for subset in subsets:
+    for number, subset in enumerate(subsets):
         found: list[Result] = []
         try:
             queries, truth, notes = _truth_of(
-                store, info.vectors[name], whole, subset, options, samples, meter, first=not parts
-            )
-            if not parts:
-                meter.begin(overall_progress.SETTINGS)
+                store, info.vectors[name], whole, subset, options, samples, meter,
+                overall_progress.numbered(overall_progress.TRUTH, number),
+            )  # fmt: skip
+            meter.begin(overall_progress.numbered(overall_progress.SETTINGS, number))
             steps = Steps(meter, overall_progress.of_searches(settings))
             for result in measure_live(store, info, name, settings, queries, truth, steps, subset):
                 found.append(result)
@@ -238,22 +239,20 @@ def _truth_of(
     options: EvaluationOptions,
     samples: RowSamples,
     meter: Meter,
-    *,
-    first: bool,
+    part: str,
 ) -> tuple[Queries, GroundTruth, tuple[str, ...]]:
     """Queries and ground truth of a subset, and notes about them.
 
     Args:
         whole: the vector that ground truth is computed from, without that of a file.
+        part: of the progress.
     """
     if options.truth is not None:
-        if first:
-            meter.begin(overall_progress.TRUTH)
+        meter.begin(part)
         return outside_truth(store, subset.collection, vector, options.truth, options.k, options)
     name, about, sample = whole.name, whole.vector, samples.of(subset)
     queries = resolve_queries(store, subset.collection, name, about, options, subset.filter, sample)
-    if first:
-        meter.begin(overall_progress.TRUTH)
+    meter.begin(part)
     truth = exact_neighbors(
         store, subset.collection, name, about, queries, options.k, meter, cached=True,
         filter=subset.filter, keep=sample.keep,

@@ -14,10 +14,12 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from qadapt.codecs import Calibration
+from qadapt.code_index import CodeIndex
+from qadapt.code_index.storage import row_bytes
+from qadapt.codecs import Calibration, Codebook
+from qadapt.codecs.codebook import sample_step
 from qadapt.engines.exact import unit
 from qadapt.errors import IntegrityError, UnsupportedError
-from qadapt.index import CodeIndex
 from qadapt.local import change_counters, code_marks
 from qadapt.local.settings import read_settings, write_settings
 from qadapt.local.state import index_dir, private_folder
@@ -67,8 +69,13 @@ def match(quantization: Quantization) -> Match:
         if quantization.quantile is not None:
             differences.append("ranges cover all values; quantile is not applied")
         return Match.of(*differences)
+    if kind is Kind.SCALAR and quantization.bits == 4:
+        differences = ["levels learned for each dimension instead of equal steps"]
+        if quantization.quantile is not None:
+            differences.append("quantile is not applied")
+        return Match.of(*differences)
     return Match.unsupported(
-        f"client-side codes support binary (1 bit) and scalar (8 bits), not {quantization}",
+        f"client-side codes support binary (1 bit) and scalar (4 and 8 bits), not {quantization}",
         "binary",
         "scalar",
     )
@@ -90,8 +97,20 @@ def by_store(store: Store, wanted: Quantization, vector: Vector) -> MappedQuanti
 
 
 def default_rescore(quantization: Quantization) -> Rescore:
-    """Default rescoring of client-side codes: original vectors, x4 for binary."""
-    return Rescore(4.0 if quantization.kind is Kind.BINARY else 1.0)
+    """Default rescoring of client-side codes: original vectors, x4 for binary, x2 for 4 bits."""
+    if quantization.kind is Kind.BINARY:
+        return Rescore(4.0)
+    return Rescore(1.0 if quantization.bits == 8 else 2.0)
+
+
+def code_bytes(count: int, dim: int, quantization: Quantization) -> tuple[int, int]:
+    """Bytes of client-side codes in RAM and on disk.
+
+    Binary codes and scalar codes of 4 bits are in RAM. The int8 codes that rescore them, or that
+    are searched for scalar codes of 8 bits, are read from disk through a memory map.
+    """
+    width = row_bytes(dim, _codes(quantization), "int8", int(quantization.bits or 1))
+    return count * width.get("bits", 0), count * sum(width.values())
 
 
 def build_and_register(
@@ -129,14 +148,17 @@ def build(
     # Read before the first row: a concurrent write changes it, and then all rows are compared.
     counter = store.change_counter(collection)
     total = store.count(collection)
-    calibration = _calibrate(store, collection, name, vector, total, progress)
+    sample = _Sample(total)
+    calibration = _calibrate(store, collection, name, vector, total, progress, sample)
+    codes = _codes(quantization)
     with CodeIndex.create(
         draft,
         vector.dim,
         metric=vector.metric.value,
-        codes=_codes(quantization),
+        codes=codes,
         query_bits=_query_bits(quantization),
         calibration=calibration,
+        codebook=Codebook.fit(sample.rows()) if codes == "scalar" and sample.seen else None,
     ) as index:
         done = 0
         if calibration is not None:
@@ -153,25 +175,57 @@ def build(
     code_marks.clear(store, collection, name)
 
 
-def _codes(quantization: Quantization) -> Literal["binary", "int8"]:
-    return "binary" if quantization.kind is Kind.BINARY else "int8"
+def _codes(quantization: Quantization) -> Literal["binary", "int8", "scalar"]:
+    if quantization.kind is Kind.BINARY:
+        return "binary"
+    return "int8" if quantization.bits == 8 else "scalar"
 
 
-def _query_bits(quantization: Quantization) -> Literal[1, 4, 8, 32]:
-    return cast(Literal[1, 4, 8, 32], quantization.query_bits or 1)
+def _query_bits(quantization: Quantization) -> Literal[1, 4, 8, 32] | None:
+    return cast(Literal[1, 4, 8, 32] | None, quantization.query_bits)
+
+
+class _Sample:
+    """Evenly spaced rows of a stream, from which a codebook is learned.
+
+    Args:
+        total: number of rows that are expected.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._step = sample_step(total)
+        self._rows: list[Any] = []
+        self.seen = 0
+
+    def add(self, rows: Any) -> None:
+        """Add the next rows, (n, dim)."""
+        self._rows.append(rows[-self.seen % self._step :: self._step].copy())
+        self.seen += len(rows)
+
+    def rows(self) -> Any:
+        """The sample, (n, dim)."""
+        return np.concatenate(self._rows)
 
 
 def _calibrate(
-    store: Store, collection: str, name: str, vector: Vector, total: int, progress: OnProgress
+    store: Store,
+    collection: str,
+    name: str,
+    vector: Vector,
+    total: int,
+    progress: OnProgress,
+    sample: _Sample,
 ) -> Calibration | None:
-    """Ranges of the int8 codes; None if there are no rows."""
+    """Ranges of the int8 codes; None if there are no rows. Rows are also added to the sample."""
     source = f"all rows of {collection}"
 
     def blocks() -> Iterator[Any]:
         done = 0
         for batch in _rows(store, collection, name):
             rows = batch.vectors[name]
-            yield unit(rows) if vector.metric is Metric.COSINE else rows
+            rows = unit(rows) if vector.metric is Metric.COSINE else rows
+            sample.add(rows)
+            yield rows
             done += len(batch)
             progress(Progress("measuring the ranges", done, total))
 
@@ -317,7 +371,7 @@ def mismatch_reason(
         return None
     wanted = _codes(quantization)
     if made.codes != wanted or (
-        wanted == "binary" and made.query_bits != _query_bits(quantization)
+        wanted == "binary" and made.query_bits != (_query_bits(quantization) or 1)
     ):
         return f"the codes are {made.codes} (query_bits={made.query_bits}), not {quantization}"
     return None

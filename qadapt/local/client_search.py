@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from qadapt.code_index import CodeIndex
+from qadapt.code_index.hits import CodeHits
 from qadapt.errors import IntegrityError, UnsupportedError
-from qadapt.index import CodeIndex
-from qadapt.index.hits import CodeHits
 from qadapt.local import client_codes, code_freshness, code_marks
 from qadapt.model import Hits, Id, Quantization, Rescore, SearchProvenance, Vector
 from qadapt.stores.base import ReadRequest, SearchRequest, Store

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from qadapt.code_index import CodeIndex
 from qadapt.errors import IntegrityError, QadaptError
-from qadapt.index import CodeIndex
 from qadapt.local import change_counters, client_codes, code_marks
 from qadapt.local.change_counters import Since
 from qadapt.local.state import index_dir

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qadapt.code_index import CodeIndex
 from qadapt.errors import InputError, IntegrityError, QadaptError
-from qadapt.index import CodeIndex
 from qadapt.local import change_counters, client_codes, code_freshness, code_marks
 from qadapt.local.change_counters import Since
 from qadapt.local.settings import read_settings

@@ -16,7 +16,6 @@ from typing import Any
 
 from qadapt.migration.plan import SOURCE_ID
 from qadapt.model import Id
-from qadapt.stores.uuids import usual
 
 # The namespace of the UUIDs. Another one would map the same ids to other UUIDs.
 _NAMESPACE = uuid.UUID("5f0d6c1e-3a0b-5d9e-9a43-7b1d7c0e9a11")
@@ -34,11 +33,6 @@ def to_uuid(key: Id) -> str:
         UnicodeEncodeError: the id contains a lone surrogate.
     """
     return str(uuid.uuid5(_NAMESPACE, typed_text(key)))
-
-
-def is_uuid(key: Id) -> bool:
-    """Whether an id is a UUID in canonical form."""
-    return isinstance(key, str) and usual(key)
 
 
 def encode_source_id(key: Id) -> str:

@@ -47,6 +47,13 @@ def fail(text: str, problem: str, hint: str) -> NoReturn:
     raise AddressError(f"{shown(text)!r}: {problem}", hint=hint)
 
 
+def with_option(text: str, name: str, value: str) -> str:
+    """An address with another option."""
+    place, hash_, collection = text.partition("#")
+    joined = "&" if "?" in place else "?"
+    return f"{place}{joined}{name}={quote(value, safe='')}{hash_}{collection}"
+
+
 def decode(part: str, text: str) -> str:
     try:
         result = unquote(part, errors="strict")

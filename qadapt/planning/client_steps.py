@@ -8,7 +8,6 @@ from qadapt.local.settings import read_settings
 from qadapt.model import (
     CollectionInfo,
     Estimate,
-    Kind,
     Quantization,
     State,
     Step,
@@ -48,8 +47,7 @@ def build_steps(
     reverse = DropCodes(now.name).to_request()
     if former is not None:
         reverse = BuildCodes(now.name, str(former)).to_request()
-    int8 = info.count * now.dim
-    bits = 0 if wanted.kind is Kind.SCALAR else info.count * wanted.code_bytes(now.dim)
+    ram, disk = client_codes.code_bytes(info.count, now.dim, wanted)
     return [
         Step(
             Symbol.CLIENT,
@@ -58,8 +56,8 @@ def build_steps(
             BuildCodes(now.name, str(bare)).to_request(),
             reverse,
             Estimate(
-                codes_ram=bits,
-                codes_disk=bits + int8,
+                codes_ram=ram,
+                codes_disk=disk,
                 originals_disk=4 * info.count * now.dim,
                 stops="nothing",
             ),

@@ -80,23 +80,24 @@ def _assign_numbers(values: Floats, centroids: Floats) -> Ints:
 class Products:
     """Product codes: each segment of a vector is replaced by its nearest centroid."""
 
-    def __init__(self, segments: list[slice], centroids: int = 256) -> None:
+    def __init__(self, segments: list[slice], centroids: int = 256, rounds: int = ROUNDS) -> None:
         self._segments = segments
         self._count = centroids
+        self._rounds = rounds
         self._books: list[Floats] = []
 
     @classmethod
-    def of(cls, dim: int, width: int, centroids: int = 256) -> Products:
+    def of(cls, dim: int, width: int, centroids: int = 256, *, rounds: int = ROUNDS) -> Products:
         """Segments of ``width`` dimensions; the last one may be shorter."""
         cuts = [slice(start, min(start + width, dim)) for start in range(0, dim, width)]
-        return cls(cuts, centroids)
+        return cls(cuts, centroids, rounds)
 
     def fit(self, rows: Floats) -> None:
         """Learn the centroids."""
 
         def book(at: int) -> Floats:
             part = np.ascontiguousarray(rows[:, self._segments[at]])
-            return kmeans(part, self._count, seed=at)
+            return kmeans(part, self._count, rounds=self._rounds, seed=at)
 
         # numpy releases the interpreter's lock in products and in argmax.
         with ThreadPoolExecutor(os.cpu_count()) as threads:

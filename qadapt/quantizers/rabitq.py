@@ -20,7 +20,6 @@ class RaBitQ(Model):
 
     Args:
         lists: number of centroids; 0 for residuals of the origin.
-        unit_centres: centroids have length 1 under cosine and dot, as in faiss.
     """
 
     def __init__(
@@ -29,11 +28,8 @@ class RaBitQ(Model):
         dim: int,
         bits: int = 1,
         lists: int = 128,
-        *,
-        unit_centres: bool = True,
     ) -> None:
         super().__init__(metric)
-        self._unit_centres = unit_centres
         self._matrix = gaussian(dim)
         self._bits = bits
         self._lists = lists
@@ -41,8 +37,7 @@ class RaBitQ(Model):
 
     def _fit(self, rows: Floats) -> None:
         if self._lists:
-            metric = self.metric if self._unit_centres else Metric.EUCLIDEAN
-            self._centres = list_centres(rows @ self._matrix, self._lists, metric)
+            self._centres = list_centres(rows @ self._matrix, self._lists, self.metric)
 
     def _rows(self, rows: Floats) -> Codes:
         spun = rows @ self._matrix

@@ -86,14 +86,3 @@ def _permutation(seed: int, count: int) -> npt.NDArray[np.intp]:
         other = (state >> 32) % (at + 1)
         order[at], order[other] = order[other], order[at]
     return np.asarray(order)
-
-
-@lru_cache(maxsize=4)
-def uniform(dim: int, seed: int = 0) -> Floats:
-    """A uniformly random rotation, for engines that apply one of several rounds of transforms.
-
-    Codes differ from those of the engine, their statistics are equal.
-    """
-    normal = np.random.default_rng(seed).standard_normal((dim, dim))
-    matrix, triangle = np.linalg.qr(normal)
-    return (matrix * np.sign(np.diag(triangle))).astype(np.float32)

@@ -4,9 +4,41 @@ from __future__ import annotations
 
 import abc
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 from qadapt.model import Hits
+
+C = TypeVar("C")
+
+
+class LoopClients(Generic[C]):
+    """Asynchronous clients of one store: one for each event loop that searches.
+
+    Args:
+        open: makes a client; it is called in the loop.
+        close: closes a client, in its loop.
+    """
+
+    def __init__(self, open: Callable[[], C], close: Callable[[C], Awaitable[None]]) -> None:
+        self._open = open
+        self._close = close
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, C] = WeakKeyDictionary()
+
+    def get(self) -> C:
+        """The client of this loop."""
+        loop = asyncio.get_running_loop()
+        found = self._clients.get(loop)
+        if found is None:
+            found = self._clients[loop] = self._open()
+        return found
+
+    async def close(self) -> None:
+        """Close the client of this loop; the next search opens another one."""
+        found = self._clients.pop(asyncio.get_running_loop(), None)
+        if found is not None:
+            await self._close(found)
 
 
 class AwaitedSearch(abc.ABC):

@@ -27,6 +27,7 @@ from qadapt.model import (
 )
 from qadapt.model.address import Address
 from qadapt.stores import checks
+from qadapt.stores.awaited import LoopClients
 from qadapt.stores.bulk_copy import BulkCopy
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
 from qadapt.stores.change_counter import Counted
@@ -135,6 +136,8 @@ class Store(BulkCopy, Changeable, Counted, Measured, Sampled, KeepsSettings):
     # Whether an event loop can await prepared searches of one query (``stores.awaited``); otherwise
     # each search waits in a thread.
     awaits_searches: bool = False
+    # Asynchronous clients, which an ``AsyncDatabase`` closes; None if awaited searches need none.
+    loop_clients: LoopClients[Any] | None = None
 
     # Set by the database object; stores that open files on demand would otherwise open them again.
     closed: bool = False
@@ -323,10 +326,6 @@ class Store(BulkCopy, Changeable, Counted, Measured, Sampled, KeepsSettings):
         return ClientSearch(request.k)
 
     # -- quantization ------------------------------------------------------------------------
-
-    @abc.abstractmethod
-    def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
-        """Map a quantization to the store's native configuration; no I/O except for the version."""
 
     def map_all(
         self, given: Mapping[str, Quantization], vectors: Mapping[str, Vector], *, limits: str

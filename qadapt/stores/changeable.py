@@ -6,13 +6,13 @@ import abc
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from qadapt.model import CollectionInfo
+from qadapt.model import CollectionInfo, Quantization, Vector
 from qadapt.stores import operations
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
 from qadapt.stores.operations import Execution, Operation, Operations
 from qadapt.stores.polling import Deadline
 from qadapt.stores.snapshots import SnapshotCache
-from qadapt.stores.store_types import OnProgress
+from qadapt.stores.store_types import MappedQuantization, OnProgress, require_supported
 
 
 class Changeable(abc.ABC):
@@ -57,6 +57,27 @@ class Changeable(abc.ABC):
             TooFewRowsError: the engine builds no codes for so few rows; see
                 ``ChangeRequest.without_codes``.
         """
+
+    @abc.abstractmethod
+    def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
+        """Map a quantization to the store's native configuration; no I/O except for the version."""
+
+    def mapped_change(
+        self, request: ChangeRequest, vector: Vector, *, dims: int | None = None
+    ) -> MappedQuantization | None:
+        """The native configuration of a requested quantization; None keeps the existing one.
+
+        Args:
+            vector: the vector after the change.
+            dims: first dimensions that codes keep; None for all.
+
+        Raises:
+            UnsupportedError
+        """
+        if request.codes is None:
+            return None
+        asked = request.codes.replace(dims=dims)
+        return require_supported(self.map(asked, vector), asked, self.name)
 
     def operation(self, request: Mapping[str, Any]) -> Operation:
         """The operation of a step's request.

@@ -203,3 +203,22 @@ def _check_json(value: Any, row: int, place: str, depth: int) -> None:
             f"the payload of row {row}: {place or 'the payload'} {problem}",
             hint="payloads must be JSON; nothing was written",
         )
+
+
+def vector_column(table: Any, name: str, hint: str) -> Any:
+    """The column of a vector.
+
+    Args:
+        table: has ``name``, ``vectors`` and ``other_vectors``.
+        hint: what to do about a vector that qadapt does not use.
+
+    Raises:
+        NotFoundError: the vector does not exist.
+        UnsupportedError: qadapt does not use it.
+    """
+    if name in table.other_vectors:
+        why = table.other_vectors[name]
+        raise UnsupportedError(f"the column {name!r} of {table.name!r} {why}", hint=hint)
+    if name not in table.vectors:
+        raise NotFoundError.missing("vector", name, table.vectors)
+    return table.vectors[name]

@@ -41,6 +41,8 @@ class AsyncTests(Suite):
             np.testing.assert_array_equal(read.vectors[""], collection.fetch(new).vectors[""])
             await found.delete(new)
             assert await found.count() == collection.count() == len(rows)
+            if database._store.loop_clients is not None:  # `many.close` also closes the database
+                await database._store.loop_clients.close()
 
         asyncio.run(run())
 

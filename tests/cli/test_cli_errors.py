@@ -37,7 +37,7 @@ def test_help_has_examples_and_the_common_options(cli: Cli, command: str, flag: 
     assert (ran.code, ran.err) == (0, "")
     assert "Examples:" in ran.out
     assert f"    qadapt {command}" in ran.out
-    for option in ("--json", "--quiet", "--verbose", "--timeout", "--no-color"):
+    for option in ("--json", "--quiet", "--verbose", "--timeout", "--no-color", "--log-json"):
         assert option in ran.out
     assert max(len(line) for line in ran.out.splitlines()) <= 90
 

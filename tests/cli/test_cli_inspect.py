@@ -273,3 +273,10 @@ def test_demo_as_json(cli: Cli, tmp_path: Path) -> None:
     assert ran.json == {"rows": 7, "folder": str(tmp_path)}
     assert ran.err == "once upon a time\nembedding\n"
     assert cli("demo", "--rows", "0").code == 2
+
+
+def test_a_column_of_ids_becomes_an_option_of_the_address(cli: Cli) -> None:
+    """A store without this option names those that it has."""
+    ran = cli("inspect", "qdrant+http://localhost:1?timeout=2#docs", "--id", "a b&c")
+    assert ran.code != 0
+    assert "unknown option 'id' in qdrant+http://localhost:1?id=a%20b%26c&timeout=2#docs" in ran.err

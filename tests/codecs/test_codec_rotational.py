@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from qadapt.codecs.estimates import factors
 from qadapt.codecs.rotation import Rotation, padded_dim, rotation
-from qadapt.codecs.rotational import code_bytes, encode, factors, rotational_query, unpacked
+from qadapt.codecs.rotational import code_bytes, encode, rotational_query, unpacked
 
 BITS = (1, 2, 4)
 

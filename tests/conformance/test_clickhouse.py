@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import pytest
+from id_types import OneIdType
 from slow import SLOW
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.errors import InputError
 from qadapt.stores.clickhouse.search import ALWAYS, UNITS
-from qadapt.testing import StoreConformance
 from qadapt.testing.data import Sample
 from qadapt.testing.quantization import OFF, SETTINGS
 
@@ -24,13 +22,13 @@ ASKED = [
 ]
 
 
-class TestClickHouse(StoreConformance):
+class TestClickHouse(OneIdType):
     """A database for each test, in the folder of this process."""
 
     must_support = ("scalar", "binary", "float16", "rotational:bits=1", "rotational:bits=2")
-    many_rows = 5_000
-    rows = 1_000
-    dim = 64
+    many_rows = 2_000
+    rows = 600
+    dim = 32
 
     @pytest.fixture
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
@@ -60,26 +58,3 @@ class TestClickHouse(StoreConformance):
         lossy = self.recall(off, sample)
         assert lossy < 1, "codes without any loss are not in use"
         assert self.recall(self.rescored(filled, sample), sample) > lossy
-
-    def test_ids_of_both_kinds(self, database: Database) -> None:
-        """The column of ids has one type: that of the first ids of a new table."""
-        collection = database.create(self.name, dim=4, metric="euclidean")
-        mixed = qa.Batch([1, "a"], {"": np.eye(2, 4)})
-        with pytest.raises(InputError, match="both integers and texts"):
-            collection.write(mixed)
-        assert collection.count() == 0
-        collection.write(qa.Batch(["a", "b"], {"": np.eye(2, 4)}))
-        with pytest.raises(InputError, match="does not fit the column 'id'"):
-            collection.write(qa.Batch([7], {"": np.eye(1, 4)}))
-        assert self.everything(collection).ids == ["a", "b"]
-        assert collection.search([0, 1, 0, 0], k=1).ids.tolist() == [["b"]]
-
-    def test_invalid_ids_are_refused(self, database: Database) -> None:
-        """Negative integers are valid; other types than that of the ids are refused."""
-        collection = database.create(self.name, dim=4, metric="euclidean")
-        collection.write(qa.Batch([0, -1], {"": np.eye(2, 4)}))
-        assert collection.fetch([-1]).ids == [-1]
-        for wrong in ("no-uuid", 2**63):
-            with pytest.raises(InputError, match=str(wrong)):
-                collection.write(qa.Batch([wrong], {"": np.eye(1, 4)}))
-        assert collection.count() == 2

@@ -6,33 +6,22 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from id_types import IntegersOfAnySize
 
 import qadapt as qa
 from qadapt.api import Database
 from qadapt.errors import InputError
-from qadapt.testing import StoreConformance
 
 
-class TestElasticsearch(StoreConformance):
+class TestElasticsearch(IntegersOfAnySize):
     """A shared server; the collection names are unique."""
 
     must_support = ("scalar", "scalar:bits=4", "binary", "binary:query_bits=4")
-    uuid_ids = False
 
     @pytest.fixture
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
         with qa.open(live("elasticsearch")) as database:
             yield database
-
-    def test_invalid_ids_are_refused(self, database: Database) -> None:
-        """All integers are valid; a text that would be read as one is not."""
-        collection = database.create(self.name, dim=4, metric="dot")
-        collection.write(qa.Batch([0, -1, 2**70], {"": np.eye(3, 4)}))
-        assert collection.fetch([-1, 2**70]).ids == [-1, 2**70]
-        for wrong in ("7", "-1", "", "x" * 513):
-            with pytest.raises(InputError, match="the id"):
-                collection.write(qa.Batch([wrong], {"": np.eye(1, 4)}))
-        assert collection.count() == 3
 
     @pytest.mark.parametrize("metric", ["dot", "euclidean"])
     def test_vectors_are_returned_bit_for_bit(self, database: Database, metric: str) -> None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import pytest
+from id_types import IntegersOfAnySize
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.errors import InputError
-from qadapt.testing import Sample, StoreConformance
+from qadapt.testing import Sample
 
 
-class TestOpenSearch(StoreConformance):
+class TestOpenSearch(IntegersOfAnySize):
     """A shared server; the collection names are unique."""
 
     must_support = ("binary", "binary:query_bits=4")
-    uuid_ids = False
     rows = 1000
     many_rows = 4000
 
@@ -33,16 +31,6 @@ class TestOpenSearch(StoreConformance):
         for name in database.collections():
             if name.startswith((self.name, self.other)) and name in database:
                 database.drop(name)
-
-    def test_invalid_ids_are_refused(self, database: Database) -> None:
-        """All integers are valid; a text that would be read as one is not."""
-        collection = database.create(self.name, dim=4, metric="dot")
-        collection.write(qa.Batch([0, -1, 2**70], {"": np.eye(3, 4)}))
-        assert collection.fetch([-1, 2**70]).ids == [-1, 2**70]
-        for wrong in ("7", "-1", "", "x" * 513):
-            with pytest.raises(InputError, match="the id"):
-                collection.write(qa.Batch([wrong], {"": np.eye(1, 4)}))
-        assert collection.count() == 3
 
     def test_default_rescoring_is_used(self, filled: Collection, sample: Sample) -> None:
         """The server rescores at least 100 candidates, so that a smaller factor has no effect."""

@@ -4,44 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import pytest
+from id_types import OneIdType
 
 import qadapt as qa
 from qadapt.api import Database
-from qadapt.errors import InputError
-from qadapt.testing import StoreConformance
 
 
-class TestPgvector(StoreConformance):
+class TestPgvector(OneIdType):
     """A shared server; the collection names are unique."""
 
+    id_column = "the primary key 'id'"
     must_support = ("float16", "binary")
 
     @pytest.fixture
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
         with qa.open(live("pgvector")) as database:
             yield database
-
-    def test_ids_of_both_kinds(self, database: Database) -> None:
-        """A primary key has one type: that of the first ids of a new table."""
-        collection = database.create(self.name, dim=4, metric="dot")
-        mixed = qa.Batch([1, "a"], {"": np.eye(2, 4)})
-        with pytest.raises(InputError, match="both integers and texts"):
-            collection.write(mixed)
-        assert collection.count() == 0
-        collection.write(qa.Batch(["a", "b"], {"": np.eye(2, 4)}))
-        with pytest.raises(InputError, match="does not fit the primary key 'id'"):
-            collection.write(qa.Batch([7], {"": np.eye(1, 4)}))
-        assert self.everything(collection).ids == ["a", "b"]
-        assert collection.search([0, 1, 0, 0], k=1).ids.tolist() == [["b"]]
-
-    def test_invalid_ids_are_refused(self, database: Database) -> None:
-        """Negative integers are valid; other types than that of the key are refused."""
-        collection = database.create(self.name, dim=4, metric="dot")
-        collection.write(qa.Batch([0, -1], {"": np.eye(2, 4)}))
-        assert collection.fetch([-1]).ids == [-1]
-        for wrong in ("no-uuid", 2**63):
-            with pytest.raises(InputError, match=str(wrong)):
-                collection.write(qa.Batch([wrong], {"": np.eye(1, 4)}))
-        assert collection.count() == 2

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import qadapt as qa
 from qadapt.api import Collection, Database
+from qadapt.codecs import Codebook
 from qadapt.errors import UnsupportedError
 from qadapt.testing import StoreConformance
 from qadapt.testing.data import Sample
@@ -27,7 +29,13 @@ class LocalMode(StoreConformance):
             small.plan(text)
 
     @pytest.mark.parametrize(
-        "text", ["binary:rescore=4", "binary:query_bits=8,rescore=4", "scalar:rescore=4"]
+        "text",
+        [
+            "binary:rescore=4",
+            "binary:query_bits=8,rescore=4",
+            "scalar:rescore=4",
+            "scalar:bits=4,rescore=2",
+        ],
     )
     def test_accept_client_matches_the_reference(
         self, filled: Collection, sample: Sample, text: str, tmp_path: Path
@@ -41,13 +49,17 @@ class LocalMode(StoreConformance):
         assert (hits.how.searcher, hits.how.rescorer) == ("qadapt", "qadapt")
 
         rows = filled.fetch(range(self.rows)).vectors[""]
+        codes: Any = "int8" if wanted.bits == 8 else "scalar"
+        codes = "binary" if wanted.kind is qa.Kind.BINARY else codes
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         with qa.CodeIndex.create(
             tmp_path / "own",
             self.dim,
             metric="cosine",
-            codes="binary" if wanted.kind is qa.Kind.BINARY else "int8",
-            query_bits=wanted.query_bits or 1,
+            codes=codes,
+            query_bits=wanted.query_bits,
             calibration=qa.Calibration.from_stream([rows], source="the rows"),
+            codebook=Codebook.fit(unit) if codes == "scalar" else None,
         ) as index:
             index.add(range(self.rows), rows)
             expected = index.search(

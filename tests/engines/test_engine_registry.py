@@ -93,7 +93,7 @@ def test_numba_disable_jit_means_no_numba() -> None:
 def test_creating_an_index_imports_no_engine(tmp_path: Path) -> None:
     code = """
         import sys
-        from qadapt.index import CodeIndex
+        from qadapt.code_index import CodeIndex
         CodeIndex.create(sys.argv[1] if len(sys.argv) > 1 else "{}", 64).close()
         print([name for name in ("numba", "faiss", "usearch") if name in sys.modules])
     """

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slow import SLOW
 
 import qadapt as qa
 from qadapt.api import Collection
@@ -65,7 +66,8 @@ def result(found: Evaluation, setting: str) -> Result:
     return each
 
 
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", STORES if SLOW else STORES[:2])
 def test_unsupported_codes_are_measured_client_side(
     opened: Any, sample: Sample, state_folder: Path, kind: str
 ) -> None:
@@ -107,14 +109,14 @@ def test_native_and_client_side_codes_are_measured_in_one_call(
         articles = database.create("articles", dim=DIM)
         articles.write(qa.Batch(range(ROWS), {"": sample.rows}))
         found = articles.evaluate(
-            "binary:rescore=4", "scalar:bits=4", accept="client", live=False,
+            "binary:rescore=4", "scalar:bits=6", accept="client", live=False,
             queries=sample.queries, concurrency=(),
         )  # fmt: skip
         own = found.result("binary:rescore=4")
         assert own.how is not None and own.how.searcher == "store"
         assert candidates.OURS not in own.notes
         # Neither edge nor qadapt supports it.
-        assert found.result("scalar:bits=4").state == "unsupported"
+        assert found.result("scalar:bits=6").state == "unsupported"
         assert database._store.collections() == ["articles"]
     assert leftovers(state_folder) == []
 

@@ -40,6 +40,16 @@ def articles(live: Callable[[str], str]) -> Iterator[Collection]:
         yield made
 
 
+@pytest.fixture
+def tenants(live: Callable[[str], str]) -> Iterator[Collection]:
+    """The rows of five tenants."""
+    with qa.open(live("edge")) as db:
+        made = db.create("tenants", dim=DIM)
+        payloads = [{"tenant": f"t{row % 5}"} for row in range(ROWS)]
+        made.write(qa.Batch(range(ROWS), {"": clustered(ROWS, DIM).rows}, payloads))
+        yield made
+
+
 @pytest.mark.parametrize(
     ("verb", "arguments", "last"),
     [
@@ -57,7 +67,7 @@ def test_each_event_has_a_growing_share_and_the_time_left(
     getattr(articles, verb)(*arguments, queries=40, progress=seen.append, **options)
     shares = [event.share for event in seen]
     assert seen[0].stage == "reading queries"
-    assert shares[0] == pytest.approx(0, abs=1e-3)
+    assert shares[0] is not None and shares[0] < 0.1
     assert all(event.left is not None and event.left >= 0 for event in seen)
     assert seen[0].left is not None and seen[0].left > 0
     assert shares == sorted(shares, key=lambda share: share or 0)
@@ -95,3 +105,15 @@ def test_a_part_with_several_stages_advances_with_time(clock: list[float]) -> No
     steps.begin("binary")
     steps(Progress("searching"))
     assert seen[-1].share == 0.5
+
+
+@pytest.mark.parametrize(("verb", "arguments"), [("verify", ()), ("evaluate", ("scalar",))])
+def test_each_value_of_a_payload_field_adds_to_the_share(
+    tenants: Collection, verb: str, arguments: tuple[Any, ...]
+) -> None:
+    seen: list[Progress] = []
+    getattr(tenants, verb)(*arguments, queries=20, by="tenant", progress=seen.append)
+    begun = [event.share for event in seen if event.stage == "computing ground truth"]
+    distinct = sorted({share for share in begun if share is not None})
+    assert len(distinct) >= 4
+    assert all(event.share is not None and event.share <= 1 for event in seen)

@@ -11,6 +11,7 @@ import pytest
 
 import qadapt as qa
 from qadapt.api import Collection, Database
+from qadapt.code_index import CodeIndex
 from qadapt.errors import (
     BusyError,
     DimensionError,
@@ -20,7 +21,6 @@ from qadapt.errors import (
     StoreError,
     ZeroVectorError,
 )
-from qadapt.index import CodeIndex
 from qadapt.local import code_freshness
 from qadapt.local.state import index_dir
 
@@ -89,6 +89,34 @@ def test_damaged_codes_are_not_used(coded: Collection) -> None:
         path.write_bytes(content)
     assert unused > 70
     assert coded.search(queries, **settings).how.searcher == "qadapt"
+
+
+def test_scalar_codes_of_4_bits_follow_the_rows(database: Database) -> None:
+    made = database.create("a", dim=DIM)
+    made.write(qa.Batch(range(20), {"": rows(count=20)}))
+    plan = made.plan("scalar:bits=4", accept="client")
+    assert any("levels learned for each dimension" in line for line in plan.match.differences)
+    plan.apply(yes=True)
+    queries = rows(7, 4)
+    everything = np.empty((0, DIM), np.float32)
+    for start, stop in ((20, 150), (150, ROWS)):  # the codebook is learned again
+        made.write(qa.Batch(range(start, stop), {"": rows()[start:stop]}))
+    made.write(qa.Batch([5], {"": rows(3, 1)}))
+    made.delete([6, 7])
+    made.write(qa.Batch(range(20), {"": rows(count=20)}))
+    everything = np.concatenate([rows(count=20), rows()[20:]])
+    exact = queries @ everything.T / np.linalg.norm(everything, axis=1)
+    hits = made.search(queries, k=5, rescore=ROWS / 5)
+    assert hits.ids.tolist() == np.argsort(-exact, axis=1)[:, :5].tolist()
+    status = status_of(made)
+    assert status.state == qa.State.ACTIVE
+    with CodeIndex.open(index_dir(made._store.address, "a", ""), read_only=True) as index:
+        assert (index.settings.codes, index.settings.bits) == ("scalar", 4)
+        assert index.calibration is not None
+        assert index.calibration.count >= 100
+    estimate = next(step.estimate for step in plan.steps if step.estimate)
+    assert estimate.codes_ram == 20 * (DIM // 2 + 8)
+    assert estimate.codes_disk == 20 * (DIM // 2 + 8 + DIM)
 
 
 # -- changes by other clients

@@ -23,7 +23,7 @@ PROGRAM = """
 import os, signal, sys
 import numpy as np
 import qadapt as qa
-from qadapt.index import CodeIndex
+from qadapt.code_index import CodeIndex
 from qdrant_client import QdrantClient
 
 collection = qa.wrap(QdrantClient(path=sys.argv[1]))["a"]

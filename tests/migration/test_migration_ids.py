@@ -8,7 +8,6 @@ generate_uuid5("1")`` in the client of Weaviate.
 from __future__ import annotations
 
 import json
-import uuid
 
 import hypothesis.strategies as st
 import pytest
@@ -55,14 +54,6 @@ def test_a_mapped_id_is_restored(key: ids.Id) -> None:
 )  # fmt: skip
 def test_a_users_field_of_that_name_is_ignored(payload: dict[str, object] | None) -> None:
     assert ids.source_id(ids.to_uuid("mine"), payload) is None
-
-
-def test_only_canonical_uuids_are_uuids() -> None:
-    key = str(uuid.UUID(int=5))
-    assert ids.is_uuid(key)
-    assert not ids.is_uuid(key.replace("-", ""))
-    assert not ids.is_uuid("urn:uuid:" + key)
-    assert not ids.is_uuid(5)
 
 
 @given(st.lists(keys, max_size=60), st.lists(keys, max_size=60))

@@ -16,7 +16,8 @@ import coverage
 
 # Folders in tests/ whose tests run code of the five areas.
 FOLDERS = (
-    "codecs conformance costing diagnosis engines index local migration planning simulation stores"
+    "code_index codecs conformance costing diagnosis engines local migration planning simulation "
+    "stores"
 )
 Functions = ast.FunctionDef | ast.AsyncFunctionDef
 

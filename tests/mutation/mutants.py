@@ -29,7 +29,7 @@ AREAS = {
     "stores": ("stores",),
     "migration": ("migration",),
     "planning": ("planning",),
-    "index": ("index", "engines"),
+    "code_index": ("code_index", "engines"),
     "codecs": ("codecs",),
 }
 _COMPARISONS = (

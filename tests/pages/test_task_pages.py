@@ -25,6 +25,9 @@ SERVERS = {
 EMBEDDED = {
     "shrink-qdrant": "edge:./data",
     "shrink-milvus": "milvus:notes.db",
+    "shrink-clickhouse": "clickhouse:./data",
+    "shrink-lancedb": "lancedb:./data",
+    "shrink-chroma": "chroma:./data",
     "move": "edge:./data",
     "choose": "edge:./data",
 }
@@ -80,16 +83,9 @@ def test_the_commands_run_on_an_embedded_engine(
         assert "applied" in shown and "undone" in shown
 
 
-# Beside other tests of the server, the Elasticsearch page failed twice; alone it passes.
-ALONE = {"shrink-elasticsearch": pytest.mark.extended}
-
-
 @pytest.mark.parametrize(
     ("page", "engine"),
-    [
-        pytest.param(page, engine, marks=[ALONE[page]] if page in ALONE else [])
-        for page, (_, _, engine) in SERVERS.items()
-    ],
+    [(page, engine) for page, (_, _, engine) in SERVERS.items()],
 )
 def test_the_commands_run_on_a_server(
     page: str,

@@ -25,7 +25,7 @@ SERVER = r"""
 import hashlib, json, os, signal, sys, time
 import numpy as np
 import qadapt as qa
-import qadapt.cli, qadapt.evaluation.verify, qadapt.index, qadapt.planning.apply
+import qadapt.cli, qadapt.evaluation.verify, qadapt.code_index, qadapt.planning.apply
 import qadapt.stores.qdrant.edge.store, qdrant_edge
 
 def main(job, out):

@@ -82,7 +82,7 @@ def test_unsupported_client_side_codes_are_rejected(articles: Collection) -> Non
     match = client_codes.match(qa.scalar(quantile=0.9, per="collection"))
     assert match.level == "differs"
     assert len(match.differences) == 2
-    for text in ("binary:bits=2", "scalar:bits=4", "product", "rotational", "float16"):
+    for text in ("binary:bits=2", "scalar:bits=6", "product", "rotational", "float16"):
         with pytest.raises(UnsupportedError) as caught:
             articles.plan(text, accept="client")
         assert caught.value.hint
@@ -135,7 +135,7 @@ def test_a_write_interrupted_before_the_codes_is_detected(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("qadapt.index.CodeIndex.upsert", cut_off)
+        patch.setattr("qadapt.code_index.CodeIndex.upsert", cut_off)
         articles.write(qa.Batch([5], {"": sample.queries[:1]}))
     status = articles.info().vectors[""].status
     assert status.state is qa.State.IGNORED
@@ -217,7 +217,7 @@ def test_a_failed_build_keeps_the_former_codes(
         raise qa.errors.StoreError("no space left")
 
     with monkeypatch.context() as patch, pytest.raises(ApplyError, match="no space left"):
-        patch.setattr("qadapt.index.CodeIndex.save", full)
+        patch.setattr("qadapt.code_index.CodeIndex.save", full)
         ours(articles, "scalar")
     assert articles.search(sample.queries, k=3).how.searcher == "qadapt"
     assert articles.info().vectors[""].status.state is qa.State.ACTIVE

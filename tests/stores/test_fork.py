@@ -20,7 +20,7 @@ HEAD = """
 import os, sys, threading
 import numpy as np
 import qadapt as qa
-from qadapt.index import CodeIndex
+from qadapt.code_index import CodeIndex
 
 place = sys.argv[1]
 rows = np.random.default_rng(0).standard_normal((200, 8)).astype("f4")

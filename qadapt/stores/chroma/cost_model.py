@@ -30,8 +30,7 @@ class ChromaCostModel(CostModel):
     def footprint(
         self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
     ) -> Footprint:
-        mapped = mapping.to_native(quantization.replace(rescore=None), vector)
-        supported(mapped.match)
+        mapped = supported(mapping.to_native(quantization.replace(rescore=None), vector))
         links = round(count * link_bytes(int(index.get("max_neighbors") or MAX_NEIGHBORS)))
         size = original_bytes(count, vector)
         ids = count * LABEL
@@ -40,7 +39,7 @@ class ChromaCostModel(CostModel):
             Component("graph", links, links, "2 M + 1 links of 4 B, and upper levels", LAYOUT),
             Component("ids", ids, ids + count * LENGTH, "labels of 8 B; lengths of 4 B", LAYOUT),
         )
-        return Footprint.of(self.store, mapped.target, parts, notes=(NOTE,))
+        return self.of_parts(mapped, parts, {})
 
 
 def link_bytes(max_neighbors: int) -> float:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from qadapt.errors import InputError
 from qadapt.model import Id
 
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,19}")
-LEAST, MOST = -(2**63), 2**64 - 1
+LEAST, MOST, DIGITS = -(2**63), 2**64 - 1, 20
 
 
 def is_number(text: str) -> bool:
@@ -58,9 +59,16 @@ def decode(text: str, *, integers: bool) -> Id:
 
 def decoded(texts: Iterable[str], *, integers: bool) -> list[Id]:
     """The ids of texts."""
+    found = list(texts)
     if not integers:
-        return list(texts)
-    return [decode(text, integers=True) for text in texts]
+        return list(found)
+    # All at once: a pattern for each takes as long as a tenth of a search.
+    if found and max(map(len, found)) <= DIGITS:
+        with suppress(ValueError):
+            numbers = list(map(int, found))
+            if list(map(str, numbers)) == found:
+                return list(numbers)
+    return [decode(text, integers=True) for text in found]
 
 
 def possible(ids: Sequence[Id], *, integers: bool) -> list[str]:

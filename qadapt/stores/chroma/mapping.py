@@ -17,7 +17,7 @@ REASON = (
     "and builds HNSW if `spann` is requested"
 )
 # Kinds that client-side codes have, with their bits.
-CODES = ((Kind.BINARY, 1), (Kind.SCALAR, 8))
+CODES = ((Kind.BINARY, 1), (Kind.SCALAR, 4), (Kind.SCALAR, 8))
 
 
 @by_leading_dims

@@ -131,6 +131,8 @@ def _parsed(text: Any) -> dict[str, Any] | None:
 
 def nested(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Fields with dotted keys as nested objects; a key stays flat if its parent is a field."""
+    if "." not in "".join(fields):
+        return dict(fields)
     found: dict[str, Any] = {}
     for key, value in fields.items():
         parts = key.split(".")

@@ -31,8 +31,7 @@ class ClickHouseCostModel(CostModel):
     def footprint(
         self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
     ) -> Footprint:
-        mapped = mapping.to_native(quantization.replace(rescore=None), vector)
-        supported(mapped.match)
+        mapped = supported(mapping.to_native(quantization.replace(rescore=None), vector))
         native = dict(mapped.native or {})
         if not native and index.get("type") == "hnsw":
             m, ef = int(index.get("m") or M), int(index.get("ef_construction") or EF)
@@ -55,14 +54,7 @@ class ClickHouseCostModel(CostModel):
                 "originals", 0 if native else size, size, "float32, without compression", LAYOUT
             ),
         )
-        return Footprint.of(
-            self.store,
-            mapped.target,
-            parts,
-            native=native,
-            differences=mapped.match.differences,
-            notes=(CACHED,),
-        )
+        return self.of_parts(mapped, parts, native)
 
 
 def graph_bytes(m: int) -> int:

@@ -15,6 +15,7 @@ from qadapt.errors import (
     TransientError,
     UnsupportedError,
 )
+from qadapt.stores.error_table import AnswerRule, by_table
 
 _CODE = re.compile(r"Code: (\d+)\. ?(?:DB::Exception: )?(.*)", re.S)
 _VERSION = re.compile(r"\s*\(version [^)]*\)\s*$")
@@ -29,32 +30,37 @@ OTHER_PROCESS = (
 INDEX_SETTING = "set enable_vector_similarity_index = 1 for the user, or in the server's profile"
 CODEC_SETTING = "set enable_quantized_codec = 1 for the user, or in the server's profile"
 
-# Number of the error, a part of its message in lower case, class, and what to do next.
-_RULES: tuple[tuple[int, str, type[QadaptError], str], ...] = (
-    (36, "already initialized with path", StoreError, ONE_FOLDER),
-    (36, "error initializing embeddedserver", BusyError, OTHER_PROCESS),
-    (36, "enable_quantized_codec", UnsupportedError, CODEC_SETTING),
-    (344, "vector", UnsupportedError, INDEX_SETTING),
-    (344, "", UnsupportedError, "the message names the setting that the server requires"),
-    (57, "", AlreadyExistsError, "choose another name"),
-    (60, "", NotFoundError, "`qadapt inspect ADDRESS` lists the tables with vectors"),
-    (81, "", NotFoundError, "name an existing database: ?database=NAME"),
-    (80, "vector", InputError, "use finite vectors with the dimensions of the index"),
-    (117, "", InputError, "use finite vectors with the dimensions of the index"),
-    (190, "", InputError, "use vectors with the dimensions of the codec"),
-    (433, "", InputError, "the number of segments must divide the dimensions"),
-    (469, "", InputError, "use vectors with the dimensions of the table"),
-    (524, "", UnsupportedError, "a codec is fixed at creation: `qadapt apply` copies the table"),
-    (497, "", AuthError, "grant the user this right"),
-    (516, "", AuthError, "check user and password: ?user=NAME and CLICKHOUSE_PASSWORD"),
-    (164, "", AuthError, "the user is read-only: use another one for changes"),
-    (241, "", StoreError, "send fewer rows, or raise max_memory_usage or the memory of the server"),
-    (243, "", StoreError, "free disk space, then try again"),
-    (252, "", TransientError, "write larger batches, so that merges keep up"),
-    (159, "", TransientError, "raise max_execution_time"),
-    (202, "", TransientError, "try again when fewer queries run"),
-    (209, "", TransientError, "try again"),
-    (210, "", TransientError, "try again"),
+# By the number of the error.
+_RULES = (
+    AnswerRule(StoreError, ONE_FOLDER, (36,), words=("already initialized with path",)),
+    AnswerRule(BusyError, OTHER_PROCESS, (36,), words=("error initializing embeddedserver",)),
+    AnswerRule(UnsupportedError, CODEC_SETTING, (36,), words=("enable_quantized_codec",)),
+    AnswerRule(UnsupportedError, INDEX_SETTING, (344,), words=("vector",)),
+    AnswerRule(UnsupportedError, "the message names the setting that the server requires", (344,)),
+    AnswerRule(AlreadyExistsError, "choose another name", (57,)),
+    AnswerRule(NotFoundError, "`qadapt inspect ADDRESS` lists the tables with vectors", (60,)),
+    AnswerRule(NotFoundError, "name an existing database: ?database=NAME", (81,)),
+    AnswerRule(
+        InputError, "use finite vectors with the dimensions of the index", (80,), words=("vector",)
+    ),
+    AnswerRule(InputError, "use finite vectors with the dimensions of the index", (117,)),
+    AnswerRule(InputError, "use vectors with the dimensions of the codec", (190,)),
+    AnswerRule(InputError, "the number of segments must divide the dimensions", (433,)),
+    AnswerRule(InputError, "use vectors with the dimensions of the table", (469,)),
+    AnswerRule(
+        UnsupportedError, "a codec is fixed at creation: `qadapt apply` copies the table", (524,)
+    ),
+    AnswerRule(AuthError, "grant the user this right", (497,)),
+    AnswerRule(AuthError, "check user and password: ?user=NAME and CLICKHOUSE_PASSWORD", (516,)),
+    AnswerRule(AuthError, "the user is read-only: use another one for changes", (164,)),
+    AnswerRule(
+        StoreError, "send fewer rows, or raise max_memory_usage or the memory of the server", (241,)
+    ),
+    AnswerRule(StoreError, "free disk space, then try again", (243,)),
+    AnswerRule(TransientError, "write larger batches, so that merges keep up", (252,)),
+    AnswerRule(TransientError, "raise max_execution_time", (159,)),
+    AnswerRule(TransientError, "try again when fewer queries run", (202,)),
+    AnswerRule(TransientError, "try again", (209, 210)),
 )
 
 
@@ -73,7 +79,7 @@ def translate(words: str, doing: str) -> QadaptError:
     found = _CODE.search(words)
     number, text = (int(found[1]), found[2]) if found else (0, words)
     message = f"could not {doing}: {_VERSION.sub('', text.strip())}"
-    for code, part, kind, hint in _RULES:
-        if code == number and part in text.lower():
-            return kind(message, hint=hint)
-    return StoreError(message, hint="docs/clickhouse.md lists the limits of ClickHouse")
+    found_error = by_table(_RULES, message, status=number, words=text)
+    return found_error or StoreError(
+        message, hint="docs/clickhouse.md lists the limits of ClickHouse"
+    )

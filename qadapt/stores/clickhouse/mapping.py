@@ -17,7 +17,7 @@ from qadapt.stores.clickhouse.version import SINCE_CODEC, has_codec
 from qadapt.stores.store_types import MappedQuantization
 
 NONE = Quantization(Kind.NONE)
-INDEX, CODEC = "index", "codec"
+INDEX, CODEC, QBIT = "index", "codec", "qbit"
 # Quantizations of an index that lose nothing, and the codes of the others.
 FULL = ("f32", "f64")
 KINDS = {
@@ -37,7 +37,16 @@ _PLACES = "the caches of the server decide what is in RAM: {what}={asked} has no
 _UNIT = "signed 8 bits of each vector at length 1"
 _PER_ROW = "signed 8 bits: each vector is scaled by its own largest absolute value"
 _BF16 = "an index of bf16: 8 bits of exponent and 7 of fraction"
-_BUILD = "4 or 8 bits per segment; the codec trains its centroids for each part"
+# docs/engines/clickhouse.md#quantization: recall .003 at 2 bits.
+_BITS_OF_NUMBERS = (
+    "a column of the type QBit has the bits of the numbers, not codes: most of the first 8 bits of "
+    "Float32 are exponents, and no index uses it"
+)
+# docs/engines/clickhouse.md#codes: the first granule has at most 8,192 rows and 10 MB.
+_TRAINED = (
+    "the codec trains the centroids of a part with its first granule: at most 8,192 rows or 10 MB, "
+    "in the order of the ids"
+)
 
 
 def to_native(
@@ -77,6 +86,8 @@ def _choose(
 ) -> tuple[dict[str, Any] | Match, list[str]]:
     """The native form and its differences, or why there is none."""
     kind, using = asked.kind, native.get("using")
+    if using == QBIT:
+        return _no(_BITS_OF_NUMBERS, "scalar", "rotational:bits=1", "rotational:bits=2"), []
     if asked.dims is not None:
         return _no("qadapt does not build codes of the first dimensions of a column", _CLIENT), []
     if kind is Kind.NONE:
@@ -155,12 +166,11 @@ def _rotational(asked: Quantization, vector: Vector) -> tuple[dict[str, Any] | M
 def _product(asked: Quantization, vector: Vector) -> tuple[dict[str, Any] | Match, list[str]]:
     if vector.metric is Metric.DOT:
         return _no("a codec serves cosine and Euclidean distances only", "float16", _CLIENT), []
+    # A segment takes a byte with fewer bits, too (docs/engines/clickhouse.md#bits).
     ratio = float(asked.ratio or 16)
-    for bits in (8, 4):
-        segments = 32 * vector.dim / ratio / bits
-        if segments >= 1 and segments.is_integer() and vector.dim % int(segments) == 0:
-            found = {"using": CODEC, "method": "product", "numbers": [bits, int(segments)]}
-            return found, [_BUILD]
+    segments = 4 * vector.dim / ratio
+    if segments >= 1 and segments.is_integer() and vector.dim % int(segments) == 0:
+        return {"using": CODEC, "method": "product", "numbers": [8, int(segments)]}, [_TRAINED]
     reason = f"no number of segments that divides {vector.dim} dimensions has a ratio of {ratio:g}"
     return _no(reason, "rotational:bits=1", "rotational:bits=2", _CLIENT), []
 
@@ -179,7 +189,7 @@ def _checked(native: Mapping[str, Any]) -> Mapping[str, Any]:
         if key not in NATIVE_KEYS:
             raise SpecError.unknown("native key", str(key), NATIVE_KEYS, where="clickhouse")
     using = native.get("using", INDEX)
-    if using not in (INDEX, CODEC, "flat"):
+    if using not in (INDEX, CODEC, QBIT, "flat"):
         raise SpecError.unknown("form", str(using), (INDEX, CODEC, "flat"), where="native.using")
     word = native.get("quantization", "f32")
     if word not in (*FULL, *KINDS):
@@ -214,8 +224,7 @@ def of_codec(codec: Codec) -> Quantization:
 
 def _of_method(method: str, numbers: tuple[int, ...], dim: int) -> Quantization:
     if method == "product":
-        bits, segments = numbers
-        return Quantization(Kind.PRODUCT, ratio=32 * dim / (bits * segments))
+        return Quantization(Kind.PRODUCT, ratio=4 * dim / code_bytes(method, numbers, dim))
     return METHODS.get(method, NONE)
 
 
@@ -238,9 +247,10 @@ def index_for(native: Mapping[str, Any], column: str, vector: Vector, name: str)
 
 
 def code_bytes(method: str, numbers: tuple[int, ...], dim: int) -> int:
-    """Bytes of the codes of one row: method and dimensions decide, and 4 bytes for a factor."""
+    """Bytes of the codes of one row: method and dimensions decide, and 4 bytes for a factor; whole
+    bytes for each segment of product codes."""
     if method == "product":
-        return -(-numbers[0] * numbers[1] // 8)
+        return numbers[1] * (1 if numbers[0] <= 8 else 2)
     bits = {"rabitq": 1, "turboquant": 2, "int8": 8, "b1": 1, "i8": 8, "f16": 16, "bf16": 16}
     bits |= {"f32": 32, "f64": 64}
     extra = 4 if method in METHODS else 0

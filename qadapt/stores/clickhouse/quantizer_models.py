@@ -1,11 +1,12 @@
 """The quantizers of ClickHouse in numpy.
 
-The codecs rotate a vector of length 1 first. Their layout follows from codes that were read from
-the engine (docs/engines/clickhouse.md#codes).
+The codecs rotate a vector of length 1 first. Codes of the models are those of the engine
+(docs/engines/clickhouse.md#codes).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -18,13 +19,16 @@ import numpy.typing as npt
 from qadapt.engines.exact import unit
 from qadapt.model import Kind, Metric, Quantization, Rescore, Vector
 from qadapt.quantizers import Codes, Model, QuantizerModels
-from qadapt.quantizers.base import Symmetric
+from qadapt.quantizers.base import Symmetric, rounded
 from qadapt.quantizers.centroids import Products
-from qadapt.quantizers.rotation import uniform
 from qadapt.quantizers.shared import SignBits
 from qadapt.stores.clickhouse import mapping
+from qadapt.stores.clickhouse.rotation import RESIDUALS, rotation, width_of
 
 Floats = npt.NDArray[np.float32]
+# The codebook of a part is trained with the rows of its first granule.
+GRANULE_ROWS, GRANULE_BYTES = 8192, 10 << 20
+TRAINING_ROUNDS, LEVEL_ROUNDS = 20, 300
 
 
 class UnitInt8(Symmetric):
@@ -36,58 +40,83 @@ class UnitInt8(Symmetric):
 
 
 class RaBitQ(Model):
-    """The codec rabitq: signs of the rotated vector, and a factor that makes the estimate of a
-    product without bias; queries are not quantized."""
+    """The codec rabitq: signs of the rotated vector, and the factor that makes the estimate of a
+    cosine without bias; the query is rounded to 4 bits."""
 
     def _rows(self, rows: Floats) -> Codes:
-        x = rows @ uniform(rows.shape[1])
+        x = rows @ rotation(rows.shape[1])
         total = np.abs(x).sum(axis=1, keepdims=True)
-        signs = np.where(x > 0, 1, -1)
-        return Codes((signs / np.where(total > 0, total, 1)).astype(np.float32))
+        factor = np.linalg.norm(x, axis=1, keepdims=True) / np.where(total > 0, total, 1)
+        return Codes(np.hstack([_signs(x) * factor, factor]).astype(np.float32))
 
     def _queries(self, queries: Floats) -> Floats:
-        found: Floats = queries @ uniform(queries.shape[1])
-        return found
+        return _four_bits(queries @ rotation(queries.shape[1]))
 
 
 class TurboQuant(Model):
-    """The codec turboquant: a sign per dimension, the sign of the rotated rest, and its length."""
+    """The codec turboquant: a sign per dimension, the sign of the rotated rest, and its length;
+    queries are rounded to 4 bits before and after the second rotation."""
 
     def _rows(self, rows: Floats) -> Codes:
         dim = rows.shape[1]
-        x = rows @ uniform(dim)
-        nearest = np.where(x > 0, 1, -1) * np.float32(np.sqrt(2 / np.pi / dim))
+        x = unit(rows @ rotation(dim))
+        nearest = _signs(x) * np.float32(math.sqrt(2 / math.pi / dim))
         rest = x - nearest
         length = np.linalg.norm(rest, axis=1, keepdims=True)
-        signs = np.where(rest @ uniform(dim, 1) > 0, 1, -1) * np.sqrt(np.pi / 2 / dim)
-        return Codes(np.hstack([nearest, signs * length]).astype(np.float32))
+        # The estimate is scaled for a rotation of `dim` dimensions, also if it has more.
+        length = length * np.float32(math.sqrt(math.pi / 2 * width_of(dim)) / dim)
+        signs = _signs(rest @ rotation(dim, RESIDUALS))
+        return Codes(np.hstack([nearest, signs * length, length]).astype(np.float32))
 
     def _queries(self, queries: Floats) -> Floats:
-        q = queries @ uniform(queries.shape[1])
-        return np.hstack([q, q @ uniform(queries.shape[1], 1)]).astype(np.float32)
+        dim = queries.shape[1]
+        q = unit(queries @ rotation(dim))
+        second = _four_bits((q @ rotation(dim, RESIDUALS)).astype(np.float32))
+        return np.hstack([_four_bits(q)[:, :dim], second]).astype(np.float32)
+
+
+def _signs(x: Floats) -> Floats:
+    return np.where(x >= 0, 1, -1).astype(np.float32)
+
+
+def _four_bits(queries: Floats) -> Floats:
+    """Values rounded to 16 steps between the smallest and the largest one, and what this adds to
+    the sum of the values: the engine subtracts the exact sum from twice that of the set bits."""
+    low = queries.min(axis=1, keepdims=True)
+    step = (queries.max(axis=1, keepdims=True) - low) / 15
+    found = low + step * rounded((queries - low) / np.where(step > 0, step, 1))
+    added = found.sum(axis=1, keepdims=True) - queries.sum(axis=1, keepdims=True)
+    return np.hstack([found, added]).astype(np.float32)
 
 
 class Int8(Model):
-    """The codec int8: 255 levels of a normal distribution with equal shares of the values, and the
-    length of the vector."""
+    """The codec int8: 256 levels for values of a normal distribution, and the length of the
+    vector; queries are not quantized."""
 
     def _rows(self, rows: Floats) -> Codes:
+        scale = np.float32(math.sqrt(rows.shape[1]))
         length = np.linalg.norm(rows, axis=1, keepdims=True)
-        x = unit(rows) @ uniform(rows.shape[1])
-        scale = np.float32(np.sqrt(rows.shape[1]))
+        x = unit(rows @ rotation(rows.shape[1]))
         decoded = _levels()[_level_of(x * scale)] / scale
-        return self._stand_for((decoded * length).astype(np.float32))
+        return self._stand_for((decoded * length).astype(np.float32), length[:, 0] ** 2)
 
     def _queries(self, queries: Floats) -> Floats:
-        return self._asking(queries @ uniform(queries.shape[1]))
+        length = np.linalg.norm(queries, axis=1, keepdims=True)
+        return self._asking(unit(queries @ rotation(queries.shape[1])) * length)
 
 
 @lru_cache(maxsize=1)
 def _levels() -> Floats:
-    """The values of the codes -127 to 127: the middle of each share."""
+    """The values of the codes -128 to 127: 300 rounds of the algorithm of Lloyd and Max for the
+    normal distribution, from the middles of equal shares."""
     normal = NormalDist()
-    shares = (np.arange(255) + 0.5) / 255
-    return np.array([normal.inv_cdf(share) for share in shares], dtype=np.float32)
+    levels = np.array([normal.inv_cdf((at + 0.5) / 256) for at in range(256)])
+    for _ in range(LEVEL_ROUNDS):
+        edges = (levels[1:] + levels[:-1]) / 2
+        density = np.concatenate([[0], np.exp(-(edges**2) / 2) / math.sqrt(2 * math.pi), [0]])
+        below = np.concatenate([[0], [normal.cdf(each) for each in edges], [1]])
+        levels = -np.diff(density) / np.diff(below)
+    return levels.astype(np.float32)
 
 
 def _level_of(x: Floats) -> npt.NDArray[np.intp]:
@@ -98,15 +127,21 @@ def _level_of(x: Floats) -> npt.NDArray[np.intp]:
 
 
 class ProductCodes(Model):
-    """The codec product: the nearest centroid of each segment; queries are not quantized."""
+    """The codec product: the nearest centroid of each segment, of vectors that are not normalized
+    under cosine either; queries are not quantized."""
 
     def __init__(self, metric: Metric, bits: int, segments: int) -> None:
         super().__init__(metric)
         self._bits, self._segments = bits, segments
 
+    def _prepared(self, x: Floats) -> Floats:
+        return x
+
     def _fit(self, rows: Floats) -> None:
         dim = rows.shape[1]
-        self._products = Products.of(dim, dim // self._segments, 2**self._bits)
+        rows = rows[: min(GRANULE_ROWS, GRANULE_BYTES // rows[0].nbytes)]
+        width = dim // self._segments
+        self._products = Products.of(dim, width, 2**self._bits, rounds=TRAINING_ROUNDS)
         self._products.fit(rows)
 
     def _rows(self, rows: Floats) -> Codes:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from qadapt.errors import NotFoundError, UnsupportedError
+from qadapt.errors import UnsupportedError
 from qadapt.model import Metric, Vector
+from qadapt.stores import checks
 
 # The column of the unnamed vector, the JSON column of payload fields, the id, and the version that
 # ReplacingMergeTree keeps.
@@ -170,7 +171,8 @@ class Table:
         """Columns of vectors that qadapt does not search, with the reason."""
         return {
             each.name: f"has the type {each.type}: its bits are those of the numbers, and only the "
-            "functions for transposed vectors search it"
+            "functions for transposed vectors search it. Quantize a column of the type "
+            "Array(Float32) instead"
             for each in self.columns
             if QBIT.match(each.type)
         }
@@ -253,17 +255,11 @@ class Table:
         """The column of a vector.
 
         Raises:
-            NotFoundError: the vector does not exist.
-            UnsupportedError: qadapt does not search it.
+            NotFoundError, UnsupportedError
         """
-        if name in self.other_vectors:
-            raise UnsupportedError(
-                f"the column {name!r} of {self.name!r} {self.other_vectors[name]}",
-                hint="search a column of the type Array(Float32)",
-            )
-        if name not in self.vectors:
-            raise NotFoundError.missing("vector", name, self.vectors)
-        return self.vectors[name]
+        hint = "search a column of the type Array(Float32)"
+        found: Column = checks.vector_column(self, name, hint)
+        return found
 
     def vector(self, name: str, assumed: Metric = Metric.COSINE) -> Vector:
         """Dimensions, metric and datatype of a vector."""

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qadapt.errors import NotFoundError
-from qadapt.model import Batch, Finding, Hits, Id, Metric, Quantization, Rescore, Server, Vector
+from qadapt.model import Batch, Finding, Hits, Id, Metric, Quantization, Rescore, Vector
 from qadapt.model.address import Address
 from qadapt.stores import checks
 from qadapt.stores.base import (
@@ -18,7 +17,6 @@ from qadapt.stores.base import (
     ReadRequest,
     ScanRange,
     SearchRequest,
-    require_supported,
 )
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
 from qadapt.stores.clickhouse import (
@@ -43,15 +41,11 @@ from qadapt.stores.clickhouse.filters import to_condition
 from qadapt.stores.clickhouse.profile import PROFILE
 from qadapt.stores.clickhouse.schema import Table
 from qadapt.stores.clickhouse.search import Prepared
-from qadapt.stores.client import ClientStore
 from qadapt.stores.client_form import ClientSearch
-
-# Seconds for which searches and writes use the definition of a table that was read last.
-TABLE_AGE = 10.0
-SETTINGS_KEY = "search"
+from qadapt.stores.table_store import SETTINGS_KEY, CatalogStore
 
 
-class ClickHouseStore(ClientStore[Connection]):
+class ClickHouseStore(CatalogStore[Connection, Table]):
     """Tables of MergeTree engines with vectors, in one database.
 
     A collection is a table with a column of the type ``Array(Float32)``. These columns are named
@@ -99,16 +93,10 @@ class ClickHouseStore(ClientStore[Connection]):
     def in_process(self) -> bool:
         return self.connection.deployment == "embedded"
 
-    def server(self) -> Server:
-        return Server(self.name, self.connection.version, self.connection.deployment)
-
     # -- collections -------------------------------------------------------------------------
 
     def collections(self) -> list[str]:
         return collections.names(self.connection)
-
-    def has(self, collection: str) -> bool:
-        return self._read_table(collection) is not None
 
     def create(
         self,
@@ -141,30 +129,13 @@ class ClickHouseStore(ClientStore[Connection]):
     def _snapshot(self, collection: str) -> snapshot.Snapshot:
         return snapshot.take_snapshot(self.connection, self.table(collection), self._assumed)
 
-    def table(self, collection: str) -> Table:
-        """The table of a collection, read again.
-
-        Raises:
-            NotFoundError
-        """
-        found = self._read_table(collection)
-        if found is None:
-            raise NotFoundError.missing("collection", collection, self.collections())
-        self.snapshots.put(collection, found)
-        return found
-
-    def _read_table(self, collection: str) -> Table | None:
+    def read_table(self, collection: str) -> Table | None:
         return collections.read_table(self.connection, collection, self._key)
-
-    def _known_table(self, collection: str) -> Table:
-        """The table as it was at most ``TABLE_AGE`` seconds ago."""
-        found: Table | None = self.snapshots.get(collection, TABLE_AGE)
-        return found or self.table(collection)
 
     # -- rows --------------------------------------------------------------------------------
 
     def write(self, collection: str, batch: Batch) -> None:
-        table = self._known_table(collection)
+        table = self.known_table(collection)
         wanted = {name: table.vector(name, self._assumed) for name in table.vectors}
         batch = batch.ready(wanted, {}, normalizes_cosine=self.traits.normalizes_cosine)
         collections.kind_of_ids(batch.ids)
@@ -173,10 +144,10 @@ class ClickHouseStore(ClientStore[Connection]):
         rows.write(self.connection, table, batch)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
-        rows.delete(self.connection, self._known_table(collection), ids)
+        rows.delete(self.connection, self.known_table(collection), ids)
 
     def count(self, collection: str, filter: Any = None) -> int:
-        table = self._known_table(collection)
+        table = self.known_table(collection)
         return rows.count(self.connection, table, to_condition(filter, table))
 
     def fetch(
@@ -187,27 +158,20 @@ class ClickHouseStore(ClientStore[Connection]):
         vectors: Sequence[str] | None = None,
         payload: bool = True,
     ) -> Batch:
-        table = self._known_table(collection)
-        return rows.fetch(self.connection, table, ids, self._names(table, vectors), payload)
+        table = self.known_table(collection)
+        return rows.fetch(self.connection, table, ids, self.vector_names(table, vectors), payload)
 
     def read(self, collection: str, request: ReadRequest = ALL_ROWS) -> Iterator[Batch]:
         checks.page(request.page)
-        table = self._known_table(collection)
+        table = self.known_table(collection)
         if request.after is not None:
             ids.check_ids(table, [request.after])
-        names = self._names(table, request.vectors)
+        names = self.vector_names(table, request.vectors)
         condition = to_condition(request.filter, table)
         return rows.pages(self.connection, table, names, request, condition)
 
-    def _names(self, table: Table, names: Sequence[str] | None) -> list[str]:
-        if names is None:
-            return list(table.vectors)
-        for name in names:
-            table.column_of(name)
-        return list(names)
-
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
-        found = rows.ranges(self.connection, self._known_table(collection), n)
+        found = rows.ranges(self.connection, self.known_table(collection), n)
         return [dict(each) for each in found]
 
     def hidden_rows(self, collection: str) -> tuple[int, Sequence[Id]]:
@@ -216,27 +180,21 @@ class ClickHouseStore(ClientStore[Connection]):
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
         return collections.unsupported(vectors)
 
-    def uncopied(self, collection: str) -> Mapping[str, str]:
-        return {
-            name: f"a column that {why}"
-            for name, why in self.table(collection).other_vectors.items()
-        }
-
     # -- searching ---------------------------------------------------------------------------
 
     def search(self, collection: str, queries: Any, request: SearchRequest) -> Hits:
-        prepared = self._prepare(self._known_table(collection), request)
+        prepared = self._prepare(self.known_table(collection), request)
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
         return search.run(self.connection, prepared, array, request.k)
 
     def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
         if request.filter is not None:
             return None
-        table = self._known_table(collection)
+        table = self.known_table(collection)
         prepared = self._prepare(table, request)
 
         def run(queries: Any) -> Hits | None:
-            if self.snapshots.get(collection, TABLE_AGE) is not table:
+            if self.snapshots.get(collection, self.table_age) is not table:
                 return None
             return search.run(self.connection, prepared, queries, request.k)
 
@@ -249,7 +207,7 @@ class ClickHouseStore(ClientStore[Connection]):
         return search.prepare(table, column, metric, request, condition)
 
     def default_rescore(self, collection: str, vector: str) -> Rescore | None:
-        table = self._known_table(collection)
+        table = self.known_table(collection)
         return snapshot.default_rescore(table, table.column_of(vector))
 
     def limit_rescore(self, collection: str, rescore: Rescore, k: int = 10) -> Rescore:
@@ -260,7 +218,7 @@ class ClickHouseStore(ClientStore[Connection]):
     def client_search(
         self, collection: str, request: SearchRequest, target: Quantization | None = None
     ) -> ClientSearch:
-        table = self._known_table(collection)
+        table = self.known_table(collection)
         if target is not None:
             vector = table.vector(request.vector, self._assumed)
             native = dict(self.map(target.replace(rescore=None), vector).native or {})
@@ -277,19 +235,12 @@ class ClickHouseStore(ClientStore[Connection]):
         return mapping.to_native(quantization, vector, self.connection.version)
 
     def plan_change(self, request: ChangeRequest) -> ChangePlan:
-        mapped = None
-        if request.codes is not None:
-            taken: snapshot.Snapshot = request.inspection.native
-            vector = taken.table.vector(request.vector, taken.assumed)
-            asked = request.codes.replace(dims=request.shortened)
-            mapped = require_supported(self.map(asked, vector), asked, self.name)
+        taken: snapshot.Snapshot = request.inspection.native
+        vector = taken.table.vector(request.vector, taken.assumed)
+        mapped = self.mapped_change(request, vector, dims=request.shortened)
         return changes.plan_change(request, mapped)
 
     # -- settings ----------------------------------------------------------------------------
-
-    def load_settings(self, collection: str) -> Mapping[str, Any] | None:
-        found = self._known_table(collection).settings.get(SETTINGS_KEY)
-        return found if isinstance(found, dict) else {}
 
     def write_settings(self, collection: str, settings: Mapping[str, Any]) -> None:
         table = self.table(collection)

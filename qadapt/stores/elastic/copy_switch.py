@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qadapt.errors import StoreError
 from qadapt.model import Vector
 from qadapt.stores import copy_switch
-from qadapt.stores.elastic import aliases, collections, rows, scan_ranges, schema, settings
+from qadapt.stores.elastic import (
+    aliases,
+    collections,
+    refreshes,
+    rows,
+    scan_ranges,
+    schema,
+    settings,
+)
 from qadapt.stores.elastic.schema import OWN, Index, VectorField, quoted
 from qadapt.stores.operations import Execution, Operation
 from qadapt.stores.store_types import ReadRequest
@@ -50,9 +58,10 @@ class Rebuild(copy_switch.CopyAndSwitch):
     fields: Mapping[str, Any]
     dims: Mapping[str, Any] | None = None
 
-    def run(self, at: Execution[ElasticStore]) -> None:
+    def run(self, at: Execution[ElasticStore[Any]]) -> None:
         source = at.store.index(self.alias)
         if source.real == self.target:
+            allow_writes(at.store, self.source)  # a killed process left them blocked
             return
         with writes_blocked(at.store, source):
             self.create(at)
@@ -60,7 +69,7 @@ class Rebuild(copy_switch.CopyAndSwitch):
             self.compare(at)
             self.switch(at)
 
-    def current(self, at: Execution[ElasticStore]) -> str | None:
+    def current(self, at: Execution[ElasticStore[Any]]) -> str | None:
         """The index of the collection."""
         return at.store.index(self.alias).real
 
@@ -70,7 +79,7 @@ class Rebuild(copy_switch.CopyAndSwitch):
         text = json.dumps([self.alias, dict(self.fields), dict(self.dims or {})], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def create(self, at: Execution[ElasticStore]) -> None:
+    def create(self, at: Execution[ElasticStore[Any]]) -> None:
         found = schema.read(at.store.connection, self.target, at.store.product)
         if found is not None:
             if found.meta.get("copy") == self._digest:
@@ -87,7 +96,7 @@ class Rebuild(copy_switch.CopyAndSwitch):
             made |= at.store.product.new_settings(self._vectors(at, source))
         collections.put(at.store.connection, self.target, body, made)
 
-    def _vectors(self, at: Execution[ElasticStore], source: Index) -> dict[str, Vector]:
+    def _vectors(self, at: Execution[ElasticStore[Any]], source: Index) -> dict[str, Vector]:
         """The vectors of the copy."""
         found = source.vectors_wanted()
         for name, each in source.vectors.items():
@@ -96,9 +105,9 @@ class Rebuild(copy_switch.CopyAndSwitch):
                 found[name] = parsed or each.vector
         return found
 
-    def load(self, at: Execution[ElasticStore]) -> None:
+    def load(self, at: Execution[ElasticStore[Any]]) -> None:
         source, target = at.store.index(self.alias), at.store.index(self.target)
-        rows.refresh(at.store.connection, source)
+        refreshes.refresh(at.store.connection, source)
         total = rows.count(at.store.connection, source, None)
         pages = documents(at.store, source, self.dims or {})
 
@@ -108,9 +117,9 @@ class Rebuild(copy_switch.CopyAndSwitch):
 
         copy_switch.copy_pages(pages, send, total, self.target, at.wait)
 
-    def compare(self, at: Execution[ElasticStore]) -> None:
+    def compare(self, at: Execution[ElasticStore[Any]]) -> None:
         source, target = at.store.index(self.alias), at.store.index(self.target)
-        rows.refresh(at.store.connection, target)
+        refreshes.refresh(at.store.connection, target)
         copy_switch.compare_counts(
             rows.count(at.store.connection, target, None),
             rows.count(at.store.connection, source, None),
@@ -118,7 +127,7 @@ class Rebuild(copy_switch.CopyAndSwitch):
             source.real,
         )
 
-    def switch(self, at: Execution[ElasticStore]) -> None:
+    def switch(self, at: Execution[ElasticStore[Any]]) -> None:
         source = at.store.index(self.alias)
         if source.is_alias:
             aliases.switch(at.store.connection, self.alias, self.target, source.real)
@@ -143,7 +152,7 @@ class Switch(Operation):
     alias: str
     target: str
 
-    def run(self, at: Execution[ElasticStore]) -> None:
+    def run(self, at: Execution[ElasticStore[Any]]) -> None:
         former = at.store.index(self.alias).real
         if former != self.target:
             aliases.switch(at.store.connection, self.alias, self.target, former)
@@ -152,7 +161,7 @@ class Switch(Operation):
 
 
 @contextmanager
-def writes_blocked(store: ElasticStore, index: Index) -> Iterator[None]:
+def writes_blocked(store: ElasticStore[Any], index: Index) -> Iterator[None]:
     """Block writes to an index, unless another program blocks them already.
 
     The mapping records that the block is one of qadapt, which a killed process leaves behind.
@@ -165,12 +174,17 @@ def writes_blocked(store: ElasticStore, index: Index) -> Iterator[None]:
     try:
         yield
     finally:
-        found = schema.read(store.connection, index.real, store.product)
-        if found is not None and found.real == index.real:  # it was not replaced
-            release(store, found)
+        allow_writes(store, index.real)
 
 
-def release(store: ElasticStore, index: Index) -> None:
+def allow_writes(store: ElasticStore[Any], real: str) -> None:
+    """Allow writes to an index again, if it exists and was not replaced by an alias."""
+    found = schema.read(store.connection, real, store.product)
+    if found is not None and found.real == real:
+        release(store, found)
+
+
+def release(store: ElasticStore[Any], index: Index) -> None:
     """Allow writes again if qadapt blocked them."""
     if index.meta.get(BLOCKED):
         _block(store, index.real, blocked=False)
@@ -189,7 +203,7 @@ def problem(index: Index) -> str | None:
     return None
 
 
-def _block(store: ElasticStore, real: str, *, blocked: bool) -> None:
+def _block(store: ElasticStore[Any], real: str, *, blocked: bool) -> None:
     doing = f"{'block' if blocked else 'allow'} writes to {real!r}"
     body = {"index.blocks.write": True if blocked else None}
     store.connection.ask("PUT", f"/{quoted(real)}/_settings", body, doing=doing)
@@ -220,7 +234,7 @@ def settings_of(source: Index) -> dict[str, Any]:
 
 
 def documents(
-    store: ElasticStore, source: Index, dims: Mapping[str, Any]
+    store: ElasticStore[Any], source: Index, dims: Mapping[str, Any]
 ) -> Iterator[list[dict[str, Any]]]:
     """All documents with their vectors as the server returned them, as lines of a bulk request."""
     product = store.product
@@ -237,7 +251,7 @@ def _document(
     hit: Mapping[str, Any],
     fields: Sequence[VectorField],
     dims: Mapping[str, Any],
-    store: ElasticStore,
+    store: ElasticStore[Any],
 ) -> dict[str, Any]:
     source = dict(hit.get("_source") or {})
     for field in fields:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from qadapt.model import Metric, Vector
 from qadapt.model.arrays import Floats
 from qadapt.model.bfloat16 import from_bfloat16
+from qadapt.stores.engine_version import EngineVersion
 
 if TYPE_CHECKING:
     from qadapt.stores.elastic.schema import Index, VectorField
@@ -39,13 +40,27 @@ class Product(abc.ABC):
         title: for messages, such as ``Elasticsearch``.
         version: the version of the server.
         vector_types: types of mapping fields that hold vectors.
+        refresh_privilege: what a key needs to refresh an index.
+        oldest: the first version that qadapt supports.
     """
 
     title: str
+    refresh_privilege: str
     vector_types: tuple[str, ...]
+    oldest: str
 
     def __init__(self, version: str) -> None:
         self.version = version
+
+    @property
+    @abc.abstractmethod
+    def server_version(self) -> EngineVersion:
+        """The version with the features that it has."""
+
+    @property
+    def slices_by_id(self) -> bool:
+        """Whether a point in time can be read in parts by the id."""
+        return True
 
     # -- mappings ----------------------------------------------------------------------------
 

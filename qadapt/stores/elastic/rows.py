@@ -289,9 +289,3 @@ def count(connection: Connection, index: Index, query: Mapping[str, Any] | None)
     answer = connection.ask("POST", f"/{quoted(index.real)}/_count", body, doing=doing)
     check_shards(answer, doing)
     return int(answer["count"])
-
-
-def refresh(connection: Connection, index: Index) -> None:
-    """Make all writes visible to searches."""
-    path = f"/{quoted(index.real)}/_refresh"
-    connection.ask("POST", path, doing=f"refresh {index.name!r}")

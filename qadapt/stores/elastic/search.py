@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.errors import StoreError
 from qadapt.model import Hits, Id, SearchProvenance
 from qadapt.model.found_rows import FoundRows
 from qadapt.stores.elastic import ids as row_ids
@@ -79,12 +78,45 @@ def run(
     queries: npt.NDArray[np.float32],
 ) -> Hits:
     """Search queries ``(nq, d)``."""
-    doing = f"search {search.index.name!r}"
+    bodies = _bodies(product, search, queries)
+    return _found(product, search, _answers(connection, search.index, bodies, _doing(search)))
+
+
+async def awaited(
+    connection: Connection,
+    product: Product,
+    search: Prepared,
+    queries: npt.NDArray[np.float32],
+) -> Hits | None:
+    """As ``run``, awaited by an event loop; None if several requests are needed."""
+    bodies = _bodies(product, search, queries)
+    if len(bodies) != 1:
+        return None
+    answer = await connection.awaited(
+        "POST",
+        f"/{quoted(search.index.real)}/_search",
+        bodies[0],
+        doing=_doing(search),
+        params={"filter_path": _ANSWER},
+    )
+    return _found(product, search, [_hits(answer, _doing(search))])
+
+
+def _doing(search: Prepared) -> str:
+    return f"search {search.index.name!r}"
+
+
+def _bodies(product: Product, search: Prepared, queries: npt.NDArray[np.float32]) -> list[bytes]:
+    """The bodies of all queries."""
     bodies = []
     for query in queries:
         vector = dumped(product.encoded_query(query))
         bodies += [body.replace(_MARK, vector) for body in search.bodies]
-    answers = _answers(connection, search.index, bodies, doing)
+    return bodies
+
+
+def _found(product: Product, search: Prepared, answers: list[list[Any]]) -> Hits:
+    """The results, from the hits of each body."""
     per_query = len(search.bodies)
     ids: list[list[Id]] = []
     scores: list[list[float]] = []
@@ -136,17 +168,3 @@ def _hits(answer: Mapping[str, Any], doing: str) -> list[Any]:
 def as_text(body: bytes) -> Any:
     """A body as JSON, for code of other clients."""
     return json.loads(body)
-
-
-def check_vector(field: VectorField, queries: npt.NDArray[np.float32]) -> None:
-    """Check the dimensions of queries before they are sent.
-
-    Raises:
-        StoreError
-    """
-    if queries.shape[1] != field.vector.dim:
-        raise StoreError(
-            f"the queries have {queries.shape[1]} dimensions, and {field.path!r} has "
-            f"{field.vector.dim}",
-            hint="the mapping changed; open the collection again",
-        )

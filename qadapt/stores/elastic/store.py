@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -13,52 +13,93 @@ from qadapt.errors import NotFoundError, UnsupportedError
 from qadapt.model import Batch, Hits, Id, Quantization, Vector
 from qadapt.model.address import Address
 from qadapt.stores import checks
+from qadapt.stores.awaited import AwaitedSearch
 from qadapt.stores.base import ALL_ROWS, PreparedSearch, ReadRequest, ScanRange, SearchRequest
+from qadapt.stores.change import Inspection
 from qadapt.stores.client import ClientStore
 from qadapt.stores.elastic import (
     aliases,
     collections,
+    refreshes,
     rows,
     scan_ranges,
     schema,
     search,
     settings,
 )
-from qadapt.stores.elastic.connection import Connection
+from qadapt.stores.elastic.connection import ClientWire, Connection
 from qadapt.stores.elastic.filters import to_query
 from qadapt.stores.elastic.product import Product
 from qadapt.stores.elastic.schema import Index, VectorField
 from qadapt.stores.elastic.search import Prepared
+from qadapt.stores.elastic.snapshot import Snapshot
 
 # Seconds for which searches and reads use the description of an index.
 SCHEMA_AGE = 10.0
+P = TypeVar("P", bound=Product)
 
 
-class ElasticStore(ClientStore[Connection]):
+class ElasticStore(ClientStore[Connection], Generic[P]):
     """Indexes with vector fields on a server of Elasticsearch or OpenSearch.
 
     A collection is an index, or an alias of one index. Writes of this object are visible to its
     reads and searches, because it refreshes an index that it has written to; other clients see
-    them after the refresh interval (one second by default). Thread-safe.
+    them after the refresh interval (one second by default). Counts and reads of all rows refresh
+    the index first, so that they include the writes of other clients. Thread-safe.
 
-    Subclasses set ``limits`` (the page with the limits), and implement ``new_product`` and
-    ``prepare``.
+    Attributes:
+        limits: the page with the limits.
+        wire: the client.
+        product_type: the product at a version.
     """
 
     limits: str
+    wire: type[ClientWire]
+    product_type: type[P]
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
     ) -> None:
         super().__init__(address, connection, disabled=disabled)
-        self._product: Product | None = None
+        self.loop_clients = connection.wire.loop_clients
+        self.awaits_searches = self.loop_clients is not None
+        self._product: P | None = None
         # Indexes with writes that no refresh followed.
         self._unrefreshed: set[str] = set()
         self._points: dict[str, str] = {}
 
+    @classmethod
+    def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> ElasticStore[P]:
+        """Connect to a server.
+
+        Raises:
+            MissingExtraError, AddressError, UnreachableError, AuthError
+            StoreError: the server is another product.
+            UnsupportedError: an older version.
+        """
+        return cls(address, cls.wire.connect(address), disabled=disabled)._checked()
+
+    @classmethod
+    def wrap(cls, client: object, *, disabled: Sequence[str] = ()) -> ElasticStore[P]:
+        """A store on a client of the user, which qadapt never closes.
+
+        Raises:
+            StoreError: the server is another product.
+            UnsupportedError: an asynchronous client, or an older version of the server.
+        """
+        address, connection = cls.wire.wrapped(client)
+        return cls(address, connection, disabled=disabled)._checked()
+
+    def _checked(self) -> ElasticStore[P]:
+        lacking = self.product.server_version.lacks("qadapt needs", self.product.oldest)
+        if lacking:
+            self.close()
+            raise UnsupportedError(lacking, hint="upgrade the server")
+        return self
+
     @abc.abstractmethod
-    def new_product(self, version: str) -> Product:
-        """The product at the version of the server."""
+    def take_snapshot(self, index: Index) -> Snapshot[Any]:
+        """Read the evidence of an index."""
 
     @abc.abstractmethod
     def prepare(
@@ -74,10 +115,10 @@ class ElasticStore(ClientStore[Connection]):
         """
 
     @property
-    def product(self) -> Product:
+    def product(self) -> P:
         """The product and its version."""
         if self._product is None:
-            self._product = self.new_product(self.connection.version)
+            self._product = self.product_type(self.connection.version)
         return self._product
 
     # -- collections -------------------------------------------------------------------------
@@ -104,18 +145,39 @@ class ElasticStore(ClientStore[Connection]):
             raise NotFoundError.missing("collection", collection, self.collections())
         return self.snapshots.put(collection, found)  # type: ignore[no-any-return]
 
+    def inspect(self, collection: str) -> Inspection:
+        index = self.index(collection)
+        self._refresh(index)
+        taken = self.take_snapshot(index)
+        return Inspection(taken.info(self.server()), taken)
+
     def known_index(self, collection: str) -> Index:
-        """The index as it was at most ``SCHEMA_AGE`` seconds ago, with all writes visible."""
-        found: Index | None = self.snapshots.get(collection, SCHEMA_AGE)
-        found = found or self.index(collection)
+        """The index as it was at most ``SCHEMA_AGE`` seconds ago, with own writes visible."""
+        found = self._recent_index(collection)
         self._refresh(found)
         return found
+
+    def complete_index(self, collection: str) -> Index:
+        """The index as it was at most ``SCHEMA_AGE`` seconds ago, with all writes visible.
+
+        Raises:
+            AuthError: the key may not refresh the index, and automatic refreshes are turned off.
+        """
+        found = self._recent_index(collection)
+        if found.real not in self._points:  # a point in time shows no later writes
+            self._unrefreshed.discard(found.real)
+            refreshes.show_all(self.connection, self.product, found)
+        return found
+
+    def _recent_index(self, collection: str) -> Index:
+        found: Index | None = self.snapshots.get(collection, SCHEMA_AGE)
+        return found or self.index(collection)
 
     def _refresh(self, index: Index) -> None:
         """Make the writes of this object visible."""
         if index.real in self._unrefreshed:
             self._unrefreshed.discard(index.real)
-            rows.refresh(self.connection, index)
+            refreshes.refresh(self.connection, index)
 
     def create(
         self,
@@ -167,7 +229,7 @@ class ElasticStore(ClientStore[Connection]):
         rows.delete(self.connection, index, ids)
 
     def count(self, collection: str, filter: Any = None) -> int:
-        index = self.known_index(collection)
+        index = self.complete_index(collection)
         return rows.count(self.connection, index, to_query(filter, index))
 
     def fetch(
@@ -184,7 +246,7 @@ class ElasticStore(ClientStore[Connection]):
 
     def read(self, collection: str, request: ReadRequest = ALL_ROWS) -> Iterator[Batch]:
         checks.page(request.page)
-        index = self.known_index(collection)
+        index = self.complete_index(collection)
         fields = _fields(index, request.vectors)
         query = to_query(request.filter, index)
         pit = self._points.get(index.real)
@@ -195,7 +257,7 @@ class ElasticStore(ClientStore[Connection]):
         self, collection: str, snapshot: str | None = None
     ) -> Iterator[str | None]:
         """Reads of all threads use one point in time, which other processes can use, too."""
-        index = self.known_index(collection)
+        index = self.complete_index(collection)
         opened = scan_ranges.point_in_time(self.connection, self.product, index)
         with opened if snapshot is None else nullcontext(snapshot) as pit:
             self._points[index.real] = pit
@@ -205,8 +267,8 @@ class ElasticStore(ClientStore[Connection]):
                 del self._points[index.real]
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
-        self.known_index(collection)
-        return scan_ranges.scan_ranges(n)
+        self.complete_index(collection)
+        return scan_ranges.scan_ranges(n if self.product.slices_by_id else 1)
 
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
         def check() -> None:
@@ -235,16 +297,12 @@ class ElasticStore(ClientStore[Connection]):
         if request.exact or request.ignore_quantization:  # depends on the number of rows
             return None
         index = self.known_index(collection)
-        found = self.prepare(index, request)
+        return _PreparedSearch(self, collection, self.prepare(index, request))
 
-        def run(queries: Any) -> Hits | None:
-            if self.snapshots.get(collection, SCHEMA_AGE) is not index:
-                return None
-            if index.real in self._unrefreshed:
-                return None
-            return search.run(self.connection, self.product, found, queries)
-
-        return run
+    def unchanged(self, collection: str, index: Index) -> bool:
+        """Whether an index is known to be as it was, with all writes visible."""
+        known = self.snapshots.get(collection, SCHEMA_AGE) is index
+        return known and index.real not in self._unrefreshed
 
     # -- aliases -----------------------------------------------------------------------------
 
@@ -279,3 +337,24 @@ def _fields(index: Index, names: Sequence[str] | None) -> list[VectorField]:
     if names is None:
         return list(index.vectors.values())
     return [index.field_of(name) for name in names]
+
+
+class _PreparedSearch(AwaitedSearch):
+    """A search whose bodies were made before; None once the index may have changed."""
+
+    def __init__(self, store: ElasticStore[Any], collection: str, found: Prepared) -> None:
+        self._store = store
+        self._collection = collection
+        self._found = found
+
+    def __call__(self, queries: Any) -> Hits | None:
+        store = self._store
+        if not store.unchanged(self._collection, self._found.index):
+            return None
+        return search.run(store.connection, store.product, self._found, queries)
+
+    async def awaited(self, queries: Any) -> Hits | None:
+        store = self._store
+        if not store.awaits_searches or not store.unchanged(self._collection, self._found.index):
+            return None
+        return await search.awaited(store.connection, store.product, self._found, queries)

@@ -35,8 +35,7 @@ class LanceDbCostModel(CostModel):
     def footprint(
         self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
     ) -> Footprint:
-        mapped = mapping.to_native(quantization.replace(rescore=None), vector)
-        supported(mapped.match)
+        mapped = supported(mapping.to_native(quantization.replace(rescore=None), vector))
         native = dict(mapped.native or {})
         current = str(index.get("type", ""))
         if native and "index" not in quantization.native:
@@ -61,14 +60,7 @@ class LanceDbCostModel(CostModel):
                 LAYOUT,
             ),
         )
-        return Footprint.of(
-            self.store,
-            mapped.target,
-            parts,
-            native=native,
-            differences=mapped.match.differences,
-            notes=(CACHED,),
-        )
+        return self.of_parts(mapped, parts, native)
 
 
 def index_bytes(count: int, vector: Vector, config: Mapping[str, Any]) -> int:

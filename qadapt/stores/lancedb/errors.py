@@ -5,7 +5,8 @@ lancedb raises ValueError, RuntimeError and OSError, so the text of the message 
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from qadapt.errors import (
     AlreadyExistsError,
@@ -19,59 +20,75 @@ from qadapt.errors import (
     UnreachableError,
     UnsupportedError,
 )
-from qadapt.stores import error_table
-from qadapt.stores.error_table import ErrorRule
+from qadapt.stores.error_table import AnswerRule, by_table
 
+LIMITS = "docs/lancedb.md lists the limits of LanceDB"
 CONFLICT = "another client changed the table at the same time; run it again"
-_TEXTS: tuple[tuple[str, type[QadaptError], str], ...] = (
-    ("commit conflict", BusyError, CONFLICT),
-    ("too many concurrent writers", BusyError, CONFLICT),
-    ("was not found", NotFoundError, "`qadapt inspect ADDRESS` lists the tables"),
-    ("already exists", AlreadyExistsError, "choose another name"),
-    (
-        "invalid table name",
+_RULES = (
+    AnswerRule(BusyError, CONFLICT, words=("commit conflict", "too many concurrent writers")),
+    AnswerRule(
+        NotFoundError, "`qadapt inspect ADDRESS` lists the tables", words=("was not found",)
+    ),
+    AnswerRule(AlreadyExistsError, "choose another name", words=("already exists",)),
+    AnswerRule(
         InputError,
         "use letters, digits, '_', '-' and '.', such as 'articles'",
+        words=("invalid table name",),
     ),
-    ("contains nan", InputError, "remove the rows with NaN"),
-    ("ambiguous merge", InputError, "write each id once"),
-    (
-        "no longer exists",
+    AnswerRule(InputError, "remove the rows with NaN", words=("contains nan",)),
+    AnswerRule(InputError, "write each id once", words=("ambiguous merge",)),
+    AnswerRule(
         StoreError,
         "the version was cleaned up; create a new plan with `qadapt plan`",
+        words=("no longer exists",),
     ),
-    ("permission denied", StorageError, "check the permissions of the folder"),
-    ("read-only file system", StorageError, "open a folder that can be written to"),
-    ("no space left", StorageError, "free disk space, then try again"),
-    (
-        "not found: ",
+    AnswerRule(StorageError, "check the permissions of the folder", words=("permission denied",)),
+    AnswerRule(
+        StorageError, "open a folder that can be written to", words=("read-only file system",)
+    ),
+    AnswerRule(StorageError, "free disk space, then try again", words=("no space left",)),
+    AnswerRule(
         StoreError,
         "another client may have removed old versions of the table; open the database again",
+        words=("not found: ",),
     ),
-    ("unauthorized", AuthError, "set LANCEDB_API_KEY, or check the credentials of the bucket"),
-    ("forbidden", AuthError, "check the permissions of the key or of the bucket"),
-    ("access denied", AuthError, "check the permissions of the key or of the bucket"),
-    ("error sending request", UnreachableError, "check the address and the network"),
-    ("connection refused", UnreachableError, "check the address and the network"),
-    ("dns error", UnreachableError, "check the host of the address"),
-    ("not supported", UnsupportedError, "docs/lancedb.md lists the limits of LanceDB"),
-    ("does not support", UnsupportedError, "docs/lancedb.md lists the limits of LanceDB"),
-)
-_RAISED = (ValueError, RuntimeError, OSError, NotImplementedError)
-_RULES = (
-    *(ErrorRule(each, raised, text, hint) for text, raised, hint in _TEXTS for each in _RAISED),
-    ErrorRule(NotImplementedError, UnsupportedError, "", "LanceDB Cloud lacks some functions"),
-    *(
-        ErrorRule(each, StoreError, "", "docs/lancedb.md lists the limits of LanceDB")
-        for each in _RAISED
+    AnswerRule(
+        AuthError,
+        "set LANCEDB_API_KEY, or check the credentials of the bucket",
+        words=("unauthorized",),
+    ),
+    AnswerRule(
+        AuthError,
+        "check the permissions of the key or of the bucket",
+        words=("forbidden", "access denied"),
+    ),
+    AnswerRule(
+        UnreachableError,
+        "check the address and the network",
+        words=("error sending request", "connection refused"),
+    ),
+    AnswerRule(UnreachableError, "check the host of the address", words=("dns error",)),
+    AnswerRule(UnsupportedError, LIMITS, words=("not supported", "does not support")),
+    AnswerRule(
+        UnsupportedError, "LanceDB Cloud lacks some functions", names=("NotImplementedError",)
     ),
 )
+# NotImplementedError is a RuntimeError.
+_RAISED = (ValueError, RuntimeError, OSError)
 
 
-def translated(doing: str) -> AbstractContextManager[None]:
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
     """Raise the errors of lancedb as errors of qadapt.
 
     Args:
         doing: the attempted action, such as ``"write to 'articles'"``.
     """
-    return error_table.translated(_RULES, doing)
+    try:
+        yield
+    except QadaptError:
+        raise
+    except _RAISED as error:
+        message = f"could not {doing}: {error}"
+        found = by_table(_RULES, message, words=str(error), name=type(error).__name__)
+        raise found or StoreError(message, hint=LIMITS) from error

@@ -27,7 +27,8 @@ def read(table: Table, rows: pa.Table | pa.RecordBatch) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [{} for _ in range(rows.num_rows)]
     if table.document:
         texts = rows.column(PAYLOAD_COLUMN).to_pylist()
-        found = [json.loads(text) if text else {} for text in texts]
+        # One text for all rows: a call for each takes three times as long.
+        found = json.loads(f"[{','.join(text or '{}' for text in texts)}]")
     for name in table.fields:
         for payload, value in zip(found, rows.column(name).to_pylist(), strict=True):
             if value is not None:

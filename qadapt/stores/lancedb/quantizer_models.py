@@ -16,8 +16,7 @@ from qadapt.model import Kind, Metric, Quantization, Vector
 from qadapt.quantizers.base import Codes, Floats, Model, Symmetric
 from qadapt.quantizers.centroids import Products, assign
 from qadapt.quantizers.models import QuantizerModels, segments_of
-from qadapt.quantizers.rabitq import RaBitQ, list_centres
-from qadapt.stores.lancedb.cost_model import PARTITION
+from qadapt.stores.lancedb.rabitq import IvfRq, centres_of
 
 STEPS = 255
 
@@ -43,7 +42,7 @@ class Product(Model):
         self._products = Products.of(dim, dim // segments, centroids)
 
     def _fit(self, rows: Floats) -> None:
-        self._centres = list_centres(rows, partitions(len(rows)), Metric.EUCLIDEAN)
+        self._centres = centres_of(rows, self.metric)
         self._products.fit(rows - self._centre(rows))
 
     def _centre(self, rows: Floats) -> Floats:
@@ -58,11 +57,6 @@ class Product(Model):
 
     def _queries(self, queries: Floats) -> Floats:
         return self._asking(queries)
-
-
-def partitions(rows: int) -> int:
-    """The number of partitions that the engine chooses."""
-    return max(1, rows // PARTITION["ivf"])
 
 
 class LanceDbQuantizers(QuantizerModels):
@@ -81,8 +75,5 @@ class LanceDbQuantizers(QuantizerModels):
             centroids = target.centroids or 256
             name = f"product of 1/{32 * dim / (segments * centroids.bit_length() - segments):g}"
             return name, Product(metric, dim, segments, centroids)
-        if metric is Metric.DOT:
-            return None  # this model was up to 0.05 above the engine
         bits = int(target.bits or 4)
-        found = RaBitQ(metric, dim, bits, 1, unit_centres=False)
-        return f"rotational of {bits} bits", found
+        return f"rotational of {bits} bits", IvfRq(metric, dim, bits)

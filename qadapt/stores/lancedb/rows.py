@@ -99,10 +99,14 @@ class Written:
     Attributes:
         version: of the table after the write.
         largest: the largest id; None if it is unknown.
+        handle: at this version.
+        table: its columns.
     """
 
     version: int
     largest: Any
+    handle: Any
+    table: Table
 
 
 def write(handle: Any, table: Table, batch: Batch, known: Written | None) -> Written:
@@ -120,14 +124,13 @@ def write(handle: Any, table: Table, batch: Batch, known: Written | None) -> Wri
     check_ids(table, batch.ids)
     rows = to_arrow(table, batch)
     largest: Any = max(batch.ids)
-    current = known is not None and known.version == handle.version
-    if current and known is not None and known.largest is not None:
-        if min(batch.ids) > known.largest:
-            handle.add(rows, on_bad_vectors=KEPT)
-            return Written(handle.version, largest)
-        largest = max(largest, known.largest)
-    else:
+    if known is None or known.version != handle.version or known.largest is None:
         largest = None
+    elif min(batch.ids) > known.largest:
+        added = handle.add(rows, on_bad_vectors=KEPT)
+        return Written(added.version, largest, handle, table)
+    else:
+        largest = max(largest, known.largest)
     if _are_new(handle, table, batch.ids):
         if largest is None and not handle.count_rows():
             largest = max(batch.ids)
@@ -135,7 +138,7 @@ def write(handle: Any, table: Table, batch: Batch, known: Written | None) -> Wri
     else:
         merge = handle.merge_insert(table.key).when_matched_update_all()
         merge.when_not_matched_insert_all().execute(rows, on_bad_vectors=KEPT)
-    return Written(handle.version, largest)
+    return Written(handle.version, largest, handle, table)
 
 
 def _are_new(handle: Any, table: Table, ids: Sequence[Id]) -> bool:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from qadapt.errors import InputError, NotFoundError, UnsupportedError
+from qadapt.errors import InputError, NotFoundError
 from qadapt.model import Metric, Vector
+from qadapt.stores import checks
 from qadapt.stores.lancedb import mapping
 
 ID_COLUMN, UNNAMED_COLUMN, PAYLOAD_COLUMN = "id", "vector", "payload"
@@ -76,14 +77,9 @@ class Table:
         Raises:
             NotFoundError, UnsupportedError
         """
-        if vector in self.other_vectors:
-            raise UnsupportedError(
-                f"the column {vector!r} {self.other_vectors[vector]}",
-                hint="qadapt does not support this vector",
-            )
-        if vector not in self.vectors:
-            raise NotFoundError.missing("vector", vector, self.vectors)
-        return self.vectors[vector]
+        hint = "qadapt does not support this vector"
+        found: Column = checks.vector_column(self, vector, hint)
+        return found
 
 
 # -- reading -------------------------------------------------------------------------------------

@@ -6,12 +6,12 @@ import math
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 
-from qadapt.errors import NotFoundError
+from qadapt.errors import NotFoundError, StoreError
 from qadapt.model import Batch, CollectionInfo, Finding, Hits, Id, Quantization, Vector
 from qadapt.model.address import Address
 from qadapt.stores import checks
@@ -22,10 +22,8 @@ from qadapt.stores.base import (
     ReadRequest,
     ScanRange,
     SearchRequest,
-    require_supported,
 )
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
-from qadapt.stores.client import ClientStore
 from qadapt.stores.client_form import ClientSearch
 from qadapt.stores.lancedb import (
     changes,
@@ -57,13 +55,14 @@ from qadapt.stores.lancedb.schema import Table
 from qadapt.stores.lancedb.search import Prepared
 from qadapt.stores.lancedb.snapshot import Layout
 from qadapt.stores.lancedb.status import VectorIndex
+from qadapt.stores.table_store import TableStore
 
 # Seconds for which searches use the version of a table that was read last.
 SEARCH_AGE = 1.0
 SETTINGS_AGE = 5.0
 
 
-class LanceDbStore(ClientStore[Connection]):
+class LanceDbStore(TableStore[Connection, Table]):
     """Tables of LanceDB in a folder, an object store or LanceDB Cloud.
 
     A collection is a table. Columns of vectors are named vectors (``vector`` is the unnamed one),
@@ -182,35 +181,47 @@ class LanceDbStore(ClientStore[Connection]):
     def forget(self, collection: str) -> None:
         super().forget(collection)
         self._settings.pop(collection, None)
+        self._written.pop(collection, None)
 
-    def _table(self, collection: str) -> Table:
+    def table(self, collection: str) -> Table:
         return self.layout(collection).table
 
     # -- rows --------------------------------------------------------------------------------
 
     def write(self, collection: str, batch: Batch) -> None:
-        layout, handle = self._opened(collection)
-        table = layout.table
-        batch = batch.ready(table.wanted, {}, normalizes_cosine=self.traits.normalizes_cosine)
-        if not len(batch):
-            return
-        rows.check_kind(batch.ids)
-        if collections.choose_key(self.connection, table, batch.ids):
-            self.forget(collection)
-            layout, handle = self._opened(collection)
-            table = layout.table
-
-        def write() -> Written:
-            handle.checkout_latest()
-            return rows.write(handle, table, batch, self._written.get(collection))
+        def write() -> Written | None:
+            table, handle = self._writer(collection)
+            ready = batch.ready(table.wanted, {}, normalizes_cosine=self.traits.normalizes_cosine)
+            if not len(ready):
+                return None
+            rows.check_kind(ready.ids)
+            if collections.choose_key(self.connection, table, ready.ids):
+                self.forget(collection)
+                table, handle = self._writer(collection)
+            return rows.write(handle, table, ready, self._written.get(collection))
 
         with self._writing:
             done = retried(f"write to {collection!r}", write, time.sleep)
-            self._written[collection] = done
+            if done is not None:
+                self._written[collection] = done
         self.snapshots.forget(collection)  # the settings are the same
 
+    def _writer(self, collection: str) -> tuple[Table, Any]:
+        """The columns and a handle: those of the last write, if no other client changed the table
+        since, because opening a table takes as long as writing 1,000 rows."""
+        known = self._written.get(collection)
+        if known is not None:
+            # If the table was dropped, opening it has the error.
+            with suppress(StoreError), translated(f"open the table {collection!r}"):
+                known.handle.checkout_latest()
+                unchanged = known.handle.version == known.version
+                if unchanged and known.handle.schema == known.table.arrow:
+                    return known.table, known.handle
+        layout, handle = self._opened(collection)
+        return layout.table, handle
+
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
-        table = self._table(collection)
+        table = self.table(collection)
         possible = [each for each in ids if rows.accepts(table, each)]
 
         def delete() -> None:
@@ -241,7 +252,7 @@ class LanceDbStore(ClientStore[Connection]):
         payload: bool = True,
     ) -> Batch:
         layout = self.layout(collection)
-        names = self._names(layout.table, vectors)
+        names = self.vector_names(layout.table, vectors)
         with translated(f"read rows of {collection!r}"):
             return rows.fetch(layout.handle, layout.table, ids, names, payload)
 
@@ -250,7 +261,7 @@ class LanceDbStore(ClientStore[Connection]):
         layout = self.layout(collection)
         if request.after is not None:
             rows.check_ids(layout.table, [request.after])
-        names = self._names(layout.table, request.vectors)
+        names = self.vector_names(layout.table, request.vectors)
         condition = self._condition(layout, request.filter)
         handle = self._at_one_version(collection)
         whole = condition is None and not request.scan_range and request.after is None
@@ -281,13 +292,6 @@ class LanceDbStore(ClientStore[Connection]):
         finally:
             self._pinned.pop(collection, None)
 
-    def _names(self, table: Table, names: Sequence[str] | None) -> list[str]:
-        if names is None:
-            return list(table.vectors)
-        for name in names:
-            table.column_of(name)
-        return list(names)
-
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         layout = self.layout(collection)
         with translated(f"divide {collection!r} into ranges"):
@@ -300,10 +304,6 @@ class LanceDbStore(ClientStore[Connection]):
 
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
         return schema.unsupported(vectors)
-
-    def uncopied(self, collection: str) -> Mapping[str, str]:
-        table = self._table(collection)
-        return {name: f"a column that {why}" for name, why in table.other_vectors.items()}
 
     # -- searching ---------------------------------------------------------------------------
 
@@ -355,12 +355,9 @@ class LanceDbStore(ClientStore[Connection]):
         return mapping.to_native(quantization, vector)
 
     def plan_change(self, request: ChangeRequest) -> ChangePlan:
-        mapped = None
-        if request.codes is not None:
-            taken: snapshot.Snapshot = request.inspection.native
-            vector = request.target_vector or taken.table.column_of(request.vector).vector
-            mapped = require_supported(self.map(request.codes, vector), request.codes, self.name)
-        return changes.plan_change(request, mapped)
+        taken: snapshot.Snapshot = request.inspection.native
+        vector = request.target_vector or taken.table.column_of(request.vector).vector
+        return changes.plan_change(request, self.mapped_change(request, vector))
 
     # -- settings ----------------------------------------------------------------------------
 

@@ -38,8 +38,7 @@ class MilvusCostModel(CostModel):
         """
         current = index if index.get("index_type") else None
         wanted = quantization.replace(rescore=None, codes=None, originals=None)
-        mapped = mapping.to_native(wanted, vector, current=current)
-        supported(mapped.match)
+        mapped = supported(mapping.to_native(wanted, vector, current=current))
         native = mapped.native or {"index_type": "HNSW", "params": dict(mapping.GRAPH)}
         return of_index(count, vector, native, mapped.target, mapped.match.differences)
 

@@ -29,10 +29,6 @@ from qadapt.stores.pgvector.snapshot import Snapshot
 from qadapt.stores.pgvector.status import status_of
 from qadapt.stores.pgvector.version import ExtensionVersion
 
-# Numbers in float16 are at most 65504; a larger one makes the build and later inserts fail.
-MAX_HALF = 65504
-
-
 # -- planning ------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,6 @@ import selectors
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -28,6 +27,7 @@ from qadapt.model.address import Address
 from qadapt.model.credentials import insecure_allowed, is_loopback
 from qadapt.stores.pgvector.binary_format import register
 from qadapt.stores.pgvector.errors import translated
+from qadapt.stores.pgvector.version import Extension, read_extension
 
 PACKAGE, DISTRIBUTION = "psycopg", "psycopg"
 TIMEOUT = 10
@@ -43,23 +43,6 @@ _ENCRYPTED = ("require", "verify-ca", "verify-full")
 _NO_PLAIN_PASSWORD = "!password"
 
 
-@dataclass(frozen=True)
-class Extension:
-    """The extension pgvector of a database.
-
-    Attributes:
-        version: ``extversion``, such as ``0.8.1``.
-        schema: the schema of its types and operators.
-        types: OIDs of ``vector``, ``halfvec``, ``sparsevec`` (0 if the version lacks the type).
-        others: installed extensions that add index types: ``vectorscale``, ``vchord``.
-    """
-
-    version: str
-    schema: str
-    types: dict[str, int]
-    others: tuple[str, ...] = ()
-
-
 class Connection:
     """A pool of connections, or one connection of the user.
 
@@ -67,8 +50,10 @@ class Connection:
         owned: whether ``close`` closes the connections.
     """
 
+    deployment = "server"
+
     def __init__(self, arguments: dict[str, Any] | None = None, client: Any = None) -> None:
-        self._arguments = arguments or {}
+        self.arguments = arguments or {}
         self._client = client
         self._free: list[Any] = []
         self._lock = threading.RLock()
@@ -210,7 +195,7 @@ class Connection:
         if not logger.handlers:
             logger.addHandler(logging.NullHandler())
         # Prepared statements fail behind a pooler in transaction mode.
-        opened = psycopg.connect(**self._arguments, autocommit=True, prepare_threshold=None)
+        opened = psycopg.connect(**self.arguments, autocommit=True, prepare_threshold=None)
         # Settings of an extension are dropped if they are set before its library is loaded
         # (docs/engines/pgvector.md#settings).
         if self._extension is not None:
@@ -218,7 +203,7 @@ class Connection:
         return opened
 
     def _prepare(self, opened: Any, extension: Extension) -> None:
-        opened.execute(_load(extension.schema))
+        opened.execute(load_statement(extension.schema))
         if self.owned:
             register(opened, extension.types)
 
@@ -248,9 +233,14 @@ class Connection:
         """
         if self._extension is None:
             with self.session("read the version of pgvector") as at:
-                self._extension = _read_extension(at)
+                self._extension = read_extension(at)
                 self._prepare(at, self._extension)
         return self._extension
+
+    @property
+    def version(self) -> str:
+        """The version of the extension."""
+        return self.extension.version
 
     @property
     def server_version(self) -> str:
@@ -281,31 +271,10 @@ def _snapshot_statement(name: str) -> Any:
     return sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(name))
 
 
-def _load(schema: str) -> Any:
+def load_statement(schema: str) -> Any:
     from psycopg import sql
 
     return sql.SQL("SELECT '[1]'::{}").format(sql.Identifier(schema, "vector"))
-
-
-def _read_extension(at: Any) -> Extension:
-    rows = at.execute(
-        "SELECT e.extname, e.extversion, n.nspname FROM pg_extension e "
-        "JOIN pg_namespace n ON n.oid = e.extnamespace "
-        "WHERE e.extname IN ('vector', 'vectorscale', 'vchord')"
-    ).fetchall()
-    found = {name: (version, schema) for name, version, schema in rows}
-    if "vector" not in found:
-        raise UnsupportedError(
-            f"the database {at.info.dbname!r} does not have the extension pgvector",
-            hint="as a superuser: CREATE EXTENSION vector",
-        )
-    version, schema = found.pop("vector")
-    types = at.execute(
-        "SELECT typname, t.oid FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace "
-        "WHERE n.nspname = %s AND typname IN ('vector', 'halfvec', 'sparsevec')",
-        [schema],
-    ).fetchall()
-    return Extension(version, schema, dict(types), tuple(sorted(found)))
 
 
 # -- opening -------------------------------------------------------------------------------------

@@ -44,8 +44,7 @@ class PgvectorCostModel(CostModel):
         Raises:
             UnsupportedError: pgvector lacks this quantization, or its index has fewer dimensions.
         """
-        mapped = mapping.to_native(quantization.replace(rescore=None), vector)
-        supported(mapped.match)
+        mapped = supported(mapping.to_native(quantization.replace(rescore=None), vector))
         native = dict(mapped.native or {})
         kind = index.get("type")
         using = native.get("using") or (kind if kind in mapping.METHODS else mapping.HNSW)
@@ -80,14 +79,7 @@ class PgvectorCostModel(CostModel):
                 LAYOUT,
             ),
         )
-        return Footprint.of(
-            self.store,
-            mapped.target,
-            parts,
-            native=native,
-            differences=mapped.match.differences,
-            notes=(CACHED,),
-        )
+        return self.of_parts(mapped, parts, native)
 
 
 def heap_bytes(count: int, vector: Vector) -> int:

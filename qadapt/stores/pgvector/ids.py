@@ -8,7 +8,7 @@ from typing import Any
 
 from qadapt.errors import InputError
 from qadapt.model import Id
-from qadapt.stores import key_ids
+from qadapt.stores import key_ids, uuids
 from qadapt.stores.pgvector.schema import ID_TYPES, Column
 
 _INTEGERS = {"int2": 2, "int4": 4, "int8": 8}
@@ -22,15 +22,7 @@ def kind_of_ids(ids: Sequence[Id]) -> str:
     """
     if key_ids.are_integers(ids):
         return "int"
-    return "uuid" if all(_is_uuid(str(each)) for each in ids) else "text"
-
-
-def _is_uuid(text: str) -> bool:
-    """Whether a text is a UUID in its canonical form."""
-    try:
-        return str(uuid.UUID(text)) == text
-    except ValueError:
-        return False
+    return "uuid" if all(uuids.usual(str(each)) for each in ids) else "text"
 
 
 def possible(key: Column, ids: Sequence[Id]) -> list[Id]:
@@ -40,7 +32,7 @@ def possible(key: Column, ids: Sequence[Id]) -> list[Id]:
         most = 1 << (8 * _INTEGERS[key.type] - 1)
         return [each for each in ids if isinstance(each, int) and -most <= each < most]
     texts: list[Id] = [each for each in ids if isinstance(each, str) and key_ids.is_text(each)]
-    return texts if kind == "text" else [each for each in texts if _is_uuid(str(each))]
+    return texts if kind == "text" else [each for each in texts if uuids.usual(str(each))]
 
 
 def check_ids(key: Column, ids: Sequence[Id]) -> None:

@@ -213,11 +213,13 @@ class Table:
         found = {each.metric for each in self.indexes_of(column) if each.metric} - {None}
         return (next(iter(found)), "index") if len(found) == 1 else (None, "")
 
-    def vector(self, name: str, assumed: Metric = Metric.COSINE) -> Vector:
-        """Dimensions, metric and datatype of a vector.
+    @property
+    def other_vectors(self) -> dict[str, str]:
+        """Columns of vectors that qadapt does not use, with the reason."""
+        return {e.name: "has the type sparsevec" for e in self.columns if e.type == "sparsevec"}
 
-        Args:
-            assumed: the metric if neither a comment nor an index has one.
+    def column_of(self, name: str) -> Column:
+        """The column of a vector.
 
         Raises:
             NotFoundError: the vector does not exist.
@@ -228,9 +230,20 @@ class Table:
                 f"the column {name or UNNAMED_COLUMN!r} was declared without dimensions",
                 hint="ALTER TABLE ... ALTER COLUMN ... TYPE vector(n)",
             )
-        column = self.vectors.get(name)
-        if column is None:
+        if name not in self.vectors:
             raise NotFoundError.missing("vector", name, self.vectors)
+        return self.vectors[name]
+
+    def vector(self, name: str, assumed: Metric = Metric.COSINE) -> Vector:
+        """Dimensions, metric and datatype of a vector.
+
+        Args:
+            assumed: the metric if neither a comment nor an index has one.
+
+        Raises:
+            NotFoundError, UnsupportedError: as ``column_of``.
+        """
+        column = self.column_of(name)
         metric, _ = self.metric_of(name, column)
         datatype: Any = DATATYPES[column.type]
         return Vector(int(column.dim or 0), metric or assumed, datatype)

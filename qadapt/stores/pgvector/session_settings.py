@@ -13,20 +13,12 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from qadapt.model import Hits
-from qadapt.stores.base import PreparedSearch, SearchRequest
-from qadapt.stores.pgvector import search
-from qadapt.stores.pgvector.binary_format import QueryVector
 from qadapt.stores.pgvector.connection import Connection
 from qadapt.stores.pgvector.errors import translate
 
-if TYPE_CHECKING:
-    from qadapt.stores.pgvector.store import PgvectorStore
-
 MOST_IDLE = 8
-# Only statements that ask for it are prepared.
 _NEVER_BY_COUNT = 1 << 30
 # SQLSTATEs after which a search may be repeated in another session: it was ended by an
 # administrator, by a crash of the server or for being idle; its prepared statement does not exist,
@@ -35,7 +27,9 @@ _OF_SESSION = ("57P01", "57P02", "57P05", "26000", "42P05", "0A000")
 
 
 @dataclass(frozen=True, slots=True)
-class _Session:
+class Session:
+    """A connection with the settings of a search; ``cursor`` reads and writes vectors."""
+
     connection: Any
     cursor: Any
     settings: bytes
@@ -44,17 +38,17 @@ class _Session:
 class SearchSessions:
     """Connections for repeated searches, each for one thread at a time.
 
-    Args:
+    Attributes:
         connection: opens the connections.
+        direct: whether the server is not behind a pooler, as far as known.
     """
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._free: list[_Session] = []
+        self.connection = connection
+        self._free: list[Session] = []
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        # Without a pooler, as far as known.
-        self._direct = connection.owned
+        self.direct = connection.owned
 
     def rows(
         self, statement: bytes, settings: bytes, values: Sequence[Any], doing: str
@@ -69,7 +63,7 @@ class SearchSessions:
         """
         import psycopg
 
-        if not self._direct or self._pid != os.getpid():
+        if not self.direct or self._pid != os.getpid():
             return None
         try:
             session = self._take(settings)
@@ -83,7 +77,7 @@ class SearchSessions:
             session.connection.close()
             if not isinstance(error, psycopg.Error):
                 raise
-            if _is_of_session(error):
+            if is_of_session(error):
                 return None
             raise translate(error, doing) from error
         self._give(session)
@@ -98,27 +92,27 @@ class SearchSessions:
         for each in free:
             each.connection.close()
 
-    def _take(self, settings: bytes) -> _Session | None:
+    def _take(self, settings: bytes) -> Session | None:
         with self._lock:
             for at in range(len(self._free) - 1, -1, -1):
                 if self._free[at].settings == settings:
                     return self._free.pop(at)
-        opened = self._connection.connect()
+        opened = self.connection.connect()
         try:
             (number,) = opened.execute("SELECT pg_backend_pid()").fetchone()
             if number != opened.info.backend_pid:
-                self._direct = False
+                self.direct = False
                 opened.close()
                 return None
             if settings:
                 opened.execute(settings)
-            opened.prepare_threshold = _NEVER_BY_COUNT
-            return _Session(opened, self._connection.cursor(opened), settings)
+            never_by_count(opened)
+            return Session(opened, self.connection.cursor(opened), settings)
         except BaseException:
             opened.close()
             raise
 
-    def _give(self, session: _Session) -> None:
+    def _give(self, session: Session) -> None:
         """Keep a session for the next search; of too many, the least recently used is closed."""
         oldest = None
         with self._lock:
@@ -129,7 +123,12 @@ class SearchSessions:
             oldest.connection.close()
 
 
-def _is_of_session(error: Any) -> bool:
+def never_by_count(connection: Any) -> None:
+    """Prepare only statements that ask for it."""
+    connection.prepare_threshold = _NEVER_BY_COUNT
+
+
+def is_of_session(error: Any) -> bool:
     """Whether an error concerns the session and not the statement.
 
     Either the connection was lost, or the prepared statement of the session is gone or outdated.
@@ -140,32 +139,3 @@ def _is_of_session(error: Any) -> bool:
     if state is None:
         return isinstance(error, psycopg.OperationalError)
     return state in _OF_SESSION or state.startswith("08")
-
-
-def prepare_search(
-    store: PgvectorStore, collection: str, request: SearchRequest
-) -> PreparedSearch | None:
-    """A search by the current description of the table; see ``Store.prepare_search``."""
-    if request.filter is not None:
-        return None
-    table = store._known_table(collection)
-    source, prepared = store._searches.get(table, request)
-    front, back = prepared.copies
-    type = source.column.type
-    k, with_payload, statement = request.k, request.with_payload, prepared.text
-    settings, doing = prepared.session_text, search.doing(table)
-
-    def run(queries: Any) -> Hits | None:
-        if store._known_table(collection) is not table:
-            return None
-        if len(queries) > 1:
-            return search.run(store.connection, source, prepared, queries, request)
-        vector = QueryVector(queries[0], type)
-        values = (*[vector] * front, *prepared.before, *[vector] * back)
-        rows = store.sessions.rows(statement, settings, values, doing)
-        if rows is None:
-            return search.run(store.connection, source, prepared, queries, request)
-        kept = [search.with_distance(rows)]
-        return Hits.of_rows(search.found_rows(source, kept, k, with_payload), prepared.how)
-
-    return run

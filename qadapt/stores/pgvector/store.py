@@ -8,17 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from qadapt.errors import NotFoundError
 from qadapt.model import (
     Batch,
-    Capabilities,
     CollectionInfo,
     Finding,
     Hits,
     Id,
     Metric,
     Quantization,
-    Server,
     Vector,
 )
 from qadapt.model.address import Address
@@ -30,8 +27,6 @@ from qadapt.stores.base import (
     ReadRequest,
     ScanRange,
     SearchRequest,
-    Store,
-    require_supported,
 )
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
 from qadapt.stores.client_form import ClientSearch
@@ -47,6 +42,7 @@ from qadapt.stores.pgvector import (
     search,
     snapshot,
 )
+from qadapt.stores.pgvector.awaited_sessions import loop_clients
 from qadapt.stores.pgvector.connection import (
     Connection,
     address_of,
@@ -57,19 +53,17 @@ from qadapt.stores.pgvector.connection import (
 from qadapt.stores.pgvector.filters import to_condition
 from qadapt.stores.pgvector.ids import check_ids
 from qadapt.stores.pgvector.index_operations import OPERATIONS
+from qadapt.stores.pgvector.prepared_search import prepare_search
 from qadapt.stores.pgvector.profile import PROFILE
 from qadapt.stores.pgvector.schema import Table
 from qadapt.stores.pgvector.search import Prepared
-from qadapt.stores.pgvector.session_settings import SearchSessions, prepare_search
+from qadapt.stores.pgvector.session_settings import SearchSessions
 from qadapt.stores.pgvector.statements import Source, Statement, relation
 from qadapt.stores.pgvector.version import ExtensionVersion
-
-# Seconds for which a search uses the description of a table.
-CATALOG_AGE = 10.0
-SETTINGS_KEY = "search"
+from qadapt.stores.table_store import SETTINGS_KEY, CatalogStore
 
 
-class PgvectorStore(Store):
+class PgvectorStore(CatalogStore[Connection, Table]):
     """Tables with vectors in one database.
 
     A collection is a table with a column of the type ``vector`` or ``halfvec``; ``schema.table``
@@ -83,11 +77,11 @@ class PgvectorStore(Store):
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
     ) -> None:
-        super().__init__(address, disabled=disabled)
-        self.connection = connection
-        self._capabilities: Capabilities | None = None
+        super().__init__(address, connection, disabled=disabled)
         self._searches = search.PreparedSearches(self._prepare)
         self.sessions = SearchSessions(connection)
+        self.loop_clients = loop_clients(self.sessions)
+        self.awaits_searches = self.loop_clients is not None
         self._assumed = Metric.of(address.options.get("metric", "cosine"))
 
     @classmethod
@@ -108,10 +102,6 @@ class PgvectorStore(Store):
         return store
 
     @classmethod
-    def wraps(cls, client: object) -> bool:
-        return type(client).__module__.partition(".")[0] == "psycopg"
-
-    @classmethod
     def wrap(cls, client: object, *, disabled: Sequence[str] = ()) -> PgvectorStore:
         """A store on a ``psycopg.Connection`` in autocommit mode, which qadapt never closes.
 
@@ -123,20 +113,11 @@ class PgvectorStore(Store):
 
     def close(self) -> None:
         self.sessions.close()
-        self.connection.close()
-
-    def server(self) -> Server:
-        return Server(self.name, self._version.number)
-
-    def capabilities(self) -> Capabilities:
-        if self._capabilities is None:
-            found = self.profile.declared_capabilities(self._version.number)
-            self._capabilities = found.disable(self.disabled)
-        return self._capabilities
+        super().close()
 
     @property
     def _version(self) -> ExtensionVersion:
-        return ExtensionVersion(self.connection.extension.version)
+        return ExtensionVersion(self.connection.version)
 
     # -- collections -------------------------------------------------------------------------
 
@@ -144,9 +125,6 @@ class PgvectorStore(Store):
         extension = self.connection.extension
         with self.connection.session("list the tables") as at:
             return catalogs.collections(at, extension)
-
-    def has(self, collection: str) -> bool:
-        return self._read_table(collection) is not None
 
     def create(
         self,
@@ -170,9 +148,6 @@ class PgvectorStore(Store):
             collections.drop(at, table)
         self.forget(collection)
 
-    def info(self, collection: str) -> CollectionInfo:
-        return self.inspect(collection).info
-
     def inspect(self, collection: str) -> Inspection:
         taken = self._snapshot(collection)
         return Inspection(snapshot.collection_info(collection, self.server(), taken), taken)
@@ -182,32 +157,15 @@ class PgvectorStore(Store):
         with self.connection.session(f"inspect {collection!r}") as at:
             return snapshot.take_snapshot(at, table, self.connection.extension, self._assumed)
 
-    def table(self, collection: str) -> Table:
-        """The table of a collection, read again.
-
-        Raises:
-            NotFoundError
-        """
-        found = self._read_table(collection)
-        if found is None:
-            raise NotFoundError.missing("collection", collection, self.collections())
-        self.snapshots.put(collection, found)
-        return found
-
-    def _read_table(self, collection: str) -> Table | None:
+    def read_table(self, collection: str) -> Table | None:
         extension = self.connection.extension
         with self.connection.session(f"read the definition of {collection!r}") as at:
             return catalogs.read_table(at, extension, collection)
 
-    def _known_table(self, collection: str) -> Table:
-        """The table as it was at most ``CATALOG_AGE`` seconds ago."""
-        found: Table | None = self.snapshots.get(collection, CATALOG_AGE)
-        return found or self.table(collection)
-
     # -- rows --------------------------------------------------------------------------------
 
     def write(self, collection: str, batch: Batch) -> None:
-        table = self._known_table(collection)
+        table = self.known_table(collection)
         wanted = {name: table.vector(name, self._assumed) for name in table.vectors}
         batch = batch.ready(wanted, {}, normalizes_cosine=self.traits.normalizes_cosine)
         if collections.choose_key(self.connection, table, batch.ids):
@@ -215,12 +173,12 @@ class PgvectorStore(Store):
         rows.write(self.connection, table, batch)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
-        rows.delete(self.connection, self._known_table(collection), ids)
+        rows.delete(self.connection, self.known_table(collection), ids)
 
     def count(self, collection: str, filter: Any = None) -> int:
         from psycopg import sql
 
-        table = self._known_table(collection)
+        table = self.known_table(collection)
         condition = self._condition(filter, table)
         query = sql.SQL("SELECT count(*) FROM {}").format(relation(table))
         if condition is not None:
@@ -236,7 +194,7 @@ class PgvectorStore(Store):
         return to_condition(filter, table, number)
 
     def sample_ids(self, collection: str, n: int, *, seed: int = 0, filter: Any = None) -> list[Id]:
-        table = self._known_table(collection)
+        table = self.known_table(collection)
         return rows.sample(self.connection, table, n, seed, self._condition(filter, table))
 
     def fetch(
@@ -247,24 +205,17 @@ class PgvectorStore(Store):
         vectors: Sequence[str] | None = None,
         payload: bool = True,
     ) -> Batch:
-        table = self._known_table(collection)
-        return rows.fetch(self.connection, table, ids, self._names(table, vectors), payload)
+        table = self.known_table(collection)
+        return rows.fetch(self.connection, table, ids, self.vector_names(table, vectors), payload)
 
     def read(self, collection: str, request: ReadRequest = ALL_ROWS) -> Iterator[Batch]:
         checks.page(request.page)
-        table = self._known_table(collection)
+        table = self.known_table(collection)
         if request.after is not None:
             check_ids(table.require_key(), [request.after])
-        names = self._names(table, request.vectors)
+        names = self.vector_names(table, request.vectors)
         condition = self._condition(request.filter, table)
         return rows.pages(self.connection, table, names, request, condition)
-
-    def _names(self, table: Table, names: Sequence[str] | None) -> list[str]:
-        if names is None:
-            return list(table.vectors)
-        for name in names:
-            table.vector(name)
-        return list(names)
 
     def consistent_reads(
         self, collection: str, snapshot: str | None = None
@@ -273,7 +224,7 @@ class PgvectorStore(Store):
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         return [
-            dict(each) for each in rows.ranges(self.connection, self._known_table(collection), n)
+            dict(each) for each in rows.ranges(self.connection, self.known_table(collection), n)
         ]
 
     def payload_fidelity(self, key: str, value: Any) -> PayloadFidelity:
@@ -282,18 +233,10 @@ class PgvectorStore(Store):
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
         return collections.unsupported(vectors)
 
-    def uncopied(self, collection: str) -> Mapping[str, str]:
-        table = self.table(collection)
-        return {
-            each.name: "a column of the type sparsevec"
-            for each in table.columns
-            if each.type == "sparsevec"
-        }
-
     # -- searching ---------------------------------------------------------------------------
 
     def search(self, collection: str, queries: Any, request: SearchRequest) -> Hits:
-        source, prepared = self._searches.get(self._known_table(collection), request)
+        source, prepared = self._searches.get(self.known_table(collection), request)
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
         return search.run(self.connection, source, prepared, array, request)
 
@@ -317,7 +260,7 @@ class PgvectorStore(Store):
     def client_search(
         self, collection: str, request: SearchRequest, target: Quantization | None = None
     ) -> ClientSearch:
-        table = self._known_table(collection)
+        table = self.known_table(collection)
         source, prepared = self._prepare(table, request, target)
         details = {
             "statement": search.as_text(prepared),
@@ -334,13 +277,10 @@ class PgvectorStore(Store):
         return mapping.to_native(quantization, vector, self._version)
 
     def plan_change(self, request: ChangeRequest) -> ChangePlan:
-        mapped = None
-        if request.codes is not None:
-            taken: snapshot.Snapshot = request.inspection.native
-            vector = taken.source(request.vector).vector
-            # The column keeps all dimensions, so `dims` is a property of the codes.
-            asked = request.codes.replace(dims=request.shortened)
-            mapped = require_supported(self.map(asked, vector), asked, self.name)
+        taken: snapshot.Snapshot = request.inspection.native
+        vector = taken.source(request.vector).vector
+        # The column keeps all dimensions, so `dims` is a property of the codes.
+        mapped = self.mapped_change(request, vector, dims=request.shortened)
         return changes.plan_change(request, mapped)
 
     # -- settings ----------------------------------------------------------------------------
@@ -368,10 +308,6 @@ class PgvectorStore(Store):
         with self.connection.session(f"comment on {collection!r}") as at:
             collections.comment(at, table, {**table.settings, "metrics": kept})
         self.forget(collection)
-
-    def load_settings(self, collection: str) -> Mapping[str, Any] | None:
-        found = self._known_table(collection).settings.get(SETTINGS_KEY)
-        return found if isinstance(found, dict) else {}
 
     def save_settings(self, collection: str, settings: Mapping[str, Any]) -> bool:
         table = self.table(collection)

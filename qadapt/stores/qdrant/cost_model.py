@@ -50,8 +50,7 @@ class QdrantCostModel(CostModel):
         wanted = quantization.replace(rescore=None)
         if wanted.kind is Kind.FLOAT16:
             vector = vector.replace(datatype="float16")
-        mapped = mapping.to_native(wanted, vector)
-        supported(mapped.match)
+        mapped = supported(mapping.to_native(wanted, vector))
         config = (mapped.native or {}).get("quantization_config")
         codes = memory.code_bytes(config, vector, count)
         size = original_bytes(count, vector)
@@ -79,14 +78,7 @@ class QdrantCostModel(CostModel):
             Component("ids", _ID * count, _ID * count, "13 + 8 B per point (integer ids)", FILES),
         )
         collection_schema = codes > 0 and not on_disk
-        return Footprint.of(
-            self.store,
-            mapped.target,
-            parts,
-            native=mapped.native,
-            differences=mapped.match.differences,
-            notes=(ORIGINALS_IN_RAM,) if collection_schema else (),
-        )
+        return self.of_parts(mapped, parts, notes=(ORIGINALS_IN_RAM,) if collection_schema else ())
 
     def compared(self, setting: Quantization) -> Quantization:
         coded = setting.kind not in (Kind.NONE, Kind.FLOAT16)

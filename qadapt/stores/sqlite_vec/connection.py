@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from qadapt.errors import MissingExtraError, StorageError, StoreError, UnsupportedError
+from qadapt.errors import MissingExtraError, StorageError, UnsupportedError
 from qadapt.model.address import Address
 from qadapt.stores import checks
 from qadapt.stores.sqlite_vec.errors import classes, translate, translated
@@ -60,10 +59,11 @@ class Connection:
         file: absolute path of the file; ``""`` for a database in memory.
     """
 
+    deployment = "embedded"
+
     def __init__(self, opened: Any, *, owned: bool, file: str = "") -> None:
         self._opened = opened
         self._lock = threading.RLock()
-        self._pid = os.getpid()
         self.owned = owned
         self.file = file
         opened.create_function(MOMENT, 1, microseconds, deterministic=True)
@@ -71,7 +71,7 @@ class Connection:
 
     def close(self) -> None:
         """Close the connection if qadapt opened it."""
-        if self.owned and self._pid == os.getpid():
+        if self.owned:
             with self._lock:
                 self._opened.close()
 
@@ -81,11 +81,7 @@ class Connection:
 
         Args:
             doing: the action, for messages.
-
-        Raises:
-            StoreError: the process was forked after the connection was opened.
         """
-        self._refuse_fork()
         with self._lock:
             # Not ``translated``, which takes longer than the rest.
             try:
@@ -98,18 +94,10 @@ class Connection:
             except classes() as error:
                 raise translate(error, doing) from error
 
-    def _refuse_fork(self) -> None:
-        if self._pid != os.getpid():
-            raise StoreError(
-                "the file was opened before the process was forked",
-                hint="open the database in the child process",
-            )
-
     def rows_unless_changed(
         self, key: tuple[int, ...], text: str, values: Sequence[Any]
     ) -> list[Any] | None:
         """The rows of a search; None if ``change_key`` is not ``key`` any more."""
-        self._refuse_fork()
         with self._lock:
             try:
                 cursor = self._opened.cursor()

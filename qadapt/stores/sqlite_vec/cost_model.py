@@ -32,8 +32,7 @@ class SqliteVecCostModel(CostModel):
     def footprint(
         self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
     ) -> Footprint:
-        mapped = mapping.to_native(quantization.replace(rescore=None), vector)
-        supported(mapped.match)
+        mapped = supported(mapping.to_native(quantization.replace(rescore=None), vector))
         coded = mapped.target.kind is not Kind.NONE
         size = original_bytes(padded(count), vector)
         codes = ids = 0
@@ -50,14 +49,7 @@ class SqliteVecCostModel(CostModel):
                 "ids", 0, ids_bytes(count) + ids, "8 B per chunk slot and 16 B per row", LAYOUT
             ),
         )
-        return Footprint.of(
-            self.store,
-            mapped.target,
-            parts,
-            native=mapped.native or {},
-            differences=mapped.match.differences,
-            notes=(CACHED,),
-        )
+        return self.of_parts(mapped, parts)
 
 
 def padded(count: int) -> int:

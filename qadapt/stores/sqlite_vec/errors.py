@@ -18,46 +18,65 @@ from qadapt.errors import (
     StoreError,
     UnsupportedError,
 )
+from qadapt.stores.error_table import AnswerRule, by_table
 
 BUSY = (
     "another connection is writing, and SQLite allows one writer at a time: end its transaction "
     "(`fuser FILE` lists the processes), or wait longer with ?timeout=SECONDS in the address"
 )
-# Parts of a message in lower case, with the error and what to do next. The first match counts.
-_RULES: tuple[tuple[str, type[QadaptError], str], ...] = (
-    ("database is locked", BusyError, BUSY),
-    ("table is locked", BusyError, BUSY),
-    (
-        "such module: vec0",
+_RULES = (
+    AnswerRule(BusyError, BUSY, words=("database is locked", "table is locked")),
+    AnswerRule(
         UnsupportedError,
         "load the extension into the connection: sqlite_vec.load(connection)",
+        words=("such module: vec0",),
     ),
-    (
-        "could not parse vector column",
+    AnswerRule(
         UnsupportedError,
         "a newer version of sqlite-vec created the table: pip install --upgrade sqlite-vec",
+        words=("could not parse vector column",),
     ),
-    ("already exists", AlreadyExistsError, "choose another name"),
-    ("such table", NotFoundError, "`qadapt inspect ADDRESS` lists the tables with vectors"),
-    (
-        "readonly database",
+    AnswerRule(AlreadyExistsError, "choose another name", words=("already exists",)),
+    AnswerRule(
+        NotFoundError,
+        "`qadapt inspect ADDRESS` lists the tables with vectors",
+        words=("such table",),
+    ),
+    AnswerRule(
         StorageError,
         "open the file with write permission for the file and its folder",
+        words=("readonly database",),
     ),
-    ("unable to open", StorageError, "check the path and the permissions of its folder"),
-    ("disk is full", StorageError, "free disk space, then try again"),
-    ("disk i/o error", StorageError, "check the disk and the free space, then try again"),
-    ("not a database", IntegrityError, "check the path: the file is no SQLite database"),
-    ("malformed", IntegrityError, "restore the file from a backup: PRAGMA integrity_check"),
-    (
-        "created in a thread",
+    AnswerRule(
+        StorageError, "check the path and the permissions of its folder", words=("unable to open",)
+    ),
+    AnswerRule(StorageError, "free disk space, then try again", words=("disk is full",)),
+    AnswerRule(
+        StorageError, "check the disk and the free space, then try again", words=("disk i/o error",)
+    ),
+    AnswerRule(
+        IntegrityError, "check the path: the file is no SQLite database", words=("not a database",)
+    ),
+    AnswerRule(
+        IntegrityError,
+        "restore the file from a backup: PRAGMA integrity_check",
+        words=("malformed",),
+    ),
+    AnswerRule(
         StoreError,
         "open the connection with check_same_thread=False, or use it in one thread",
+        words=("created in a thread",),
     ),
-    ("dimension mismatch", InputError, "use vectors with the dimensions of the column"),
-    ("unique constraint", InputError, "the id exists already"),
-    ("expected ", InputError, "metadata columns accept values of their type only, and no null"),
-    ("interrupted", StoreError, "run it again"),
+    AnswerRule(
+        InputError, "use vectors with the dimensions of the column", words=("dimension mismatch",)
+    ),
+    AnswerRule(InputError, "the id exists already", words=("unique constraint",)),
+    AnswerRule(
+        InputError,
+        "metadata columns accept values of their type only, and no null",
+        words=("expected ",),
+    ),
+    AnswerRule(StoreError, "run it again", words=("interrupted",)),
 )
 
 
@@ -67,14 +86,9 @@ def translate(error: Exception, doing: str) -> QadaptError:
     Args:
         doing: the attempted action, such as ``"write to 'articles'"``.
     """
-    words = str(error)
-    low = words.lower()
-    for part, kind, hint in _RULES:
-        if part in low:
-            return kind(f"could not {doing}: {words}", hint=hint)
-    return StoreError(
-        f"could not {doing}: {words}", hint="docs/sqlite-vec.md lists the limits of sqlite-vec"
-    )
+    message = f"could not {doing}: {error}"
+    found = by_table(_RULES, message, words=str(error))
+    return found or StoreError(message, hint="docs/sqlite-vec.md lists the limits of sqlite-vec")
 
 
 def classes() -> tuple[type[Exception], ...]:

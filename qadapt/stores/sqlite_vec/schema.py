@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from qadapt.errors import NotFoundError, UnsupportedError
 from qadapt.model import Metric, Vector
+from qadapt.stores import checks
 
 # The column of the unnamed vector, the JSON column of payload fields, the primary key.
 UNNAMED_COLUMN, PAYLOAD_COLUMN, ID_COLUMN = "embedding", "payload", "id"
@@ -198,17 +198,11 @@ class Table:
         """The column of a vector.
 
         Raises:
-            NotFoundError: the vector does not exist.
-            UnsupportedError: qadapt does not support it.
+            NotFoundError, UnsupportedError
         """
-        if name in self.other_vectors:
-            raise UnsupportedError(
-                f"the column {name!r} of {self.name!r} {self.other_vectors[name]}",
-                hint="search the original vectors, in a float column",
-            )
-        if name not in self.vectors:
-            raise NotFoundError.missing("vector", name, self.vectors)
-        return self.vectors[name]
+        hint = "search the original vectors, in a float column"
+        found: Column = checks.vector_column(self, name, hint)
+        return found
 
     def vector(self, name: str) -> Vector:
         """Dimensions and metric of a vector.

@@ -10,7 +10,6 @@ import numpy as np
 from qadapt.errors import NotFoundError
 from qadapt.model import (
     Batch,
-    Capabilities,
     CollectionInfo,
     CollectionSchema,
     Finding,
@@ -18,7 +17,6 @@ from qadapt.model import (
     Id,
     Quantization,
     Rescore,
-    Server,
     Vector,
 )
 from qadapt.model.address import Address
@@ -30,8 +28,6 @@ from qadapt.stores.base import (
     ReadRequest,
     ScanRange,
     SearchRequest,
-    Store,
-    require_supported,
 )
 from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
 from qadapt.stores.client_form import ClientSearch
@@ -60,13 +56,13 @@ from qadapt.stores.sqlite_vec.schema import METRICS, Codes, Column, Table, quote
 from qadapt.stores.sqlite_vec.search import Prepared
 from qadapt.stores.sqlite_vec.snapshot import KnownTable
 from qadapt.stores.sqlite_vec.version import ExtensionVersion
+from qadapt.stores.table_store import SETTINGS_KEY, TableStore
 
-SETTINGS_KEY = "search"
 # Seconds for which searches use the settings that were read last.
 SETTINGS_AGE = 5.0
 
 
-class SqliteVecStore(Store):
+class SqliteVecStore(TableStore[Connection, Table]):
     """Tables of vec0 in one file.
 
     A collection is a table of vec0. Float columns are named vectors (``embedding`` is the unnamed
@@ -80,8 +76,7 @@ class SqliteVecStore(Store):
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
     ) -> None:
-        super().__init__(address, disabled=disabled)
-        self.connection = connection
+        super().__init__(address, connection, disabled=disabled)
         # Codes that a comparison of all rows found outdated, which a sample may not see.
         self._outdated: set[tuple[str, str]] = set()
 
@@ -115,16 +110,6 @@ class SqliteVecStore(Store):
         connection = wrapped(client)
         return cls(address_of(connection), connection, disabled=disabled)
 
-    def close(self) -> None:
-        self.connection.close()
-
-    def server(self) -> Server:
-        return Server(self.name, self.connection.version, "embedded")
-
-    def capabilities(self) -> Capabilities:
-        found = self.profile.declared_capabilities(self.connection.version)
-        return found.disable(self.disabled)
-
     # -- collections -------------------------------------------------------------------------
 
     def collections(self) -> list[str]:
@@ -151,11 +136,8 @@ class SqliteVecStore(Store):
                 self.run(collection, request, lambda _: None, 60)
 
     def drop(self, collection: str) -> None:
-        collections.drop(self.connection, self._table(collection))
+        collections.drop(self.connection, self.table(collection))
         self.forget(collection)
-
-    def info(self, collection: str) -> CollectionInfo:
-        return self.inspect(collection).info
 
     def inspect(self, collection: str) -> Inspection:
         taken = self._snapshot(collection)
@@ -196,14 +178,14 @@ class SqliteVecStore(Store):
         self.snapshots.put(collection, known)
         return known
 
-    def _table(self, collection: str) -> Table:
+    def table(self, collection: str) -> Table:
         with self.connection.session(f"read the definition of {collection!r}") as at:
             return self._read(at, collection).table
 
     # -- rows --------------------------------------------------------------------------------
 
     def write(self, collection: str, batch: Batch) -> None:
-        table = self._table(collection)
+        table = self.table(collection)
         wanted = {name: table.vector(name) for name in table.vectors}
         batch = batch.ready(wanted, {}, normalizes_cosine=self.traits.normalizes_cosine)
         key_ids.are_integers(batch.ids)
@@ -227,7 +209,7 @@ class SqliteVecStore(Store):
         self.snapshots.put(collection, KnownTable(known.table, key, known.in_step))
 
     def count(self, collection: str, filter: Any = None) -> int:
-        return rows.count(self.connection, self._table(collection), filter)
+        return rows.count(self.connection, self.table(collection), filter)
 
     def fetch(
         self,
@@ -237,43 +219,30 @@ class SqliteVecStore(Store):
         vectors: Sequence[str] | None = None,
         payload: bool = True,
     ) -> Batch:
-        table = self._table(collection)
-        return rows.fetch(self.connection, table, ids, self._names(table, vectors), payload)
+        table = self.table(collection)
+        return rows.fetch(self.connection, table, ids, self.vector_names(table, vectors), payload)
 
     def read(self, collection: str, request: ReadRequest = ALL_ROWS) -> Iterator[Batch]:
         checks.page(request.page)
-        table = self._table(collection)
+        table = self.table(collection)
         if request.after is not None:
             rows.check_ids(table, [request.after])
-        names = self._names(table, request.vectors)
+        names = self.vector_names(table, request.vectors)
         return rows.pages(self.connection, table, names, request)
 
-    def _names(self, table: Table, names: Sequence[str] | None) -> list[str]:
-        if names is None:
-            return list(table.vectors)
-        for name in names:
-            table.column_of(name)
-        return list(names)
-
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
-        return [dict(e) for e in rows.ranges(self.connection, self._table(collection), n)]
+        return [dict(e) for e in rows.ranges(self.connection, self.table(collection), n)]
 
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
         return collections.unsupported(vectors)
 
     def collection_schema(self, collection: str) -> CollectionSchema:
-        return collections.partition_schema(self._table(collection))
+        return collections.partition_schema(self.table(collection))
 
     def unsupported_schema(self, collection_schema: CollectionSchema) -> Mapping[str, str]:
         rest = collection_schema.replace(is_partitioned=False)
         partitions = collections.unsupported_partitions(collection_schema)
         return {**super().unsupported_schema(rest), **partitions}
-
-    def uncopied(self, collection: str) -> Mapping[str, str]:
-        return {
-            name: f"a column that {why}"
-            for name, why in self._table(collection).other_vectors.items()
-        }
 
     # -- searching ---------------------------------------------------------------------------
 
@@ -326,7 +295,7 @@ class SqliteVecStore(Store):
     def client_search(
         self, collection: str, request: SearchRequest, target: Quantization | None = None
     ) -> ClientSearch:
-        table = self._table(collection)
+        table = self.table(collection)
         column = table.column_of(request.vector)
         codes = table.chosen(column)
         if target is not None:
@@ -363,12 +332,9 @@ class SqliteVecStore(Store):
         return mapping.to_native(quantization, vector)
 
     def plan_change(self, request: ChangeRequest) -> ChangePlan:
-        mapped = None
-        if request.codes is not None:
-            taken: snapshot.Snapshot = request.inspection.native
-            vector = request.target_vector or taken.table.vector(request.vector)
-            mapped = require_supported(self.map(request.codes, vector), request.codes, self.name)
-        return changes.plan_change(request, mapped)
+        taken: snapshot.Snapshot = request.inspection.native
+        vector = request.target_vector or taken.table.vector(request.vector)
+        return changes.plan_change(request, self.mapped_change(request, vector))
 
     def forget(self, collection: str) -> None:
         super().forget(collection)
@@ -376,11 +342,10 @@ class SqliteVecStore(Store):
 
     # -- settings ----------------------------------------------------------------------------
 
-    def load_settings(self, collection: str) -> Mapping[str, Any] | None:
+    def known_table(self, collection: str) -> Table:
+        """The table as it was at most ``SETTINGS_AGE`` seconds ago; its settings alone are used."""
         known: KnownTable | None = self.snapshots.get(collection, SETTINGS_AGE)
-        table = self._table(collection) if known is None else known.table
-        found = table.settings.get(SETTINGS_KEY)
-        return found if isinstance(found, dict) else {}
+        return self.table(collection) if known is None else known.table
 
     def write_settings(self, collection: str, settings_: Mapping[str, Any]) -> None:
         with self.connection.transaction(f"write settings of {collection!r}") as at:

@@ -49,8 +49,7 @@ class WeaviateCostModel(CostModel):
         """
         current = index if index.get("vectorIndexType") else None
         wanted = quantization.replace(rescore=None, codes=None, originals=None)
-        mapped = mapping.to_native(wanted, vector, current=current)
-        supported(mapped.match)
+        mapped = supported(mapping.to_native(wanted, vector, current=current))
         assert mapped.native is not None
         native, kind = mapped.native, str(mapped.native["vectorIndexType"])
         codes = count * mapping.code_bytes(native, vector)
@@ -75,14 +74,7 @@ class WeaviateCostModel(CostModel):
             _graph(count, kind, (current or {}).get("vectorIndexConfig") or {}),
             Component("ids", 0, _ID * count, f"{_ID} B per row on disk", WEIGHED),
         )
-        return Footprint.of(
-            self.store,
-            mapped.target,
-            parts,
-            native=native,
-            differences=mapped.match.differences,
-            notes=(GARBAGE,),
-        )
+        return self.of_parts(mapped, parts, native, notes=(GARBAGE,))
 
 
 def _graph(count: int, kind: str, config: Mapping[str, Any]) -> Component:

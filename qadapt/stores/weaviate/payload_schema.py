@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import base64
 import re
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from qadapt.errors import StoreError
+from qadapt.stores import uuids
 from qadapt.stores.base import PayloadFidelity
 from qadapt.stores.weaviate import payload
 from qadapt.stores.weaviate.schema import Layout, described
@@ -165,7 +165,7 @@ def _one(value: Any, kind: str, each: Mapping[str, Any]) -> PayloadFidelity:
     if good and kind == "date":
         good = _DATE.fullmatch(value) is not None
     elif good and kind == "uuid":
-        good = _uuid(value)
+        good = uuids.usual(value)
     elif good and kind == "blob":
         good = _base64(value)
     return "exact" if good and kind in _PLAIN else "dropped"
@@ -199,13 +199,6 @@ def _place(value: Any) -> bool:
         and set(value) == {"latitude", "longitude"}
         and all(isinstance(v, float) and float(np.float32(v)) == v for v in value.values())
     )
-
-
-def _uuid(text: str) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text
-    except ValueError:
-        return False
 
 
 def _base64(text: str) -> bool:

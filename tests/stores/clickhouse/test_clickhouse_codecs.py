@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from clickhouse_helpers import DIM, ROWS, WIDE, Raw, nearest, recall
+from slow import some
 
 import qadapt as qa
 from qadapt.api import Collection, Database
@@ -40,7 +41,7 @@ def test_the_bits_of_a_codec_have_no_effect(
     assert vector.status.state is qa.State.ACTIVE
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", some(METHODS, 1))
 def test_an_update_of_a_coded_vector_destroys_all_of_the_part(
     raw: Raw, database: Database, sample: Sample, method: str
 ) -> None:
@@ -64,7 +65,7 @@ def test_an_attached_partition_of_a_plain_table_reads_as_zeros(raw: Raw, sample:
     assert raw.vectors("plain").tobytes() == sample.rows.tobytes()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", some(METHODS, 1, seed=1))
 def test_what_qadapt_sends_keeps_coded_vectors(
     raw: Raw,
     database: Database,

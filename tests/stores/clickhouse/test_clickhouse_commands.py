@@ -11,6 +11,7 @@ import chdb
 import numpy as np
 import pytest
 from clickhouse_helpers import DIM, ROWS, Raw
+from slow import some
 
 import qadapt as qa
 from qadapt.api import Collection, Database
@@ -54,7 +55,7 @@ def test_a_connection_of_the_user_is_wrapped_and_stays_open(
     connection.close()
 
 
-@pytest.mark.parametrize("setting", ["none", "scalar", "binary", "rotational:bits=1"])
+@pytest.mark.parametrize("setting", some(["none", "scalar", "binary", "rotational:bits=1"], 2))
 def test_the_formulas_give_the_bytes_of_the_codes(articles: Collection, setting: str) -> None:
     if setting != "none":
         articles.plan(setting).apply(yes=True)
@@ -97,6 +98,14 @@ def test_predictions_are_near_the_engine(database: Database, rows: int, dim: int
         assert ours.recall is not None
         assert theirs.recall is not None
         assert abs(ours.recall.value - theirs.recall.value) <= NEAR, (ours, theirs)
+
+
+def test_advice_finds_codes_that_save_ram(database: Database, sample: Sample) -> None:
+    articles = database.create("articles", dim=DIM)
+    articles.write(qa.Batch(range(400), {"": sample.rows[:400]}))
+    advice = articles.advise(0.8, queries=sample.queries, codes=["rotational:bits=1"])
+    assert advice.best is not None
+    assert advice.best.quantization.kind is qa.Kind.ROTATIONAL
 
 
 def test_codes_save_ram(articles: Collection) -> None:
@@ -142,7 +151,7 @@ def test_rows_are_copied_to_edge_and_back(
 
 
 @pytest.mark.parametrize(
-    "setting", ["none", "binary:rescore=4", "scalar", "rotational:bits=1,rescore=2"]
+    "setting", some(["none", "binary:rescore=4", "scalar", "rotational:bits=1,rescore=2"], 2)
 )
 def test_pasted_code_returns_the_ids_of_qadapt(
     articles: Collection, sample: Sample, setting: str

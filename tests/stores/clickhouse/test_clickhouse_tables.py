@@ -158,7 +158,7 @@ def test_a_replaced_row_is_deleted_after_it_was_written_again(raw: Raw, database
     assert made.fetch([1, 2, 3]).payloads == [{"a": 1}, {"a": 3}, {"a": 4}]
 
 
-@pytest.mark.parametrize("name", ["a`b", "a'b", "naïve ☃", "select", "a\\b"])
+@pytest.mark.parametrize("name", ["a`b'c\\d naïve ☃", "select"])
 def test_names_are_quoted(database: Database, name: str) -> None:
     made = database.create(name, dim=8)
     made.write(qa.Batch([1], {"": np.ones((1, 8))}))

@@ -6,6 +6,7 @@ import base64
 import json
 import subprocess
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,10 +15,20 @@ import pytest
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.errors import AddressError, AuthError, BusyError, InputError, StoreError, TransientError
+from qadapt.cli import main
+from qadapt.errors import (
+    AddressError,
+    AuthError,
+    BusyError,
+    InputError,
+    StoreError,
+    TransientError,
+    UnsupportedError,
+)
 from qadapt.model.address import Address
+from qadapt.stores.elastic import copy_switch
 from qadapt.stores.elastic.connection import Connection, Wire
-from qadapt.stores.elastic.elasticsearch.connection import connect
+from qadapt.stores.elastic.elasticsearch.connection import ElasticsearchWire
 from qadapt.stores.elastic.elasticsearch.schema import Elasticsearch
 from qadapt.stores.elastic.errors import Refused, refused
 from qadapt.stores.elastic.rows import write
@@ -31,7 +42,6 @@ class Answers(Wire):
     """Answers in order; an exception is raised."""
 
     def __init__(self, *answers: Any) -> None:
-        self.client = None
         self.answers = list(answers)
         self.sent: list[tuple[str, str, bytes | None]] = []
 
@@ -145,19 +155,21 @@ def test_an_api_key_and_a_cloud_id_are_passed_on(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(elasticsearch, "Elasticsearch", client)
     monkeypatch.setenv("ELASTICSEARCH_API_KEY", "aWQ6a2V5")
     address = "elasticsearch+https://es.example.com?timeout=9&fingerprint=" + FINGERPRINT
-    found = connect(Address.parse(address))
+    found = ElasticsearchWire.connect(Address.parse(address))
     assert found.deployment == "serverless"
     assert made["hosts"] == ["https://es.example.com:9200"]
     assert made["ssl_assert_fingerprint"] == FINGERPRINT
     assert made["authorization"] == "ApiKey aWQ6a2V5"
     assert (made["request_timeout"], made["max_retries"]) == (9, 0)
     made.clear()
-    connect(Address.parse("elasticsearch+https://cloud?cloud_id=name:abc&user=elastic"))
+    ElasticsearchWire.connect(
+        Address.parse("elasticsearch+https://cloud?cloud_id=name:abc&user=elastic")
+    )
     assert "hosts" not in made
     assert (made["cloud_id"], made["basic_auth"]) == ("name:abc", ("elastic", "aWQ6a2V5"))
     assert made["authorization"].startswith("Basic ")
     with pytest.raises(AddressError, match="colour"):
-        connect(Address.parse("elasticsearch+http://localhost:9200?colour=red"))
+        ElasticsearchWire.connect(Address.parse("elasticsearch+http://localhost:9200?colour=red"))
 
 
 @pytest.mark.parametrize("setting", ["none", "binary:rescore=4"])
@@ -190,6 +202,66 @@ def test_a_client_of_the_user_stays_open(
         assert client.cluster.health()["status"] in ("green", "yellow")
 
 
+def without_refreshes(raw: Callable[..., Any], articles: Collection, rows: int) -> None:
+    """Rows of another client that the server shows after a refresh alone."""
+    assert articles.count() == 1500
+    name = articles.name
+    assert raw("PUT", f"/{name}/_settings", {"index": {"refresh_interval": "-1"}})["acknowledged"]
+    for row in range(rows):
+        body = {"embedding": [1.0, *[float(row)] * 63]}
+        assert raw("PUT", f"/{name}/_doc/{9000 + row}", body)["result"] == "created"
+
+
+def test_counts_and_reads_include_rows_that_other_clients_have_just_written(
+    raw: Callable[..., Any], url: str, articles: Collection, tmp_path: Path
+) -> None:
+    """Formerly a migration left them out, and its check compared the rest."""
+    without_refreshes(raw, articles, 3)
+    assert articles.count() == 1503
+    raw("PUT", f"/{articles.name}/_doc/9003", {"embedding": [1.0] * 64})
+    assert sum(len(batch) for batch in articles.read()) == 1504
+    raw("PUT", f"/{articles.name}/_doc/9004", {"embedding": [2.0, *[1.0] * 63]})
+    local = f"edge:{tmp_path / 'edge'}#articles"
+    assert main(["migrate", f"{url}#{articles.name}", local]) == 0
+    with qa.open(f"edge:{tmp_path / 'edge'}") as database:
+        assert database["articles"].count() == 1505
+
+
+def _forbid_refreshes(collection: Collection) -> list[float]:
+    """A key without the privilege ``maintenance``; the pauses."""
+    connection = collection._store.connection  # type: ignore[attr-defined]
+    send = connection.wire.send
+    pauses: list[float] = []
+
+    def refuse(method: str, path: str, *rest: Any) -> Any:
+        if path.endswith("/_refresh"):
+            raise Refused(403, {"error": {"type": "security_exception", "reason": "unauthorized"}})
+        return send(method, path, *rest)
+
+    connection.wire.send = refuse
+    connection.sleep = pauses.append
+    return pauses
+
+
+def test_a_key_that_may_not_refresh_waits_for_the_refresh_interval(
+    raw: Callable[..., Any], articles: Collection
+) -> None:
+    raw("PUT", f"/{articles.name}/_settings", {"index": {"refresh_interval": "1500ms"}})
+    pauses = _forbid_refreshes(articles)
+    articles.count()
+    assert pauses == [1.5]
+
+
+def test_a_key_that_may_not_refresh_does_not_read_an_index_without_refreshes(
+    raw: Callable[..., Any], articles: Collection
+) -> None:
+    without_refreshes(raw, articles, 1)
+    _forbid_refreshes(articles)
+    with pytest.raises(AuthError, match="refresh_interval is -1") as error:
+        articles.count()
+    assert "maintenance" in error.value.hint
+
+
 def test_the_profile_of_a_search_shows_the_rescored_candidates(
     raw: Callable[..., Any], name: str, articles: Collection, sample: Any
 ) -> None:
@@ -205,3 +277,28 @@ def test_the_profile_of_a_search_shows_the_rescored_candidates(
         (profile,) = found["profile"]["shards"][0]["dfs"]["knn"]
         compared.append(profile["vector_operations_count"])
     assert compared[1] - compared[0] == 40
+
+
+@pytest.mark.parametrize(("version", "slices"), [("8.19.21", False), ("9.5.3", True)])
+def test_old_servers_read_in_one_part(version: str, slices: bool) -> None:
+    """8.19 refuses slices by id of a point in time (docs/engines/elasticsearch.md#rows)."""
+    assert Elasticsearch(version).slices_by_id is slices
+
+
+def test_a_data_stream_is_refused_by_name() -> None:
+    """By contract: the server of the tests has no data streams."""
+    answer = {".ds-logs-000001": {"aliases": {}, "mappings": {}, "data_stream": "logs"}}
+    with pytest.raises(UnsupportedError, match="'logs' is a data stream") as error:
+        parse("logs", answer, Elasticsearch("9.5.3"))
+    assert error.value.hint == "write the vectors to an index"
+
+
+def test_a_field_of_semantic_text_is_named_and_not_copied() -> None:
+    """By contract: the server of the tests has no inference."""
+    properties = {"summary": {"type": "semantic_text", "inference_id": "elser"}}
+    answer = {"docs": {"mappings": {"properties": properties}, "settings": {"index": {}}}}
+    found = parse("docs", answer, Elasticsearch("9.5.3"))
+    assert dict(found.vectors) == {}
+    with pytest.raises(UnsupportedError, match="'summary' of 'docs' is a semantic_text field"):
+        found.field_of("summary")
+    assert "'summary' is a semantic_text field" in str(copy_switch.problem(found))

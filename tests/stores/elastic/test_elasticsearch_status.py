@@ -31,8 +31,6 @@ RECORDED: dict[str, Any] = {
 class Recorded(Wire):
     """Answers requests for the number of rows and for statistics."""
 
-    client = None
-
     def __init__(self, primaries: Any) -> None:
         self.primaries = primaries
 
@@ -51,7 +49,7 @@ def vector_info(version: str, name: str) -> VectorInfo:
     connection = Connection(Recorded(found["primaries"]), owned=False)
     taken = snapshot.take_snapshot(connection, product, index)
     server = Server("elasticsearch", version)
-    return snapshot.collection_info(server, taken).vectors[""]
+    return taken.info(server).vectors[""]
 
 
 @pytest.mark.parametrize(

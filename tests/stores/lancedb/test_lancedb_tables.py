@@ -286,7 +286,11 @@ def test_commits_of_rows_differ_from_those_of_indexes(articles: Collection, raw:
 def test_the_command_line_reads_a_table_of_another_program(
     folder: Path, shop: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["inspect", f"lancedb:{folder}?id=sku", "shop"]) == 0
-    assert "active" in capsys.readouterr().out
+    for words in (
+        [f"lancedb:{folder}?id=sku", "shop"],
+        [f"lancedb:{folder}", "shop", "--id", "sku"],
+    ):
+        assert main(["inspect", *words]) == 0
+        assert "active" in capsys.readouterr().out
     assert main(["inspect", f"lancedb:{folder}", "shop"]) != 0
     assert "?id=COLUMN" in capsys.readouterr().err

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qadapt.code_index import CodeIndex
 from qadapt.codecs import quantize
 from qadapt.errors import UnsupportedError
-from qadapt.index import CodeIndex
 from qadapt.stores.milvus.store import MilvusStore
 
 NAME = "Binary_vector_foreign"

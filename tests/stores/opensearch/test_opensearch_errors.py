@@ -22,7 +22,9 @@ from qadapt.errors import (
     StoreError,
     UnsupportedError,
 )
+from qadapt.model.address import Address
 from qadapt.stores.elastic.errors import Refused, refused
+from qadapt.stores.elastic.opensearch.connection import OpenSearchWire
 
 RECORDED = Path(__file__).parents[2] / "recordings" / "opensearch-3.6.0" / "requests.json"
 REQUESTS: dict[str, Any] = json.loads(RECORDED.read_text())
@@ -118,3 +120,15 @@ def test_an_old_version_is_refused(listener: Any) -> None:
     handler.root = {"version": {"number": "2.11.0", "distribution": "opensearch"}}
     with pytest.raises(UnsupportedError, match=r"needs OpenSearch 2\.17; this is OpenSearch 2\.11"):
         qa.open(url)
+
+
+def test_a_fingerfingerprintreaches_the_connections_of_the_client() -> None:
+    """By contract: the server of the tests has no TLS."""
+    import opensearchpy
+
+    fingerprint = "ab" * 32
+    address = Address.parse(f"opensearch+https://search.example.com:9200?fingerprint={fingerprint}")
+    options = {"ssl_assert_fingerprint": address.options["fingerprint"]}
+    client = OpenSearchWire.new_client(opensearchpy.OpenSearch, address, 9, options)
+    assert client.transport.get_connection().pool.assert_fingerprint == fingerprint
+    client.close()

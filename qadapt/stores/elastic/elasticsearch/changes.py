@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qadapt.errors import StoreError, StoreTimeoutError, UnsupportedError
 from qadapt.model import Estimate, State, Step, Symbol, Vector
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy
-from qadapt.stores.elastic import collections, copy_switch, rows
+from qadapt.stores.elastic import collections, copy_switch, refreshes
 from qadapt.stores.elastic.elasticsearch import mapping
 from qadapt.stores.elastic.elasticsearch.snapshot import Snapshot
 from qadapt.stores.elastic.elasticsearch.status import status_of
@@ -147,7 +147,7 @@ def rewrite(at: Execution[ElasticsearchStore], vector: str) -> None:
         )
         _wait(at, str(answer["task"]))
         merged = True
-        rows.refresh(store.connection, index)
+        refreshes.refresh(store.connection, index)
 
 
 def _state(store: ElasticsearchStore, collection: str, vector: str) -> State:

@@ -6,34 +6,54 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from qadapt.errors import (
-    AddressError,
-    MissingExtraError,
-    QadaptError,
-    StoreError,
-    UnsupportedError,
-)
+from qadapt.errors import StoreError
 from qadapt.model.address import Address
 from qadapt.model.credentials import header_key
-from qadapt.stores import checks
-from qadapt.stores.client_imports import load
-from qadapt.stores.elastic.connection import TIMEOUT, Connection, Wire
-from qadapt.stores.elastic.errors import Refused, seconds, timed_out, unreachable
+from qadapt.stores.elastic.connection import JSON, ClientWire, Connection
+from qadapt.stores.elastic.errors import Refused, seconds
 
-PACKAGE = "elasticsearch"
-OPTIONS = ("timeout", "key_env", "cloud_id", "ca_certs", "fingerprint", "user")
 SERVERLESS = "serverless"
 
 
-class ElasticsearchWire(Wire):
+class ElasticsearchWire(ClientWire):
     """Requests through the transport of the client, with its connections, headers and keys.
 
     The client itself asks for the compatibility mode of its own major version, which a server of an
     older one refuses. Without this header, a server answers in its own format.
     """
 
-    def __init__(self, client: Any) -> None:
-        self.client = client
+    store = distribution = "elasticsearch"
+    packages = ("elasticsearch", "elastic_transport")
+    kind = "Elasticsearch"
+    options = (*ClientWire.options, "cloud_id")
+
+    @classmethod
+    def new_client(
+        cls, kind: Any, address: Address, timeout: float, options: Mapping[str, Any]
+    ) -> Any:
+        given = {**options, "request_timeout": timeout}
+        if user := address.options.get("user"):
+            if secret := address.secret():
+                given["basic_auth"] = (user, secret)
+        elif key := header_key(address):
+            given["api_key"] = key
+        if "cloud_id" in address.options:
+            given["cloud_id"] = address.options["cloud_id"]
+        else:
+            given["hosts"] = [f"{address.transport}://{address.location}"]
+        return kind(**given)
+
+    @classmethod
+    def location(cls, client: Any) -> tuple[str, str]:
+        node = next(iter(client.transport.node_pool.all())).config
+        return node.scheme, f"{node.host}:{node.port}{node.path_prefix}"
+
+    @classmethod
+    def check(cls, connection: Connection) -> None:
+        if (connection.root.get("version") or {}).get("build_flavor") == SERVERLESS:
+            connection.deployment = SERVERLESS
+        if not connection.version:
+            raise StoreError("the server reports no version", hint="check the address")
 
     def send(
         self,
@@ -45,133 +65,68 @@ class ElasticsearchWire(Wire):
         timeout: float | None,
         doing: str,
     ) -> Any:
-        client = self.client
-        headers = {**client._headers, "accept": "application/json"}
-        if body is not None:
-            headers["content-type"] = content_type
-        target = f"{path}?{urlencode(params, safe=',*')}" if params else path
+        options = _options(self.client, body, content_type, timeout)
         try:
-            meta, answer = client.transport.perform_request(
-                method,
-                target,
-                headers=headers,
-                body=body,
-                request_timeout=client._request_timeout if timeout is None else timeout,
-                max_retries=client._max_retries,
-                retry_on_status=client._retry_on_status,
-                retry_on_timeout=client._retry_on_timeout,
+            answered = self.client.transport.perform_request(
+                method, _target(path, params), **options
             )
         except Exception as error:
-            raise _translated(error, doing) from error
-        if not 200 <= meta.status < 300:
-            raise Refused(meta.status, answer, seconds(meta.headers.get("retry-after")))
-        if meta.headers.get("x-elastic-product") != "Elasticsearch":
-            raise StoreError(
-                f"could not {doing}: the server there is not Elasticsearch",
-                hint="for OpenSearch, use an address such as opensearch+http://localhost:9200",
+            raise self.translated(error, doing) from error
+        return _checked(answered, doing)
+
+    async def awaited(
+        self,
+        client: Any,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        body: bytes,
+        doing: str,
+    ) -> Any:
+        options = _options(client, body, JSON, None)
+        try:
+            answered = await client.transport.perform_request(
+                method, _target(path, params), **options
             )
-        return answer
-
-    def close(self) -> None:
-        self.client.close()
-
-
-def _translated(error: Exception, doing: str) -> Exception:
-    """The error of qadapt for one of the transport."""
-    name = type(error).__name__
-    if name == "ConnectionTimeout":
-        return timed_out(doing)
-    if name in ("ConnectionError", "TlsError"):
-        return unreachable(doing, str(error))
-    if type(error).__module__.partition(".")[0] in ("elasticsearch", "elastic_transport"):
-        return StoreError(f"could not {doing}: {name}: {error}", hint="check the address")
-    return error
+        except Exception as error:
+            raise self.translated(error, doing) from error
+        return _checked(answered, doing)
 
 
-def module() -> Any:
-    """Import the client on first use.
-
-    Raises:
-        MissingExtraError
-    """
-    try:
-        return load(PACKAGE)
-    except ImportError as error:
-        raise MissingExtraError(
-            PACKAGE, "elasticsearch", purpose="the store 'elasticsearch'"
-        ) from error
+def _target(path: str, params: Mapping[str, Any]) -> str:
+    return f"{path}?{urlencode(params, safe=',*')}" if params else path
 
 
-def connect(address: Address) -> Connection:
-    """Connect to an address.
-
-    Raises:
-        AddressError, MissingExtraError, UnreachableError, AuthError
-    """
-    checks.options(address, OPTIONS)
-    client = _made(address)
-    connection = Connection(ElasticsearchWire(client), owned=True)
-    try:
-        return _probed(connection)
-    except BaseException:
-        connection.close()
-        raise
-
-
-def _probed(connection: Connection) -> Connection:
-    """The connection with the deployment that the server reports."""
-    told = connection.root.get("version") or {}
-    if told.get("build_flavor") == SERVERLESS:
-        connection.deployment = SERVERLESS
-    if not connection.version:
-        raise StoreError("the server reports no version", hint="check the address")
-    return connection
-
-
-def _made(address: Address) -> Any:
-    options: dict[str, Any] = {
-        "request_timeout": checks.number(address, "timeout", TIMEOUT),
-        "max_retries": 0,
-        "retry_on_timeout": False,
+def _options(
+    client: Any, body: bytes | None, content_type: str, timeout: float | None
+) -> dict[str, Any]:
+    """Arguments of ``perform_request``."""
+    headers = {**client._headers, "accept": "application/json"}
+    if body is not None:
+        headers["content-type"] = content_type
+    return {
+        "headers": headers,
+        "body": body,
+        "request_timeout": client._request_timeout if timeout is None else timeout,
+        "max_retries": client._max_retries,
+        "retry_on_status": client._retry_on_status,
+        "retry_on_timeout": client._retry_on_timeout,
     }
-    if user := address.options.get("user"):
-        if secret := address.secret():
-            options["basic_auth"] = (user, secret)
-    elif key := header_key(address):
-        options["api_key"] = key
-    if "ca_certs" in address.options:
-        options["ca_certs"] = address.options["ca_certs"]
-    if "fingerprint" in address.options:
-        options["ssl_assert_fingerprint"] = address.options["fingerprint"]
-    if "cloud_id" in address.options:
-        options["cloud_id"] = address.options["cloud_id"]
-    else:
-        options["hosts"] = [f"{address.transport}://{address.location}"]
-    try:
-        return module().Elasticsearch(**options)
-    except (TypeError, ValueError) as error:
-        raise AddressError(
-            f"{address}: {error}", hint="for example elasticsearch+http://localhost:9200"
-        ) from error
 
 
-def wrapped(client: Any) -> tuple[Address, Connection]:
-    """A user's client, and its address without keys.
+def _checked(answered: Any, doing: str) -> Any:
+    """The body of an answer.
 
     Raises:
-        UnsupportedError: the client is asynchronous.
+        Refused: the answer is an error.
+        StoreError: the server is another product.
     """
-    if type(client).__name__ != "Elasticsearch":
-        raise UnsupportedError(
-            f"a {type(client).__name__} cannot be wrapped",
-            hint="pass a synchronous elasticsearch.Elasticsearch",
+    meta, answer = answered
+    if not 200 <= meta.status < 300:
+        raise Refused(meta.status, answer, seconds(meta.headers.get("retry-after")))
+    if meta.headers.get("x-elastic-product") != "Elasticsearch":
+        raise StoreError(
+            f"could not {doing}: the server there is not Elasticsearch",
+            hint="for OpenSearch, use an address such as opensearch+http://localhost:9200",
         )
-    node = next(iter(client.transport.node_pool.all())).config
-    place = f"{node.host}:{node.port}{node.path_prefix}"
-    transport: Any = "https" if node.scheme == "https" else "http"
-    address = Address("elasticsearch", transport, place)
-    connection = Connection(ElasticsearchWire(client), owned=False)
-    try:
-        return address, _probed(connection)
-    except QadaptError:
-        raise
+    return answer

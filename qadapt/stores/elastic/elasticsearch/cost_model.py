@@ -41,8 +41,7 @@ class ElasticsearchCostModel(CostModel):
         Raises:
             UnsupportedError: the server lacks this quantization.
         """
-        mapped = mapping.to_native(quantization.replace(rescore=None), vector)
-        supported(mapped.match)
+        mapped = supported(mapping.to_native(quantization.replace(rescore=None), vector))
         native = dict(mapped.native or {})
         kept = vector if mapped.datatype is None else vector.replace(datatype=mapped.datatype)
         options = mapping.index_options(native, dict(index), None)
@@ -60,14 +59,7 @@ class ElasticsearchCostModel(CostModel):
                 "source", 0, source, "base64 in the document, under cosine", "bytes that are sent"
             ),
         )
-        return Footprint.of(
-            self.store,
-            mapped.target,
-            parts,
-            native=native,
-            differences=mapped.match.differences,
-            notes=(CACHED,),
-        )
+        return self.of_parts(mapped, parts, native)
 
 
 def _source_bytes(count: int, vector: Vector) -> int:

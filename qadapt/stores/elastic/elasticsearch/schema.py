@@ -16,10 +16,12 @@ from qadapt.model import Metric, Vector
 from qadapt.model.arrays import Floats
 from qadapt.stores.elastic.elasticsearch import mapping
 from qadapt.stores.elastic.elasticsearch.version import (
+    OLDEST,
     SINCE_BASE64,
     SINCE_BASE64_QUERY,
     SINCE_BFLOAT16,
     SINCE_EXCLUDED_VECTORS,
+    SINCE_SLICES_BY_ID,
     ServerVersion,
 )
 from qadapt.stores.elastic.product import ParsedVector, Product, similarity_score
@@ -35,11 +37,12 @@ class Elasticsearch(Product):
     """Elasticsearch at one version."""
 
     title = "Elasticsearch"
+    refresh_privilege = "maintenance"
     vector_types = ("dense_vector",)
+    oldest = OLDEST
 
     @property
     def server_version(self) -> ServerVersion:
-        """The version with the features that it has."""
         return ServerVersion(self.version)
 
     def parse_vector(self, definition: Mapping[str, Any]) -> ParsedVector:
@@ -102,6 +105,10 @@ class Elasticsearch(Product):
             return {}
         scaled = any(each.metric is Metric.COSINE for each in vectors.values())
         return {f"index.{_EXCLUDED}": not scaled}
+
+    @property
+    def slices_by_id(self) -> bool:
+        return self.server_version.has(SINCE_SLICES_BY_ID)
 
     def refused_rows(self, rows: Floats) -> npt.NDArray[np.intp]:
         """The server computes the square of the length in float32, which must not overflow."""

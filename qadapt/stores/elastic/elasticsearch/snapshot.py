@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from qadapt.footprint import original_bytes
-from qadapt.model import CollectionInfo, Server, VectorInfo
-from qadapt.stores.elastic import rows
+from qadapt.model import VectorInfo
+from qadapt.stores.elastic import rows, snapshot
 from qadapt.stores.elastic.connection import Connection
 from qadapt.stores.elastic.elasticsearch import mapping, status
 from qadapt.stores.elastic.elasticsearch.schema import Elasticsearch
@@ -23,17 +23,42 @@ _STATS = (
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """An index, its row count, and the observations of its vectors by name.
+class Snapshot(snapshot.Snapshot[Observation]):
+    """An index of Elasticsearch.
 
     Attributes:
         size: bytes of the primary shards.
     """
 
-    index: Index
-    count: int
-    observations: Mapping[str, Observation]
     size: int = 0
+
+    @property
+    def config(self) -> dict[str, Any]:
+        index = self.index
+        return {
+            "fields": {each.path: dict(each.definition) for each in index.vectors.values()},
+            "settings": dict(index.meta.get("search") or {}),
+            "shards": index.shards,
+        }
+
+    def vector_info(self, name: str) -> VectorInfo:
+        seen, field = self.observations[name], self.index.vectors[name]
+        vector = field.vector
+        sizes = seen.sizes
+        return VectorInfo(
+            name,
+            vector.dim,
+            vector.metric,
+            vector.datatype,
+            self.count,
+            dict(seen.options),
+            mapping.quantization_of(seen.options),
+            status.status_of(seen),
+            default_rescore=mapping.default_rescore(seen.options),
+            code_bytes=None if sizes is None else seen.code_bytes,
+            float_bytes=original_bytes(self.count, vector),
+            graph_bytes=None if sizes is None else sizes.get("vex", 0),
+        )
 
 
 def take_snapshot(connection: Connection, product: Elasticsearch, index: Index) -> Snapshot:
@@ -85,36 +110,3 @@ def seq_no_ranges(connection: Connection, index: Index) -> int:
         for copy in copies
     ]
     return max(1, -(-(max(found, default=-1) + 1) // MAX_CANDIDATES))
-
-
-def collection_info(server: Server, snapshot: Snapshot) -> CollectionInfo:
-    """The collection in common terms."""
-    index = snapshot.index
-    config = {
-        "fields": {each.path: dict(each.definition) for each in index.vectors.values()},
-        "settings": dict(index.meta.get("search") or {}),
-        "shards": index.shards,
-    }
-    vectors = {name: _vector_info(name, snapshot) for name in index.vectors}
-    notes = [f"the field {path!r} {why}" for path, why in index.others.items()]
-    return CollectionInfo(index.name, snapshot.count, vectors, server, config, notes=tuple(notes))
-
-
-def _vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
-    seen, field = snapshot.observations[name], snapshot.index.vectors[name]
-    vector = field.vector
-    sizes = seen.sizes
-    return VectorInfo(
-        name,
-        vector.dim,
-        vector.metric,
-        vector.datatype,
-        snapshot.count,
-        dict(seen.options),
-        mapping.quantization_of(seen.options),
-        status.status_of(seen),
-        default_rescore=mapping.default_rescore(seen.options),
-        code_bytes=None if sizes is None else seen.code_bytes,
-        float_bytes=original_bytes(snapshot.count, vector),
-        graph_bytes=None if sizes is None else sizes.get("vex", 0),
-    )

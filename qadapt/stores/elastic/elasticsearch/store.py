@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from qadapt.errors import UnsupportedError
 from qadapt.model import CollectionInfo, Finding, Quantization, Vector
-from qadapt.model.address import Address
-from qadapt.stores.base import MappedQuantization, SearchRequest, require_supported
-from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
+from qadapt.stores.base import MappedQuantization, SearchRequest
+from qadapt.stores.change import ChangePlan, ChangeRequest
 from qadapt.stores.client_form import ClientSearch
 from qadapt.stores.elastic.elasticsearch import (
     changes,
@@ -19,64 +17,25 @@ from qadapt.stores.elastic.elasticsearch import (
     search,
     snapshot,
 )
-from qadapt.stores.elastic.elasticsearch.connection import connect, wrapped
+from qadapt.stores.elastic.elasticsearch.connection import ElasticsearchWire
 from qadapt.stores.elastic.elasticsearch.profile import PROFILE
 from qadapt.stores.elastic.elasticsearch.schema import Elasticsearch
-from qadapt.stores.elastic.elasticsearch.version import OLDEST
 from qadapt.stores.elastic.schema import Index
 from qadapt.stores.elastic.search import Prepared
 from qadapt.stores.elastic.store import ElasticStore
 
 
-class ElasticsearchStore(ElasticStore):
+class ElasticsearchStore(ElasticStore[Elasticsearch]):
     """Indexes of Elasticsearch 8.12 or newer."""
 
     profile = PROFILE
     operations = changes.OPERATIONS
     limits = "docs/elasticsearch.md"
+    wire = ElasticsearchWire
+    product_type = Elasticsearch
 
-    @classmethod
-    def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> ElasticsearchStore:
-        """Connect to a server.
-
-        Raises:
-            MissingExtraError, AddressError, UnreachableError, AuthError
-            UnsupportedError: an older version.
-        """
-        return cls(address, connect(address), disabled=disabled)._checked()
-
-    @classmethod
-    def wrap(cls, client: object, *, disabled: Sequence[str] = ()) -> ElasticsearchStore:
-        """A store on an ``elasticsearch.Elasticsearch``, which qadapt never closes.
-
-        Raises:
-            UnsupportedError: an asynchronous client, or an older version of the server.
-        """
-        address, connection = wrapped(client)
-        return cls(address, connection, disabled=disabled)._checked()
-
-    def _checked(self) -> ElasticsearchStore:
-        lacking = self.product.server_version.lacks("qadapt needs", OLDEST)
-        if lacking:
-            self.close()
-            raise UnsupportedError(lacking, hint="upgrade the server")
-        return self
-
-    def new_product(self, version: str) -> Elasticsearch:
-        return Elasticsearch(version)
-
-    @property
-    def product(self) -> Elasticsearch:
-        """Elasticsearch at the version of the server."""
-        found = super().product
-        assert isinstance(found, Elasticsearch)
-        return found
-
-    def inspect(self, collection: str) -> Inspection:
-        index = self.index(collection)
-        self._refresh(index)
-        taken = snapshot.take_snapshot(self.connection, self.product, index)
-        return Inspection(snapshot.collection_info(self.server(), taken), taken)
+    def take_snapshot(self, index: Index) -> snapshot.Snapshot:
+        return snapshot.take_snapshot(self.connection, self.product, index)
 
     # -- searching ---------------------------------------------------------------------------
 
@@ -104,12 +63,9 @@ class ElasticsearchStore(ElasticStore):
         return mapping.to_native(quantization, vector, self.product.server_version)
 
     def plan_change(self, request: ChangeRequest) -> ChangePlan:
-        mapped = None
-        if request.codes is not None:
-            taken: snapshot.Snapshot = request.inspection.native
-            vector = request.target_vector or taken.index.field_of(request.vector).vector
-            mapped = require_supported(self.map(request.codes, vector), request.codes, self.name)
-        return changes.plan_change(self, request, mapped)
+        taken: snapshot.Snapshot = request.inspection.native
+        vector = request.target_vector or taken.index.field_of(request.vector).vector
+        return changes.plan_change(self, request, self.mapped_change(request, vector))
 
     # -- doctor ------------------------------------------------------------------------------
 

@@ -51,11 +51,11 @@ class Copy(copy_switch.Rebuild):
 
     kept: str | None = None
 
-    def compare(self, at: Execution[ElasticStore]) -> None:
+    def compare(self, at: Execution[ElasticStore[Any]]) -> None:
         super().compare(at)
         _compare_rows(at.store, self)
 
-    def switch(self, at: Execution[ElasticStore]) -> None:
+    def switch(self, at: Execution[ElasticStore[Any]]) -> None:
         if self.kept is not None:
             clone(at.store.connection, self.source, self.kept, at.wait)
         super().switch(at)
@@ -114,7 +114,7 @@ def step(operation: Copy, action: str, why: str, count: int, code_bytes: int, wi
     )
 
 
-def _compare_rows(store: ElasticStore, operation: Copy) -> None:
+def _compare_rows(store: ElasticStore[Any], operation: Copy) -> None:
     """Compare some rows of each page.
 
     Raises:

@@ -35,8 +35,7 @@ class OpenSearchCostModel(CostModel):
         native = dict(quantization.native)
         native |= {key: index[key] for key in ("m", "ef_construction") if key in index}
         asked = quantization.replace(rescore=None, native=native)
-        mapped = mapping.to_native(asked, vector)
-        supported(mapped.match)
+        mapped = supported(mapping.to_native(asked, vector))
         made = Field.of({"dimension": vector.dim, **(mapped.native or {})}, NEWEST)
         each = made.code_bytes
         if made.engine != LUCENE or each is None:
@@ -49,11 +48,4 @@ class OpenSearchCostModel(CostModel):
             Component("graph", links, links, f"{LINK:g} B per link (.vex), measured", LAYOUT),
             Component("originals", 0 if codes else size, size, "float32 (.vec)", LAYOUT),
         )
-        return Footprint.of(
-            self.store,
-            mapped.target,
-            parts,
-            native=mapped.native or {},
-            differences=mapped.match.differences,
-            notes=(CACHED,),
-        )
+        return self.of_parts(mapped, parts)

@@ -18,6 +18,7 @@ from qadapt.errors import UnsupportedError
 from qadapt.model import Kind, Metric, Quantization, Rescore, Vector
 from qadapt.model.arrays import Floats
 from qadapt.stores.elastic.opensearch.version import (
+    OLDEST,
     SINCE_ONE_BIT,
     SINCE_RESCORE_OFF,
     ServerVersion,
@@ -190,11 +191,12 @@ class OpenSearch(Product):
     """OpenSearch at one version."""
 
     title = "OpenSearch"
+    refresh_privilege = "indices:admin/refresh*"
     vector_types = ("knn_vector",)
+    oldest = OLDEST
 
     @property
     def server_version(self) -> ServerVersion:
-        """The version with the features that it has."""
         return ServerVersion(self.version)
 
     def field_of(self, field: VectorField) -> Field:

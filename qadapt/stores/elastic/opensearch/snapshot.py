@@ -9,34 +9,52 @@ from typing import Any
 import numpy as np
 
 from qadapt.footprint import original_bytes
-from qadapt.model import CollectionInfo, Kind, Rescore, Server, VectorInfo
-from qadapt.stores.elastic import rows
+from qadapt.model import Kind, VectorInfo
+from qadapt.stores.elastic import rows, snapshot
 from qadapt.stores.elastic.connection import Connection
 from qadapt.stores.elastic.opensearch import search, status
 from qadapt.stores.elastic.opensearch.schema import LUCENE, Field, OpenSearch
 from qadapt.stores.elastic.opensearch.status import Observation
-from qadapt.stores.elastic.schema import Index, VectorField, quoted
+from qadapt.stores.elastic.schema import OWN, Index, VectorField, quoted
 
 NEAREST = 10
 _FILTER = "_all.primaries.docs,_all.primaries.segments.count,_all.primaries.segments.file_sizes"
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """An index and the observations of its vectors.
+class Snapshot(snapshot.Snapshot[Observation]):
+    """An index of OpenSearch.
 
     Attributes:
-        index: as its mapping describes it.
         product: OpenSearch at the version of the server.
-        rows: number of documents.
-        observations: by name of the vector.
-        aliases: the index of each alias of the server.
     """
 
-    index: Index
     product: OpenSearch
-    rows: int
-    observations: Mapping[str, Observation]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        fields = {path: dict(each) for path, each in self.index.properties.items() if path != OWN}
+        return {"mappings": fields, "settings": {"number_of_shards": self.index.shards}}
+
+    def vector_info(self, name: str) -> VectorInfo:
+        field, seen = self.index.vectors[name], self.observations[name]
+        vector, settings = field.vector, seen.settings
+        coded = settings.quantization.kind is not Kind.NONE
+        graph = (seen.files or {}).get("vex") if seen.alone and settings.has_graph else None
+        return VectorInfo(
+            name,
+            vector.dim,
+            vector.metric,
+            vector.datatype,
+            seen.present,
+            index_info(settings),
+            settings.quantization,
+            status.status_of(seen),
+            default_rescore=settings.default_rescore(self.product.server_version),
+            code_bytes=seen.least if coded and settings.code_bytes is not None else 0,
+            float_bytes=original_bytes(seen.present, vector),
+            graph_bytes=graph,
+        )
 
 
 def take_snapshot(connection: Connection, product: OpenSearch, index: Index) -> Snapshot:
@@ -46,7 +64,7 @@ def take_snapshot(connection: Connection, product: OpenSearch, index: Index) -> 
         name: _observe(connection, product, index, field, stats)
         for name, field in index.vectors.items()
     }
-    return Snapshot(index, product, _number(stats, "docs", "count"), found)
+    return Snapshot(index, _number(stats, "docs", "count"), found, product)
 
 
 def _stats(connection: Connection, index: Index) -> Mapping[str, Any]:
@@ -114,48 +132,6 @@ def _scores(connection: Connection, index: Index, query: Mapping[str, Any]) -> d
         doing=f"compare scores of {index.name!r}",
     )
     return {each["_id"]: float(each["_score"]) for each in answer["hits"]["hits"]}
-
-
-# -- common form ---------------------------------------------------------------------------------
-
-
-def collection_info(server: Server, snapshot: Snapshot) -> CollectionInfo:
-    """The collection in common terms."""
-    index = snapshot.index
-    vectors = {name: _vector_info(name, snapshot) for name in index.vectors}
-    config = {
-        "mappings": {
-            path: dict(each) for path, each in index.properties.items() if path not in ("qadapt",)
-        },
-        "settings": {"number_of_shards": index.shards},
-    }
-    notes = tuple(f"the field {path!r} {why}" for path, why in index.others.items())
-    return CollectionInfo(index.name, snapshot.rows, vectors, server, config, notes=notes)
-
-
-def _vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
-    field, seen = snapshot.index.vectors[name], snapshot.observations[name]
-    vector, settings = field.vector, seen.settings
-    coded = settings.quantization.kind is not Kind.NONE
-    graph = (seen.files or {}).get("vex") if seen.alone and settings.has_graph else None
-    return VectorInfo(
-        name,
-        vector.dim,
-        vector.metric,
-        vector.datatype,
-        seen.present,
-        index_info(settings),
-        settings.quantization,
-        status.status_of(seen),
-        default_rescore=_default(settings, snapshot.product) if coded else None,
-        code_bytes=seen.least if coded and settings.code_bytes is not None else 0,
-        float_bytes=original_bytes(seen.present, vector),
-        graph_bytes=graph,
-    )
-
-
-def _default(settings: Field, product: OpenSearch) -> Rescore | None:
-    return settings.default_rescore(product.server_version)
 
 
 def index_info(settings: Field) -> dict[str, Any]:

@@ -2,69 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from qadapt.errors import UnsupportedError
 from qadapt.model import CollectionInfo, Finding, Quantization, Rescore, Vector
-from qadapt.model.address import Address
-from qadapt.stores.base import MappedQuantization, SearchRequest, require_supported
-from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
+from qadapt.stores.base import MappedQuantization, SearchRequest
+from qadapt.stores.change import ChangePlan, ChangeRequest
 from qadapt.stores.client_form import ClientSearch
 from qadapt.stores.elastic import collections
 from qadapt.stores.elastic.opensearch import changes, diagnostics, mapping, search, snapshot
-from qadapt.stores.elastic.opensearch.connection import connect, wrapped
+from qadapt.stores.elastic.opensearch.connection import OpenSearchWire
 from qadapt.stores.elastic.opensearch.profile import PROFILE
 from qadapt.stores.elastic.opensearch.schema import Field, OpenSearch, is_searchable, without_search
-from qadapt.stores.elastic.opensearch.version import OLDEST
 from qadapt.stores.elastic.schema import Index
 from qadapt.stores.elastic.search import Prepared, as_text
 from qadapt.stores.elastic.store import ElasticStore
 
 
-class OpenSearchStore(ElasticStore):
+class OpenSearchStore(ElasticStore[OpenSearch]):
     """Indexes of OpenSearch 2.17 or newer with the k-NN plugin."""
 
     profile = PROFILE
     operations = changes.OPERATIONS
     limits = "docs/opensearch.md"
-
-    @classmethod
-    def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> OpenSearchStore:
-        """Connect to a server.
-
-        Raises:
-            MissingExtraError, AddressError, UnreachableError, AuthError
-            UnsupportedError: an older version.
-        """
-        return cls(address, connect(address), disabled=disabled)._checked()
-
-    @classmethod
-    def wrap(cls, client: object, *, disabled: Sequence[str] = ()) -> OpenSearchStore:
-        """A store on an ``opensearchpy.OpenSearch``, which qadapt never closes.
-
-        Raises:
-            UnsupportedError: an asynchronous client, or an older version of the server.
-        """
-        address, connection = wrapped(client)
-        return cls(address, connection, disabled=disabled)._checked()
-
-    def _checked(self) -> OpenSearchStore:
-        lacking = self.product.server_version.lacks("qadapt needs", OLDEST)
-        if lacking:
-            self.close()
-            raise UnsupportedError(lacking, hint="upgrade the server")
-        return self
-
-    def new_product(self, version: str) -> OpenSearch:
-        return OpenSearch(version)
-
-    @property
-    def product(self) -> OpenSearch:
-        """OpenSearch at the version of the server."""
-        found = super().product
-        assert isinstance(found, OpenSearch)
-        return found
+    wire = OpenSearchWire
+    product_type = OpenSearch
 
     def index(self, collection: str) -> Index:
         """The index of a collection, read again; it has no vectors if they cannot be searched."""
@@ -73,11 +35,8 @@ class OpenSearchStore(ElasticStore):
             return found
         return self.snapshots.put(collection, without_search(found))  # type: ignore[no-any-return]
 
-    def inspect(self, collection: str) -> Inspection:
-        index = self.index(collection)
-        self._refresh(index)
-        taken = snapshot.take_snapshot(self.connection, self.product, index)
-        return Inspection(snapshot.collection_info(self.server(), taken), taken)
+    def take_snapshot(self, index: Index) -> snapshot.Snapshot:
+        return snapshot.take_snapshot(self.connection, self.product, index)
 
     # -- searching ---------------------------------------------------------------------------
 
@@ -120,13 +79,10 @@ class OpenSearchStore(ElasticStore):
         return mapping.to_native(quantization, vector, self.product.server_version)
 
     def plan_change(self, request: ChangeRequest) -> ChangePlan:
-        mapped = None
-        if request.codes is not None:
-            taken: snapshot.Snapshot = request.inspection.native
-            vector = request.target_vector or taken.index.field_of(request.vector).vector
-            mapped = require_supported(self.map(request.codes, vector), request.codes, self.name)
+        taken: snapshot.Snapshot = request.inspection.native
+        vector = request.target_vector or taken.index.field_of(request.vector).vector
         names = collections.all_names(self.connection)
-        return changes.plan_change(request, mapped, names)
+        return changes.plan_change(request, self.mapped_change(request, vector), names)
 
     # -- doctor ------------------------------------------------------------------------------
 

@@ -14,6 +14,20 @@ from qadapt.errors import (
     QadaptError,
     StoreError,
 )
+from qadapt.stores.error_table import AnswerRule, by_table
+
+_RULES = (
+    AnswerRule(
+        NotFoundError,
+        "`qadapt inspect` lists the vectors of the collection",
+        words=("not existing vector name",),
+    ),
+    AnswerRule(
+        IntegrityError,
+        "the folder of the collection is damaged: restore it from a backup",
+        words=("no segments were loaded", "failed to deserialize"),
+    ),
+)
 
 
 @contextmanager
@@ -58,17 +72,8 @@ def translate(words: str, doing: str) -> QadaptError:
     wrong = re.search(r"Vector dimension error: expected dim: (\d+), got (\d+)", text)
     if wrong:
         return DimensionError(int(wrong[1]), int(wrong[2]))
-    if "Not existing vector name" in text:
-        return NotFoundError(
-            f"could not {doing}: {text}",
-            hint="`qadapt inspect` lists the vectors of the collection",
-        )
-    if "no segments were loaded" in text or "Failed to deserialize" in text:
-        return IntegrityError(
-            f"could not {doing}: {text}",
-            hint="the folder of the collection is damaged: restore it from a backup",
-        )
-    return StoreError(
+    found = by_table(_RULES, f"could not {doing}: {text}", words=text)
+    return found or StoreError(
         f"could not {doing}; Qdrant's engine reports: {text}",
         hint="`qadapt doctor` checks the collection",
     )

@@ -1,0 +1,275 @@
+"""Stores of ``overhead.py``, and the searches that a user of each client writes.
+
+A raw search returns ids, scores and payloads as qadapt does, for the same parameters.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from overhead_replay import replayed
+
+import qadapt as qa
+
+NAME = "Overhead"
+DIM = 384
+MOST_SLOW = 1_000  # rows of embedded stores in Python
+SETTINGS = {
+    "edge": "binary",
+    "weaviate": "scalar",
+    "pgvector": "binary",
+    "sqlite-vec": "binary:rescore=4",
+    "lancedb": "rotational:bits=1,rescore=4",
+}
+
+Rows = list[tuple[Any, float, Any]]
+Search = Callable[[Any], Rows]
+RawOf = Callable[[int, bool, bool], Search]  # k, payload, read the results
+
+
+def filled(db: qa.Database, setting: str | None, rows: int) -> qa.Collection:
+    """A new collection with random rows and payloads."""
+    random = np.random.default_rng(0)
+    if NAME in db:
+        db.drop(NAME)
+    db.create(NAME, dim=DIM, metric="cosine")
+    collection = db[NAME]
+    if db.server().deployment in ("local", "lite"):
+        rows = min(rows, MOST_SLOW)
+    ids: Sequence[Any] = range(rows)
+    if db.server().store == "weaviate":
+        ids = [f"{at:032x}"[:8] + f"-0000-4000-8000-{at:012x}" for at in range(rows)]
+    payloads = [{"group": at % 7, "title": f"title of row {at}"} for at in range(rows)]
+    vectors = random.standard_normal((rows, DIM), dtype=np.float32)
+    collection.write(qa.Batch(list(ids), {"": vectors}, payloads))
+    if setting:
+        collection.plan(setting, accept="differs").apply(yes=True)
+    return collection
+
+
+def edge_raw(collection: Any) -> RawOf:
+    import qdrant_edge as edge
+
+    with collection._store.shard(NAME).use("search") as opened:
+        shard = opened  # the engine opens a folder only once per process
+
+    def of(k: int, payload: bool, read: bool) -> Search:
+        def search(query: Any) -> Rows:
+            nearest = edge.Query.Nearest(query.tolist(), using=None)
+            found = shard.query(edge.QueryRequest(limit=k, query=nearest, with_payload=payload))
+            if not read:
+                return []
+            return [(row.id, row.score, row.payload if payload else None) for row in found]
+
+        return search
+
+    return of
+
+
+def qdrant_raw(client: Any) -> RawOf:
+    def of(k: int, payload: bool, read: bool) -> Search:
+        def search(query: Any) -> Rows:
+            found = client.query_points(NAME, query=query, limit=k, with_payload=payload)
+            if not read:
+                return []
+            return [(row.id, row.score, row.payload if payload else None) for row in found.points]
+
+        return search
+
+    return of
+
+
+def milvus_raw(collection: Any) -> RawOf:
+    client = collection._store.connection.client
+    level = collection._store.reader.layout(NAME).consistency
+
+    def of(k: int, payload: bool, read: bool) -> Search:
+        params = collection.client_params(k=k).params
+        wanted = ["qadapt_id", "group", "title"] if payload else ["qadapt_id"]
+
+        def search(query: Any) -> Rows:
+            found = client.search(
+                NAME,
+                data=[query],
+                anns_field="vector",
+                limit=k,
+                output_fields=wanted,
+                search_params={"metric_type": "COSINE", "params": params},
+                consistency_level=level,
+            )
+            if not read:
+                return []
+            return [
+                (
+                    int(hit["entity"].pop("qadapt_id")[1:]),
+                    hit["distance"],
+                    dict(hit["entity"]) if payload else None,
+                )
+                for hit in found[0]
+            ]
+
+        return search
+
+    return of
+
+
+def weaviate_raw(collection: Any) -> RawOf:
+    from weaviate.classes.query import MetadataQuery
+
+    rows = collection._store.connection.client.collections.get(NAME)
+    distance = MetadataQuery(distance=True)
+
+    def of(k: int, payload: bool, read: bool) -> Search:
+        limit = collection.client_params(k=k).limit
+        wanted = ["group", "title"] if payload else []
+
+        def search(query: Any) -> Rows:
+            found = rows.query.near_vector(
+                query, limit=limit, return_metadata=distance, return_properties=wanted
+            )
+            if not read:
+                return []
+            return [
+                (str(row.uuid), 1 - row.metadata.distance, row.properties if payload else None)
+                for row in found.objects[:k]
+            ]
+
+        return search
+
+    return of
+
+
+def sqlite_raw(collection: Any) -> RawOf:
+    connection = collection._store.connection._opened
+
+    def of(k: int, payload: bool, read: bool) -> Search:
+        words = "t.id, t.payload" if payload else "t.id"
+        text = (
+            f'WITH c AS MATERIALIZED (SELECT id, distance FROM "{NAME}__embedding_bit" '
+            f"WHERE codes MATCH vec_quantize_binary(?) AND k = {4 * k}) "
+            f"SELECT {words}, vec_distance_cosine(t.embedding, ?) AS d FROM c "
+            f'CROSS JOIN "{NAME}" AS t ON t.id = c.id ORDER BY d NULLS LAST LIMIT {k}'
+        )
+
+        def search(query: Any) -> Rows:
+            sent = query.tobytes()
+            found = connection.execute(text, (sent, sent)).fetchall()
+            if not read:
+                return []
+            return [(row[0], 1 - row[-1], json.loads(row[1]) if payload else None) for row in found]
+
+        return search
+
+    return of
+
+
+def lancedb_raw(collection: Any) -> RawOf:
+    table = collection._store.connection.client.open_table(NAME)
+
+    def of(k: int, payload: bool, read: bool) -> Search:
+        columns = ["id", "_distance", *(["payload"] if payload else [])]
+
+        def search(query: Any) -> Rows:
+            asked = table.search(query, vector_column_name="vector").distance_type("cosine")
+            asked = asked.minimum_nprobes(20).maximum_nprobes(0).refine_factor(4)
+            found = asked.limit(k).select(columns).to_arrow()
+            if not read:
+                return []
+            texts = found["payload"].to_pylist() if payload else [None] * len(found)
+            cells = zip(found["id"].to_pylist(), found["_distance"].to_pylist(), texts, strict=True)
+            return [(key, 1 - far, json.loads(text) if text else None) for key, far, text in cells]
+
+        return search
+
+    return of
+
+
+def chroma_raw(collection: Any) -> RawOf:
+    at = collection._store.connection.client.get_collection(NAME)
+
+    def of(k: int, payload: bool, read: bool) -> Search:
+        include: list[Any] = ["distances", *(["metadatas", "documents"] if payload else [])]
+
+        def search(query: Any) -> Rows:
+            found = at.query(query_embeddings=[query], n_results=k, include=include)
+            if not read:
+                return []
+            cells = found["metadatas"][0] if payload else [None] * len(found["ids"][0])
+            rows = zip(found["ids"][0], found["distances"][0], cells, strict=True)
+            return [(int(key), 1 - far, cell) for key, far, cell in rows]
+
+        return search
+
+    return of
+
+
+def pgvector_raw(collection: Any) -> RawOf:
+    import psycopg
+    from pgvector.psycopg import register_vector
+
+    store = collection._store
+    at = psycopg.connect(**store.connection._arguments, autocommit=True)
+    register_vector(at)
+
+    def of(k: int, payload: bool, read: bool) -> Search:
+        collection.search(np.ones(DIM, np.float32), k, with_payload=payload)
+        prepared = next(
+            made
+            for key, (_, (_, made)) in store._searches._known.items()
+            if key[1] == k and key[5] == payload
+        )
+        if prepared.settings:
+            at.execute(prepared.session_text)
+        statement, copies = prepared.text, sum(prepared.copies)
+        cursor = at.cursor(binary=True)
+
+        def search(query: Any) -> Rows:
+            found = cursor.execute(statement, (query,) * copies, prepare=True).fetchall()
+            if not read:
+                return []
+            return [(row[0], 1 - row[-1], row[1] if payload else None) for row in found]
+
+        return search
+
+    return of
+
+
+@contextmanager
+def opened(target: str, folder: Path, rows: int) -> Iterator[tuple[Any, RawOf]]:
+    """A collection of a store, and the raw searches of its client."""
+    if target in ("qdrant-rest", "qdrant-grpc"):
+        with replayed(NAME, DIM, rows) as (rest, grpc):
+            more = f"?grpc={grpc}" if target == "qdrant-grpc" else ""
+            with qa.open(f"qdrant+http://127.0.0.1:{rest}{more}") as db:
+                yield db[NAME], qdrant_raw(db._store.connection.client)
+        return
+    addresses = {
+        "edge": f"edge:{folder}/edge",
+        "local": "qdrant::memory:",
+        "lite": f"milvus:{folder}/lite.db",
+        "sqlite-vec": f"sqlite-vec:{folder}/vec.db",
+        "lancedb": f"lancedb:{folder}/lance",
+        "chroma": f"chroma:{folder}/chroma",
+    }
+    with qa.open(addresses.get(target, target)) as db:
+        kind = db.server().store
+        collection = filled(db, SETTINGS.get(kind), rows)
+        raws: dict[str, Callable[[Any], RawOf]] = {
+            "edge": edge_raw,
+            "qdrant": lambda _: qdrant_raw(db._store.connection.client),
+            "milvus": milvus_raw,
+            "weaviate": weaviate_raw,
+            "sqlite-vec": sqlite_raw,
+            "lancedb": lancedb_raw,
+            "chroma": chroma_raw,
+            "pgvector": pgvector_raw,
+        }
+        try:
+            yield collection, raws[kind](collection)
+        finally:
+            db.drop(NAME)
