@@ -163,6 +163,7 @@ def test_a_key_over_plain_http_needs_a_flag(
     place = f"{store}+http://192.0.2.1:9"
     ran = cli("inspect", place)
     assert ran.code == 2 and "refusing to send a key to 192.0.2.1:9" in ran.err
+    assert f"use {store}+https://" in ran.err and "--insecure" in ran.err
     assert "QADAPT_INSECURE" not in os.environ
     shown = cli("stores", "--insecure")
     assert shown.code == 0 and "QADAPT_INSECURE" not in os.environ
