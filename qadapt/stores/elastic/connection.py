@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
-from qadapt.errors import AddressError, QadaptError, StoreError, UnsupportedError
+from qadapt.errors import AddressError, StoreError, UnsupportedError
 from qadapt.model.address import Address
 from qadapt.stores import checks, client_imports
 from qadapt.stores.awaited import LoopClients
@@ -245,8 +245,8 @@ class ClientWire(Wire):
         new = partial(cls.new_client, address=address, timeout=timeout, options=options)
         try:
             client = new(getattr(module, cls.kind))
-        except QadaptError:  # some are ValueErrors
-            raise
+        except AddressError:
+            raise  # about the key
         except invalid as error:
             example = f"for example {cls.store}+http://localhost:9200"
             raise AddressError(f"{address}: {error}", hint=example) from error
