@@ -107,7 +107,7 @@ test-milvus-lite25: $(LITE25)/.made-lite25 ## Milvus Lite 2.5 with pymilvus 2.5,
 	  $(PYTEST_ARGS)
 
 test-ray: $(RAY)/.made-ray ## test migrations on a Ray cluster of two nodes, in a separate environment
-	$(RAY)/bin/python -m pytest --require-live=milvus tests/migration/test_migration_ray.py $(PYTEST_ARGS)
+	$(RAY)/bin/python -m pytest --require-live=milvus,pgvector tests/migration/test_migration_ray.py $(PYTEST_ARGS)
 
 # The suites of the frameworks depend on old versions of pytest's plugins.
 test-integrations: $(INTEGRATIONS)/.made-integrations ## test vector stores of frameworks, in a separate environment

@@ -2,14 +2,19 @@
 
     OMP_NUM_THREADS=1 python benchmarks/code_index.py scan --rows 1000000    # scans of sign bits
     OMP_NUM_THREADS=1 python benchmarks/code_index.py search --rows 100000   # whole searches
+    OMP_NUM_THREADS=2 python benchmarks/code_index.py search --rows 1000000 --threads 2 \\
+        --k 10 100 --filters .01 .1 .5 --deleted .1
     OMP_NUM_THREADS=1 python benchmarks/code_index.py encode                 # int8 and uint8 codes
     OMP_NUM_THREADS=1 QADAPT_SCIFACT=... python benchmarks/code_index.py bits  # bits of the query
 
 Every round runs each subject once, and the minimum of CPU seconds over the rounds counts, as a
 loaded machine disturbs single rounds. Vectors of ``search`` are clustered with a decaying spectrum
-(seed 0). Parameters are fixed: x4 oversampling everywhere. Packages that are not installed are left
-out. faiss: IndexBinaryFlat, the same with int8 rescoring in NumPy as sentence-transformers does it,
-RaBitQFastScan, and IndexRefine of RaBitQFastScan by 8-bit scalar codes. turbovec: 2 and 4 bits with
+(seed 0). Parameters are fixed: x4 oversampling everywhere. ``--filters`` and ``--deleted`` measure
+searches among a random share of the rows and after random deletions, by qadapt, faiss
+IndexBinaryFlat (id selector) and turbovec (mask). With several threads, seconds are elapsed ones.
+Packages that are not installed are left out. faiss: IndexBinaryFlat, the same with int8 rescoring
+in NumPy as sentence-transformers does it, RaBitQFastScan, and IndexRefine of RaBitQFastScan by
+8-bit scalar codes. turbovec: 2 and 4 bits with
 float32 rescoring.
 """
 
@@ -53,14 +58,16 @@ def optional(name: str) -> Any:
         return None
 
 
-def rounds(subjects: dict[str, Subject], count: int) -> dict[str, float]:
-    """Minimum CPU seconds of each subject over interleaved rounds."""
+def rounds(subjects: dict[str, Subject], count: int, threads: int = 1) -> dict[str, float]:
+    """Minimum CPU seconds of each subject over interleaved rounds; elapsed ones of several
+    threads."""
     best: dict[str, float] = {}
+    clock = time.process_time if threads == 1 else time.perf_counter
     for _ in range(count):
         for name, call in subjects.items():
-            begun = time.process_time()
+            begun = clock()
             call()
-            spent = time.process_time() - begun
+            spent = clock() - begun
             best[name] = min(best.get(name, spent), spent)
     return best
 
@@ -123,7 +130,7 @@ def scan(asked: argparse.Namespace) -> None:
                 query = plane_query(floats[:count], bits)  # type: ignore[arg-type]
                 call = partial(engine.plane_topk, query, columns, k, mask)
                 subjects[f"qadapt {name}, query_bits={bits}"] = call
-        times = rounds(subjects, asked.rounds)
+        times = rounds(subjects, asked.rounds, asked.threads)
         title = f"{count} queries, k={k}" + (f", {filtered}" if filtered else "")
         show(title, times, count, "faiss IndexBinaryFlat", {})
 
@@ -189,35 +196,120 @@ def search(asked: argparse.Namespace) -> None:
     use_threads(asked.threads)
     everything = clustered(asked.rows + 64, asked.dim)
     x, queries = everything[:-64], everything[-64:]
-    k = 10
-    truth = np.argsort(-exact_scores(queries, x, Metric.COSINE), axis=1)[:, :k]
-    searches = peers(x, k)
     faiss = optional("faiss")
     if faiss is not None:
         faiss.omp_set_num_threads(asked.threads)
     with tempfile.TemporaryDirectory() as folder:
+        indexes = {}
         for bits in (1, 4):
             index = CodeIndex.create(Path(folder) / f"{bits}", asked.dim, query_bits=bits)  # type: ignore[arg-type]
             index.add(np.arange(len(x)), x)
             index.save()
-            for source in ("codes", "originals"):
-                fetch = (lambda ids: x[ids]) if source == "originals" else None
-                searches[f"qadapt query_bits={bits}, {source}"] = (
-                    lambda q, i=index, s=source, f=fetch: (
-                        i.search(q, k, rescore=FACTOR, source=s, fetch=f).ids
-                    )
-                )
-        notes = {
-            name: f"recall@10 {recall(np.asarray(call(queries)), truth):.3f}"
-            for name, call in searches.items()
-        }
-        for count in (1, 64):
-            subjects = {
-                name: (lambda c=call, n=count: c(queries[:n])) for name, call in searches.items()
+            indexes[bits] = index
+        exact = exact_scores(queries, x, Metric.COSINE)
+        for k in asked.k:
+            searches = peers(x, k)
+            for bits, index in indexes.items():
+                searches |= {
+                    f"qadapt query_bits={bits}, {source}": call
+                    for source, call in own_searches(index, x, k).items()
+                }
+            measured(asked, f"k={k}", searches, queries, best_rows(exact, k), k)
+        rng = np.random.default_rng(1)
+        for share in asked.filters:
+            mask = rng.random(len(x)) < share
+            masked_search(asked, f"filter of {share:.0%}", indexes, x, queries, exact, mask)
+        if asked.deleted:
+            mask = rng.random(len(x)) >= asked.deleted
+            for index in indexes.values():
+                index.delete(np.flatnonzero(~mask))
+                index.save()
+            title = f"{asked.deleted:.0%} deleted"
+            masked_search(asked, title, indexes, x, queries, exact, mask, deleted=True)
+        for index in indexes.values():
+            index.close()
+
+
+def best_rows(exact: np.ndarray, k: int) -> np.ndarray:
+    """Rows with the highest scores, (nq, k)."""
+    return np.argsort(-exact, axis=1, kind="stable")[:, :k]
+
+
+def own_searches(
+    index: CodeIndex, x: np.ndarray, k: int, mask: np.ndarray | None = None
+) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Searches of an index, by what rescores."""
+
+    def by(source: Any, fetch: Any) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda q: (
+            index.search(q, k, rescore=FACTOR, source=source, fetch=fetch, mask=mask).ids
+        )
+
+    return {"codes": by("codes", None), "originals": by("originals", lambda ids: x[ids])}
+
+
+def masked_search(
+    asked: argparse.Namespace,
+    title: str,
+    indexes: dict[int, CodeIndex],
+    x: np.ndarray,
+    queries: np.ndarray,
+    exact: np.ndarray,
+    mask: np.ndarray,
+    *,
+    deleted: bool = False,
+) -> None:
+    """Searches among the rows of a mask; ``deleted``: the others were deleted from the indexes."""
+    faiss, turbovec = optional("faiss"), optional("turbovec")
+    for k in asked.k:
+        searches: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
+        if faiss is not None:
+            binary = faiss.IndexBinaryFlat(asked.dim)
+            binary.add(pack_bits(x))
+            selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+            params = faiss.SearchParameters(sel=selector)
+            searches["faiss IndexBinaryFlat, bare"] = lambda q, k=k, b=binary, p=params: b.search(
+                pack_bits(q), k, params=p
+            )[1]
+        if turbovec is not None:
+            turbo = turbovec.TurboQuantIndex(asked.dim, 4)
+            turbo.add(x)
+
+            def by_turbovec(q: np.ndarray, k: int = k, turbo: Any = turbo) -> np.ndarray:
+                rows = np.asarray(turbo.search(q, FACTOR * k, mask=mask)[1]).astype(np.int64)
+                places, _ = best_candidates(q, x, rows, k, Metric.COSINE)
+                return np.take_along_axis(rows, places, axis=1)
+
+            searches["turbovec 4 bits, float32 rescoring"] = by_turbovec
+        for bits, index in indexes.items():
+            own = own_searches(index, x, k, None if deleted else mask)
+            searches |= {
+                f"qadapt query_bits={bits}, {source}": call for source, call in own.items()
             }
-            times = rounds(subjects, asked.rounds)
-            base = "faiss IndexBinaryFlat, bare"
-            show(f"{count} queries, k={k}, x{FACTOR} candidates", times, count, base, notes)
+        truth = best_rows(np.where(mask, exact, -np.inf), min(k, int(mask.sum())))
+        measured(asked, f"k={k}, {title}", searches, queries, truth, k)
+
+
+def measured(
+    asked: argparse.Namespace,
+    title: str,
+    searches: dict[str, Callable[[np.ndarray], np.ndarray]],
+    queries: np.ndarray,
+    truth: np.ndarray,
+    k: int,
+) -> None:
+    """Print recall and time of searches, for 1 and 64 queries."""
+    notes = {
+        name: f"recall@{k} {recall(np.asarray(call(queries)), truth):.3f}"
+        for name, call in searches.items()
+    }
+    for count in (1, 64):
+        subjects = {
+            name: (lambda c=call, n=count: c(queries[:n])) for name, call in searches.items()
+        }
+        times = rounds(subjects, asked.rounds, asked.threads)
+        base = "faiss IndexBinaryFlat, bare"
+        show(f"{count} queries, {title}, x{FACTOR} candidates", times, count, base, notes)
 
 
 # -- encoding --------------------------------------------------------------------------------
@@ -299,7 +391,9 @@ def machine(asked: argparse.Namespace) -> str:
                  platform.processor())  # fmt: skip
     return (
         f"{time.strftime('%Y-%m-%d')}, {model}, {', '.join(sets) or 'instruction set unknown'}, "
-        f"{os.cpu_count()} cores, {asked.threads} thread, load {os.getloadavg()[0]:.1f}\n{versions}"
+        f"{os.cpu_count()} cores, {asked.threads} "
+        f"{'thread' if asked.threads == 1 else 'threads, elapsed time'}, "
+        f"load {os.getloadavg()[0]:.1f}\n{versions}"
     )
 
 
@@ -312,6 +406,9 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--k", type=int, nargs="+", default=[10], help="results of `search`")
+    parser.add_argument("--filters", type=float, nargs="*", default=[], help="shares of the rows")
+    parser.add_argument("--deleted", type=float, default=0, help="share of deleted rows")
     parser.add_argument("--engine", help="engine of `bits`; default: the fastest")
     asked = parser.parse_args()
     print(machine(asked))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from qadapt.errors import QadaptError, SpecError
@@ -10,11 +11,18 @@ from qadapt.errors import QadaptError, SpecError
 GROUP = "qadapt.stores"
 
 _loaded: dict[str, Any] = {}
+# Each scan reads the metadata of all installed packages, which takes longer than opening a store.
+_scanned: dict[str, EntryPoint] = {}
+
+
+def _scan() -> dict[str, EntryPoint]:
+    _scanned.update({each.name: each for each in importlib.metadata.entry_points(group=GROUP)})
+    return _scanned
 
 
 def names() -> list[str]:
-    """The names of all stores that are installed, sorted."""
-    return sorted({point.name for point in importlib.metadata.entry_points(group=GROUP)})
+    """The names of all stores that were installed at the first call, sorted."""
+    return sorted(_scanned or _scan())
 
 
 def load(name: str) -> Any:
@@ -26,10 +34,9 @@ def load(name: str) -> Any:
     """
     if name in _loaded:
         return _loaded[name]
-    points = importlib.metadata.entry_points(group=GROUP, name=name)
-    if not points:
+    point = _scanned.get(name) or _scan().get(name)  # it may have been installed since
+    if point is None:
         raise SpecError.unknown("store", name, names())
-    point = next(iter(points))
     try:
         found = point.load()
     except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,39 @@ def test_results_are_tables_as_text_and_html(collection: Collection) -> None:
         assert words in str(found), name
         html = found._repr_html_()
         assert "<table>" in html or "<pre>" in html, name
+
+
+def test_printed_results_have_both_recalls_and_the_verified_status(collection: Collection) -> None:
+    queries = np.random.default_rng(1).normal(size=(60, 16))
+    guard = qa.Guard(recall=0.01, clients="configured", queries=queries)
+    change = collection.plan("binary:rescore=4").apply(yes=True, guard=guard)
+    text = str(change)
+    assert "Status(" not in text and "Evidence(" not in text and "Proof(" not in text
+    assert re.search(r"^status +active", text, re.MULTILINE)
+    with_params, without = change.outcome.recall_after, change.outcome.recall_no_params
+    assert with_params is not None and without is not None and without < with_params
+    assert f"{with_params:.6g}" in text and f"{without:.6g}" in text
+
+    verified = collection.verify(queries=queries)
+    assert "configured binary:rescore=4, verified active" in str(verified)
+    evaluated = collection.evaluate("binary:rescore=2", queries=queries)
+    for found in (verified, evaluated):
+        assert "No params" in str(found) and "No params" in found._repr_html_()
+        live = found.results[0]
+        assert live.recall_no_params.value < live.recall.value
+        line = next(each for each in str(found).splitlines() if each.startswith("live "))
+        assert f"{live.recall.value:.3f}" in line
+        assert f"{live.recall_no_params.value:.3f}" in line
+    report = qa.report(evaluated)
+    assert "No params" in str(report) and "No params" in report.to_markdown()
+
+
+def test_code_of_client_parameters_is_shown_as_code(collection: Collection) -> None:
+    params = collection.client_params()
+    code = params.code["qdrant-edge"]
+    assert code.count("\n") > 3
+    assert code in str(params)
+    assert "<pre>" in params._repr_html_()
 
 
 def test_results_of_files_and_migrations_are_tables(

@@ -33,6 +33,7 @@ class EvaluationMethods:
         vector: str | None = None,
         k: int = 10,
         queries: Any = 200,
+        kind: str | None = None,
         encoder: Encoder | None = None,
         filter: Any = None,
         by: str | None = None,
@@ -49,6 +50,9 @@ class EvaluationMethods:
             k: number of results, 1 to 10,000.
             queries: float ``(nq, d)``; a number of the collection's own vectors; texts (with
                 ``encoder``); or the path of a ``.npy``, ``.txt``, ``.tsv`` or ``.jsonl`` file.
+            kind: form of ``queries`` and of ``truth``, if they are embeddings of a service:
+                ``int8``, ``uint8``, packed bits ``ubinary`` or ``binary``, ``bfloat16``, ``base64``
+                or ``numbers``, as in ``Batch``; None for floats.
             encoder: encodes a list of texts as float ``(n, d)``, such as ``qa.Encoder(model)``.
             filter: measure searches with this filter, against the rows that match, as
                 ``search`` takes it; a list of filters measures each, the lowest recall first.
@@ -72,9 +76,10 @@ class EvaluationMethods:
 
         name = self._vector(vector)[0]
         options = EvaluationOptions(
-            k=k, queries=queries, encoder=encoder, filter=filter, by=by, by_limit=by_limit,
+            k=k, queries=queries, kind=kind, encoder=encoder, filter=filter, by=by,
+            by_limit=by_limit,
             seed=seed, progress=progress or silent, command=command,
-            truth=None if truth is None else read_truth(truth, name),
+            truth=None if truth is None else read_truth(truth, name, kind),
         )  # fmt: skip
         return verify(self._store, self.name, name, options)
 
@@ -84,6 +89,7 @@ class EvaluationMethods:
         vector: str | None = None,
         k: int = 10,
         queries: Any = 200,
+        kind: str | None = None,
         encoder: Encoder | None = None,
         query_ids: Sequence[str] | None = None,
         labels: Any = None,
@@ -117,7 +123,7 @@ class EvaluationMethods:
                 with other search parameters.
             vector: its name; optional if there is only one.
             k: number of results, 1 to 10,000.
-            queries, encoder: see ``verify``.
+            queries, kind, encoder: see ``verify``.
             labels: relevance labels, ``{query id: {document id: gain}}`` or a file (BEIR TSV,
                 TREC qrels, JSON).
             query_ids: ids of the queries in ``labels``.
@@ -151,7 +157,7 @@ class EvaluationMethods:
         from qadapt.evaluation.options import EvaluationOptions
 
         options = EvaluationOptions(
-            k=k, queries=queries, encoder=encoder, query_ids=query_ids, labels=labels,
+            k=k, queries=queries, kind=kind, encoder=encoder, query_ids=query_ids, labels=labels,
             label_field=label_field, filter=filter, by=by, by_limit=by_limit, live=live,
             rows=rows, copy_rows=copy_rows, concurrency=concurrency, seconds=seconds,
             memory=memory, timeout=timeout, accept=accept, seed=seed, fresh=fresh,
@@ -166,6 +172,7 @@ class EvaluationMethods:
         vector: str | None = None,
         k: int = 10,
         queries: Any = 200,
+        kind: str | None = None,
         encoder: Encoder | None = None,
         filter: Any = None,
         by: str | None = None,
@@ -184,7 +191,7 @@ class EvaluationMethods:
         Nothing is written, and no setting is changed.
 
         Args:
-            settings, vector, k, queries, encoder: see ``evaluate``.
+            settings, vector, k, queries, kind, encoder: see ``evaluate``.
             filter, by, by_limit: predict searches of these rows, see ``verify``.
             sample_rows: number of rows that represent the collection.
             segments: number of segments of a Qdrant collection.
@@ -197,7 +204,8 @@ class EvaluationMethods:
         from qadapt.evaluation.simulate import simulate
 
         options = EvaluationOptions(
-            k=k, queries=queries, encoder=encoder, filter=filter, by=by, by_limit=by_limit,
+            k=k, queries=queries, kind=kind, encoder=encoder, filter=filter, by=by,
+            by_limit=by_limit,
             sample_rows=sample_rows, segments=segments, memory=memory, seed=seed, fresh=fresh,
             resume=resume, progress=progress or silent, command=command,
         )  # fmt: skip
@@ -209,6 +217,7 @@ class EvaluationMethods:
         *,
         vector: str | None = None,
         queries: Any = 200,
+        kind: str | None = None,
         encoder: Encoder | None = None,
         filter: Any = None,
         by: str | None = None,
@@ -231,7 +240,7 @@ class EvaluationMethods:
         Args:
             target: ``qa.Target(0.98, max_ram=..., max_latency_ms=..., price=...)``, or the recall
                 alone.
-            vector, queries, encoder: see ``evaluate``.
+            vector, queries, kind, encoder: see ``evaluate``.
             filter, by, by_limit: see ``verify``; the lowest recall must meet the target, and the
                 guard of ``spec`` has the same filters.
             codes: quantizations to choose from; default: one of each kind and width.
@@ -254,7 +263,7 @@ class EvaluationMethods:
         from qadapt.evaluation.shortlist import default_codes
 
         options = EvaluationOptions(
-            queries=queries, encoder=encoder, filter=filter, by=by, by_limit=by_limit,
+            queries=queries, kind=kind, encoder=encoder, filter=filter, by=by, by_limit=by_limit,
             confirm=confirm, sample_rows=sample_rows, copy_rows=copy_rows, memory=memory,
             timeout=timeout, accept=accept, seed=seed, fresh=fresh, resume=resume,
             progress=progress or silent, command=command,

@@ -31,6 +31,7 @@ from qadapt.cli.options import (
     Collection,
     Disable,
     DiskPrice,
+    EmbeddingsKind,
     EncoderName,
     Filters,
     QueriesAsked,
@@ -130,6 +131,7 @@ def evaluate(
     vector: VectorName = None,
     k: K = None,
     queries: QueriesAsked = "200",
+    kind: EmbeddingsKind = None,
     encoder: EncoderName = None,
     labels: Annotated[
         str | None,
@@ -190,7 +192,7 @@ def evaluate(
     with open_collection(out, url, disable) as (db, on):
         found = until_interrupted(partial(
             db[collection].evaluate, *(settings or ()), vector=vector, k=at,
-            queries=read_queries(queries), encoder=known, query_ids=names, labels=labels,
+            queries=read_queries(queries), kind=kind, encoder=known, query_ids=names, labels=labels,
             label_field=label_field, filter=chosen, by=by, by_limit=by_limit, live=live,
             rows=rows, copy_rows=copy_rows, concurrency=_numbers(concurrency), seconds=seconds,
             memory=size(memory), timeout=build_timeout, accept=allowed, seed=seed, fresh=fresh,
@@ -209,6 +211,7 @@ def simulate(
     vector: VectorName = None,
     k: K = None,
     queries: QueriesAsked = "200",
+    kind: EmbeddingsKind = None,
     encoder: EncoderName = None,
     filter_texts: Filters = None,
     by: By = None,
@@ -237,8 +240,9 @@ def simulate(
     with open_collection(out, url, disable) as (db, on):
         found = until_interrupted(partial(
             db[collection].simulate, *(settings or default_codes(db._store)), vector=vector, k=at,
-            queries=read_queries(queries), encoder=known, filter=read_filters(filter_texts), by=by,
-            by_limit=by_limit, sample_rows=sample_rows, segments=segments, memory=size(memory),
+            queries=read_queries(queries), kind=kind, encoder=known,
+            filter=read_filters(filter_texts), by=by, by_limit=by_limit,
+            sample_rows=sample_rows, segments=segments, memory=size(memory),
             seed=seed, fresh=fresh, resume=resume, progress=on, command=out.again(),
         ))  # fmt: skip
     return _finish(out, found, bar, found.results, output, show_simulation)
@@ -266,6 +270,7 @@ def advise(
         optional("--code", metavar="QUANTIZATION", help="Consider this setting. Can be repeated."),
     ] = None,
     queries: QueriesAsked = "200",
+    kind: EmbeddingsKind = None,
     encoder: EncoderName = None,
     filter_texts: Filters = None,
     by: By = None,
@@ -302,7 +307,7 @@ def advise(
     known = load_encoder(encoder, queries)
     with open_collection(out, url, disable) as (db, on):
         found = until_interrupted(partial(
-            db[collection].advise, target, vector=vector, queries=read_queries(queries),
+            db[collection].advise, target, vector=vector, queries=read_queries(queries), kind=kind,
             encoder=known, filter=read_filters(filter_texts), by=by, by_limit=by_limit,
             confirm=confirm, codes=code or None, sample_rows=sample_rows, copy_rows=copy_rows,
             seed=seed, fresh=fresh, resume=resume, timeout=build_timeout, accept=allowed,

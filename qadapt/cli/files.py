@@ -10,7 +10,7 @@ import typer
 from qadapt.cli import completion, rendering
 from qadapt.cli.command import OWN_LIMIT, command
 from qadapt.cli.events import Events
-from qadapt.cli.options import Source, Target, VectorName, optional, word
+from qadapt.cli.options import EmbeddingsKind, Source, Target, VectorName, optional, word
 from qadapt.cli.output import Output
 
 File = Annotated[Path, word("FILE", "File: .parquet, .npy or .fvecs.")]
@@ -82,15 +82,7 @@ def load(
     number_rows: Annotated[
         bool, typer.Option("--number-rows", help="Use row numbers, starting at 0, as ids.")
     ] = False,
-    kind: Annotated[
-        str | None,
-        optional(
-            "--kind",
-            metavar="KIND",
-            help="Form of vectors from an embedding service: int8, uint8, ubinary or binary "
-            "(packed bits), bfloat16, or numbers. Required for a .npy of int8 or uint8.",
-        ),
-    ] = None,
+    kind: EmbeddingsKind = None,
     metric: Annotated[
         str | None,
         optional(

@@ -166,6 +166,15 @@ QueriesAsked = Annotated[
         "vectors to use as queries.",
     ),
 ]
+EmbeddingsKind = Annotated[
+    str | None,
+    optional(
+        "--kind",
+        metavar="KIND",
+        help="Form of vectors from an embedding service: int8, uint8, ubinary or binary "
+        "(packed bits), bfloat16, or numbers. Required for a .npy of int8 or uint8.",
+    ),
+]
 EncoderName = Annotated[
     str | None,
     optional(

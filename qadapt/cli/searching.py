@@ -27,6 +27,7 @@ from qadapt.cli.options import (
     ByLimit,
     Collection,
     Disable,
+    EmbeddingsKind,
     EncoderName,
     Filters,
     QueriesAsked,
@@ -78,6 +79,7 @@ def verify(
         int | None, typer.Option("--k", "-k", help="Number of results (k).  [default: 10]")
     ] = None,
     queries: QueriesAsked = "200",
+    kind: EmbeddingsKind = None,
     encoder: EncoderName = None,
     filter_texts: Filters = None,
     by: By = None,
@@ -103,9 +105,9 @@ def verify(
     known = load_encoder(encoder, queries)
     with open_collection(out, url) as (db, on):
         found = until_interrupted(partial(
-            db[collection].verify, k=at, queries=read_queries(queries), encoder=known,
-            vector=vector, filter=chosen, by=by, by_limit=by_limit, truth=truth, progress=on,
-            command=out.again(),
+            db[collection].verify, k=at, queries=read_queries(queries), kind=kind,
+            encoder=known, vector=vector, filter=chosen, by=by, by_limit=by_limit, truth=truth,
+            progress=on, command=out.again(),
         ))  # fmt: skip
     current = found.recall.value
     met = None if bar is None else found.proof.level != "none" and current >= bar.recall

@@ -75,7 +75,8 @@ class BackgroundMerge:
                 self._write()
             self.error = None
         except (OSError, MemoryError, QadaptError) as error:
-            self.error = error  # reported by the next save
+            # Reported by the next save. A traceback would keep the files open.
+            self.error = error.with_traceback(None)
 
     def _write(self) -> None:
         writer = SegmentWriter(self.path)

@@ -33,6 +33,7 @@ from qadapt.engines import Engine
 from qadapt.errors import InputError
 from qadapt.model.arrays import as_matrix
 from qadapt.model.embedding_kinds import EmbeddingKind
+from qadapt.model.metric import Metric
 from qadapt.model.query_checks import check_norms
 
 
@@ -347,7 +348,8 @@ class CodeIndex(OpenIndex):
         array = as_matrix(Q, what="queries", dim=inside.settings.dim)
         check(array, inside.settings.metric, what="queries")
         queries = prepared(array, inside.settings.metric)
-        check_norms(queries, inside.settings.metric)
+        if inside.settings.metric is not Metric.COSINE:  # their length is 1
+            check_norms(queries, inside.settings.metric)
         allowed = inside.allowed(mask, ids, exclude)
         return search(
             inside, queries, k, oversampling=rescore, wanted=candidates, source=source, fetch=fetch,

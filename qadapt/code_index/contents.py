@@ -314,7 +314,8 @@ class Contents:
             InputError: both are given, or the mask is not bool or has the wrong length.
         """
         chosen = self._chosen(mask, ids)
-        out = self.rows.rows_of(IdColumn.of(exclude))
+        names = IdColumn.of(exclude)
+        out = self.rows.rows_of(names) if len(names) else ()
         if not len(out):
             return chosen
         left = np.ones(self.rows.total, dtype=np.bool_) if chosen is None else chosen.copy()

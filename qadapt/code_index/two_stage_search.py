@@ -205,7 +205,7 @@ def _engine(inside: Contents, engine: Engine | str | None, queries: int) -> Engi
         return _estimate_engine(inside, inside.estimates, engine, queries)
     query_bits = inside.settings.query_bits
     planes = query_bits in (4, 8)
-    if isinstance(engine, Engine):
+    if engine is not None and not isinstance(engine, str):
         return with_planes(engine) if planes else engine
     words = 0 if inside.bits is None or query_bits == 32 else inside.bits.nbytes // 8
     return get_engine(engine, planes=planes, work=words * queries * query_bits)
@@ -222,7 +222,7 @@ def _estimate_engine(
             return NumpyEngine()
         work = inside.bits.nbytes // 8 * queries * settings.query_bits
         return get_engine(planes=True, work=work)
-    found = engine if isinstance(engine, Engine) else get_engine(engine)
+    found = get_engine(engine) if isinstance(engine, str) else engine
     if found.name not in ("numpy", "numba"):
         raise UnsupportedError(
             f"the engine {found.name!r} does not scan {settings.codes} codes",

@@ -193,6 +193,21 @@ class Calibration:
         return half
 
     @cached_property
+    def centre(self) -> npt.NDArray[np.int64]:
+        """int64 ``(d,)``: int8 code that products are relative to; the first one if constant."""
+        centre = np.where(self.half > 0, 0, -128)
+        centre.flags.writeable = False
+        return centre
+
+    @cached_property
+    def origin(self) -> npt.NDArray[np.float64]:
+        """float64 ``(d,)``: value of the code ``centre``."""
+        steps = self.steps.astype(np.float64)
+        origin = self.lo.astype(np.float64) + (self.centre + 128 + self.half) * steps
+        origin.flags.writeable = False
+        return origin
+
+    @cached_property
     def checksum(self) -> str:
         """``sha256:`` and the hex digest of version and ranges, which determine the codes."""
         digest = hashlib.sha256(f"{_FORMAT} {self.version} {self.dim}\n".encode())

@@ -81,8 +81,7 @@ def fold(
     steps = calibration.steps.astype(np.float64)
     # Codes are relative to the middle of the range, so that sums and their rounding errors stay
     # small; in a constant dimension to the first code, which all values in range have.
-    centre = np.where(calibration.half > 0, 0, -128)
-    origin = calibration.lo.astype(np.float64) + (centre + 128 + calibration.half) * steps
+    centre, origin = calibration.centre, calibration.origin
     if metric == "euclidean":
         offset = q - origin
         lengths = np.square(offset).sum(axis=1)

@@ -137,8 +137,8 @@ class EvaluationDocument(Tabular, Serializable):
         """One row per setting, and per filter."""
         if self.truths:
             return self._by_filter()
-        columns = ("Setting", "Where", f"#Recall@{self.k}", "95 % interval", "#nDCG", "#RAM",
-                   "#Disk", "#Bytes/vector", "#p50 ms", "#p99 ms")  # fmt: skip
+        columns = ("Setting", "Where", f"#Recall@{self.k}", "95 % interval", "#No params", "#nDCG",
+                   "#RAM", "#Disk", "#Bytes/vector", "#p50 ms", "#p99 ms")  # fmt: skip
         name = f", vector {self.vector}" if self.vector else ""
         title = (
             f"{self.collection or 'vectors'}{name}: {self.count:,} rows of {self.dim:,} "
@@ -158,8 +158,7 @@ class EvaluationDocument(Tabular, Serializable):
                    "#No params", "#nDCG", "#p50 ms", "#p99 ms")  # fmt: skip
         rows = []
         for each in self.results:
-            setting, where, recall, span, ndcg, *_, p50, p99 = _cells(each)
-            bare = share_text(each.recall_no_params.value if each.recall_no_params else None)
+            setting, where, recall, span, bare, ndcg, *_, p50, p99 = _cells(each)
             head = (each.filter or "all rows", f"{self.matching(each):,}", setting, where)
             rows.append((*head, recall, span, bare, ndcg, p50, p99))
         name = f", vector {self.vector}" if self.vector else ""
@@ -193,6 +192,12 @@ class Verification(EvaluationDocument):
     reachability: Reachability
     client_params: ClientParams | None = None
     format: Literal["qadapt.verification/1"] = "qadapt.verification/1"
+
+    def table(self) -> Table:
+        """The verified status, and one row per search, and per filter."""
+        found = super().table()
+        status = f"configured {self.configured}, verified {self.status}"
+        return dataclasses.replace(found, notes=(status, *found.notes))
 
     @property
     def recall(self) -> Figure:
@@ -364,6 +369,7 @@ def _cells(result: Result) -> tuple[str, ...]:
         result.where,
         result.state if recall is None else share_text(recall.value),
         DASH if recall is None else f"{share_text(recall.low)} to {share_text(recall.high)}",
+        share_text(result.recall_no_params.value if result.recall_no_params else None),
         share_text(result.ndcg.value if result.ndcg else None),
         size_text(None if result.memory is None else result.memory.ram_after),
         size_text(None if result.memory is None else result.memory.disk_after),

@@ -17,19 +17,13 @@ from qadapt.evaluation.streamed_ground_truth import exact_truth
 from qadapt.evaluation.subsets import Subset
 from qadapt.local.settings import read_settings
 from qadapt.model import Batch, Id, Vector, as_vectors, check_queries
-from qadapt.model.embedding_kinds import unclear_bytes
+from qadapt.model.embedding_kinds import decoded, unclear_bytes
 from qadapt.model.leading_dims import as_stored
 from qadapt.model.npy import open_npy
 from qadapt.model.query_checks import usable_queries
 from qadapt.stores.base import OnProgress, Store
 
 Floats = npt.NDArray[np.float32]
-# ``qadapt.Batch`` decodes; there is no option for the kind of a query file.
-SAVED_FLOATS = (
-    "save floats: array.astype('float32') for numbers; for packed bits "
-    "qadapt.Batch(range(len(array)), {{'': array}}, kind='{packed}').vectors[''] "
-    "(kind='{numbers}' for codes of an embedding service)"
-)
 
 
 @dataclass(frozen=True)
@@ -63,10 +57,12 @@ def queries_of(
     seed: int = 0,
     filter: Any = None,
     sample: SubsetSample | None = None,
+    kind: str | None = None,
 ) -> Queries:
     """Load queries from an array, the path of a ``.npy`` file, or a number of rows to draw.
 
     Args:
+        kind: form of the queries, see ``EmbeddingKind``; None for floats.
         filter: draw from the rows that match only.
         sample: draw from this sample of these rows.
 
@@ -98,9 +94,15 @@ def queries_of(
         source = f"{len(own)} of its vectors{among}, self-matches excluded"
         return Queries(batch.vectors[name][there], tuple(own), source)
     from_file = isinstance(given, (str, os.PathLike))
-    whole = vector.datatype in ("int8", "uint8")
-    array = load_queries(given, whole=whole) if from_file else as_vectors(given, what="queries")
-    array = as_stored(array, vector, read_settings(store, collection).of(name).full_dim)
+    full_dim = read_settings(store, collection).of(name).full_dim
+    if kind is not None:
+        codes = open_npy(given, what="the queries") if from_file else given
+        array = decoded(codes, kind, what="queries", dim=full_dim or vector.dim)
+    elif from_file:
+        array = load_queries(given, whole=vector.datatype in ("int8", "uint8"))
+    else:
+        array = as_vectors(given, what="queries")
+    array = as_stored(array, vector, full_dim)
     check_queries(array, vector)
     if not len(array):
         raise InputError("there are no queries to measure with", hint="pass at least one query")
@@ -132,7 +134,7 @@ def refuse_bytes(path: Any, array: npt.NDArray[Any]) -> None:
     """
     if array.ndim and array.dtype.kind in "iu" and array.dtype.itemsize == 1:
         what = f"{os.fspath(path)} has {array.dtype} {array.shape}"
-        raise unclear_bytes(what, str(array.dtype), array.shape[-1], SAVED_FLOATS)
+        raise unclear_bytes(what, str(array.dtype), array.shape[-1])
 
 
 def exact_neighbors(

@@ -11,6 +11,7 @@ from qadapt.errors import InputError, SpecError
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.subsets import BY_LIMIT, Subsets, check_filters, subsets_of
 from qadapt.model import ACCEPTS, Accept, Prices
+from qadapt.model.embedding_kinds import checked_kind
 from qadapt.model.numbers import is_whole
 from qadapt.model.option_checks import refuse_pairs
 from qadapt.stores import registry as stores
@@ -38,6 +39,8 @@ class EvaluationOptions:
         k: number of results, 1 to 10,000.
         queries: float ``(nq, d)``; a number of the collection's own vectors; texts; or the path
             of a ``.npy``, ``.txt``, ``.tsv`` or ``.jsonl`` file.
+        kind: form of ``queries`` and ``truth``, if they are embeddings of a service, see
+            ``EmbeddingKind``; None for floats.
         encoder: encodes a list of texts as float ``(n, d)``.
         query_ids: ids of the queries in ``labels``; default: from the file, else 0, 1, ...
         labels: relevance labels, ``{query id: {document id: gain}}`` or the path of a file.
@@ -76,6 +79,7 @@ class EvaluationOptions:
 
     k: int = 10
     queries: Any = QUERIES
+    kind: str | None = None
     encoder: Encoder | None = None
     query_ids: Sequence[str] | None = None
     labels: Any = None
@@ -107,7 +111,12 @@ class EvaluationOptions:
         check_filters(self.filter, self.by, self.by_limit)
         if self.accept not in ACCEPTS:
             raise SpecError.unknown("accept", self.accept, ACCEPTS)
+        if self.kind is not None:
+            checked_kind(self.kind)
         refuse_pairs(
+            (self.kind is not None and isinstance(self.queries, int) and self.truth is None,
+             "kind (--kind)", f"with queries={self.queries} (--queries)",
+             "the collection's own vectors have no other form"),
             (self.query_ids is not None and self.labels is None, "query_ids (--query-ids)",
              "without labels (--labels)", "query ids only match queries to labels"),
             (self.label_field is not None and self.labels is None, "label_field (--label-field)",

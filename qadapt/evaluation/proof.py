@@ -22,6 +22,9 @@ class Proof(Serializable):
     level: Literal["none", "weak", "sufficient"] = "sufficient"
     reason: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.level} ({self.reason})" if self.reason else self.level
+
 
 def weakest_proof(proofs: Iterable[Proof]) -> Proof:
     """The proof that proves least; ``sufficient`` without any."""

@@ -42,7 +42,7 @@ def resolve_queries(
     """Load queries as ``queries_of`` does, or encode texts.
 
     Args:
-        options: ``queries``, ``encoder``, ``query_ids`` and ``seed`` are used.
+        options: ``queries``, ``kind``, ``encoder``, ``query_ids`` and ``seed`` are used.
         filter: draw vectors of the collection from the rows that match only.
         sample: draw them from this sample of these rows.
 
@@ -56,10 +56,16 @@ def resolve_queries(
         if encoder is not None:
             refuse_encoder(given)
         found = queries_of(
-            store, collection, name, vector, given, seed=options.seed, filter=filter, sample=sample
-        )
+            store, collection, name, vector, given, seed=options.seed, filter=filter,
+            sample=sample, kind=options.kind,
+        )  # fmt: skip
         named = None if ids is None else [str(key) for key in ids]
     else:
+        if options.kind is not None and options.truth is None:
+            raise InputError(
+                "kind (--kind) has no effect on text queries, which are encoded",
+                hint="omit kind",
+            )
         if encoder is None:
             raise InputError(
                 "text queries require an encoder",

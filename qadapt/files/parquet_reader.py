@@ -23,7 +23,7 @@ from qadapt.files.payload_values import Rows, entries, is_text, plain
 from qadapt.files.row_errors import RowErrors
 from qadapt.migration.idset import IdSet
 from qadapt.model import Batch, ExtraVector, Id, Vector
-from qadapt.model.embedding_kinds import BYTES_HINT, unclear_bytes
+from qadapt.model.embedding_kinds import unclear_bytes
 
 BUFFER = 1 << 20  # bytes of a column that are read at once, independent of the size of row groups
 
@@ -123,11 +123,8 @@ class Parquet:
         kind = schema.field(self.layout.vectors[name]).type
         return str(id_and_vector_columns.numbers_of(self._arrow, kind))
 
-    def require_floats(self, hint: str = BYTES_HINT) -> None:
+    def require_floats(self) -> None:
         """Refuse columns of bytes, which may be packed bits.
-
-        Args:
-            hint: how to name their kind, see ``unclear_bytes``.
 
         Raises:
             InputError
@@ -136,7 +133,7 @@ class Parquet:
             if kind in ("int8", "uint8"):
                 width = self.head.vectors[name].dim
                 what = f"column {self.layout.vectors[name]!r} of {self.path} has lists of {kind}"
-                raise unclear_bytes(f"{what} ({width} each)", kind, width, hint)
+                raise unclear_bytes(f"{what} ({width} each)", kind, width)
 
     def _dim(self, file: Any, schema: Any, column: str) -> int:
         dim = id_and_vector_columns.dim_of(self._arrow, schema.field(column).type)

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 from qadapt.errors import InputError, SpecError
-from qadapt.evaluation.ground_truth import SAVED_FLOATS, refuse_bytes
+from qadapt.evaluation.ground_truth import refuse_bytes
 from qadapt.evaluation.outside_truth import OutsideVectors
 from qadapt.files.arrays import Arrays
+from qadapt.files.decoded_rows import DecodedRows
 from qadapt.files.layout import ColumnChoice
 from qadapt.files.parquet_reader import Parquet
 from qadapt.files.row_errors import RowErrors
@@ -20,13 +21,14 @@ PAGE = 8_192
 TYPES = (".npy", ".fvecs", ".parquet")
 
 
-def read_truth(path: str | os.PathLike[str], name: str) -> OutsideVectors:
+def read_truth(path: str | os.PathLike[str], name: str, kind: str | None = None) -> OutsideVectors:
     """Read the vectors of ``FILE.npy`` (ids in ``FILE.npy.ids``), ``.fvecs`` or ``.parquet``.
 
     They are kept in memory as float32.
 
     Args:
         name: the vector to read if the file has several.
+        kind: form of the vectors, see ``EmbeddingKind``; None for floats.
 
     Raises:
         InputError: the file does not exist, has no rows, has several other vectors, or bytes that
@@ -42,11 +44,14 @@ def read_truth(path: str | os.PathLike[str], name: str) -> OutsideVectors:
     source: Source
     if file.suffix == ".parquet":
         source = parquet = Parquet(file, ColumnChoice(None, None, False))
-        parquet.require_floats(SAVED_FLOATS)
+        if kind is None:
+            parquet.require_floats()
+        else:
+            source = DecodedRows(parquet, kind)
     else:
-        if file.suffix == ".npy":
+        if kind is None and file.suffix == ".npy":
             refuse_bytes(file, open_npy(file))
-        source = Arrays(file)
+        source = Arrays(file, kind)
     there = source.head.vectors
     if name not in there and len(there) != 1:
         raise InputError(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, Literal
 
 from qadapt.model.rescore import Rescore
 from qadapt.model.serializable import Serializable
-from qadapt.model.table import FieldTable
+from qadapt.model.table import FieldTable, Table, preformatted
 
 KeptIn = Literal["collection", "this machine", "nowhere"]
 
@@ -57,6 +58,18 @@ class ClientParams(FieldTable, Serializable):
     notes: tuple[str, ...] = ()
     code: Mapping[str, str] = field(default_factory=dict, hash=False)
     statement: str = ""
+
+    def table(self) -> Table:
+        """One row per field, without the code, which ``print`` and notebooks show below."""
+        return super(ClientParams, self.replace(code={})).table()
+
+    def __str__(self) -> str:
+        return "\n\n".join([str(self.table()), *(f"{n}:\n{c}" for n, c in self.code.items())])
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks."""
+        code = (f"<p><b>{escape(n)}</b></p>{preformatted(c)}" for n, c in self.code.items())
+        return self.table()._repr_html_() + "".join(code)
 
     @property
     def kept_text(self) -> str:

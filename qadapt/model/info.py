@@ -60,6 +60,9 @@ class Status(Serializable):
     evidence: tuple[Evidence, ...] = ()
     advice: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.state} ({self.reason})" if self.reason else str(self.state)
+
 
 @dataclass(frozen=True)
 class Server(Serializable):

@@ -104,6 +104,8 @@ def _one_line(value: Any) -> str:
         value = "; ".join(f"{key or '(unnamed)'}: {_one_line(each)}" for key, each in value.items())
     elif isinstance(value, (tuple, list)):
         value = "; ".join(map(_one_line, value))
+    if isinstance(value, float):
+        value = f"{value:.6g}"
     text = " ".join(str(value).split())
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 

@@ -219,12 +219,13 @@ def _verification(found: Verification) -> str:
             [
                 searched.search_label,
                 tables.share(recall.value),
-                f"{tables.share(recall.low)} to {tables.share(recall.high)}",
+                tables.interval(recall),
+                tables.share(each.recall_no_params.value if each.recall_no_params else None),
                 tables.number(each.latency[0].mean) if each.latency else tables.DASH,
                 tables.rescore_text(searched.rescore),
             ]
         )
-    columns = ["Search", "#Recall", "#95 % interval", "#ms/query", "Rescore"]
+    columns = ["Search", "#Recall", "#95 % interval", "#No params", "#ms/query", "Rescore"]
     words = "configuration active" if found.matches_configuration else "configuration not active"
     note = "; ".join(
         [

@@ -89,6 +89,7 @@ def _settings(title: str, report: ReportContent, points: Sequence[Point]) -> Tab
                 point.role,
                 share(point.recall.value),
                 interval(point.recall),
+                share(result.recall_no_params.value if result.recall_no_params else None),
                 share(result.ndcg.value if result.ndcg else None),
                 number(point.bytes, 1),
                 number(point.latency),
@@ -101,11 +102,12 @@ def _settings(title: str, report: ReportContent, points: Sequence[Point]) -> Tab
     truth = (about.ground_truth if about is not None else "") or "not recorded"
     reason = subject.proof.reason if subject is not None else ""
     weak = f"{reason[0].upper()}{reason[1:]}. " if reason else ""
-    columns = ["#No", "Setting", "What", f"#Recall@{k}", "#95 % interval", "#nDCG"]
-    columns += ["#Bytes/vector", "#p95 ms", "Rescored", "#Predicted"]
+    columns = ["#No", "Setting", "What", f"#Recall@{k}", "#95 % interval", "#No params"]
+    columns += ["#nDCG", "#Bytes/vector", "#p95 ms", "Rescored", "#Predicted"]
     note = (
-        f"Recall and nDCG use exact scores; ground truth: {truth}. {weak}Bytes: size of codes, or "
-        "of vectors without codes. p95: raw latency of one query at a time, warm."
+        f"Recall and nDCG use exact scores; ground truth: {truth}. {weak}No params: recall of a "
+        "client that sends no search parameters. Bytes: size of codes, or of vectors without "
+        "codes. p95: raw latency of one query at a time, warm."
     )
     if all(row[-1] == DASH for row in rows):  # nothing was predicted
         columns, rows = columns[:-1], [row[:-1] for row in rows]
@@ -267,6 +269,7 @@ def changes(report: ReportContent) -> list[tuple[str, str, str]]:
             return ""
         return {
             "recall": share(result.recall.value if result.recall else None),
+            "bare": share(result.recall_no_params.value if result.recall_no_params else None),
             "bytes": number(result.bytes_per_vector, 1),
             "p95": number(latency_of(result)),
         }[name]
@@ -274,6 +277,7 @@ def changes(report: ReportContent) -> list[tuple[str, str, str]]:
     subject = report.subject
     names = {
         "recall": f"Recall@{subject.k if subject else 10}",
+        "bare": "the same without search parameters",
         "bytes": "Bytes of codes per vector",
         "p95": "latency of one query (ms, p95)",
     }

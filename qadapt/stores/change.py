@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import CollectionInfo, Quantization, Rescore, Step, Strategy, Vector
 from qadapt.model.rescore import TIERS
+from qadapt.stores.store_types import MappedQuantization
 
 
 @dataclass(frozen=True)
@@ -132,3 +134,30 @@ def check_strategy(store: str, request: ChangeRequest, *strategies: Strategy) ->
     strategy = request.strategy
     if strategy is not None and strategy not in ("in-place", *strategies):
         raise in_place_only(store, strategy)
+
+
+class Planner(Protocol):
+    """Plans the change of one vector."""
+
+    def recreation(self, target: Vector | None, /) -> Sequence[Step]:
+        """The steps to another metric or datatype."""
+
+    def steps(self, mapped: MappedQuantization, /) -> Sequence[Step]:
+        """The steps to a quantization."""
+
+    def notes(self, target: Quantization, /) -> Sequence[str]:
+        """Information for the user besides the steps."""
+
+
+def planned(
+    planner: Planner, request: ChangeRequest, mapped: MappedQuantization | None
+) -> ChangePlan:
+    """The plan of a store that changes a vector in place.
+
+    Args:
+        mapped: the native configuration; None keeps the existing one.
+    """
+    recreation = tuple(planner.recreation(request.target_vector))
+    if mapped is None:
+        return ChangePlan(recreation=recreation)
+    return ChangePlan(tuple(planner.steps(mapped)), recreation, tuple(planner.notes(mapped.target)))

@@ -68,7 +68,7 @@ class Changeable(abc.ABC):
         """The native configuration of a requested quantization; None keeps the existing one.
 
         Args:
-            vector: as it is after the change.
+            vector: the vector after the change.
             dims: first dimensions that codes keep; None for all.
 
         Raises:

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from qadapt.errors import MissingExtraError
+
 _LOCK = threading.RLock()
 _OF_PACKAGING = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
 # UserWarnings: setuptools about its pkg_resources, protobuf about generated code.
@@ -39,6 +41,22 @@ def load(name: str) -> Any:
     if not getattr(found.__spec__, "_initializing", False):
         return found
     return importlib.import_module(name)  # waits for another thread that is importing it
+
+
+def load_client(name: str, distribution: str, extra: str) -> Any:
+    """Import a module of the client of a store on first use.
+
+    Args:
+        distribution: the name of the package for pip.
+        extra: of qadapt, which has the name of the store.
+
+    Raises:
+        MissingExtraError
+    """
+    try:
+        return load(name)
+    except ImportError as error:
+        raise MissingExtraError(distribution, extra, purpose=f"the store {extra!r}") from error
 
 
 @contextmanager

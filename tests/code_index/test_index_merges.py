@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -169,8 +170,10 @@ def test_a_merge_that_fails_warns_and_is_tried_again(
         assert segments(index) == 3
         assert index._merge is not None
         index._merge.wait()
+        held = weakref.ref(index._merge.__dict__["_files"][0])
         with pytest.warns(UserWarning, match="were not merged"):
             index.close()
+    assert held() is None, "a failed merge keeps no file open"
     with CodeIndex.open(index.folder, verify="full") as again:
         assert again.ids == [*range(100, 300), "new"]
         assert segments(again) == 3

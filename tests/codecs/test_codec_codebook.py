@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qadapt.codecs import Codebook
-from qadapt.codecs.codebook import code_bytes, codebook_query, unpacked
+from qadapt.codecs.codebook import SAMPLE_ROWS, code_bytes, codebook_query, sample_step, unpacked
 from qadapt.codecs.estimates import factors
 from qadapt.errors import InputError, NonFiniteError
 
@@ -24,6 +24,13 @@ def nearest(x: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """Numbers of the nearest levels (n, d), by comparison with each of them."""
     found: np.ndarray = np.abs(x[:, :, None] - levels[None]).argmin(axis=2)
     return found
+
+
+@pytest.mark.parametrize(
+    ("rows", "step"), [(0, 1), (1, 1), (SAMPLE_ROWS, 1), (SAMPLE_ROWS + 1, 2), (10**7, 1000)]
+)
+def test_levels_are_learned_from_a_limited_sample(rows: int, step: int) -> None:
+    assert sample_step(rows) == step, "a step of 0 is no slice, also for an empty collection"
 
 
 def test_levels_are_the_best_for_normal_values() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slow import SLOW
 
 import qadapt as qa
 from qadapt.api import Collection
@@ -65,7 +66,8 @@ def result(found: Evaluation, setting: str) -> Result:
     return each
 
 
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", STORES if SLOW else STORES[:2])
 def test_unsupported_codes_are_measured_client_side(
     opened: Any, sample: Sample, state_folder: Path, kind: str
 ) -> None:

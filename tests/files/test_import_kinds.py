@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import qadapt as qa
+from qadapt.cli import main
 from qadapt.codecs import quantize
 from qadapt.errors import InputError, SpecError, UnsupportedError
 from qadapt.files.truth_file import read_truth
@@ -93,7 +95,7 @@ def test_query_files_of_bytes_are_refused(
     with qa.open(live("edge")) as database:
         made = database.create("a", dim=16)
         made.write(qa.Batch(range(40), {"": ROWS}))
-        refused = rf"packed bits of 128 [^\n]*\s+save floats: .*astype.*kind='{packed}'"
+        refused = rf"packed bits of 128 [^\n]*\s+--kind {packed} for packed bits"
         with pytest.raises(InputError, match=refused):
             made.verify(queries=file)
         with pytest.raises(InputError, match=refused):
@@ -102,6 +104,44 @@ def test_query_files_of_bytes_are_refused(
             made.verify(truth=file)
         np.save(file, whole.astype(np.float32))
         assert made.verify(queries=file).recall is not None
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "ubinary", "binary"])
+def test_queries_and_truth_of_services_are_measured(
+    tmp_path: Path,
+    live: Callable[[str], str],
+    capsys: pytest.CaptureFixture[str],
+    kind: Any,
+) -> None:
+    """Queries of -1 and 1, or integers, and their neighbors among vectors of the same kind."""
+    packed = kind in ("ubinary", "binary")
+    rows = np.clip(np.rint(ROWS * 20), -128, 127)
+    codes = quantize(ROWS, kind) if packed else rows.astype(np.int8)
+    codes = (rows + 128).astype(np.uint8) if kind == "uint8" else codes
+    floats = SIGNS if packed else rows.astype(np.float32)
+    np.save(tmp_path / "q.npy", codes[:20])
+    np.save(tmp_path / "t.npy", codes)
+    address = live("edge")
+    with qa.open(address) as database:
+        made = database.create("a", dim=16, metric="dot")
+        made.write(qa.Batch(range(40), {"": floats}))
+        plain = made.verify(queries=floats[:20], k=5)
+        for given in (tmp_path / "q.npy", codes[:20]):
+            found = made.verify(queries=given, kind=kind, k=5)
+            assert found.queries == 20
+            assert found.recall == plain.recall
+        measured = made.evaluate(queries=codes[:20], kind=kind, k=5, concurrency=())
+        assert measured.results[0].recall == plain.recall
+        predicted = made.simulate("scalar", queries=codes[:20], kind=kind, k=5)
+        assert predicted.queries == 20
+        outside = made.verify(truth=tmp_path / "t.npy", kind=kind, queries=20, k=5)
+        assert "t.npy: 40 vectors of 16 dimensions" in outside.truth.ground_truth
+        with pytest.raises(InputError, match=r"kind .*with queries=200"):
+            made.verify(kind=kind)
+        with pytest.raises(SpecError, match="unknown kind"):
+            made.verify(queries=codes[:20], kind="bits")
+    main(["verify", address, "a", "--queries", str(tmp_path / "q.npy"), "--kind", kind])
+    assert "20 queries" in capsys.readouterr().out
 
 
 def test_query_files_of_bytes_fit_vectors_of_bytes(
@@ -125,8 +165,10 @@ def test_truth_in_parquet_has_no_bytes(tmp_path: Path) -> None:
     parquet.write_table(
         arrow.table({"id": list(range(40)), "vector": column}), tmp_path / "a.parquet"
     )
-    with pytest.raises(InputError, match=r"lists of int8 .*\s+save floats: "):
+    with pytest.raises(InputError, match=r"lists of int8 .*\s+--kind binary"):
         read_truth(tmp_path / "a.parquet", "")
+    found = read_truth(tmp_path / "a.parquet", "", "binary")
+    np.testing.assert_array_equal(found.rows.vectors[""], SIGNS)
 
 
 def test_invalid_kinds_are_refused(tmp_path: Path) -> None:

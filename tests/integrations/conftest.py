@@ -12,6 +12,7 @@ import os
 FRAMEWORKS = (
     *("langchain_core", "langchain_tests", "llama_index", "haystack"),
     *("langchain_milvus", "langchain_postgres", "langchain_qdrant", "langchain_weaviate"),
+    *("langchain_elasticsearch", "pgvector", "haystack_integrations"),
 )
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
 _MISSING = [name for name in FRAMEWORKS if importlib.util.find_spec(name) is None]

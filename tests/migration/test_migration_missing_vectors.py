@@ -18,6 +18,8 @@ from qadapt import migration
         ("edge:{}/one", "edge:{}/two"),
         ("qdrant::memory:", "edge:{}/two"),
         ("edge:{}/one", "qdrant::memory:"),
+        ("lancedb:{}/one", "edge:{}/two"),
+        ("edge:{}/one", "lancedb:{}/two"),
     ],
 )
 def test_check_finds_a_vector_that_one_row_lacks(

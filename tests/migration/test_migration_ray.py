@@ -1,4 +1,4 @@
-"""A copy on a real Ray cluster of two nodes, one of which is killed during the copy.
+"""Copies on a real Ray cluster of two nodes, one of which is killed.
 
 Ray has a separate environment: ``make test-ray``.
 """
@@ -88,6 +88,38 @@ def test_the_copy_survives_the_loss_of_a_node(
     assert everything(there[name]) == everything(source)
     again = qa.migrate(source, (there, name), on="auto", check="off")
     assert (again.resumed, again.metrics.rows) == (True, 0)
+
+
+def test_tasks_read_one_snapshot_of_postgresql(
+    cluster: Any, ends: Callable[[str], Database], name: str
+) -> None:
+    """Rows that are deleted and written during the copy are in the copy as they were before it."""
+    there = ends("pgvector")
+    source = there.create(f"{name}_source", dim=DIM, metric="dot")
+    source.write(qa.Batch(range(ROWS), {"": rows(ROWS)}, [{"n": at} for at in range(ROWS)]))
+    before = everything(source)
+    changed = threading.Event()
+
+    def on(progress: Progress) -> None:
+        if progress.stage == "copying" and not changed.is_set() and progress.done > ROWS // 6:
+            changed.set()
+            source.delete(range(ROWS // 2, ROWS))
+            source.write(qa.Batch([ROWS + 1], {"": rows(1)}, [{"n": -1}]))
+
+    done = qa.migrate(
+        source,
+        (there, f"{name}_copy"),
+        on="auto",
+        workers=2,
+        batch_bytes=1 << 14,
+        trial_copy=False,
+        check="off",
+        progress=on,
+    )
+    assert changed.is_set()
+    assert done.metrics.rows == ROWS
+    assert source.count() == ROWS // 2 + 1
+    assert everything(there[f"{name}_copy"]) == before
 
 
 def test_local_stores_are_refused_on_a_cluster(

@@ -49,6 +49,20 @@ def test_a_correct_copy_passes_with_any_quantization(tmp_path: Path, here: str, 
         assert recall.recall < 0.95, "its own recall is reported"
 
 
+def test_exact_searches_of_a_copy_with_other_ids_are_compared(tmp_path: Path) -> None:
+    """Edge has no text ids, so the copy has UUIDs, which are mapped back before the comparison."""
+    with (
+        qa.open(f"sqlite-vec:{tmp_path / 'v.db'}") as here,
+        qa.open(f"edge:{tmp_path / 'e'}") as there,
+    ):
+        made = here.create("a", dim=DIM)
+        made.write(qa.Batch([f"row {at}" for at in range(ROWS)], {"": rows(ROWS)}))
+        done = qa.migrate(made, (there, "a"), quantization=CODES)
+    assert done.check is not None
+    assert done.check.recalls[0].exact_recall == 1.0
+    assert done.check.recalls[0].recall < 0.95
+
+
 def test_without_quantization_default_searches_are_compared(tmp_path: Path) -> None:
     vectors = rows(ROWS)
     source, target = (filled(tmp_path / name, "none", vectors) for name in "st")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from migration_help import rows
+from slow import SLOW
 
 import qadapt as qa
 from qadapt.api import Collection, Database
@@ -33,6 +34,13 @@ LITE = [
     for setting in ("none", "scalar")
     for engine in ("edge", "local", "lite")
 ]
+if not SLOW:  # each setting, each target, and each target without the setting
+    EDGE = [each for each in EDGE if each[:2] in (
+        ("none", "edge"), ("scalar", "local"), ("rotational:bits=8", "lite"),
+        ("rotational:bits=1", "edge"), ("binary", "lite"), ("binary:bits=2,query_bits=8", "edge"),
+        ("product:ratio=8", "edge"),
+    )]  # fmt: skip
+    LITE = [each for each in LITE if each[:2] in (("scalar", "edge"), ("none", "local"))]
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +116,7 @@ def assert_translated(source: Collection, target: Database, name: str, kind: str
         assert plan.match.level is MatchLevel.DIFFERS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("setting", "engine", "kind"), EDGE)
 def test_edge_to_each_store(
     quantized: Callable[..., Collection], targets: Ends, name: str,
@@ -116,6 +125,7 @@ def test_edge_to_each_store(
     assert_translated(quantized("edge", setting), targets(engine), name, kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("setting", "engine", "kind"), LITE)
 def test_lite_to_each_store(
     quantized: Callable[..., Collection], targets: Ends, name: str,

@@ -22,21 +22,21 @@ from qadapt.stores.qdrant.edge import optimize
 APPLY = """
 import json, sys
 import qadapt as qa, qadapt.planning.apply, qadapt.stores.qdrant.edge.store, qdrant_edge
-address, wanted = sys.argv[1:]
+address, wanted, accept = sys.argv[1:]
 print("ready", flush=True)
 sys.stdin.readline()
 try:
     with qa.open(address) as db:
-        change = db["articles"].plan(wanted).apply(yes=True)
+        change = db["articles"].plan(wanted, accept=accept).apply(yes=True)
     print(json.dumps([change.state, ""]), flush=True)
 except qa.QadaptError as error:
     print(json.dumps([type(error).__name__, str(error)]), flush=True)
 """
 
 
-def _start(address: str, wanted: str) -> subprocess.Popen[str]:
+def _start(address: str, wanted: str, accept: str = "exact") -> subprocess.Popen[str]:
     child = subprocess.Popen(
-        [sys.executable, "-c", APPLY, address, wanted],
+        [sys.executable, "-c", APPLY, address, wanted, accept],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -90,6 +90,39 @@ def test_one_of_two_concurrent_processes_applies(spellings: tuple[str, str]) -> 
         assert vector.quantization.kind == ("binary", "scalar")[winner]
         assert vector.status.state == "active"
     assert [each.state for each in qa.history()] == ["applied"]
+
+
+@pytest.mark.parametrize(
+    ("address", "wanted", "accept"),
+    [
+        ("sqlite-vec:{}/notes.db", ("binary", "scalar"), "differs"),
+        ("lancedb:{}", ("scalar", "rotational"), "differs"),
+        ("qdrant:{}", ("binary", "scalar"), "client"),
+        ("milvus:{}/notes.db", ("scalar", "scalar:rescore=4"), "differs"),
+    ],
+    ids=["sqlite-vec", "lancedb", "local mode", "Milvus Lite"],
+)
+def test_one_of_two_processes_applies_on_other_databases(
+    address: str, wanted: tuple[str, str], accept: str, tmp_path: Path
+) -> None:
+    """Each process applies its setting and leaves it active, or is refused and changes nothing."""
+    address = address.format(tmp_path)
+    with qa.open(address) as db:
+        rows = np.random.default_rng(0).normal(size=(400, 16)).astype(np.float32)
+        db.create("articles", dim=16).write(qa.Batch(range(400), {"": rows}))
+    children = [_start(address, setting, accept) for setting in wanted]
+    for child in children:
+        _go(child)
+    told = [_told(child) for child in children]
+    states = [state for state, _ in told]
+    assert "applied" in states and set(states) <= {"applied", "BusyError", "PlanStaleError"}, told
+    assert all(state == "applied" or "\n  " in words for state, words in told), "a next step"
+    done = {setting for setting, state in zip(wanted, states, strict=True) if state == "applied"}
+    with qa.open(address) as db:
+        vector = db["articles"].info().vectors[""]
+    assert str(vector.quantization.kind) in {setting.split(":")[0] for setting in done}
+    assert vector.status.state == "active"
+    assert {each.state for each in qa.history()} == {"applied"}
 
 
 def test_a_rebuild_keeps_its_lock(

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from slow import SLOW
 
 import qadapt as qa
 from qadapt.api import Collection, Database
@@ -165,12 +166,17 @@ NATIVE = (restored, set_to_none, killed)
 OURS = (other_dimensions, other_metric, other_vectors, other_names, emptied, codes_gone)
 CASES = [
     *(("edge", each) for each in NATIVE),
-    *(("edge without quantization", each) for each in OURS),
-    *(("local", each) for each in (*OURS, alias_moved)),
+    *(("edge without quantization", each) for each in (OURS if SLOW else OURS[::2])),
+    *(("local", each) for each in (*(OURS if SLOW else OURS[1::2]), alias_moved)),
 ]
 
 
-@pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}: {case[1].__name__}")
+@pytest.fixture(
+    params=[
+        pytest.param(case, id=f"{case[0]}: {case[1].__name__}", marks=pytest.mark.slow)
+        for case in CASES
+    ]
+)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     where, situation = request.param
     folder = tmp_path / "db"

@@ -9,6 +9,7 @@ import pytest
 
 from qadapt import plugins
 from qadapt.errors import QadaptError, SpecError
+from qadapt.model.address import Address
 from qadapt.stores import registry
 
 BROKEN = EntryPoint("torn", "no_such_package.store:Store", plugins.GROUP)
@@ -25,11 +26,36 @@ def with_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
         return [*real(**wanted), *extra]
 
     monkeypatch.setattr(importlib.metadata, "entry_points", found)
+    monkeypatch.setattr(plugins, "_scanned", {})
 
 
 def test_an_unknown_store_suggests_the_nearest_name() -> None:
     with pytest.raises(SpecError, match="did you mean 'edge'"):
         registry.load("egde")
+
+
+def test_packages_are_scanned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every address names a store, and a scan reads the metadata of all packages."""
+    scans = []
+    real = importlib.metadata.entry_points
+
+    def counted(**wanted: str) -> object:
+        scans.append(wanted)
+        return real(**wanted)
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", counted)
+    monkeypatch.setattr(plugins, "_scanned", {})
+    for _ in range(3):
+        assert Address.parse("postgresql://localhost/db").store == "pgvector"
+        assert Address.parse("edge:./data").store == "edge"
+    assert len(scans) == 1
+
+
+def test_a_store_that_is_installed_later_is_found(request: pytest.FixtureRequest) -> None:
+    assert "foreign" not in plugins.names()
+    request.getfixturevalue("with_plugins")
+    with pytest.raises(QadaptError, match="not a StoreProfile"):
+        registry.load("foreign")
 
 
 @pytest.mark.usefixtures("with_plugins")

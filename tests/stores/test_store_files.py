@@ -39,7 +39,7 @@ OF_ONE_ENGINE = {
     },
     "pgvector": {
         "binary_format", "catalogs", "column_type", "index_build", "index_operations",
-        "session_settings", "statements",
+        "awaited_sessions", "prepared_search", "session_settings", "statements",
     },
     "lancedb": {"rabitq"},
     "elastic": {"filter_terms", "product", "refreshes"},

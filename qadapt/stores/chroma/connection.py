@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from qadapt.errors import AddressError, MissingExtraError, UnsupportedError
+from qadapt.errors import AddressError, UnsupportedError
 from qadapt.model.address import MEMORY, Address
 from qadapt.model.credentials import header_key
 from qadapt.stores import checks, retry
 from qadapt.stores.chroma.errors import translate
-from qadapt.stores.client_imports import load, quiet
+from qadapt.stores.client_imports import load, load_client, quiet
 
 PACKAGE = "chromadb"
 SERVER, EMBEDDED = "server", "embedded"
@@ -104,10 +104,7 @@ def module() -> Any:
     Raises:
         MissingExtraError
     """
-    try:
-        return load(PACKAGE)
-    except ImportError as error:
-        raise MissingExtraError(PACKAGE, "chroma", purpose="the store 'chroma'") from error
+    return load_client(PACKAGE, PACKAGE, "chroma")
 
 
 def connect(address: Address) -> Connection:

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
-from qadapt.errors import AddressError, MissingExtraError, StoreError, UnsupportedError
+from qadapt.errors import AddressError, StoreError, UnsupportedError
 from qadapt.model.address import Address
-from qadapt.stores import checks
+from qadapt.stores import checks, client_imports
 from qadapt.stores.awaited import LoopClients
-from qadapt.stores.client_imports import load
 from qadapt.stores.elastic.errors import Refused, refused, timed_out, unreachable, with_retries
 
 TIMEOUT = 60
@@ -210,7 +209,7 @@ class ClientWire(Wire):
     Attributes:
         store: name of the store, of its extra and of its addresses.
         packages: the package of the client, and others whose errors it raises.
-        distribution: the package as it is installed.
+        distribution: the name by which pip installs the package.
         kind: class of the synchronous client.
         options: options of an address.
         client: the client.
@@ -235,7 +234,7 @@ class ClientWire(Wire):
             StoreError: the server is another product.
         """
         checks.options(address, cls.options)
-        module = cls._module()
+        module = client_imports.load_client(cls.packages[0], cls.distribution, cls.store)
         timeout = checks.number(address, "timeout", TIMEOUT)
         options: dict[str, Any] = {"max_retries": 0, "retry_on_timeout": False}
         for name, option in ("ca_certs", "ca_certs"), ("fingerprint", "ssl_assert_fingerprint"):
@@ -259,14 +258,6 @@ class ClientWire(Wire):
             connection.close()
             raise
         return connection
-
-    @classmethod
-    def _module(cls) -> Any:
-        try:
-            return load(cls.packages[0])
-        except ImportError as error:
-            purpose = f"the store {cls.store!r}"
-            raise MissingExtraError(cls.distribution, cls.store, purpose=purpose) from error
 
     @classmethod
     def wrapped(cls, client: Any) -> tuple[Address, Connection]:

@@ -31,7 +31,7 @@ def show_all(connection: Connection, product: Product, index: Index) -> None:
     If the key may not refresh the index, the next refresh of the server is awaited.
 
     Raises:
-        AuthError: the server does not refresh the index by itself.
+        AuthError: automatic refreshes of the index are turned off.
     """
     try:
         refresh(connection, index)
@@ -48,7 +48,7 @@ def show_all(connection: Connection, product: Product, index: Index) -> None:
 
 
 def _refresh_interval(connection: Connection, index: Index) -> float | None:
-    """Seconds within which the server shows writes; None if it does not refresh by itself."""
+    """Seconds within which the server shows writes; None without automatic refreshes."""
     key = "index.refresh_interval"
     answer = connection.ask(
         "GET",

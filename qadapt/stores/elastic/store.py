@@ -161,7 +161,7 @@ class ElasticStore(ClientStore[Connection], Generic[P]):
         """The index as it was at most ``SCHEMA_AGE`` seconds ago, with all writes visible.
 
         Raises:
-            AuthError: the key may not refresh the index, which is never refreshed by itself.
+            AuthError: the key may not refresh the index, and automatic refreshes are turned off.
         """
         found = self._recent_index(collection)
         if found.real not in self._points:  # a point in time shows no later writes

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qadapt.errors import TooFewRowsError, UnsupportedError
 from qadapt.model import Estimate, Kind, Quantization, Step, Symbol, Vector
 from qadapt.stores.base import MappedQuantization
-from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy
+from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy, planned
 from qadapt.stores.lancedb import cost_model, mapping, vector_index
 from qadapt.stores.lancedb.schema import note_of
 from qadapt.stores.lancedb.search import NPROBES
@@ -145,13 +145,7 @@ def plan_change(request: ChangeRequest, mapped: MappedQuantization | None) -> Ch
         TooFewRowsError: the engine would build an empty index.
     """
     check_strategy("lancedb", request)
-    planner = _Planner(request)
-    recreation = planner.recreation(request.target_vector)
-    if mapped is None:
-        return ChangePlan(recreation=tuple(recreation))
-    return ChangePlan(
-        tuple(planner.steps(mapped)), tuple(recreation), tuple(planner.notes(mapped.target))
-    )
+    return planned(_Planner(request), request, mapped)
 
 
 class _Planner:

@@ -26,6 +26,8 @@ from qadapt.stores.row_batches import in_order
 
 # Ids in one condition.
 FETCHED = 5_000
+# The client counts a missing vector as bad; qadapt has checked the others.
+KEPT = "null"
 # Rows of one block of ids, and bytes of one block of rows with vectors.
 IDS, BLOCK = 1 << 16, 1 << 25
 _INT64 = 2**63
@@ -122,20 +124,20 @@ def write(handle: Any, table: Table, batch: Batch, known: Written | None) -> Wri
     check_ids(table, batch.ids)
     rows = to_arrow(table, batch)
     largest: Any = max(batch.ids)
-    current = known is not None and known.version == handle.version
-    if current and known is not None and known.largest is not None:
-        if min(batch.ids) > known.largest:
-            return Written(handle.add(rows).version, largest, handle, table)
-        largest = max(largest, known.largest)
-    else:
+    if known is None or known.version != handle.version or known.largest is None:
         largest = None
+    elif min(batch.ids) > known.largest:
+        added = handle.add(rows, on_bad_vectors=KEPT)
+        return Written(added.version, largest, handle, table)
+    else:
+        largest = max(largest, known.largest)
     if _are_new(handle, table, batch.ids):
         if largest is None and not handle.count_rows():
             largest = max(batch.ids)
-        handle.add(rows)
+        handle.add(rows, on_bad_vectors=KEPT)
     else:
         merge = handle.merge_insert(table.key).when_matched_update_all()
-        merge.when_not_matched_insert_all().execute(rows)
+        merge.when_not_matched_insert_all().execute(rows, on_bad_vectors=KEPT)
     return Written(handle.version, largest, handle, table)
 
 

@@ -31,7 +31,7 @@ from qadapt.errors import (
 from qadapt.model.address import MEMORY, Address
 from qadapt.model.capabilities import older
 from qadapt.stores import checks
-from qadapt.stores.client_imports import load
+from qadapt.stores.client_imports import load, load_client
 from qadapt.stores.milvus.errors import SPACE, translate
 
 PACKAGE = "pymilvus"
@@ -171,10 +171,9 @@ def module() -> Any:
     Raises:
         MissingExtraError: pymilvus is not installed.
     """
-    try:
-        found, inner = load(PACKAGE), load(f"{PACKAGE}.decorators")
-    except ImportError as error:
-        raise MissingExtraError(PACKAGE, "milvus", purpose="the store 'milvus'") from error
+    found, inner = (
+        load_client(each, PACKAGE, "milvus") for each in (PACKAGE, f"{PACKAGE}.decorators")
+    )
     # A logging filter applies only to the logger it is added to.
     theirs = (f"{PACKAGE}.client.{part}" for part in ("grpc_handler", "connection_manager"))
     for name in (inner.__name__, *theirs, "milvus_lite.server_manager"):

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from qadapt.stores.pgvector.connection import Extension
 from qadapt.stores.pgvector.schema import DATATYPES, PARTITIONED, Column, Index, Table, split_name
+from qadapt.stores.pgvector.version import Extension
 from qadapt.stores.table_comment import split_comment
 
 _COLUMNS = """

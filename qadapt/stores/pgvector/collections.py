@@ -9,7 +9,7 @@ from psycopg import sql
 
 from qadapt.errors import AlreadyExistsError, InputError
 from qadapt.model import Id, Metric, Vector
-from qadapt.stores.pgvector.connection import Connection, Extension
+from qadapt.stores.pgvector.connection import Connection
 from qadapt.stores.pgvector.ids import kind_of_ids
 from qadapt.stores.pgvector.schema import (
     ID_COLUMN,
@@ -21,6 +21,7 @@ from qadapt.stores.pgvector.schema import (
     split_name,
 )
 from qadapt.stores.pgvector.statements import identifier, literal, relation
+from qadapt.stores.pgvector.version import Extension
 from qadapt.stores.table_comment import join_comment
 
 MAX_NAME = 63  # bytes; PostgreSQL cuts longer names without an error

@@ -13,7 +13,6 @@ import selectors
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -28,6 +27,7 @@ from qadapt.model.address import Address
 from qadapt.model.credentials import insecure_allowed, is_loopback
 from qadapt.stores.pgvector.binary_format import register
 from qadapt.stores.pgvector.errors import translated
+from qadapt.stores.pgvector.version import Extension, read_extension
 
 PACKAGE, DISTRIBUTION = "psycopg", "psycopg"
 TIMEOUT = 10
@@ -41,23 +41,6 @@ OPTIONS = (*LIBPQ, "user", "key_env", "timeout", "metric")
 _ENCRYPTED = ("require", "verify-ca", "verify-full")
 # `require_auth` of libpq 16: the connection fails if the server asks for a plain-text password.
 _NO_PLAIN_PASSWORD = "!password"
-
-
-@dataclass(frozen=True)
-class Extension:
-    """The extension pgvector of a database.
-
-    Attributes:
-        version: ``extversion``, such as ``0.8.1``.
-        schema: the schema of its types and operators.
-        types: OIDs of ``vector``, ``halfvec``, ``sparsevec`` (0 if the version lacks the type).
-        others: installed extensions that add index types: ``vectorscale``, ``vchord``.
-    """
-
-    version: str
-    schema: str
-    types: dict[str, int]
-    others: tuple[str, ...] = ()
 
 
 class Connection:
@@ -250,7 +233,7 @@ class Connection:
         """
         if self._extension is None:
             with self.session("read the version of pgvector") as at:
-                self._extension = _read_extension(at)
+                self._extension = read_extension(at)
                 self._prepare(at, self._extension)
         return self._extension
 
@@ -292,27 +275,6 @@ def load_statement(schema: str) -> Any:
     from psycopg import sql
 
     return sql.SQL("SELECT '[1]'::{}").format(sql.Identifier(schema, "vector"))
-
-
-def _read_extension(at: Any) -> Extension:
-    rows = at.execute(
-        "SELECT e.extname, e.extversion, n.nspname FROM pg_extension e "
-        "JOIN pg_namespace n ON n.oid = e.extnamespace "
-        "WHERE e.extname IN ('vector', 'vectorscale', 'vchord')"
-    ).fetchall()
-    found = {name: (version, schema) for name, version, schema in rows}
-    if "vector" not in found:
-        raise UnsupportedError(
-            f"the database {at.info.dbname!r} does not have the extension pgvector",
-            hint="as a superuser: CREATE EXTENSION vector",
-        )
-    version, schema = found.pop("vector")
-    types = at.execute(
-        "SELECT typname, t.oid FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace "
-        "WHERE n.nspname = %s AND typname IN ('vector', 'halfvec', 'sparsevec')",
-        [schema],
-    ).fetchall()
-    return Extension(version, schema, dict(types), tuple(sorted(found)))
 
 
 # -- opening -------------------------------------------------------------------------------------

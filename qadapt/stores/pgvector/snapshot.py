@@ -21,10 +21,10 @@ from qadapt.model import (
 )
 from qadapt.stores.pgvector import mapping, statements, status
 from qadapt.stores.pgvector.binary_format import QueryVector, register
-from qadapt.stores.pgvector.connection import Extension
 from qadapt.stores.pgvector.schema import KINDS, Column, Index, Table
 from qadapt.stores.pgvector.statements import Source
 from qadapt.stores.pgvector.status import Build, Observation, Used
+from qadapt.stores.pgvector.version import Extension
 
 # hnsw.ef_search and ivfflat.probes of a session that sets neither.
 EF_SEARCH = 40

@@ -373,3 +373,10 @@ def made(
             kept[name] = vectors[name].replace(datatype="float16")
         natives[name] = map(each, kept[name]).native or {}
     return kept, natives
+
+
+def without_nulls(value: Any) -> Any:
+    """A configuration without the keys that have no value, on all levels."""
+    if isinstance(value, Mapping):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    return value

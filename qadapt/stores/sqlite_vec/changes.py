@@ -14,7 +14,7 @@ from qadapt.errors import UnsupportedError
 from qadapt.footprint import original_bytes
 from qadapt.model import Estimate, Kind, Quantization, State, Step, Symbol, Vector
 from qadapt.stores.base import MappedQuantization
-from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy
+from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy, planned
 from qadapt.stores.operations import Execution, Operation, table
 from qadapt.stores.sqlite_vec import code_tables, mapping, rows, schema, settings, table_rebuild
 from qadapt.stores.sqlite_vec.schema import Codes, Table, quoted, sql_name
@@ -117,13 +117,7 @@ def plan_change(request: ChangeRequest, mapped: MappedQuantization | None) -> Ch
             whose vectors qadapt cannot write.
     """
     check_strategy("sqlite-vec", request)
-    planner = _Planner(request)
-    recreation = planner.recreation(request.target_vector)
-    if mapped is None:
-        return ChangePlan(recreation=tuple(recreation))
-    return ChangePlan(
-        tuple(planner.steps(mapped)), tuple(recreation), tuple(planner.notes(mapped.target))
-    )
+    return planned(_Planner(request), request, mapped)
 
 
 class _Planner:

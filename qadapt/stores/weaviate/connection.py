@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 from qadapt.errors import (
     AddressError,
-    MissingExtraError,
     StoreError,
     UnreachableError,
     UnsupportedError,
@@ -25,7 +24,7 @@ from qadapt.model.address import Address
 from qadapt.model.credentials import header_key
 from qadapt.stores import checks
 from qadapt.stores.awaited import response
-from qadapt.stores.client_imports import load
+from qadapt.stores.client_imports import load_client
 from qadapt.stores.weaviate.errors import by_status, closed, translate, with_retries
 
 PACKAGE = "weaviate"
@@ -270,10 +269,7 @@ def module(name: str = "") -> Any:
     Raises:
         MissingExtraError
     """
-    try:
-        return load(f"{PACKAGE}.{name}" if name else PACKAGE)
-    except ImportError as error:
-        raise MissingExtraError(DISTRIBUTION, "weaviate", purpose="the store 'weaviate'") from error
+    return load_client(f"{PACKAGE}.{name}" if name else PACKAGE, DISTRIBUTION, "weaviate")
 
 
 def proto() -> Any:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from clickhouse_helpers import Raw
 from filter_rows import PAYLOADS, meant
-from slow import some
 
 import qadapt as qa
 from qadapt.api import Database
@@ -159,7 +158,7 @@ def test_a_replaced_row_is_deleted_after_it_was_written_again(raw: Raw, database
     assert made.fetch([1, 2, 3]).payloads == [{"a": 1}, {"a": 3}, {"a": 4}]
 
 
-@pytest.mark.parametrize("name", some(["a`b", "a'b", "naïve ☃", "select", "a\\b"], 2))
+@pytest.mark.parametrize("name", ["a`b'c\\d naïve ☃", "select"])
 def test_names_are_quoted(database: Database, name: str) -> None:
     made = database.create(name, dim=8)
     made.write(qa.Batch([1], {"": np.ones((1, 8))}))

@@ -110,6 +110,7 @@ def test_codes_of_rotations_have_the_recall_of_the_model(
 # -- copies --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("texts", some([True, False], 1))
 def test_rows_are_copied_to_edge_and_back(
     database: Database, sample: Sample, folder: Path, tmp_path: Path, texts: bool

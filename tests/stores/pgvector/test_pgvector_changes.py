@@ -61,7 +61,7 @@ def test_a_build_waits_for_an_open_transaction_and_names_it(
         pid = other.info.backend_pid
         with pytest.raises(ApplyError, match="not finished in time"):
             articles.plan("binary").apply(
-                yes=True, timeout=2, progress=lambda each: seen.append(each.stage)
+                yes=True, timeout=5, progress=lambda each: seen.append(each.stage)
             )
         other.rollback()
     assert any(str(pid) in each for each in seen), seen

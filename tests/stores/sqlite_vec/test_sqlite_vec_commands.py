@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from slow import some
 from sqlite_vec_helpers import DIM, ROWS, blob
 
 import qadapt as qa
@@ -71,7 +72,8 @@ def test_predictions_are_near_the_engine(
 # -- copies --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("texts", [False, True], ids=["integers", "texts"])
+@pytest.mark.slow
+@pytest.mark.parametrize("texts", some([False, True], 1))
 def test_rows_are_copied_to_edge_and_back(
     database: Database, sample: Sample, file: Path, tmp_path: Path, texts: bool
 ) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from qadapt.errors import BusyError, MissingExtraError
+from qadapt.errors import BusyError
 from qadapt.locking import Lock, LockHeldError
 from qadapt.model import Batch
-from qadapt.stores.client_imports import load
+from qadapt.stores.client_imports import load_client
 from qadapt.stores.qdrant.edge import disk_space, segment_files
 from qadapt.stores.qdrant.edge.errors import translated
 
@@ -38,10 +38,7 @@ def client_module() -> Any:
     Raises:
         MissingExtraError
     """
-    try:
-        return load(PACKAGE)
-    except ImportError as error:
-        raise MissingExtraError(DISTRIBUTION, "edge", purpose="the store 'edge'") from error
+    return load_client(PACKAGE, DISTRIBUTION, "edge")
 
 
 def version() -> str | None:

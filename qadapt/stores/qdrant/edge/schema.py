@@ -16,6 +16,7 @@ from typing import Any
 
 from qadapt.durable import atomic_write
 from qadapt.errors import IntegrityError
+from qadapt.stores.qdrant.mapping import without_nulls
 
 FILE = "edge_config.json"
 # In KB of a segment's widest vector, if the file has no threshold: 9,000 KB are not indexed and
@@ -57,14 +58,8 @@ def write(folder: Path, config: Mapping[str, Any]) -> None:
 def settings(config: Mapping[str, Any]) -> Config:
     """The configuration without nulls and without the fields that the engine adds."""
     kept = {key: value for key, value in config.items() if key not in _FILLED_IN}
-    found = _without_nulls(kept)
+    found = without_nulls(kept)
     return {key: value for key, value in found.items() if value != {}}
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    return value
 
 
 def quantization_config(config: Mapping[str, Any], vector: str) -> dict[str, Any] | None:

@@ -25,14 +25,13 @@ from qadapt.errors import (
     AddressError,
     BusyError,
     InputError,
-    MissingExtraError,
     StoreError,
     UnsupportedError,
 )
 from qadapt.model.address import MEMORY, Address
 from qadapt.model.credentials import header_key
 from qadapt.stores import checks
-from qadapt.stores.client_imports import load, quiet, silence
+from qadapt.stores.client_imports import load, load_client, quiet, silence
 from qadapt.stores.qdrant.server.errors import translate, with_retries
 from qadapt.used_keys import remember
 
@@ -190,10 +189,7 @@ def module() -> Any:
     Raises:
         MissingExtraError
     """
-    try:
-        return load(PACKAGE)
-    except ImportError as error:
-        raise MissingExtraError(DISTRIBUTION, "qdrant", purpose="the store 'qdrant'") from error
+    return load_client(PACKAGE, DISTRIBUTION, "qdrant")
 
 
 def connect(address: Address) -> Connection:

@@ -14,7 +14,7 @@ from typing import Any
 from qadapt.errors import NotFoundError, UnsupportedError
 from qadapt.model import ExtraVector, Metric, Vector
 from qadapt.stores.qdrant import extra_vectors as qdrant_extra_vectors
-from qadapt.stores.qdrant.mapping import from_native, same_config, same_value
+from qadapt.stores.qdrant.mapping import from_native, same_config, same_value, without_nulls
 
 Info = Mapping[str, Any]
 
@@ -184,14 +184,8 @@ def metadata(info: Info) -> dict[str, Any]:
 def settings(info: Info) -> dict[str, Any]:
     """The configuration that a plan is based on: without nulls and without metadata."""
     kept = {key: value for key, value in info["config"].items() if key != "metadata"}
-    found: dict[str, Any] = _without_nulls(kept)
+    found: dict[str, Any] = without_nulls(kept)
     return found
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    return value
 
 
 def differences(body: Mapping[str, Any], info: Info) -> list[str]:
