@@ -29,13 +29,13 @@ def merge_start(saved: Sequence[Load], new: Load) -> int:
 
     Segments are merged with all later ones only, so that row numbers of earlier segments, which
     delete marks refer to, stay valid. Ten segments of a size tier become one of the next tier: a
-    row is written once per tier, so n saves of one row write each row log10(n) + 1 times. A suffix
-    with a deleted row for each three live ones is written again, at most three rows for each
+    row is written by its save and once per tier, log10(n) + 2 times for n saves of one row. A
+    suffix with a deleted row for each three live ones is written again, at most three rows for each
     deleted row.
 
     Args:
         saved: saved segments, in row order.
-        new: rows that were added since the last save.
+        new: rows of the last save.
     """
     start = len(saved)
     size = new.live

@@ -16,10 +16,10 @@ QUANTIZATIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     **dict.fromkeys(("int8", "sq8", "sq"), ("scalar", {"bits": 8})),
     **dict.fromkeys(("int4", "sq4"), ("scalar", {"bits": 4})),
     "sq6": ("scalar", {"bits": 6}),
-    **dict.fromkeys(("bq", "bit", "ubinary"), ("binary", {"bits": 1})),
+    **dict.fromkeys(("bq", "bbq", "bit", "ubinary"), ("binary", {"bits": 1})),
     "pq": ("product", {}),
     **dict.fromkeys(("rq", "rq8"), ("rotational", {"bits": 8})),
-    **dict.fromkeys(("rq1", "rabitq", "bbq"), ("rotational", {"bits": 1})),
+    **dict.fromkeys(("rq1", "rabitq"), ("rotational", {"bits": 1})),
     **dict.fromkeys(("turbo", "turbo4", "turboquant"), ("rotational", {"bits": 4})),
     "turbo8": ("rotational", {"bits": 8}),
 }

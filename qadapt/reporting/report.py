@@ -182,14 +182,13 @@ def _after(
 
 
 def _smallest(good: list[Result], before: Result | None) -> tuple[Result | None, str]:
-    """The smallest setting with nearly the best recall."""
-    sized = [each for each in good if each.bytes_per_vector is not None]
-    recalls = [_recall(each) for each in (*sized, *([before] if before is not None else []))]
-    near = [each for each in sized if _recall(each) >= max(recalls) - LOSS]
-    if not near:
-        return None, ""
-    found = min(near, key=lambda each: each.bytes_per_vector or 0)
-    if before is not None and (before.bytes_per_vector or 0) <= (found.bytes_per_vector or 0):
+    """The smallest setting with nearly the best recall; none if that is the one before."""
+    known = [*([before] if before is not None else []), *good]
+    sized = [each for each in known if each is before or each.bytes_per_vector is not None]
+    best = max(map(_recall, sized), default=0.0)
+    near = [each for each in sized if _recall(each) >= best - LOSS]
+    found = min(near, key=lambda each: each.bytes_per_vector or 0, default=None)
+    if found is None or found is before:
         return None, ""
     return found, f"smallest measured setting within {LOSS:g} of the best recall"
 

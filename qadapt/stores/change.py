@@ -115,11 +115,12 @@ def in_place_only(store: str, strategy: Strategy) -> UnsupportedError:
     """The error of a store whose only strategy is ``in-place``."""
     reason = {
         "alias": f"{store} changes quantization only in place, not by a copy and an alias switch",
-        "vector": (
-            f"{store} changes quantization only in place, and cannot add a vector to a collection"
-        ),
+        "vector": f"qadapt does not add a vector to a collection of {store}",
     }[strategy]
-    return UnsupportedError(reason, hint=f"omit strategy='{strategy}' (--strategy)")
+    hint = f"omit strategy='{strategy}' (--strategy)"
+    if strategy == "vector":
+        hint += "; for dims, the plan then copies the collection or names the command that does"
+    return UnsupportedError(reason, hint=hint)
 
 
 def check_strategy(store: str, request: ChangeRequest, *strategies: Strategy) -> None:

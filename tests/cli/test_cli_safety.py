@@ -153,11 +153,17 @@ def test_allow_key_env_without_a_file_is_refused(cli: Cli, notes: str) -> None:
 # -- keys over plain http ------------------------------------------------------------------------
 
 
-def test_a_key_over_plain_http_needs_a_flag(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WEAVIATE_API_KEY", "hunter2-hunter2")
-    place = "weaviate+http://192.0.2.1:9"
+@pytest.mark.parametrize(
+    "store", ["weaviate", "elasticsearch", "opensearch", "clickhouse", "chroma", "milvus"]
+)
+def test_a_key_over_plain_http_needs_a_flag(
+    store: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QADAPT_API_KEY", "hunter2-hunter2")
+    place = f"{store}+http://192.0.2.1:9"
     ran = cli("inspect", place)
     assert ran.code == 2 and "refusing to send a key to 192.0.2.1:9" in ran.err
+    assert f"use {store}+https://" in ran.err and "--insecure" in ran.err
     assert "QADAPT_INSECURE" not in os.environ
     shown = cli("stores", "--insecure")
     assert shown.code == 0 and "QADAPT_INSECURE" not in os.environ

@@ -91,6 +91,29 @@ def test_applied_change_has_the_planned_sizes(live: Callable[[str], str]) -> Non
             assert verified.memory.ram_after == change.memory.ram_after
 
 
+@pytest.mark.parametrize("setting", ["binary:rescore=4", "scalar:rescore=2"])
+def test_applied_change_of_sqlite_vec_has_the_planned_sizes(tmp_path: Path, setting: str) -> None:
+    """Codes are in chunks of 1,024 rows, of which the last one is padded."""
+    with qa.open(f"sqlite-vec:{tmp_path / 'rows.db'}") as database:
+        found = database.create("agreement", dim=DIM)
+        found.write(qa.Batch(range(ROWS), {"": clustered(ROWS, DIM, queries=1).rows}))
+        plan = found.plan(setting)
+        change = plan.apply(yes=True)
+        cost = found.cost(setting).before
+        verified = found.verify(queries=20).memory
+        assert plan.memory is not None and change.memory is not None
+        assert verified is not None and cost is not None and cost.footprint is not None
+        codes = 1_024 * DIM // (8 if setting.startswith("binary") else 1)
+        for ram in (
+            change.memory.ram_after,
+            verified.ram_after,
+            cost.footprint.ram,
+            found.info().vectors[""].code_bytes,
+        ):
+            assert ram == plan.memory.ram_after == codes
+        assert change.memory.disk_after == plan.memory.disk_after == verified.disk_after
+
+
 def test_originals_on_disk_alone_keep_codes_in_ram(live: Callable[[str], str]) -> None:
     with _collection(live, "edge") as found:
         alone = found.plan("binary:originals=disk").memory

@@ -58,6 +58,7 @@ def test_each_synonym_is_valid_and_no_common_name() -> None:
         ("sq8:rescore=2", "'sq8' means scalar (bits=8)"),
         ("PQ", "'PQ' means product:ratio=16"),
         ("rabitq", "'rabitq' means rotational:bits=1"),
+        ("BBQ", "'BBQ' means binary (bits=1)"),  # what Elasticsearch calls its sign bits
         ("fp16", "'fp16' means float16"),
         ("scalar", None),
         (None, None),

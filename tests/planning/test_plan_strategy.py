@@ -91,7 +91,7 @@ def vector_store(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_store_without_additional_vectors_is_refused(articles: Collection) -> None:
-    with pytest.raises(UnsupportedError, match="cannot add a vector"):
+    with pytest.raises(UnsupportedError, match="does not add a vector"):
         articles.plan("binary", strategy="vector")
 
 

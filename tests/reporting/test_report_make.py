@@ -81,6 +81,12 @@ def test_nothing_is_recommended_if_the_live_setting_is_smallest() -> None:
     assert "Current setting" in made.to_html()
 
 
+def test_a_live_setting_with_a_lower_recall_is_not_the_smallest_good_one() -> None:
+    """The setting is that of the memory line of the evaluation."""
+    made = qa.report(evaluation(result("live", 0.95, 48), result("scalar", 0.999, 388)))
+    assert made.after is not None and made.after.setting == "scalar"
+
+
 # -- Pareto --------------------------------------------------------------------------------------
 
 

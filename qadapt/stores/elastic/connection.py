@@ -245,6 +245,8 @@ class ClientWire(Wire):
         new = partial(cls.new_client, address=address, timeout=timeout, options=options)
         try:
             client = new(getattr(module, cls.kind))
+        except AddressError:
+            raise  # about the key
         except invalid as error:
             example = f"for example {cls.store}+http://localhost:9200"
             raise AddressError(f"{address}: {error}", hint=example) from error

@@ -226,6 +226,11 @@ def collection_info(name: str, server: Server, snapshot: Snapshot) -> Collection
         vectors={each: vector_info(each, snapshot) for each in layout.vectors},
         server=server,
         config=config,
+        notes=tuple(
+            f"the field {field!r} {why}"
+            for field, why in layout.others.items()
+            if field not in layout.sparse
+        ),
     )
 
 

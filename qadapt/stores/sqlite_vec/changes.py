@@ -17,6 +17,7 @@ from qadapt.stores.base import MappedQuantization
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy, planned
 from qadapt.stores.operations import Execution, Operation, table
 from qadapt.stores.sqlite_vec import code_tables, mapping, rows, schema, settings, table_rebuild
+from qadapt.stores.sqlite_vec.cost_model import padded
 from qadapt.stores.sqlite_vec.schema import Codes, Table, quoted, sql_name
 from qadapt.stores.sqlite_vec.search import FACTOR, MAX_K
 from qadapt.stores.sqlite_vec.snapshot import Snapshot
@@ -196,7 +197,7 @@ class _Planner:
         target = code_tables.name_of(self.table, self.column, kind)
         action = "bring" if known and known[0].exists else "create"
         words = {"bit": "sign bits", "int8": "8-bit codes"}[kind]
-        size = self.taken.count * mapping.row_bytes(kind, self.column.dim)
+        size = padded(self.taken.count) * mapping.row_bytes(kind, self.column.dim)
         reverse = BuildCodes if known and known[0].ready else DropCodes
         return Step(
             Symbol.BACKGROUND,

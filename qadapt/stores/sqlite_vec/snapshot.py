@@ -9,6 +9,7 @@ from typing import Any
 from qadapt.footprint import original_bytes
 from qadapt.model import CollectionInfo, Quantization, Rescore, Server, VectorInfo
 from qadapt.stores.sqlite_vec import chunks, code_tables, mapping, rows, status
+from qadapt.stores.sqlite_vec.cost_model import padded
 from qadapt.stores.sqlite_vec.schema import Codes, Column, Table
 from qadapt.stores.sqlite_vec.status import Observation
 
@@ -97,7 +98,7 @@ def _vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
         quantization_of(codes),
         status.status_of(observation),
         default_rescore=default_rescore(codes),
-        code_bytes=found.coded * width if found else 0,
+        code_bytes=padded(found.coded) * width if found else 0,
         float_bytes=original_bytes(snapshot.count, vector),
     )
 

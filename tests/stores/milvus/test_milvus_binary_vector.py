@@ -9,7 +9,8 @@ import pytest
 
 from qadapt.code_index import CodeIndex
 from qadapt.codecs import quantize
-from qadapt.errors import UnsupportedError
+from qadapt.errors import InputError, UnsupportedError
+from qadapt.model import Batch
 from qadapt.stores.milvus.store import MilvusStore
 
 NAME = "Binary_vector_foreign"
@@ -34,6 +35,16 @@ def test_rows_of_a_binary_vector_are_codes_of_an_index(server: MilvusStore, tmp_
         client.load_collection(NAME)
         with pytest.raises(UnsupportedError, match=r"BINARY_VECTOR; CodeIndex\.add takes"):
             server.reader.read_again(NAME).field("bits")
+        info = server.info(NAME)
+        assert info.vectors == {}
+        assert info.notes == (
+            "the field 'bits' is a BINARY_VECTOR; CodeIndex.add takes its rows as codes of the "
+            "kind 'ubinary'",
+        )
+        assert "'bits' is a BINARY_VECTOR" in str(info)
+        assert "bits is a BINARY_VECTOR" in server.uncopied(NAME)["other-vectors"]
+        with pytest.raises(InputError, match=r"vectors that qadapt cannot write: bits"):
+            server.write(NAME, Batch([100], {}))
         rows = client.query(
             NAME, filter="id >= 0", output_fields=["id", "bits"], limit=100,
             consistency_level="Strong",
