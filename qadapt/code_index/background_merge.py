@@ -45,7 +45,9 @@ class BackgroundMerge:
         self.path = folder / file_name("rows", inside.next_generation())
         self.segment: Segment | None = None
         self.file: SegmentFile | None = None
-        self.error: Exception | None = QadaptError("the thread did not end normally")
+        self.error: Exception | None = QadaptError(
+            "the thread did not end normally", hint="save the index again"
+        )
         self._ids = inside.rows.column(self.first)
         self._width = inside.settings.row_bytes()
         self._files = inside.files[start:]
