@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
 from qadapt import plugins
-from qadapt.errors import QadaptError, SpecError
+from qadapt.errors import AddressError, QadaptError, SpecError
 from qadapt.model.address import Address
 from qadapt.stores import registry
 
@@ -32,6 +33,30 @@ def with_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_store_suggests_the_nearest_name() -> None:
     with pytest.raises(SpecError, match="did you mean 'edge'"):
         registry.load("egde")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "edge:./data", "lancedb:./data", "chroma:./data", "clickhouse:./data",
+        "sqlite-vec:./data.db", "milvus:./data.db", "qdrant:./data", "postgresql://localhost/data",
+        *(
+            f"{store}+http://localhost:1"
+            for store in (
+                "qdrant", "milvus", "weaviate", "elasticsearch", "opensearch", "clickhouse",
+                "chroma",
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_an_unknown_option_of_an_address_is_refused(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is created or connected to: a misspelled option would have no effect."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AddressError, match="unknown option 'metrik'"):
+        registry.open_store(Address.parse(f"{place}?metrik=dot"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_packages_are_scanned_once(monkeypatch: pytest.MonkeyPatch) -> None:

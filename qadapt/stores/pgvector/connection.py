@@ -17,7 +17,6 @@ from typing import Any
 from urllib.parse import unquote
 
 from qadapt.errors import (
-    AddressError,
     MissingExtraError,
     StoreError,
     UnreachableError,
@@ -25,6 +24,7 @@ from qadapt.errors import (
 )
 from qadapt.model.address import Address
 from qadapt.model.credentials import insecure_allowed, is_loopback
+from qadapt.stores import checks
 from qadapt.stores.pgvector.binary_format import register
 from qadapt.stores.pgvector.errors import translated
 from qadapt.stores.pgvector.version import Extension, read_extension
@@ -299,9 +299,7 @@ def arguments(address: Address) -> dict[str, Any]:
     Raises:
         AddressError: an unknown option.
     """
-    for name in address.options:
-        if name not in OPTIONS:
-            raise AddressError.unknown("option", name, OPTIONS, where=str(address))
+    checks.options(address, OPTIONS)
     place, _, database = address.location.partition("/")
     found: dict[str, Any] = {
         name: address.options[name] for name in LIBPQ if name in address.options

@@ -113,15 +113,14 @@ class EdgeStore(Store):
             MissingExtraError, AddressError
             UnsupportedError: qdrant-edge-py is too old.
         """
+        checks.options(address, ())
         client_module()
         refuse_old(version())
         store = cls(address, disabled=disabled)
         if store._folder.exists() and not store._folder.is_dir():
             raise AddressError(
                 f"{address}: {store._folder} is a file",
-                hint=(
-                    "the DIR of edge:DIR must be a folder, which contains one folder per collection"
-                ),
+                hint="the DIR of edge:DIR must be a folder that contains one folder per collection",
             )
         return store
 
