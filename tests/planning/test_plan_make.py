@@ -167,8 +167,8 @@ def test_differences_are_reported_and_exact_rejects_them(articles: Collection) -
 
 def test_an_unsupported_request_is_refused_with_an_alternative(articles: Collection) -> None:
     for accept in ("exact", "differs", "client"):
-        with pytest.raises(UnsupportedError, match="edge does not support scalar:bits=4") as caught:
-            articles.plan("scalar:bits=4", accept=accept)
+        with pytest.raises(UnsupportedError, match="edge does not support scalar:bits=6") as caught:
+            articles.plan("scalar:bits=6", accept=accept)
         assert caught.value.hint
 
 
