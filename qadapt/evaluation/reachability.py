@@ -29,8 +29,8 @@ BLOCK = 64
 # With codes, a row is near the top of its results, but not always first.
 OVERSAMPLING = 4.0
 HNSW_ADVICE = (
-    "delete these rows and write them again; overwriting a row with the same vector may not fix "
-    "the index"
+    "delete these rows and write them again (overwriting a row with the same vector may not fix "
+    "the index); if rows are still not found, copy the collection: qadapt migrate"
 )
 
 

@@ -72,6 +72,7 @@ def test_an_alias_is_moved_and_moved_back_while_searches_go_on(
     alias = f"{name}_alias"
     database.switch_alias(alias, name)
     collection = database[alias]
+    assert collection.count() == len(sample.rows)  # the reader, another client, finds rows, too
     failures: list[BaseException] = []
     found: list[int] = []
     stop = threading.Event()

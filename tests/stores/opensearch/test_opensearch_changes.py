@@ -88,7 +88,7 @@ def test_what_the_engine_lacks_needs_the_client(articles: Collection) -> None:
     assert "scalar:bits=7" in (refused.value.hint or "")
     with pytest.raises(UnsupportedError, match="in place"):
         articles.plan("binary", strategy="in-place")
-    with pytest.raises(UnsupportedError, match="cannot add a vector"):
+    with pytest.raises(UnsupportedError, match="does not add a vector"):
         articles.plan("binary", strategy="vector")
 
 
