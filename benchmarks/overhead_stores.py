@@ -213,7 +213,7 @@ def pgvector_raw(collection: Any) -> RawOf:
     from pgvector.psycopg import register_vector
 
     store = collection._store
-    at = psycopg.connect(**store.connection._arguments, autocommit=True)
+    at = psycopg.connect(**store.connection.arguments, autocommit=True)
     register_vector(at)
 
     def of(k: int, payload: bool, read: bool) -> Search:
