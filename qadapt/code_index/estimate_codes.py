@@ -30,7 +30,7 @@ class EstimateCodes(ABC):
 
     Attributes:
         learned: float32 matrix of the shape ``learned_shape``; None if there is none, or none yet.
-        learned_shape: shape of what is learned; None if nothing is.
+        learned_shape: shape of the learned array; None without one.
     """
 
     learned: Floats | None = None
