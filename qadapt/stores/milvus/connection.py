@@ -233,7 +233,7 @@ def _open_lite(
     try:
         settings = {"uri": str(path), "grpc_options": _NO_PINGS}
         client = _made(pymilvus, settings, f"open {address}")
-    except Exception as error:
+    except BaseException as error:
         _give_back(path)
         if "Open local milvus failed" in str(error):
             raise BusyError(
@@ -289,7 +289,7 @@ def _ask_version(found: Connection) -> None:
     """Read the version, so that a wrong address fails on opening."""
     try:
         found.version  # noqa: B018
-    except Exception:
+    except BaseException:
         found.close()
         raise
 

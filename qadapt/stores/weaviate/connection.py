@@ -303,7 +303,7 @@ def connect(address: Address) -> Connection:
     )
     try:
         found.check_grpc()
-    except Exception:
+    except BaseException:
         found.close()
         raise
     return found

@@ -211,7 +211,7 @@ def connect(address: Address) -> Connection:
     found = Connection(opened, owned=True)
     try:
         found.version  # noqa: B018  # asked now, so that a wrong address fails here
-    except Exception:
+    except BaseException:
         found.close()
         raise
     return found
