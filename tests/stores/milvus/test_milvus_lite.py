@@ -26,7 +26,7 @@ from qadapt.errors import (
 from qadapt.model import Batch, Metric, Quantization, State, Vector
 from qadapt.model.address import Address
 from qadapt.stores.base import SearchRequest, silent
-from qadapt.stores.milvus import connection, schema
+from qadapt.stores.milvus import schema
 from qadapt.stores.milvus.status import IN_SEGMENTS, LEAST, MOST
 from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing.data import Sample
@@ -383,27 +383,3 @@ def test_payloads_are_part_of_the_search_response(
     again = lite.search("c", rows[[7, 2]], search)
     assert (again.ids.tolist(), again.payloads) == (first.ids.tolist(), first.payloads)
     assert asked == ["search"]
-
-
-@pytest.mark.parametrize("place", ["_made", "_ask_version"])
-def test_ctrl_c_while_a_file_is_opened_stops_its_server(
-    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Otherwise the server goes on, and keeps the file locked."""
-    address = Address.parse(f"milvus:{tmp_path / 'm.db'}")
-    real = getattr(connection, place)
-
-    def interrupted(*given: Any) -> Any:
-        monkeypatch.setattr(connection.Connection, "version", property(_interrupt))
-        return real(*given)
-
-    def _interrupt(_: Any) -> str:
-        raise KeyboardInterrupt
-
-    def at_once(*given: Any) -> Any:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(connection, place, at_once if place == "_made" else interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        MilvusStore.open(address)
-    assert address.path.resolve() not in connection._users
