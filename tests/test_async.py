@@ -84,14 +84,11 @@ async def thousand(collection: qa.AsyncCollection) -> None:
     assert [hits.ids.tolist() for hits in found] == [own[at % 50] for at in range(1_000)]
 
 
-@pytest.mark.parametrize("engine", ["edge", "milvus-lite"])
-def test_a_thousand_searches_use_few_threads(
-    engine: str, live: Live, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_thousand_searches_use_few_threads(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     running = Running()
 
     async def main() -> None:
-        async with qa.aopen(live(engine), max_concurrency=4) as database:
+        async with qa.aopen(live("edge"), max_concurrency=4) as database:
             assert database.searches == "thread"
             collection = await filled(database)
             monkeypatch.setattr(

@@ -15,19 +15,40 @@ import pytest
 import qadapt as qa
 from qadapt.stores.elastic.elasticsearch.connection import ElasticsearchWire
 from qadapt.stores.elastic.opensearch.connection import OpenSearchWire
+from qadapt.stores.milvus.connection import Connection as MilvusConnection
 from qadapt.stores.pgvector.awaited_sessions import AwaitedSessions
 from qadapt.testing import clustered
-
-pytestmark = pytest.mark.server
 
 ROWS, DIM = 3_000, 32
 SAMPLE = clustered(ROWS, DIM, queries=50)
 Live = Callable[[str], str]
 # Engine, the awaited call, a quantization.
 NATIVE = [
-    pytest.param("pgvector", AwaitedSessions, "rows", "binary:rescore=4", id="pgvector"),
-    pytest.param("elasticsearch", ElasticsearchWire, "awaited", "scalar", id="elasticsearch"),
-    pytest.param("opensearch", OpenSearchWire, "awaited", "none", id="opensearch"),
+    pytest.param(
+        "pgvector",
+        AwaitedSessions,
+        "rows",
+        "binary:rescore=4",
+        id="pgvector",
+        marks=pytest.mark.server,
+    ),
+    pytest.param(
+        "elasticsearch",
+        ElasticsearchWire,
+        "awaited",
+        "scalar",
+        id="elasticsearch",
+        marks=pytest.mark.server,
+    ),
+    pytest.param(
+        "opensearch", OpenSearchWire, "awaited", "none", id="opensearch", marks=pytest.mark.server
+    ),
+    pytest.param(
+        "milvus-lite", MilvusConnection, "awaited", "none", id="milvus-lite", marks=pytest.mark.slow
+    ),
+    pytest.param(
+        "milvus", MilvusConnection, "awaited", "scalar", id="milvus", marks=pytest.mark.server
+    ),
 ]
 
 
@@ -133,6 +154,7 @@ def test_cancelled_searches_leave_usable_connections(
     assert counter.cancelled > 0
 
 
+@pytest.mark.server
 def test_a_cancelled_statement_of_postgres_ends_on_the_server(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:

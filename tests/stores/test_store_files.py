@@ -31,11 +31,12 @@ OF_ONE_ENGINE = {
     "qdrant": {"date_ranges", "integer_ranges", "indexing_threshold"},
     "qdrant/edge": {"disk_space", "optimize", "optimize_worker", "segment_files"},
     "qdrant/server": {
-        "grpc_search", "local_mode", "metadata", "optimizations", "strict_mode", "telemetry",
+        "grpc_search", "local_mode", "metadata", "optimizations", "rest_search", "strict_mode",
+        "telemetry",
     },
     "milvus": {
         "binary_sidecar", "duplicate_ids", "index_params", "json_existence", "list_ranges", "lite",
-        "loading", "native_mapping", "sparse", "vector_layout",
+        "loading", "native_mapping", "search_params", "sparse", "vector_layout",
     },
     "pgvector": {
         "binary_format", "catalogs", "column_type", "index_build", "index_operations",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qadapt.model import Metric, Quantization
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.client_form import ClientCode, ClientForm, ClientSearch, literal
-from qadapt.stores.milvus import binary_sidecar, mapping, search, vector_layout
+from qadapt.stores.milvus import binary_sidecar, mapping, search_params, vector_layout
 from qadapt.stores.milvus.index_params import Index
 from qadapt.stores.milvus.schema import METRICS, Field, Layout
 from qadapt.stores.milvus.version import BITS, SINCE_REST_2, ServerVersion
@@ -42,9 +42,9 @@ def client_search(
     if bits and target is not None and request.rescore is None:  # the default of sign bits
         count = binary_sidecar.RESCORE.count(request.k)
         return ClientSearch(count, rescores=True, details=details)
-    search.check_rescore(request.rescore, None if bits else field.index)
+    search_params.check_rescore(request.rescore, None if bits else field.index)
     count = 0 if target is not None else store.reader.row_count(layout)
-    params: dict[str, Any] = {} if bits else dict(search.params(field.index, request, count))
+    params: dict[str, Any] = {} if bits else dict(search_params.params(field.index, request, count))
     return ClientSearch(request.k, params, details=details)
 
 

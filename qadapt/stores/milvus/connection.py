@@ -31,6 +31,7 @@ from qadapt.errors import (
 from qadapt.model.address import MEMORY, Address
 from qadapt.model.capabilities import older
 from qadapt.stores import checks
+from qadapt.stores.awaited import response
 from qadapt.stores.client_imports import load, load_client
 from qadapt.stores.milvus.errors import SPACE, translate
 
@@ -134,6 +135,17 @@ class Connection:
                 return function(*args, timeout=seconds, **named)
             except Exception as error:
                 raise self._with_folder(translate(error, doing, limit=seconds)) from error
+
+    async def awaited(self, doing: str, ask: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        """As ``call``, for calls that take ``_async``; awaited by an event loop, and sent once."""
+        with quiet():
+            try:
+                future = ask(*args, timeout=self.timeout, _async=True, **named)
+                if future._future is not None:  # else it failed before it was sent
+                    await response(future._future)
+                return future.result()
+            except Exception as error:
+                raise self._with_folder(translate(error, doing, limit=self.timeout)) from error
 
     def _with_folder(self, error: QadaptError) -> QadaptError:
         """Name the folder of Milvus Lite in the hint of a full disk."""
@@ -264,8 +276,7 @@ def _check_database(address: Address, path: Path) -> None:
         if start == _SQLITE and not old:
             raise IntegrityError(
                 f"could not open {address}: the file was written by Milvus Lite 2, and the "
-                "installed "
-                "Milvus Lite 3 cannot read it",
+                "installed Milvus Lite 3 cannot read it",
                 hint="install 'milvus-lite<3' to read it, or choose another file name",
             )
     else:

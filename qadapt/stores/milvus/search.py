@@ -4,213 +4,46 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import (
     Hits,
     Id,
-    Kind,
     Metric,
-    Quantization,
-    Rescore,
     SearchProvenance,
     Vector,
     vector_norms,
 )
 from qadapt.model.found_rows import FoundRows, float32_values
 from qadapt.stores import brute_force
+from qadapt.stores.awaited import AwaitedSearch
 from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.error_table import TooLargeError
-from qadapt.stores.milvus import binary_sidecar, native_mapping, rows, vector_layout
-from qadapt.stores.milvus.connection import CONSISTENCY_LEVELS, Connection
-from qadapt.stores.milvus.index_params import Index, refinement
-from qadapt.stores.milvus.json_existence import compiled
-from qadapt.stores.milvus.mapping import IVF, REFINE_TYPES
-from qadapt.stores.milvus.schema import METRICS, Field, Layout
-from qadapt.stores.milvus.version import HNSW_CODES, ServerVersion
-
-OPTIONS = (
-    "ef",
-    "nprobe",
-    "reorder_k",
-    "refine_k",
-    "rbq_bits_query",
-    "search_list",
-    "consistency_level",
-    "partition_names",
+from qadapt.stores.milvus import (
+    binary_sidecar,
+    native_mapping,
+    rows,
+    search_params,
+    vector_layout,
 )
-# The maximum number of results of one request: queries times k.
-RESULTS = 100_000
-QUERIES = 100
-_MAX_EF = 32_768
-_MAX_NPROBE = 65_536
+from qadapt.stores.milvus.connection import Connection
+from qadapt.stores.milvus.json_existence import compiled
+from qadapt.stores.milvus.schema import METRICS, Field, Layout
+from qadapt.stores.milvus.version import ServerVersion
+
+if TYPE_CHECKING:
+    from qadapt.stores.milvus.snapshot import CollectionReader
 
 SCORES_FROM_BITS = (
     "scores are estimated from sign bits: the cosine of the angle estimated by the share of bits "
     "that differ"
 )
 ALL_READ = "Milvus cannot bypass its index: qadapt read and scored all rows"
-
-
-def check(search: SearchRequest) -> None:
-    """Refuse unknown search options and invalid values.
-
-    Raises:
-        SpecError: an option is unknown or its value invalid.
-    """
-    for name, value in search.options.items():
-        if name not in OPTIONS:
-            raise SpecError.unknown("search option", name, OPTIONS, where="milvus")
-        if name == "consistency_level":
-            if value not in CONSISTENCY_LEVELS:
-                raise SpecError.unknown("consistency level", str(value), CONSISTENCY_LEVELS)
-        elif name == "refine_k":
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 1:
-                raise SpecError(
-                    f"refine_k must be a number of at least 1, not {value!r}",
-                    hint="for example options={'refine_k': 4}",
-                )
-        elif name != "partition_names" and (
-            isinstance(value, bool) or not isinstance(value, int) or value < 0
-        ):
-            # The server refuses a float: "Type conflict in json".
-            raise SpecError(
-                f"{name} must be a non-negative integer, not {value!r}",
-                hint=f"for example options={{{name!r}: 64}}",
-            )
-
-
-def check_rescore(rescore: Rescore | None, index: Index | None) -> None:
-    """Refuse rescoring by finer codes that the index does not have.
-
-    Raises:
-        UnsupportedError: the index has no refinement, or another one.
-    """
-    if rescore is None or not rescore.by_codes:
-        return
-    kept, wanted = refinement(index), REFINE_TYPES.get(rescore.source, "").lower()
-    if kept is not None and wanted in ("", kept):
-        return
-    if kept is not None:
-        raise UnsupportedError(
-            f"the index keeps {kept.upper()} to rescore with, not {rescore.source}",
-            hint="use rescore source 'codes', or build the index for this source: "
-            f"`qadapt apply` with {rescore.option}",
-        )
-    raise UnsupportedError(
-        "the index has no refinement to rescore with",
-        hint="build it with rescore source int8, float16 or bfloat16, such as rescore=4@int8 "
-        "(Milvus 2.5 and newer), or rescore with the original vectors (rescore source 'originals')",
-    )
-
-
-def params(index: Index | None, search: SearchRequest, count: int) -> dict[str, str]:
-    """All search parameters as strings, including defaults.
-
-    Args:
-        count: the number of rows, which determines how many lists to probe; 0 if unknown.
-    """
-    kind = index.type if index is not None else ""
-    given = {
-        name: str(value)
-        for name, value in search.options.items()
-        if name not in ("consistency_level", "partition_names")
-    }
-    wanted = candidates(search)
-    found: dict[str, str] = {}
-    if kind.startswith("HNSW"):
-        found["ef"] = str(min(_MAX_EF, max(64, 2 * search.k, wanted)))
-    elif kind in IVF and index is not None:
-        lists = int(index.params.get("nlist", "128"))
-        # A segment has at most one list per 39 rows.
-        lists = max(1, min(lists, count // 39)) if count else lists
-        enough = -(-2 * wanted * lists // count) if count else 0
-        found["nprobe"] = str(min(_MAX_NPROBE, lists, max(64, -(-lists // 8), enough)))
-        if kind == "SCANN":
-            found["reorder_k"] = str(max(search.k, wanted))
-    elif kind in ("DISKANN", "AISAQ"):
-        found["search_list"] = str(max(100, wanted))
-    refines = kind in (*HNSW_CODES, "IVF_RABITQ", "IVF_RABITQ_FASTSCAN", "IVF_SQ8", "IVF_PQ")
-    if refines and refinement(index) and search.rescore is not None and search.rescore.on:
-        found["refine_k"] = f"{search.rescore.engine_factor(search.k):g}"
-    return {**found, **given}
-
-
-def candidates(search: SearchRequest) -> int:
-    """The number of candidates to request from the index."""
-    rescore = search.rescore
-    if rescore is None or not rescore.on:
-        return search.k
-    return rescore.count(search.k)
-
-
-def level(search: SearchRequest, layout: Layout) -> str:
-    """The consistency level of a search: of the call, the address, or the collection."""
-    return str(search.options.get("consistency_level", layout.consistency))
-
-
-def how(
-    search: SearchRequest, layout: Layout, index: Index | None, quantization: Quantization
-) -> SearchProvenance:
-    """The provenance of the results of an index search."""
-    chosen = "store default" if search.rescore is None else "call"
-    notes = level_notes(search, layout)
-    refines = refinement(index)
-    on = search.rescore is not None and search.rescore.on
-    if quantization.kind is Kind.NONE:
-        return SearchProvenance("store", "none", 1.0, 0, "none", "exact", chosen, notes)
-    if index is not None and index.type == "SCANN" and _raw(index):
-        note = "SCANN rescores its candidates with the original vectors (reorder_k)"
-        factor = search.rescore.factor(search.k) if on and search.rescore is not None else 1.0
-        return SearchProvenance(
-            *("store", "store", factor, candidates(search), "originals", "exact", chosen),
-            (*notes, note),
-        )
-    if refines and on and search.rescore is not None:
-        exact = refines in ("fp32", "flat")
-        return SearchProvenance(
-            "store",
-            "store",
-            search.rescore.factor(search.k),
-            search.rescore.count(search.k),
-            "originals" if exact else "codes",
-            "exact" if exact else "approximate",
-            chosen,
-            notes,
-        )
-    return SearchProvenance("store", "none", 1.0, 0, "none", "approximate", chosen, notes)
-
-
-def _raw(index: Index) -> bool:
-    return index.params.get("with_raw_data", "true").lower() == "true"
-
-
-def level_notes(search: SearchRequest, layout: Layout) -> tuple[str, ...]:
-    """A note on the consistency level and which writes it sees."""
-    name = level(search, layout)
-    if name == "Strong":
-        seen = "sees the writes of all clients; takes 260 ms on 2.3.5, Session 5 ms"
-    elif name == "Session":
-        seen = "sees the writes of this client"
-    else:
-        seen = "may not see the newest writes"
-    return (f"consistency level {name}: {seen}",)
-
-
-def blocks(queries: npt.NDArray[np.float32], k: int) -> Iterator[npt.NDArray[np.float32]]:
-    """Queries in blocks that respect the limits of one request."""
-    size = max(1, min(QUERIES, RESULTS // k))
-    for start in range(0, len(queries), size):
-        yield queries[start : start + size]
-
-
-# -- searching -----------------------------------------------------------------------------------
 
 
 def run(
@@ -234,7 +67,7 @@ def run(
         UnsupportedError: the index cannot rescore from the requested source.
     """
     field = layout.field(search.vector)
-    expression = compiled(connection, layout, search.filter, level(search, layout))
+    expression = compiled(connection, layout, search.filter, search_params.level(search, layout))
     array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
     has_sidecar = layout.bits.get(field.field) == binary_sidecar.ON
     only_qadapt_knows_bits = search.no_params and field.form != vector_layout.ARRAY
@@ -244,11 +77,13 @@ def run(
         if search.exact or search.ignore_quantization or (has_sidecar and limited):
             request = ReadRequest(payload=False, filter=expression)
             vectors = {search.vector: field.vector}
-            pages = rows.read(connection, layout, vectors, request, level(search, layout))
+            pages = rows.read(
+                connection, layout, vectors, request, search_params.level(search, layout)
+            )
             name, vector = search.vector, field.vector
             found = brute_force.exact_search(pages, name, vector, array, search.k, ALL_READ)
         elif has_sidecar or field.coded:
-            check_rescore(search.rescore, None)
+            search_params.check_rescore(search.rescore, None)
             found = _search_bits(connection, layout, field, array, search, expression)
         if found is not None:
             return with_payloads(found) if search.with_payload else found
@@ -275,7 +110,7 @@ def prepare(
     return IndexSearch(connection, layout, field, search, expression="", row_count=row_count)
 
 
-class IndexSearch:
+class IndexSearch(AwaitedSearch):
     """A search of one vector with its index; requests differ in the queries only.
 
     Raises:
@@ -293,7 +128,7 @@ class IndexSearch:
         row_count: Callable[[], int],
     ) -> None:
         index = field.index
-        check_rescore(search.rescore, index)
+        search_params.check_rescore(search.rescore, index)
         version = ServerVersion(connection.version, connection.deployment)
         native = index.native if index else None
         quantization = native_mapping.from_native(native, field.vector, version)
@@ -301,8 +136,8 @@ class IndexSearch:
         self._layout = layout
         self._field = field
         self._search = search
-        self._how = how(search, layout, index, quantization)
-        given = {} if search.no_params else params(index, search, row_count())
+        self._how = search_params.how(search, layout, index, quantization)
+        given = {} if search.no_params else search_params.params(index, search, row_count())
         output = rows.output_fields(layout, {}, search.with_payload)
         self._request: dict[str, Any] = {
             "anns_field": field.field,
@@ -310,7 +145,7 @@ class IndexSearch:
             "limit": search.k,
             "output_fields": output,
             "search_params": {"metric_type": METRICS[field.vector.metric], "params": given},
-            "consistency_level": level(search, layout),
+            "consistency_level": search_params.level(search, layout),
             **layout.where,
         }
         if "partition_names" in search.options:
@@ -318,18 +153,46 @@ class IndexSearch:
 
     def __call__(self, queries: npt.NDArray[np.float32]) -> Hits:
         """Search float32 ``(nq, d)``."""
-        layout, found = self._layout, []
-        for block in blocks(queries, self._search.k):
-            found += self._connection.call(
-                f"search {layout.name!r}",
-                self._connection.client.search,
-                layout.base,
-                data=list(vector_layout.stored(block, self._field.vector)),
-                **self._request,
-            )
+        found: list[Any] = []
+        for block in search_params.blocks(queries, self._search.k):
+            found += self._connection.call(*self._call(), **self._arguments(block))
+        return self._hits(found)
+
+    async def awaited(self, queries: npt.NDArray[np.float32]) -> Hits | None:
+        """Search one query; None for several, which may exceed the limits of a request."""
+        if len(queries) != 1:
+            return None
+        found = await self._connection.awaited(*self._call(), **self._arguments(queries))
+        return self._hits(found)
+
+    def _call(self) -> tuple[str, Callable[..., Any], str]:
+        layout = self._layout
+        return f"search {layout.name!r}", self._connection.client.search, layout.base
+
+    def _arguments(self, queries: npt.NDArray[np.float32]) -> dict[str, Any]:
+        data = list(vector_layout.stored(queries, self._field.vector))
+        return {"data": data, **self._request}
+
+    def _hits(self, found: Sequence[Any]) -> Hits:
+        layout = self._layout
         read = partial(_columns, found, layout, self._field.vector.metric)
         payloads = partial(_payloads, found, layout) if self._search.with_payload else None
         return Hits.of_rows(FoundRows(read, self._search.k, payloads), self._how)
+
+
+class LoadedSearch(AwaitedSearch):
+    """A search of a collection, which is loaded if Milvus Lite reports that it is not."""
+
+    def __init__(self, reader: CollectionReader, collection: str, search: IndexSearch) -> None:
+        self._reader = reader
+        self._collection = collection
+        self._search = search
+
+    def __call__(self, queries: npt.NDArray[np.float32]) -> Hits:
+        return self._reader.loaded(self._collection, lambda: self._search(queries))
+
+    async def awaited(self, queries: npt.NDArray[np.float32]) -> Hits | None:
+        return await self._search.awaited(queries)
 
 
 def _columns(
@@ -363,7 +226,7 @@ def _search_bits(
     place = layout.base if own else binary_sidecar.name_of(layout.real, field.field)
     limits: dict[str, Any] = {"filter": expression, **layout.where} if own else {}
     found: list[list[tuple[Id, float]]] = []
-    for block in blocks(queries, search.k):
+    for block in search_params.blocks(queries, search.k):
         answer = connection.call(
             f"search the bits of {layout.name!r}",
             connection.client.search,
@@ -373,13 +236,13 @@ def _search_bits(
             limit=search.k,
             output_fields=[layout.keys.field],
             search_params={"metric_type": "HAMMING", "params": {}},
-            consistency_level=level(search, layout),
+            consistency_level=search_params.level(search, layout),
             **limits,
         )
         for row in answer:
             found.append([_hit(layout, hit, field.vector) for hit in row])
     chosen = "store default" if search.rescore is None else "call"
-    notes = (SCORES_FROM_BITS, *level_notes(search, layout))
+    notes = (SCORES_FROM_BITS, *search_params.level_notes(search, layout))
     reported = SearchProvenance("store", "none", 1.0, 0, "none", "approximate", chosen, notes)
     return Hits.from_rows(found, search.k, reported)
 

@@ -50,6 +50,7 @@ from qadapt.stores.milvus import (
     payload_schema,
     rows,
     schema,
+    search_params,
     settings,
 )
 from qadapt.stores.milvus import payload as milvus_payload
@@ -81,6 +82,7 @@ class MilvusStore(ClientStore[Connection]):
 
     profile = PROFILE
     operations = changes.OPERATIONS
+    awaits_searches = True
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -316,7 +318,7 @@ class MilvusStore(ClientStore[Connection]):
     # -- searching ---------------------------------------------------------------------------
 
     def search(self, collection: str, queries: Any, search: SearchRequest) -> Hits:
-        milvus_search.check(search)
+        search_params.check(search)
         return self.reader.loaded(collection, lambda: self._search(collection, queries, search))
 
     def _search(self, collection: str, queries: Any, search: SearchRequest) -> Hits:
@@ -331,7 +333,7 @@ class MilvusStore(ClientStore[Connection]):
         )
 
     def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
-        milvus_search.check(request)
+        search_params.check(request)
         layout = self.reader.layout(collection)
         run = milvus_search.prepare(
             self.connection, layout, request, lambda: self.reader.row_count(layout)
@@ -340,9 +342,7 @@ class MilvusStore(ClientStore[Connection]):
             return None
         unchanged = partial(self._cached, collection, layout)
         return prepared_search(
-            lambda queries: self.reader.loaded(collection, lambda: run(queries)),
-            unchanged,
-            TooLargeError,
+            milvus_search.LoadedSearch(self.reader, collection, run), unchanged, TooLargeError
         )
 
     def _cached(self, collection: str, layout: object) -> bool:

@@ -19,7 +19,7 @@ from qadapt.stores.base import SearchRequest
 from qadapt.stores.client_form import ClientCode
 from qadapt.stores.qdrant import client_code
 from qadapt.stores.qdrant.search import Codes
-from qadapt.stores.qdrant.server import search, strict_mode
+from qadapt.stores.qdrant.server import rest_search, search, strict_mode
 from qadapt.stores.qdrant.server.profile import PROFILE
 
 pytest.importorskip("qdrant_client")
@@ -84,7 +84,7 @@ def own_params(request: SearchRequest) -> dict[str, Any]:
     """The parameters of qadapt's own request."""
     codes = Codes(Quantization(Kind.BINARY), 1)
     common = search.template(request, codes, strict_mode.limits({"config": {}}), local=False)
-    body = search.as_json(common)
+    body = rest_search.as_json(common)
     found: dict[str, Any] = body.get("params", {})
     return found
 

@@ -31,6 +31,7 @@ from qadapt.errors import (
 from qadapt.model.address import MEMORY, Address
 from qadapt.model.credentials import header_key
 from qadapt.stores import checks
+from qadapt.stores.awaited import LoopClients
 from qadapt.stores.client_imports import load, load_client, quiet, silence
 from qadapt.stores.qdrant.server.errors import translate, with_retries
 from qadapt.used_keys import remember
@@ -52,12 +53,17 @@ class Connection:
     Attributes:
         client: the ``QdrantClient``.
         owned: whether ``close`` closes the client.
+        loop_clients: asynchronous clients of the same server; None in local mode and for a client
+            that the user opened.
         sleep: waits between attempts; tests may replace it.
     """
 
-    def __init__(self, client: Any, *, owned: bool) -> None:
+    def __init__(
+        self, client: Any, *, owned: bool, loop_clients: LoopClients[Any] | None = None
+    ) -> None:
         self.client = client
         self.owned = owned
+        self.loop_clients = loop_clients
         self.sleep: Callable[[float], None] = time.sleep
         if key := getattr(client._client, "_api_key", None):
             remember(key)
@@ -168,19 +174,47 @@ class Connection:
             except Exception as error:
                 raise translate(error, doing) from error
 
-        found = with_retries(once, repeatable=again, sleep=self.sleep)
-        if not isinstance(found, dict) or (not whole and found.get("result") is None):
-            raise StoreError(
-                f"could not {doing}: the response contains no result",
-                hint="check that the address is that of a Qdrant server, and proxies on the way",
+        return _result(with_retries(once, repeatable=again, sleep=self.sleep), doing, whole=whole)
+
+    async def awaited(
+        self, method: str, path: str, body: Any, *, doing: str, names: dict[str, str]
+    ) -> Any:
+        """As ``ask``, by one of ``loop_clients``, and sent once."""
+        assert self.loop_clients is not None
+        api = self.loop_clients.get().http.client
+        content = {"content": to_json(body), "headers": _JSON}
+        try:
+            found = await api.request(
+                type_=Any, method=method, url=path, path_params=names, **content
             )
-        return found if whole else found["result"]
+        except Exception as error:
+            raise translate(error, doing) from error
+        return _result(found, doing)
+
+    async def awaited_grpc(self, doing: str, method: str, request: Any) -> Any:
+        """The response of a method of the points service, by one of ``loop_clients``."""
+        assert self.loop_clients is not None
+        call = getattr(self.loop_clients.get().grpc_points, method)
+        try:
+            return await call(request, timeout=self.timeout)
+        except Exception as error:
+            raise translate(error, doing) from error
 
     def close(self) -> None:
         """Close the client, unless the user opened it."""
         if self.owned:
             with quiet(every=True):
                 self.client.close()
+
+
+def _result(found: Any, doing: str, *, whole: bool = False) -> Any:
+    """The result of a response in JSON, or the whole response."""
+    if not isinstance(found, dict) or (not whole and found.get("result") is None):
+        raise StoreError(
+            f"could not {doing}: the response contains no result",
+            hint="check that the address is that of a Qdrant server, and proxies on the way",
+        )
+    return found if whole else found["result"]
 
 
 def module() -> Any:
@@ -206,9 +240,18 @@ def connect(address: Address) -> Connection:
             opened = _open_local(client, address)
         return Connection(opened, owned=True)
     secret = header_key(address)
+    settings = {**_server_settings(address), "api_key": secret}
     with quiet(every=True):
-        opened = client.QdrantClient(**_server_settings(address), api_key=secret)
-    found = Connection(opened, owned=True)
+        opened = client.QdrantClient(**settings)
+
+    def open_for_loop() -> Any:
+        with quiet(every=True):
+            return client.AsyncQdrantClient(**settings)
+
+    async def close(loop_client: Any) -> None:
+        await loop_client.close()
+
+    found = Connection(opened, owned=True, loop_clients=LoopClients(open_for_loop, close))
     try:
         found.version  # noqa: B018  # asked now, so that a wrong address fails here
     except BaseException:

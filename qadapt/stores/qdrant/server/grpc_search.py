@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from qadapt.model import Id
@@ -30,33 +30,48 @@ def _uploader() -> Any:
     return importlib.import_module("qdrant_client.uploader.grpc_uploader")
 
 
-def asker(
-    connection: Connection, name: str, common: Mapping[str, Any]
-) -> Callable[[Floats], list[Answer]]:
+class GrpcSearch:
     """Sends batches of queries.
 
     Args:
         common: the request without the query, as for ``QueryRequest``.
     """
-    from qdrant_client import grpc
-    from qdrant_client.conversions.conversion import RestToGrpc
 
-    one = module().models.QueryRequest(query=[0.0], **common)
-    pattern = RestToGrpc.convert_query_request(one, name)
-    struct = _uploader().convert_vector_struct
-    doing = f"search {name!r}"
+    def __init__(self, connection: Connection, name: str, common: Mapping[str, Any]) -> None:
+        from qdrant_client.conversions.conversion import RestToGrpc
 
-    def ask(queries: Floats) -> list[Answer]:
-        batch = grpc.QueryBatchPoints(collection_name=name)
+        one = module().models.QueryRequest(query=[0.0], **common)
+        self._connection = connection
+        self._name = name
+        self._pattern = RestToGrpc.convert_query_request(one, name)
+        self._struct = _uploader().convert_vector_struct
+        self._doing = f"search {name!r}"
+
+    def __call__(self, queries: Floats) -> list[Answer]:
+        connection = self._connection
+        method = connection.client.grpc_points.QueryBatch
+        found = connection.call(
+            self._doing, method, self._batch(queries), timeout=connection.timeout
+        )
+        return self._found(found)
+
+    async def awaited(self, queries: Floats) -> list[Answer]:
+        """The same, awaited by an event loop and sent once."""
+        ask = self._connection.awaited_grpc
+        return self._found(await ask(self._doing, "QueryBatch", self._batch(queries)))
+
+    def _batch(self, queries: Floats) -> Any:
+        from qdrant_client import grpc
+
+        batch = grpc.QueryBatchPoints(collection_name=self._name)
         for row in queries:
             request = batch.query_points.add()
-            request.CopyFrom(pattern)
-            request.query.nearest.dense.CopyFrom(struct(row).vector.dense)
-        method = connection.client.grpc_points.QueryBatch
-        found = connection.call(doing, method, batch, timeout=connection.timeout)
-        return [_answer(each.result, doing) for each in found.result]
+            request.CopyFrom(self._pattern)
+            request.query.nearest.dense.CopyFrom(self._struct(row).vector.dense)
+        return batch
 
-    return ask
+    def _found(self, answer: Any) -> list[Answer]:
+        return [_answer(each.result, self._doing) for each in answer.result]
 
 
 def _answer(points: Any, doing: str) -> Answer:

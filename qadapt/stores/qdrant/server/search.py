@@ -28,7 +28,8 @@ from qadapt.model import (
     vector_norms,
 )
 from qadapt.model.capabilities import older
-from qadapt.stores.base import SearchRequest
+from qadapt.stores.awaited import AwaitedSearch
+from qadapt.stores.base import PreparedSearch, SearchRequest
 from qadapt.stores.qdrant import search as shared_search
 from qadapt.stores.qdrant.search import (
     PER_SEGMENT,
@@ -42,8 +43,9 @@ from qadapt.stores.qdrant.search import (
 )
 from qadapt.stores.qdrant.server import collections, grpc_search, local_mode, schema, strict_mode
 from qadapt.stores.qdrant.server.connection import Connection, module
-from qadapt.stores.qdrant.server.errors import not_a_number
 from qadapt.stores.qdrant.server.filters import to_models
+from qadapt.stores.qdrant.server.grpc_search import GrpcSearch
+from qadapt.stores.qdrant.server.rest_search import RestSearch
 
 if TYPE_CHECKING:
     from qadapt.model.arrays import Floats
@@ -144,33 +146,6 @@ def requests(queries: Floats, common: Mapping[str, Any]) -> list[Any]:
     return [query(query=row, **common) for row in queries.tolist()]
 
 
-def as_json(common: Mapping[str, Any]) -> dict[str, Any]:
-    """A search of a REST body, without the query."""
-    return {
-        key: value.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-        if hasattr(value, "model_dump")
-        else value
-        for key, value in common.items()
-    }
-
-
-def of_json(answer: Mapping[str, Any], doing: str) -> Answer:
-    """The results of one query of a REST response.
-
-    Raises:
-        StoreError: a score is null: a stored vector contains NaN and ranks first.
-    """
-    points = answer["points"]
-    scores = [point["score"] for point in points]
-    if None in scores:
-        raise not_a_number(doing, [each["id"] for each in points if each["score"] is None])
-    return Answer(
-        lambda: scores,
-        lambda: [point["id"] for point in points],
-        lambda: [point.get("payload") for point in points],
-    )
-
-
 def depends_on_snapshot(search: SearchRequest, codes: Codes) -> bool:
     """Whether scores are exact only if the codes of the segments have not changed."""
     if search.exact or search.ignore_quantization or codes.segments is None:
@@ -219,15 +194,8 @@ def asker(
 ) -> Callable[[Floats], list[Answer]]:
     """Sends batches of queries; everything else of the requests is made once."""
     if connection.grpc and not connection.local and grpc_search.available():
-        return grpc_search.asker(connection, name, common)
+        return GrpcSearch(connection, name, common)
     doing = f"search {name!r}"
-
-    def as_raw_json(queries: Floats) -> list[Answer]:
-        path = "/collections/{collection_name}/points/query/batch"
-        body = {"searches": [{**message, "query": row} for row in queries.tolist()]}
-        names = {"collection_name": name}
-        answers = connection.ask("POST", path, body, doing=doing, names=names, repeatable=True)
-        return [of_json(answer, doing) for answer in answers]
 
     def typed(queries: Floats) -> list[Answer]:
         ask = connection.client.query_batch_points
@@ -243,21 +211,16 @@ def asker(
     if connection.local:
         sent = {"query_filter" if key == "filter" else key: each for key, each in common.items()}
         return one_by_one
-    if connection.grpc:
-        return typed
-    message = as_json(common)
-    return as_raw_json
+    return typed if connection.grpc else RestSearch(connection, name, common)
 
 
-def prepare(
-    store: QdrantStore, collection: str, search: SearchRequest
-) -> Callable[[Floats], Hits | None] | None:
+def prepare(store: QdrantStore, collection: str, request: SearchRequest) -> PreparedSearch | None:
     """A search for one snapshot of the collection, without a filter; see ``run``."""
     local = store.connection.local
     raw = store.configuration(collection)
     state = store.search_state(collection)
-    resolved = _Resolved.of(store, raw, None if local else store.snapshot(collection), search)
-    if state is None or search.filter is not None or resolved.must_verify:
+    resolved = _Resolved.of(store, raw, None if local else store.snapshot(collection), request)
+    if state is None or request.filter is not None or resolved.must_verify:
         return None
     reported = resolved.how(store, resolved.codes)
     if local:
@@ -265,16 +228,49 @@ def prepare(
         if found is not None:
             return found
     ask = asker(store.connection, collection, resolved.common)
+    return _Prepared(store, collection, state, resolved, ask, reported)
 
-    def prepared(queries: Floats) -> Hits | None:
-        if store.search_state(collection) is not state:
+
+class _Prepared(AwaitedSearch):
+    """A search of a server for one snapshot of the collection; None once that has expired."""
+
+    def __init__(
+        self,
+        store: QdrantStore,
+        collection: str,
+        state: Any,
+        resolved: _Resolved,
+        ask: Callable[[Floats], list[Answer]],
+        reported: SearchProvenance,
+    ) -> None:
+        self._store = store
+        self._collection = collection
+        self._state = state
+        self._resolved = resolved
+        self._ask = ask
+        self._reported = reported
+
+    def __call__(self, queries: Floats) -> Hits | None:
+        if not self._unchanged():
             return None
-        found = []
-        for start in range(0, len(queries), resolved.size):
-            found += ask(queries[start : start + resolved.size])
-        return hits(found, search, resolved.vector, reported)
+        found, size = [], self._resolved.size
+        for start in range(0, len(queries), size):
+            found += self._ask(queries[start : start + size])
+        return self._hits(found)
 
-    return prepared
+    async def awaited(self, queries: Floats) -> Hits | None:
+        ask = self._ask
+        if not self._store.awaits_searches or not isinstance(ask, (RestSearch, GrpcSearch)):
+            return None
+        if len(queries) > self._resolved.size:
+            return None  # several requests
+        return self._hits(await ask.awaited(queries)) if self._unchanged() else None
+
+    def _unchanged(self) -> bool:
+        return self._store.search_state(self._collection) is self._state
+
+    def _hits(self, found: list[Answer]) -> Hits:
+        return hits(found, self._resolved.search, self._resolved.vector, self._reported)
 
 
 def _prepare_local(

@@ -29,7 +29,6 @@ from qadapt.stores.base import (
     MappedQuantization,
     OnProgress,
     PayloadFidelity,
-    PreparedSearch,
     ReadRequest,
     ScanRange,
     SearchRequest,
@@ -84,6 +83,8 @@ class QdrantStore(ClientStore[Connection]):
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
     ) -> None:
         super().__init__(address, connection, disabled=disabled)
+        self.loop_clients = connection.loop_clients
+        self.awaits_searches = connection.loop_clients is not None
         # The time when all dates of a field were last found to be readable by the engine.
         self.dated_at: dict[tuple[str, str], float] = {}
         self._shown: telemetry.Shown | None = None
@@ -320,8 +321,7 @@ class QdrantStore(ClientStore[Connection]):
     def search(self, collection: str, queries: Any, search: SearchRequest) -> Hits:
         return qdrant_search.run(self, collection, queries, search)
 
-    def prepare_search(self, collection: str, request: SearchRequest) -> PreparedSearch | None:
-        return qdrant_search.prepare(self, collection, request)
+    prepare_search = qdrant_search.prepare
 
     def search_state(self, collection: str) -> Any:
         """What searches are derived from, the same object until it changes; None if not cached."""
