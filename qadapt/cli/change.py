@@ -172,8 +172,9 @@ def apply(
 ) -> None:
     """Apply a change and verify it on the engine.
 
-    Asks for confirmation on a terminal; otherwise --yes is required. With --guard, the change is
-    rolled back if recall is too low. If interrupted, run the same command again.
+    Asks for confirmation on a terminal. Elsewhere, --yes is required if a step blocks searches or
+    cannot be rolled back. With --guard, the change is rolled back if recall is too low. If
+    interrupted, run the same command again.
     """
     import qadapt as qa
 
