@@ -16,6 +16,7 @@ import numpy as np
 from qadapt.errors import UnsupportedError
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.schema import missing_extras, multivectors_refused, supported_datatypes
+from qadapt.migration.vectors import takes_unnamed_only
 from qadapt.model import CollectionSchema, ExtraVector, Metric, RaggedArray, Vector
 
 LOSSES = {"sparse": "sparse-vectors", "multi": "multivectors"}
@@ -125,3 +126,16 @@ def plan_extras(
                 hint=f"omit it with --allow {loss}",
             )
     return CollectionSchema({name: wanted[name] for name, why in left.items() if why is None})
+
+
+def refuse_names(end: Endpoint, vectors: Mapping[str, Vector]) -> None:
+    """Refuse named vectors if the database has unnamed ones only.
+
+    Raises:
+        UnsupportedError
+    """
+    problem = end.store.unsupported_vectors(vectors)
+    if problem and takes_unnamed_only(end.store, vectors):
+        raise UnsupportedError(
+            problem, hint="import one column as the unnamed vector: --vectors =COLUMN"
+        )

@@ -74,8 +74,7 @@ class Imported(FieldTable, Serializable):
         quantization: requested quantization, by vector.
         match: match with the quantization of the file.
         status: verified status.
-        columns: columns of a ``.parquet``: of the ids (``id``, unless rows were numbered) and of
-        each vector (``vector`` or ``vector:NAME``).
+        columns: columns of a ``.parquet`` that hold the ids and the vectors (``vector:NAME``).
         entries: columns that became payload fields.
     """
 
@@ -234,6 +233,7 @@ class _Import:
         zeros.refuse(self.source.path, made if created else _there(end))
         with self._whole_or_not(created=created):
             if created:
+                extra_vectors.refuse_names(end, made)
                 create_collection(end, made, collection_schema)
             end.ensure_loaded()
             info = collection_info.info(end.store, end.name)

@@ -50,12 +50,27 @@ def plan_vectors(
         what = ", ".join(map(vector_label, made)) or "a collection without a dense vector"
         raise UnsupportedError(
             f"the target cannot store {what}: {problem}",
-            hint="choose another target, or upgrade its server",
+            hint=_through_a_file(source, target)
+            if takes_unnamed_only(target.store, made)
+            else "choose another target, or upgrade its server",
         )
     return {
         name: _plan_vector(source, target.store, each, made[name], options)
         for name, each in copied.items()
     }
+
+
+def takes_unnamed_only(store: Store, vectors: Mapping[str, Vector]) -> bool:
+    """Whether the store rejects these vectors for their names alone, and would take each of them
+    as the only vector of a collection."""
+    return all(name and not store.unsupported_vectors({"": each}) for name, each in vectors.items())
+
+
+def _through_a_file(source: Endpoint, target: Endpoint) -> str:
+    return (
+        f"copy each vector through a file: qadapt export '{source}' FILE.parquet, then "
+        f"qadapt import FILE.parquet '{target}' --vectors '=vector:NAME'"
+    )
 
 
 def _target_vector(store: Store, now: VectorInfo, options: Options) -> Vector:

@@ -230,3 +230,30 @@ def test_pasted_code_returns_the_ids_of_qadapt(articles: Collection, sample: Sam
         found = defined["search"](query.tolist())
         assert list(map(int, found)) == articles.search(query, k=5).ids[0].tolist()
     defined["client"].close()
+
+
+# -- collections with a named vector ---------------------------------------------------------------
+
+
+def test_a_named_vector_is_refused_with_commands_that_copy_it(
+    database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = f"lancedb:{tmp_path}/l#docs", f"{database._store.address}#docs"
+    rows = np.random.default_rng(0).standard_normal((200, 8)).astype(np.float32)
+    with qa.open(f"lancedb:{tmp_path}/l") as named:
+        named.create("docs", vectors={"text": qa.Vector(8)})
+        named["docs"].write(qa.Batch(range(200), {"text": rows}, [{"n": at} for at in range(200)]))
+        with pytest.raises(UnsupportedError, match="one unnamed vector") as caught:
+            qa.migrate(named["docs"], (database, "docs"))
+        qa.export_file(named["docs"], tmp_path / "FILE.parquet")
+    advice = str(caught.value.hint)
+    assert f"qadapt export '{source}' FILE.parquet" in advice
+    assert f"qadapt import FILE.parquet '{target}' --vectors '=vector:NAME'" in advice
+    with pytest.raises(UnsupportedError, match="one unnamed vector") as caught:
+        qa.import_file(tmp_path / "FILE.parquet", (database, "docs"))
+    assert "--vectors =COLUMN" in str(caught.value.hint)
+    assert "docs" not in database
+    qa.import_file(tmp_path / "FILE.parquet", (database, "docs"), vectors={"": "vector:text"})
+    found = database["docs"].fetch([7])
+    np.testing.assert_allclose(found.vectors[""], rows[7:8], rtol=1e-6)
+    assert found.payloads == [{"n": 7}]
