@@ -68,13 +68,21 @@ def read_guard(
     return guard.replace(filter=read_filters(filter_texts), by=by)
 
 
-def read_gate(text: str | None, k: int | None) -> tuple[Guard | None, int]:
-    """Parse the gate, if given, and the number of results (k) of the recall.
+def read_gate(
+    text: str | None, k: int | None, clients: str | None = None
+) -> tuple[Guard | None, int]:
+    """Parse the gate, if given, the number of results (k) of the recall, and the clients to judge.
 
     Raises:
         SpecError: invalid gate, or ``k`` differs from that of the gate.
+        InputError: ``clients`` without a gate.
     """
-    gate = read_guard(text)
+    if text is None and clients is not None:
+        raise InputError(
+            "--clients has no effect without --gate",
+            hint=f"--gate 'recall@10>=0.95' --clients {clients}",
+        )
+    gate = read_guard(text, clients)
     if gate is None:
         return None, 10 if k is None else k
     if k is not None and k != gate.k:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qadapt.cli import rendering
+from qadapt.cli import completion, rendering
 from qadapt.cli.arguments import open_database, read_gate, read_queries
 from qadapt.cli.command import command
 from qadapt.cli.options import Disable, MaybeCollection, Url, gate_option, optional
@@ -55,6 +55,16 @@ def watch(
     gate: Annotated[
         str | None, gate_option("Lowest permitted recall; below it, the check fails.")
     ] = None,
+    clients: Annotated[
+        str | None,
+        optional(
+            "--clients",
+            metavar="any|configured",
+            help="Clients whose recall --gate judges: those that send no search parameters (any, "
+            "the default), or those that send what `qadapt client-params` prints.",
+            complete=completion.words(("any", "configured")),
+        ),
+    ] = None,
     metrics: Annotated[
         str | None,
         optional(
@@ -88,7 +98,7 @@ def watch(
     from qadapt.watching.pacing import Pace, seconds
     from qadapt.watching.publish import publisher
 
-    bar, k = read_gate(gate, None)
+    bar, k = read_gate(gate, None, clients)
     gap = seconds(every, "--every")
     watched = Watch(
         connect=partial(open_database, url, disable),
@@ -150,11 +160,26 @@ def _line(check: Check, out: Output) -> Text:
         return text.append(f"  no answer: {out.mask(check.error)}", style="default")
     parts = [f"{check.rows or 0:,} rows", f"{check.setting} {check.state}"]
     if check.recall is not None:
-        missed = ", gate missed" if check.met is False else ""
-        parts.append(f"recall@{check.k} {rendering.recall(check.recall)}{missed}")
+        parts.append(f"recall@{check.k} {_recall(check)}{_missed(check)}")
     elif check.met is False:
         parts.append("gate missed: too few rows to measure recall")
     if check.unindexed:
         parts.append(f"{check.unindexed:,} rows not indexed")
     parts += [f"{count} {name}" for name, count in check.findings.items() if count]
     return text.append(f"  {'; '.join(parts)}", style="default")
+
+
+def _recall(check: Check) -> str:
+    """Both figures; one if they are equal."""
+    value = rendering.recall(check.recall)
+    if check.recall_no_params == check.recall:
+        return value
+    return f"{value}, {rendering.recall(check.recall_no_params)} without search parameters"
+
+
+def _missed(check: Check) -> str:
+    """Whether the gate is missed, and the option that judges clients for whom it is met."""
+    if check.met is not False:
+        return ""
+    met = check.recall is not None and check.gate is not None and check.recall >= check.gate
+    return ", gate missed" + ("; met with --clients configured" if met else "")

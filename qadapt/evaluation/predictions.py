@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,8 +19,9 @@ from qadapt.evaluation.partial import SavedResults
 from qadapt.evaluation.recall import least_score
 from qadapt.evaluation.results import Figure, Prediction, Result
 from qadapt.evaluation.settings import Setting
-from qadapt.model import Batch, Kind, MatchLevel, Quantization, Vector
+from qadapt.model import Batch, Kind, MatchLevel, Metric, Quantization, Vector
 from qadapt.model.leading_dims import leading
+from qadapt.quantizers.base import Shared
 from qadapt.quantizers.models import ModelMatch
 from qadapt.simulation import registry
 from qadapt.simulation.rank_recall import Ranks, ranks
@@ -96,7 +98,7 @@ def predict(
     Raises:
         InputError: a setting without a quantization.
     """
-    known: dict[Quantization, tuple[ModelMatch, Ranks]] = {}
+    known = _Modelled(engine, represented, options.segments)
     for at, setting in enumerate(settings):
         options.progress(Progress("simulating", at, len(settings), "settings"))
         quantization = setting.quantization
@@ -118,12 +120,10 @@ def predict(
             yield start.replace(notes=notes)
             continue
         try:
-            if quantization not in known:
-                known[quantization] = _ranked(engine, mapped, represented, options.segments)
+            modelled, found = known.of(mapped)
         except UnsupportedError as error:
             yield start.replace(notes=(error.message, error.hint or ""))
             continue
-        modelled, found = known[quantization]
         count, rescore = registry.candidates(engine.name, mapped, options.k, setting.rescore)
         start = start.replace(
             state="predicted",
@@ -136,44 +136,80 @@ def predict(
         )
         shares = found.recall(count, options.k)
         if quantization.dims is not None and not registry.shortens_codes(engine.name):
-            narrow = _narrow_ranks(engine, quantization.dims, represented, options, known)
+            # Rescoring reaches no better order than the stored dimensions without codes.
+            _, narrow = known.of(engine.map(Quantization(Kind.NONE, dims=quantization.dims)))
             shares = np.minimum(shares, narrow.recall(options.k, options.k))
         result = _predicted(start, modelled, metrics.figure(shares), represented)
         yield result if saved is None else saved.add(result)
     options.progress(Progress("simulating", len(settings), len(settings), "settings"))
 
 
-def _ranked(
-    engine: SimulatedEngine, mapped: MappedQuantization, represented: Population, segments: int
-) -> tuple[ModelMatch, Ranks]:
-    dim, metric = mapped.target.kept_dims(engine.vector.dim), engine.vector.metric
-    modelled = registry.model_of(engine.name, mapped, engine.vector.replace(dim=dim))
-    rows = leading(represented.rows, dim, metric)
-    model = modelled.model.fit(rows[represented.learnt])
-    found = ranks(
-        model.rows(rows),
-        model.queries(leading(represented.queries, dim, metric)),
-        represented.truth,
-        own=represented.own,
-        weight=represented.weight,
-        segments=segments,
-        right=represented.right,
-    )
-    return modelled, found
+class _Modelled:
+    """The ranks of the correct rows; codes that several settings share are modeled once."""
+
+    def __init__(self, engine: SimulatedEngine, represented: Population, segments: int) -> None:
+        self._engine = engine
+        self._represented = represented
+        self._segments = segments
+        self._known: dict[tuple[Quantization, str], tuple[ModelMatch, Ranks]] = {}
+        self._arrays: dict[int, _Arrays] = {}
+
+    def of(self, mapped: MappedQuantization) -> tuple[ModelMatch, Ranks]:
+        """The model of a setting as the store applies it, and its ranks.
+
+        Raises:
+            UnsupportedError: the store has no model of these codes.
+        """
+        native = json.dumps(mapped.native or {}, sort_keys=True, default=str)
+        key = (mapped.target.replace(rescore=None), native)
+        if key not in self._known:
+            self._known[key] = self._ranked(mapped)
+        return self._known[key]
+
+    def _ranked(self, mapped: MappedQuantization) -> tuple[ModelMatch, Ranks]:
+        represented = self._represented
+        dim = mapped.target.kept_dims(self._engine.vector.dim)
+        modelled = registry.model_of(
+            self._engine.name, mapped, self._engine.vector.replace(dim=dim)
+        )
+        if dim not in self._arrays:
+            self._arrays[dim] = _Arrays.of(represented, dim, self._engine.vector.metric)
+        arrays = self._arrays[dim]
+        model = modelled.model.fit(arrays.learnt, arrays.shared)
+        found = ranks(
+            model.rows(arrays.rows),
+            model.queries(arrays.queries),
+            represented.truth,
+            own=represented.own,
+            weight=represented.weight,
+            segments=self._segments,
+            right=represented.right,
+        )
+        return modelled, found
 
 
-def _narrow_ranks(
-    engine: SimulatedEngine,
-    dims: int,
-    represented: Population,
-    options: EvaluationOptions,
-    known: dict[Quantization, tuple[ModelMatch, Ranks]],
-) -> Ranks:
-    """Ranks by the stored dimensions without codes: rescoring reaches no better order."""
-    floats = Quantization(Kind.NONE, dims=dims)
-    if floats not in known:
-        known[floats] = _ranked(engine, engine.map(floats), represented, options.segments)
-    return known[floats][1]
+@dataclass(frozen=True)
+class _Arrays:
+    """The arrays that all models of vectors with the same dimensions are given.
+
+    Attributes:
+        rows, queries: float32 ``(n, d)`` and ``(nq, d)``.
+        learnt: the rows from which ranges and centroids are learned.
+        shared: what models compute alike from these arrays.
+    """
+
+    rows: Floats
+    queries: Floats
+    learnt: Floats
+    shared: Shared
+
+    @classmethod
+    def of(cls, represented: Population, dim: int, metric: Metric) -> _Arrays:
+        """The first ``dim`` dimensions."""
+        rows = leading(represented.rows, dim, metric)
+        queries = leading(represented.queries, dim, metric)
+        learnt = rows if represented.learnt == slice(None) else rows[represented.learnt]
+        return cls(rows, queries, learnt, Shared())
 
 
 def _predicted(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +36,26 @@ class Codes:
         return found
 
 
+BLOCK_VALUES = 1 << 15  # values of a block of rows that fits into the processor's cache
+
+
+@dataclass
+class Shared:
+    """What several models compute alike from the same arrays: each of it is computed once.
+
+    Arrays are told apart by identity, so models must be given the same objects.
+    """
+
+    _known: dict[tuple[int, Hashable], tuple[Floats, Any]] = field(default_factory=dict)
+
+    def of(self, x: Floats, name: Hashable, make: Callable[[Floats], Any]) -> Any:
+        """``make(x)``, computed for the first caller of this array and name."""
+        key = (id(x), name)
+        if key not in self._known:
+            self._known[key] = (x, make(x))  # the array is kept, so its id is not used again
+        return self._known[key][1]
+
+
 class Model(abc.ABC):
     """One quantizer of one engine, in numpy.
 
@@ -42,11 +64,18 @@ class Model(abc.ABC):
     centroids); ``rows`` and ``queries`` encode.
     """
 
+    _shared: Shared | None = None
+
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
 
-    def fit(self, rows: Floats) -> Model:
-        """Learn from rows ``(n, d)``."""
+    def fit(self, rows: Floats, shared: Shared | None = None) -> Model:
+        """Learn from rows ``(n, d)``.
+
+        Args:
+            shared: what other models computed from the same arrays; None to compute all.
+        """
+        self._shared = shared
         self._fit(self._prepared(rows))
         return self
 
@@ -59,7 +88,11 @@ class Model(abc.ABC):
         return self._queries(self._prepared(queries))
 
     def _prepared(self, x: Floats) -> Floats:
-        return unit(x) if self.metric is Metric.COSINE else x
+        return self._once(x, "unit", unit) if self.metric is Metric.COSINE else x
+
+    def _once(self, x: Floats, name: Hashable, make: Callable[[Floats], Any]) -> Any:
+        """``make(x)``, which models of the same name share."""
+        return make(x) if self._shared is None else self._shared.of(x, name, make)
 
     def _fit(self, rows: Floats) -> None:
         """Learn; most models need no training."""
@@ -112,6 +145,15 @@ class Exact(Model):
 
     def _queries(self, queries: Floats) -> Floats:
         return self._asking(queries)
+
+
+def by_blocks(make: Callable[[Floats], Floats], x: Floats) -> Floats:
+    """``make(x)`` of rows that do not depend on each other, in blocks that fit into the cache."""
+    step = max(1, BLOCK_VALUES // max(1, x.shape[1]))
+    found = np.empty_like(x)
+    for start in range(0, len(x), step):
+        found[start : start + step] = make(x[start : start + step])
+    return found
 
 
 def rounded(x: Floats) -> Floats:

@@ -12,32 +12,47 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.intp]
 
 SAMPLE = 10_000  # rows for training, as in Qdrant's engine
-ROUNDS = 15
+# Rounds of k-means on the first rows of a random order: the first rounds only find rough places.
+# They cost a third of 15 rounds on all rows; codes lose 2.5 % more, and recall@10 of codes without
+# rescoring is the same within 0.01.
+GROWING = ((2_000, 4), (5_000, 3), (SAMPLE, 2))
+ROWS_A_CENTROID = 8  # fewest rows of a round
 BLOCK = 4096  # rows per matrix product
 NARROW = 64  # dimensions up to which a product of BLOCK rows is not worth threads
 PRODUCT = 1 << 19  # multiplications of a product that runs in one thread
 SMALLEST = 16
 
 
-def kmeans(rows: Floats, count: int, *, rounds: int = ROUNDS, seed: int = 0) -> Floats:
-    """Centroids ``(<= count, w)`` of rows ``(n, w)``, by Lloyd's algorithm."""
+def kmeans(rows: Floats, count: int, *, rounds: int | None = None, seed: int = 0) -> Floats:
+    """Centroids ``(<= count, w)`` of rows ``(n, w)``, by Lloyd's algorithm.
+
+    Args:
+        rounds: of all rows; None for rounds of growing samples.
+    """
     random = np.random.default_rng(seed)
-    if len(rows) > SAMPLE:
-        rows = rows[random.choice(len(rows), SAMPLE, replace=False)]
+    rows = rows[random.permutation(len(rows))[:SAMPLE]]
     count = min(count, len(rows))
-    centroids = rows[random.choice(len(rows), count, replace=False)].astype(np.float32)
-    for _ in range(rounds):
-        nearest = assign(rows, centroids)
-        sizes = np.bincount(nearest, minlength=count)
-        sums = np.stack(
-            [np.bincount(nearest, weights=column, minlength=count) for column in rows.T], axis=1
-        )
-        filled = sizes > 0
-        centroids[filled] = (sums[filled] / sizes[filled, None]).astype(np.float32)
-        # An empty cluster restarts from a random row.
-        lost = np.flatnonzero(~filled)
-        centroids[lost] = rows[random.choice(len(rows), len(lost))]
+    centroids = rows[:count].astype(np.float32)
+    for most, times in GROWING if rounds is None else ((SAMPLE, rounds),):
+        part = rows[: max(most, ROWS_A_CENTROID * count)]
+        for _ in range(times):
+            _improve(centroids, part, random)
     return centroids
+
+
+def _improve(centroids: Floats, rows: Floats, random: np.random.Generator) -> None:
+    """One round: move each centroid to the mean of the rows that are nearest to it."""
+    count = len(centroids)
+    nearest = assign(rows, centroids)
+    sizes = np.bincount(nearest, minlength=count)
+    sums = np.stack(
+        [np.bincount(nearest, weights=column, minlength=count) for column in rows.T], axis=1
+    )
+    filled = sizes > 0
+    centroids[filled] = (sums[filled] / sizes[filled, None]).astype(np.float32)
+    # An empty cluster restarts from a random row.
+    lost = np.flatnonzero(~filled)
+    centroids[lost] = rows[random.choice(len(rows), len(lost))]
 
 
 def assign(rows: Floats, centroids: Floats) -> Ints:
@@ -80,14 +95,18 @@ def _assign_numbers(values: Floats, centroids: Floats) -> Ints:
 class Products:
     """Product codes: each segment of a vector is replaced by its nearest centroid."""
 
-    def __init__(self, segments: list[slice], centroids: int = 256, rounds: int = ROUNDS) -> None:
+    def __init__(
+        self, segments: list[slice], centroids: int = 256, rounds: int | None = None
+    ) -> None:
         self._segments = segments
         self._count = centroids
         self._rounds = rounds
         self._books: list[Floats] = []
 
     @classmethod
-    def of(cls, dim: int, width: int, centroids: int = 256, *, rounds: int = ROUNDS) -> Products:
+    def of(
+        cls, dim: int, width: int, centroids: int = 256, *, rounds: int | None = None
+    ) -> Products:
         """Segments of ``width`` dimensions; the last one may be shorter."""
         cuts = [slice(start, min(start + width, dim)) for start in range(0, dim, width)]
         return cls(cuts, centroids, rounds)

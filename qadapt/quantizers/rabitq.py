@@ -6,7 +6,7 @@ import numpy as np
 
 from qadapt.engines.exact import unit
 from qadapt.model import Metric
-from qadapt.quantizers.base import Codes, Floats, Model, signs_to_scale
+from qadapt.quantizers.base import Codes, Floats, Model, by_blocks, signs_to_scale
 from qadapt.quantizers.centroids import assign, kmeans
 from qadapt.quantizers.rotation import gaussian
 
@@ -36,19 +36,28 @@ class RaBitQ(Model):
         self._centres = np.zeros((1, dim), dtype=np.float32)
 
     def _fit(self, rows: Floats) -> None:
-        if self._lists:
-            self._centres = list_centres(rows @ self._matrix, self._lists, self.metric)
+        if self._lists:  # distances, and so lists, are the same before and after the rotation
+            name = ("lists", self._lists)
+            centres = self._once(rows, name, lambda x: list_centres(x, self._lists, self.metric))
+            self._centres = centres @ self._matrix
 
     def _rows(self, rows: Floats) -> Codes:
-        spun = rows @ self._matrix
-        centre = self._centres[assign(spun, self._centres)]
+        spun, centre = self._once(rows, ("rows of lists", self._lists), self._spun)
         left = spun - centre
-        values = signs_to_scale(left) if self._bits == 1 else _steps_to_scale(left, self._bits)
+        values = signs_to_scale(left) if self._bits == 1 else self._steps(left)
         # <q - c, values> estimates <q - c, left>; lengths are stored exactly.
         off = np.einsum("ij,ij->i", centre, left - values)
         if self.metric is not Metric.EUCLIDEAN:
             return Codes(centre + values, off)
         return Codes(centre + values, 2 * off - np.einsum("ij,ij->i", spun, spun))
+
+    def _spun(self, rows: Floats) -> tuple[Floats, Floats]:
+        """Rotated rows, and the centroid of each."""
+        spun = rows @ self._matrix
+        return spun, self._centres[assign(spun, self._centres)]
+
+    def _steps(self, left: Floats) -> Floats:
+        return by_blocks(lambda block: _steps_to_scale(block, self._bits), left)
 
     def _queries(self, queries: Floats) -> Floats:
         return self._asking(queries @ self._matrix)

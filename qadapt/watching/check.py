@@ -41,7 +41,12 @@ class Check:
         active: whether the configured quantization is verified active; True without any.
         progress: share of the rows that the index or the codes cover; None if unknown.
         unindexed: number of rows that are not covered; None if unknown.
-        recall, k: recall@k on the sample; None without queries or rows.
+        recall, k: recall@k on the sample, with the parameters of the setting; None without queries
+            or rows.
+        recall_no_params: that of a client that sends no search parameters.
+        gate: lowest permitted recall; None without a gate.
+        clients: the clients that the gate judges, ``"any"`` or ``"configured"``; empty without a
+            gate.
         met: whether recall meets the gate; None without a gate.
         truth_age: seconds since the exact results were computed; None without recall.
         truth_renewed: whether this check computed them.
@@ -63,7 +68,10 @@ class Check:
     progress: float | None = None
     unindexed: int | None = None
     recall: float | None = None
+    recall_no_params: float | None = None
     k: int | None = None
+    gate: float | None = None
+    clients: str = ""
     met: bool | None = None
     truth_age: float | None = None
     truth_renewed: bool = False
@@ -87,7 +95,7 @@ class Watch:
         connect: opens the database.
         address: its address, without keys.
         collection: name; None for all collections.
-        gate: gate of recall; None for no gate.
+        gate: gate of recall, and the clients that it judges; None for no gate.
         queries: number of the collection's own vectors, or a file of vectors.
         k: number of results without a gate.
         pace: limits the queries per second.
@@ -180,8 +188,11 @@ class Watch:
             active=about.is_plain or about.status.state is State.ACTIVE,
             progress=progress,
             unindexed=None if progress is None else round(about.count * (1 - progress)),
-            recall=measured,
+            recall=None if measured is None else measured.value,
+            recall_no_params=None if measured is None else measured.no_params,
             k=k,
+            gate=self.gate.recall if self.gate else None,
+            clients=self.gate.clients if self.gate else "",
             met=self._met(measured),
             truth_age=None if measured is None or truth is None else self.now() - truth.made,
             truth_renewed=measured is not None and truth is not None and truth.made >= begun,
@@ -190,24 +201,24 @@ class Watch:
             seconds=self.now() - begun,
         )
 
-    def _met(self, measured: float | None) -> bool | None:
+    def _met(self, measured: recall.Recall | None) -> bool | None:
         if self.gate is None:
             return None
-        return measured is not None and measured >= self.gate.recall
+        return measured is not None and measured.judged(self.gate.clients) >= self.gate.recall
 
-    def _recall(self, collection: Collection, about: VectorInfo, k: int) -> float:
+    def _recall(self, collection: Collection, about: VectorInfo, k: int) -> recall.Recall:
         """Recall with the kept exact results, or with new ones if they may be the cause."""
         key = (collection.name, about.name)
         truth, before = self._truths.get(key), self._before.get(key)
         if truth is not None and self.now() - truth.made < self.truth_age:
-            measured = recall.measure(collection, about.name, k, truth, self.pace)
-            fell = before is not None and measured < before - FALL
+            measured = recall.measure(collection, about, k, truth, self.pace)
+            fell = before is not None and measured.judged("any") < before - FALL
             if self._met(measured) is not False and not fell:
                 return measured
             # Rows that were deleted or replaced lower it, too: only new results can tell.
         self._truths[key] = truth = self._exact(collection, about, k)
-        measured = recall.measure(collection, about.name, k, truth, self.pace)
-        self._before[key] = measured
+        measured = recall.measure(collection, about, k, truth, self.pace)
+        self._before[key] = measured.judged("any")
         return measured
 
     def _exact(self, collection: Collection, about: VectorInfo, k: int) -> recall.Truth:

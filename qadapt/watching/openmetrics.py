@@ -16,6 +16,11 @@ _GAUGES: tuple[tuple[str, str, Callable[[Check], Value]], ...] = (
     ("up", "Whether the database answered all requests of the last check.", lambda c: c.up),
     ("rows", "Rows of the collection.", lambda c: c.rows),
     ("recall", "Recall at k of searches with the setting's parameters.", lambda c: c.recall),
+    (
+        "recall_no_params",
+        "Recall at k of a client that sends no search parameters.",
+        lambda c: c.recall_no_params,
+    ),
     ("gate_met", "Whether recall meets the gate.", lambda c: c.met),
     (
         "quantization_active",
@@ -68,8 +73,10 @@ def _family(
 
 def _labels(check: Check, name: str) -> dict[str, str]:
     labels = {"address": check.address, "collection": check.collection, "vector": check.vector}
-    if name in ("recall", "gate_met"):
+    if name in ("recall", "recall_no_params", "gate_met"):
         labels["k"] = str(check.k)
+    if name == "gate_met":
+        labels["clients"] = check.clients
     return labels
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,12 @@ from qadapt.errors import SpecError
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.query_input import resolve_queries
 from qadapt.evaluation.recall import least_score
-from qadapt.model import Hits, Vector
+from qadapt.local.client_params import client_params
+from qadapt.model import Hits, Vector, VectorInfo
+from qadapt.model.leading_dims import leading
+from qadapt.model.plan import Clients
+from qadapt.search import search_without_params
+from qadapt.stores.base import SearchRequest
 from qadapt.watching.pacing import Pace
 
 MOST_QUERIES = 1_000
@@ -75,16 +80,52 @@ def exact_results(
     return Truth(found.vectors, found.own, ids, least_score(last, vector.dim), rows, now)
 
 
-def measure(collection: Collection, name: str, k: int, truth: Truth, pace: Pace) -> float:
-    """Recall@k of searches with the parameters of the collection's setting.
+@dataclass(frozen=True)
+class Recall:
+    """Recall@k of one check.
+
+    Attributes:
+        value: with the parameters of the setting.
+        no_params: of a client that sends no search parameters.
+    """
+
+    value: float
+    no_params: float
+
+    def judged(self, clients: Clients) -> float:
+        """The recall that a gate judges, as a guard does (``Guard.clients``)."""
+        return self.value if clients == "configured" else min(self.value, self.no_params)
+
+
+def measure(collection: Collection, about: VectorInfo, k: int, truth: Truth, pace: Pace) -> Recall:
+    """Recall@k of searches with the parameters of the collection's setting, and without any.
 
     A result is correct if it is one of the exact ones, or if its exact score is at least as high as
     the lowest exact result, so rows that were added later do not count as wrong.
     """
+    store, name = collection._store, about.name
+
+    def configured(query: Any, wanted: int) -> Hits:
+        return collection.search(query, wanted, vector=name)
+
+    def bare(query: Any, wanted: int) -> Hits:
+        vectors = leading(np.asarray(query)[None], about.dim, about.vector.metric)
+        request = SearchRequest(k=wanted, vector=name)
+        return search_without_params(store, collection.name, vectors, request, about.vector)
+
+    value = _recall(configured, k, truth, pace)
+    sent = client_params(store, collection.name, about, k)
+    if not sent.needed and sent.reachable:
+        return Recall(value, value)
+    return Recall(value, _recall(bare, k, truth, pace))
+
+
+def _recall(search: Callable[[Any, int], Hits], k: int, truth: Truth, pace: Pace) -> float:
+    """Recall@k of the truth's queries, each sent alone."""
     shares = []
     for at, (query, own) in enumerate(zip(truth.vectors, truth.own, strict=True)):
         pace.wait()
-        hits = collection.search(query, k + (own is not None), vector=name)
+        hits = search(query, k + (own is not None))
         exact = hits.how.scores == "exact"
         kept = [(key, score) for key, score in _pairs(hits) if key != own][:k]
         correct = sum(

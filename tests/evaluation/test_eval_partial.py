@@ -39,7 +39,7 @@ def articles(live: Callable[[str], str]) -> Iterator[Collection]:
 
 
 class Counted:
-    """Counts calls of a function of a module, and presses Ctrl-C in one of them."""
+    """Counts calls of a function of a module or class, and presses Ctrl-C in one of them."""
 
     def __init__(self, patch: pytest.MonkeyPatch, module: Any, name: str, cut: int = -1) -> None:
         self.calls, self.cut = 0, cut
@@ -126,7 +126,7 @@ def test_an_interruption_before_the_first_result_has_no_document(
 def test_an_interrupted_simulation_is_resumed(
     articles: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted = Counted(monkeypatch, predictions, "_ranked", cut=2)
+    counted = Counted(monkeypatch, predictions._Modelled, "_ranked", cut=2)
     with pytest.raises(Interrupted) as caught:
         articles.simulate(*SETTINGS, queries=60)
     assert measured(caught.value.document) == ["scalar"]
@@ -143,7 +143,7 @@ def test_interrupted_advice_answers_with_what_it_knows(
     articles: Collection, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     module, name, cut = {
-        "simulating": (predictions, "_ranked", 2),
+        "simulating": (predictions._Modelled, "_ranked", 2),
         "copying": (evaluating, "copied_rows", 1),
         "measuring": (measurement, "measure", 3),
     }[moment]
@@ -157,7 +157,7 @@ def test_interrupted_advice_answers_with_what_it_knows(
     assert any("--resume" in note for note in found.notes)
     counted.cut = -1
     other = moment != "simulating"
-    simulated = Counted(monkeypatch, predictions, "_ranked") if other else counted
+    simulated = Counted(monkeypatch, predictions._Modelled, "_ranked") if other else counted
     simulated.calls = 0
     whole = articles.advise(0.9, codes=CODES, queries=60, resume=True)
     assert not whole.partial and whole.confirmed

@@ -64,7 +64,7 @@ def watched(url: str, **changes: Any) -> Watch:
         "connect": lambda: qa.open(url),
         "address": url,
         "collection": "notes",
-        "gate": qa.Guard(0.5),
+        "gate": qa.Guard(0.5, clients="configured"),
         "queries": 20,
         "k": 10,
         "pace": Pace(100_000),
@@ -79,7 +79,8 @@ def watched(url: str, **changes: Any) -> Watch:
 
 def test_one_check_says_what_was_measured(notes: str, command: Run) -> None:
     before = contents(notes)
-    code, out, _ = command(notes, "notes", "--once", "--gate", "recall@10>=0.5")
+    words = ("--gate", "recall@10>=0.5", "--clients", "configured")
+    code, out, _ = command(notes, "notes", "--once", *words)
     assert code == 0
     assert re.match(r"✓ notes  1,500 rows; binary:rescore=8\S* active; recall@10 0\.\d+", out)
     assert contents(notes) == before, "nothing is changed"
@@ -101,6 +102,36 @@ def test_a_missed_gate_and_json_lines(notes: str, command: Run) -> None:
     assert (check["rows"], check["unindexed"], check["up"]) == (ROWS, 0, True)
     assert set(check["findings"]) == {"error", "warning", "info"}
     assert check["format"] == "qadapt.check/1"
+
+
+def test_both_figures_and_the_clients_that_the_gate_judges(
+    notes: str, command: Run, tmp_path: Path
+) -> None:
+    with qa.open(notes) as database:  # codes alone for clients that send no parameters
+        database["notes"].plan("binary:rescore=16").apply(yes=True)
+        verified = database["notes"].verify(queries=100, k=10).results[0]
+    assert verified.recall is not None and verified.recall_no_params is not None
+    bar = (verified.recall.value + verified.recall_no_params.value) / 2
+    file = tmp_path / "qadapt.prom"
+    words = ("notes", "--once", "--gate", f"recall@10>={bar:.6f}", "--metrics", file)
+    code, out, _ = command(notes, *words, "--json")
+    check = json.loads(out)
+    assert check["recall"] > bar > check["recall_no_params"]
+    assert (code, check["met"], check["clients"]) == (3, False, "any")
+    samples = parsed(file.read_text())
+    labels = f'address="{notes}",collection="notes",vector="",k="10"'
+    assert samples[f"qadapt_recall{{{labels}}}"] == check["recall"]
+    assert samples[f"qadapt_recall_no_params{{{labels}}}"] == check["recall_no_params"]
+    assert samples[f'qadapt_gate_met{{{labels},clients="any"}}'] == 0
+    code, out, _ = command(notes, *words)
+    assert "without search parameters, gate missed; met with --clients configured" in out
+    code, out, _ = command(notes, *words, "--clients", "configured")
+    assert code == 0 and "gate missed" not in out and "without search parameters" in out
+
+
+def test_clients_without_a_gate_are_refused(notes: str, command: Run) -> None:
+    code, _, err = command(notes, "--once", "--clients", "configured")
+    assert code == 2 and "--clients has no effect without --gate" in err
 
 
 def test_checks_are_repeated_until_the_end(

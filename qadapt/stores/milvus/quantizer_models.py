@@ -55,7 +55,10 @@ class Product(shared.Product):
 
     def _fit(self, rows: Floats) -> None:
         if self._lists:
-            self._centres = list_centres(rows, self._lists, self.metric)
+            name = ("lists", self._lists)
+            self._centres = self._once(
+                rows, name, lambda x: list_centres(x, self._lists, self.metric)
+            )
         self._products.fit(rows - self._centre(rows))
 
     def _centre(self, rows: Floats) -> Floats:

@@ -120,6 +120,10 @@ class Turbo(Model):
 
     def _spun(self, x: Floats) -> tuple[Floats, Floats]:
         """Rotated rows scaled to length ``sqrt(width)``, and their original lengths ``(n, 1)``."""
+        found: tuple[Floats, Floats] = self._once(x, ("turbo", self._width), self._turned)
+        return found
+
+    def _turned(self, x: Floats) -> tuple[Floats, Floats]:
         spun = x @ self._matrix
         length = np.sqrt(np.einsum("ij,ij->i", spun, spun))[:, None].astype(np.float32)
         if self.metric is Metric.COSINE:

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from qadapt.model import Kind, Metric, Quantization, Rescore, Vector
-from qadapt.quantizers.base import Codes, Floats, Model, Symmetric, rounded, signs_to_scale
+from qadapt.quantizers.base import (
+    Codes,
+    Floats,
+    Model,
+    Symmetric,
+    by_blocks,
+    rounded,
+    signs_to_scale,
+)
 from qadapt.quantizers.models import QuantizerModels, segments_of
 from qadapt.quantizers.rotation import blocked
 from qadapt.quantizers.shared import Product
@@ -30,7 +38,8 @@ class _Rotated(Model):
 
     def _rows(self, rows: Floats) -> Codes:
         squared = np.einsum("ij,ij->i", rows, rows)
-        return self._stand_for(self._values(rows @ self._matrix), squared)
+        spun = self._once(rows, ("turned", self._matrix.shape), lambda x: x @ self._matrix)
+        return self._stand_for(by_blocks(self._values, spun), squared)
 
     def _queries(self, queries: Floats) -> Floats:
         return self._asking(_own_range(queries @ self._matrix, 255))
