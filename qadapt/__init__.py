@@ -11,14 +11,15 @@
 Database clients, pydantic and other optional packages are imported when they are used.
 """
 
-from __future__ import annotations
-
-import importlib
-from typing import TYPE_CHECKING, Any
-
 from qadapt.version import __version__
 
+# Known to type checkers. `typing` is not imported, because Ctrl-C is not handled before the command
+# line itself runs.
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
+    from typing import Any
+
     from qadapt.api import (
         AsyncCollection,
         AsyncDatabase,
@@ -190,7 +191,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
+    import importlib
+
     if name in _LAZY:
         found = getattr(importlib.import_module(_LAZY[name]), name)
         globals()[name] = found  # later lookups do not call this function

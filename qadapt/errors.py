@@ -300,15 +300,18 @@ class StorageError(QadaptError):
         Args:
             error: as the system reported it.
             doing: what failed, such as ``cannot write the state folder /x``.
-            hint: what to do, if ``errno`` does not suggest anything.
+            hint: what to do, besides the advice for this ``errno``.
         """
         reason = error.strerror or str(error)
         if error.errno in (errno.EEXIST, errno.ENOTDIR):
             reason = "a file with this name exists where a folder is needed"
             hint = hint or "choose another path, or move the file away"
+        if error.errno == errno.ENOENT and "temporary directory" in reason:  # by tempfile
+            hint = hint or "free disk space, or set TMPDIR to a folder with free space"
         name = error.filename if isinstance(error.filename, (str, bytes)) else None
         place = "" if name is None or str(name) in doing else f" ({name!s})"
-        advice = advice_for(error, hint)
+        advice = _ADVICE.get(error.errno or 0)
+        advice = f"{hint}, or {advice}" if hint and advice else hint or advice
         return cls(f"{doing or 'cannot read or write a file'}: {reason}{place}", hint=advice)
 
 

@@ -116,6 +116,8 @@ def doctor(
             _show(out, each)
         for name, problem in failed.items():
             out.print(styled(f"{name}: {out.mask(problem.message)}", "red"))
+            if problem.hint:
+                out.print(styled(out.mask(problem.hint), "dim"), indent=2)
     return 1 if failed else MISSED if missed else 0
 
 

@@ -98,7 +98,7 @@ class SavedResults:
             raise StorageError.of(
                 error,
                 f"a result cannot be saved in {self._path.parent}",
-                hint="set QADAPT_CACHE_DIR to a folder with free space",
+                hint="set QADAPT_CACHE_DIR to another folder",
             ) from error
         return result
 

@@ -27,7 +27,7 @@ def cache_dir() -> Path:
     except OSError as error:
         raise StorageError.of(
             error,
-            "the cache folder cannot be used",
+            f"the cache folder {folder} cannot be used",
             hint="set QADAPT_CACHE_DIR to a writable folder",
         ) from error
     return folder

@@ -18,7 +18,13 @@ from pathlib import Path
 import filelock
 
 from qadapt.errors import NotFoundError, QadaptError
-from qadapt.local.state import forget, private_folder, state_dir, write_state_file
+from qadapt.local.state import (
+    forget,
+    private_folder,
+    state_access,
+    state_dir,
+    write_state_file,
+)
 from qadapt.stores.base import Store
 
 # The first letter is upper case, as Weaviate requires for class names. Other stores require lower
@@ -57,7 +63,7 @@ def remove_leftovers(store: Store) -> list[str]:
         StoreError: a copy cannot be removed.
     """
     gone = []
-    for path in sorted(_folder().glob("*.json")):
+    for path in _owner_files():
         try:
             reported = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
@@ -72,6 +78,9 @@ def remove_leftovers(store: Store) -> list[str]:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             continue
+        except OSError as error:
+            _log.warning("the copy named in %s cannot be removed: %s", path, error)
+            continue
         try:
             if _remove(store, reported["collection"]):
                 gone.append(reported["collection"])
@@ -84,7 +93,7 @@ def remove_leftovers(store: Store) -> list[str]:
 
 def unowned_collections(store: Store) -> list[str]:
     """Copies in this database without an owner file here: of another machine or user."""
-    known = {path.stem for path in _folder().glob("*.json")}
+    known = {path.stem for path in _owner_files()}
     return [
         name
         for name in store.collections()
@@ -93,14 +102,19 @@ def unowned_collections(store: Store) -> list[str]:
 
 
 def _folder() -> Path:
-    folder = state_dir() / "copies"
-    return private_folder(folder)
+    return state_dir() / "copies"
+
+
+def _owner_files() -> list[Path]:
+    with state_access():
+        return sorted(_folder().glob("*.json"))
 
 
 def _owned(store: Store, name: str, token: str, of: str) -> tuple[filelock.BaseFileLock, Path]:
-    path = _folder() / f"{token}.json"
+    path = private_folder(_folder()) / f"{token}.json"
     lock = filelock.FileLock(path.with_suffix(".lock"), mode=0o600)
-    lock.acquire()
+    with state_access():
+        lock.acquire()
     reported = {
         "store": store.address.identity,
         "collection": name,

@@ -49,12 +49,8 @@ changes = Changes()
 
 
 def state_dir() -> Path:
-    """Return the state folder; created with owner-only access.
-
-    Raises:
-        StorageError: the folder cannot be created.
-    """
-    return private_folder(_state_folder(os.environ.get(STATE_VARIABLE)))
+    """Return the state folder, which does not exist before something is written to it."""
+    return _state_folder(os.environ.get(STATE_VARIABLE))
 
 
 @functools.lru_cache(maxsize=16)
@@ -78,7 +74,7 @@ def state_access() -> Iterator[None]:
     except OSError as error:
         raise StorageError.of(
             error,
-            "the state folder cannot be used",
+            f"the state folder {state_dir()} cannot be used",
             hint=f"set {STATE_VARIABLE} to a writable folder",
         ) from error
 
@@ -179,9 +175,9 @@ def read_settings(address: Address, collection: str) -> Settings:
         found = os.stat(str(path))  # faster than the path
     except FileNotFoundError:
         return _NONE
-    except OSError:
-        state_dir()  # raises an error that names the folder
-        raise
+    except OSError as error:
+        with state_access():
+            raise error
     # Each write replaces the file, so that its number changes too.
     version = (found.st_mtime_ns, found.st_ino, found.st_size)
     known = _settings_cache.get(path)
@@ -197,6 +193,9 @@ def _parse_settings(path: Path, collection: str) -> Settings:
         document = json.loads(path.read_bytes())
     except FileNotFoundError:
         return Settings()
+    except PermissionError as error:
+        with state_access():
+            raise error
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, collection, str(error)) from error
     reported = newer_version(document, FORMAT)
@@ -248,10 +247,11 @@ def forget(address: Address, collection: str) -> None:
 
 def _remove(path: Path) -> None:
     """Delete a file or folder if it exists."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    with state_access():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_state_file(path: Path, text: str) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from qadapt.errors import InputError, IntegrityError, PlanStaleError, SpecError
 from qadapt.local import collection_info
+from qadapt.local.state import state_access
 from qadapt.migration import journal as journals
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.journal import Journal
@@ -23,11 +26,25 @@ PLAN = "plan"
 @contextmanager
 def open_journal(source: Endpoint, target: Endpoint) -> Iterator[Journal]:
     """The journal of a pair of collections, closed at the end."""
-    journal = Journal(journals.folder_of(source.key, target.key))
-    try:
+    with closing(Journal(journals.folder_of(source.key, target.key))) as journal:
         yield journal
-    finally:
-        journal.close()
+
+
+@contextmanager
+def earlier_journal(source: Endpoint, target: Endpoint) -> Iterator[Journal]:
+    """The journal of an earlier run, to read; an empty one, which is not kept, without such a run.
+
+    The state folder may be read-only if there is no earlier run.
+    """
+    folder = journals.folder_of(source.key, target.key)
+    with state_access():
+        exists = folder.exists()
+    if exists:
+        with open_journal(source, target) as journal:
+            yield journal
+        return
+    with TemporaryDirectory() as temporary, closing(Journal(Path(temporary))) as journal:
+        yield journal
 
 
 def earlier_plan(journal: Journal, target: Endpoint) -> MigrationPlan | None:

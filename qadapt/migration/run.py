@@ -34,6 +34,7 @@ from qadapt.migration.resume import (
     PLAN,
     check_resume_options,
     check_unchanged,
+    earlier_journal,
     earlier_plan,
     open_journal,
     parse_plan,
@@ -58,7 +59,7 @@ def plan_migration(
     Raises:
         NotFoundError, InputError, AlreadyExistsError, UnsupportedError: as ``make_plan``.
     """
-    with open_journal(source, target) as journal:
+    with earlier_journal(source, target) as journal:
         earlier = earlier_plan(journal, target)
     plan = earlier or make_plan(source, target, options, progress)
     check_resume_options(plan, target, options)
@@ -181,7 +182,7 @@ def compare(
     """
     source.ensure_loaded()
     target.ensure_loaded()
-    with open_journal(source, target) as journal:
+    with earlier_journal(source, target) as journal:
         plan = earlier_plan(journal, target) or comparison_plan(source, target)
         return _check(plan, source, target, options, journal, progress)
 

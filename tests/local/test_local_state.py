@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -158,10 +159,14 @@ def test_no_key_is_ever_written(state_folder: Path, text: str) -> None:
     assert "host:6333" in written
 
 
-def test_a_new_state_folder_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_state_folder_is_made_by_the_first_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("QADAPT_STATE_DIR", str(tmp_path / "a" / "b"))
     assert state.state_dir() == tmp_path / "a" / "b"
-    assert state.state_dir().is_dir()
+    assert not state.state_dir().exists()  # reading does not create it
+    state.write_settings(HERE, "articles", settings())
+    assert stat.S_IMODE(state.state_dir().stat().st_mode) == 0o700
 
 
 def test_without_the_variable_the_users_state_folder_is_used(
