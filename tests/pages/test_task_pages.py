@@ -42,7 +42,7 @@ def commands(page: str) -> list[str]:
     return [line.strip() for block in blocks for line in block.splitlines()]
 
 
-def fill(address: str, name: str, embeddings: Embeddings, rows: int = 1_000) -> None:
+def fill(address: str, name: str, embeddings: Embeddings, rows: int = 400) -> None:
     """Create a collection; its ids are UUIDs, which all of these databases accept."""
     ids = [str(uuid.UUID(int=row)) for row in range(rows)]
     with qa.open(address) as database:
