@@ -22,6 +22,9 @@ FURTHER_WIDTHS = (
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark tests of further widths as long, before ``mark_slow`` sees the item."""
     name = getattr(item, "originalname", "")
-    if name == "test_every_setting_is_verified_active_or_refused":
-        if item.callspec.params["text"] in FURTHER_WIDTHS:  # type: ignore[attr-defined]
-            item.add_marker("long")
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    if (
+        name == "test_every_setting_is_verified_active_or_refused"
+        and given["text"] in FURTHER_WIDTHS
+    ):
+        item.add_marker("long")
