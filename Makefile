@@ -39,7 +39,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-servers test-models test-report test-milvus \
+.PHONY: help demo test test-slow test-long test-servers test-models test-report test-milvus \
   test-milvus-lite25 test-ray test-integrations docs test-wheel soak test-live weaviate opensearch elasticsearch up down matrix mutants lint style types layers \
   format bench-import clean distclean
 
@@ -53,7 +53,10 @@ demo: $(VENV)/.demo ## run the whole workflow on sample data, in an embedded eng
 test: $(VENV)/.dev ## run the tests on embedded engines; no server is started
 	$(PY) -m pytest -n auto --dist worksteal -m "not server" $(PYTEST_ARGS)
 
-test-slow: $(VENV)/.dev ## test every kill, damage, setting and example (make test: some of them)
+test-long: $(VENV)/.dev ## run the tests that make test leaves out for their time (CI runs them, too)
+	QADAPT_SLOW=1 $(PY) -m pytest -n auto --dist worksteal -m "long and not server" $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.dev ## test every kill, damage, setting and example, and the tests of test-long
 	QADAPT_SLOW=1 $(PY) -m pytest -n auto --dist worksteal -m "slow and not server" $(PYTEST_ARGS)
 
 test-servers: $(VENV)/.dev ## run the tests on servers: Milvus 2.3.5, PostgreSQL, Weaviate (make weaviate), containers

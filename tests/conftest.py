@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from embeddings import Embeddings, load
-from slow import examples, mark_generated
+from slow import examples, left_out, mark_slow
 
 from qadapt import used_keys
 from qadapt.evaluation import latency
@@ -34,10 +35,25 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "extended: another variant on servers; not in .ci/run")
     config.addinivalue_line("markers", "slow: tests more cases with QADAPT_SLOW=1 (slow.py)")
+    config.addinivalue_line("markers", "long: runs with QADAPT_SLOW=1 only (slow.py)")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    mark_generated(item)
+    mark_slow(item)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out long tests, after ``live.plugin`` has marked those that need a server."""
+    long = [item for item in items if left_out(item)]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if not left_out(item)]
+
+
+def pytest_collection_finish() -> None:
+    """Leave modules and collected tests to no garbage collection: each took half a second."""
+    gc.collect()
+    gc.freeze()
 
 
 # -- state ---------------------------------------------------------------------------------------
@@ -63,11 +79,13 @@ def forgotten_keys() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def short_timings() -> Iterator[None]:
-    """Time at most 100 queries instead of 2,000 where a test measures latency."""
+    """Time at most 20 queries instead of 2,000 where a test measures latency."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(latency, "FEWEST", 20)
-        patched.setattr(latency, "MOST", 100)
-        patched.setattr(latency, "CLIENT_SECONDS", 0.02)
+        patched.setattr(latency, "COLD", 10)
+        patched.setattr(latency, "FEWEST", 10)
+        patched.setattr(latency, "MOST", 20)
+        patched.setattr(latency, "CLIENT_FEWEST", 5)
+        patched.setattr(latency, "CLIENT_SECONDS", 0.0)
         yield
 
 

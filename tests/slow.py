@@ -3,6 +3,9 @@
 ``make test-slow`` sets the variable and runs the tests with the mark ``slow``, which all tests of
 hypothesis have too (``conftest.py``). ``make test`` runs the same tests with fewer cases: kills
 and corruptions that differ most, a choice of settings, a quarter of the generated examples.
+
+A test, or a parameter of one, with the mark ``long`` runs with ``QADAPT_SLOW=1`` only, because
+``make test`` has a shorter test of the same feature. ``make test-long`` runs these, and so does CI.
 """
 
 from __future__ import annotations
@@ -35,10 +38,17 @@ def examples(count: int) -> int:
     return count if EVERY_EXAMPLE else min(count, max(15, count // 4))
 
 
-def mark_generated(item: pytest.Item) -> None:
-    """Add the mark to a test of hypothesis."""
-    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+def mark_slow(item: pytest.Item) -> None:
+    """Add the mark to a test of hypothesis, and to one with the mark ``long``."""
+    generated = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+    if generated or item.get_closest_marker("long"):
         item.add_marker("slow")
+
+
+def left_out(item: pytest.Item) -> bool:
+    """Whether this run leaves out a test: a long one, unless it needs a server."""
+    long = item.get_closest_marker("long") is not None
+    return long and not SLOW and item.get_closest_marker("server") is None
 
 
 def moments(stages: Sequence[str], count: int) -> list[int]:

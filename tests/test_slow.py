@@ -11,11 +11,11 @@ import pytest
 import slow
 from hypothesis import given
 from hypothesis import strategies as st
-from slow import examples, mark_generated, moments, some
+from slow import examples, left_out, mark_slow, moments, some
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
-SLOW_TEST = re.compile(r"\bmark\.slow\b|^\s*@given\b|\bfrom slow import\b", re.MULTILINE)
+SLOW_TEST = re.compile(r"\bmark\.(slow|long)\b|^\s*@given\b|\bfrom slow import\b", re.MULTILINE)
 
 
 def _words(target: str) -> list[str]:
@@ -60,18 +60,40 @@ def test_the_variable_selects_all_cases(every: bool, monkeypatch: pytest.MonkeyP
 class _Item:
     """A collected test, and the marks that it got."""
 
-    def __init__(self, obj: Any) -> None:
-        self.obj, self.marks = obj, list[str]()
+    def __init__(self, obj: Any, *marks: str) -> None:
+        self.obj, self.marks = obj, list(marks)
 
     def add_marker(self, name: str) -> None:
         self.marks.append(name)
 
+    def get_closest_marker(self, name: str) -> str | None:
+        return name if name in self.marks else None
 
-def test_hypothesis_tests_are_slow_tests() -> None:
-    def plain() -> None: ...
 
+def plain() -> None: ...
+
+
+def test_hypothesis_tests_and_long_tests_are_slow_tests() -> None:
     generated: Any = _Item(given(st.integers())(lambda number: None))
     written: Any = _Item(plain)
-    for item in (generated, written):
-        mark_generated(item)
-    assert (generated.marks, written.marks) == (["slow"], [])
+    long: Any = _Item(plain, "long")
+    for item in (generated, written, long):
+        mark_slow(item)
+    assert (generated.marks, written.marks, long.marks) == (["slow"], [], ["long", "slow"])
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_long_tests_run_on_request_and_on_servers(
+    every: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slow, "SLOW", every)
+    marks = ((), ("slow",), ("long",), ("long", "server"))
+    left = [left_out(_Item(plain, *names)) for names in marks]  # type: ignore[arg-type]
+    assert left == [False, False, not every, False]
+
+
+def test_ci_runs_the_long_tests() -> None:
+    words = _words("test-long")
+    assert "QADAPT_SLOW=1" in words
+    assert words[words.index("-m", words.index("pytest")) + 1] == "long and not server"
+    assert "test-long" in (ROOT / ".ci" / "run").read_text()

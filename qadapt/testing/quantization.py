@@ -256,7 +256,7 @@ class QuantizationTests(Suite):
         self.supported(filled, self.coarse)
         wanted = qa.Quantization.parse(self.coarse).replace(rescore=qa.Rescore(8))
         filled.plan(wanted).apply(yes=True, timeout=300)
-        report = filled.verify(k=self.k, queries=50)
+        report = filled.verify(k=self.k, queries=min(50, self.queries))
         assert report.matches_configuration
         without, with_rescoring = (each.recall for each in report.results[1:])
         assert without is not None and with_rescoring is not None

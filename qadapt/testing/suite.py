@@ -20,8 +20,8 @@ from qadapt.testing.data import Sample, clustered
 
 
 @functools.cache
-def _sample(rows: int, dim: int, k: int) -> Sample:
-    return clustered(rows, dim, k=k)
+def _sample(rows: int, dim: int, queries: int, k: int) -> Sample:
+    return clustered(rows, dim, queries, k=k)
 
 
 class Suite:
@@ -35,6 +35,7 @@ class Suite:
         coarse: a setting with which rescoring and undo are tested: its codes lose recall.
         rows, dim: size of the collections for quantization tests; large enough that the engine
             builds its index.
+        queries: number of queries of a recall; fewer where each search is slow.
         few_rows: size of the collections for tests that need no index.
         many_rows: size of a collection that is read in pages.
         int_ids: whether the store accepts integer ids.
@@ -47,6 +48,7 @@ class Suite:
     must_support: ClassVar[Sequence[str]] = ()
     coarse: ClassVar[str] = "binary"
     rows: ClassVar[int] = 2000
+    queries: ClassVar[int] = 100
     few_rows: ClassVar[int] = 300
     many_rows: ClassVar[int] = 10_000
     dim: ClassVar[int] = 96
@@ -81,7 +83,7 @@ class Suite:
     @pytest.fixture
     def sample(self) -> Sample:
         """Rows and queries with their ground truth; created once for all tests."""
-        return _sample(self.rows, self.dim, self.k)
+        return _sample(self.rows, self.dim, self.queries, self.k)
 
     @pytest.fixture
     def filled(self, database: Database, sample: Sample) -> Collection:
@@ -91,7 +93,7 @@ class Suite:
     @pytest.fixture
     def small_sample(self) -> Sample:
         """``few_rows`` rows and queries with their ground truth."""
-        return _sample(self.few_rows, self.dim, self.k)
+        return _sample(self.few_rows, self.dim, self.queries, self.k)
 
     @pytest.fixture
     def small(self, database: Database, small_sample: Sample) -> Collection:

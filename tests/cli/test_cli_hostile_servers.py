@@ -66,7 +66,9 @@ def serve() -> Iterator[Callable[..., tuple[int, list[str]]]]:
         seen: list[str] = []
         known = {"status": status, "seen": seen, "elsewhere": elsewhere}
         server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Echo,), known))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
         started.append(server)
         return server.server_port, seen
 
@@ -96,7 +98,10 @@ def place(store: str, port: int) -> str:
     return f"{store}+http://127.0.0.1:{port}" + ("?grpc=1" if store == "weaviate" else "")
 
 
-@pytest.mark.parametrize("status", [200, 204, 401, 418, 503])
+# The other two go the way of 503.
+@pytest.mark.parametrize(
+    "status", [200, 401, 503, *(pytest.param(each, marks=pytest.mark.long) for each in (204, 418))]
+)
 @pytest.mark.parametrize("store", STORES)
 def test_messages_of_a_server_contain_no_key_and_control_no_terminal(
     store: str, status: int, serve: Any, cli: Cli, monkeypatch: pytest.MonkeyPatch

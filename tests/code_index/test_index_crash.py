@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,7 @@ def round_of(index: CodeIndex) -> int:
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX: SIGKILL")
 @pytest.mark.parametrize("codes", some(["binary", "rotational"], 1))
+@pytest.mark.slow
 def test_a_killed_writer_leaves_a_folder_that_opens(tmp_path: Path, codes: Any) -> None:
     folder = tmp_path / "index"
     vectors = np.random.default_rng(0).standard_normal((200, 64)).astype(np.float32)
@@ -56,7 +59,7 @@ def test_a_killed_writer_leaves_a_folder_that_opens(tmp_path: Path, codes: Any) 
     with CodeIndex.create(folder, 64, codes=codes, calibration=ranges) as index:
         index.add(["round 0", *range(199)], vectors)
     done = 0
-    moments = np.random.default_rng(7).uniform(0, 0.06, 8)
+    moments = np.random.default_rng(7).uniform(0, 0.06, 8 if SLOW else 4)
     for moment in moments:
         writer = subprocess.Popen(
             [sys.executable, "-c", _WRITER, str(folder), str(done + 1)],
@@ -80,39 +83,72 @@ def test_a_killed_writer_leaves_a_folder_that_opens(tmp_path: Path, codes: Any) 
             assert {path.name for path in folder.iterdir()} == saved | {"index.json", "lock"}
 
 
-OTHERS = [("append", "binary"), ("merge", "binary"), ("merge", "scalar"), ("compact", "rotational")]
-_CHANGE = """
-import os, sys
+# Changes an index in a forked process for each line ``[folder, steps, change]``, and prints its
+# exit code.
+_CHANGES = """
+import json, os, sys, traceback
 import numpy as np
 from pathlib import Path
 from qadapt.code_index import CodeIndex, segment_file
 
-folder, steps, change = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-index = CodeIndex.open(folder)
-index.add(["new"], np.ones((1, 64)))
-if change != "append":
-    index.delete([0])
-if change == "merge":
-    index.delete(range(60))
-left = steps
-def counted(real):
-    def call(*args, **options):
-        global left
-        if left == 0:
-            os.kill(os.getpid(), 9)
-        left -= 1
-        return real(*args, **options)
-    return call
-os.fsync, os.replace, Path.unlink = map(counted, (os.fsync, os.replace, Path.unlink))
-Writer = segment_file.SegmentWriter
-Writer.write = counted(Writer.write)
-index.compact() if change == "compact" else index.save()
-index.close()  # waits for the merge
+def changed(folder, steps, change):
+    index = CodeIndex.open(folder)
+    index.add(["new"], np.ones((1, 64)))
+    if change != "append":
+        index.delete([0])
+    if change == "merge":
+        index.delete(range(60))
+    left = steps
+    def counted(real):
+        def call(*args, **options):
+            nonlocal left
+            if left == 0:
+                os.kill(os.getpid(), 9)
+            left -= 1
+            return real(*args, **options)
+        return call
+    os.fsync, os.replace, Path.unlink = map(counted, (os.fsync, os.replace, Path.unlink))
+    Writer = segment_file.SegmentWriter
+    Writer.write = counted(Writer.write)
+    index.compact() if change == "compact" else index.save()
+    index.close()  # waits for the merge
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        try:
+            changed(*json.loads(line))
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
+@pytest.fixture
+def changes() -> Iterator[Callable[..., int]]:
+    """``changes(folder, steps, change)``: the exit code of the process that changed the index."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _CHANGES],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+    ) as server:
+        assert server.stdin is not None and server.stdout is not None
+        given, codes = server.stdin, server.stdout
+
+        def change(folder: Path, steps: int, what: str) -> int:
+            given.write(json.dumps([str(folder), steps, what]) + "\n")
+            given.flush()
+            return int(codes.readline())
+
+        yield change
+        given.close()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX: fork, SIGKILL")
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "codes"),
     [
@@ -120,10 +156,15 @@ index.close()  # waits for the merge
         ("mark", "binary"),
         ("merge", "rotational"),
         ("compact", "binary"),
-        *((change, codes) for change, codes in OTHERS if SLOW),
+        pytest.param("append", "binary", marks=pytest.mark.long),
+        pytest.param("merge", "binary", marks=pytest.mark.long),
+        pytest.param("merge", "scalar", marks=pytest.mark.long),
+        pytest.param("compact", "rotational", marks=pytest.mark.long),
     ],
 )
-def test_kill_before_each_step_of_a_save(tmp_path: Path, change: str, codes: Any) -> None:
+def test_kill_before_each_step_of_a_save(
+    tmp_path: Path, changes: Callable[..., int], change: str, codes: Any
+) -> None:
     """Deterministic: the process ends before its n-th write, fsync, rename or removal."""
     vectors = np.random.default_rng(0).standard_normal((200, 64)).astype(np.float32)
     gone = {"append": 0, "mark": 1, "merge": 60, "compact": 1}[change]
@@ -133,11 +174,7 @@ def test_kill_before_each_step_of_a_save(tmp_path: Path, change: str, codes: Any
         folder = tmp_path / str(steps)
         with CodeIndex.create(folder, 64, codes=codes) as index:
             index.add(former, vectors)
-        code = subprocess.run(
-            [sys.executable, "-c", _CHANGE, str(folder), str(steps), change],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-            check=False,
-        ).returncode
+        code = changes(folder, steps, change)
         with CodeIndex.open(folder, verify="full") as index:
             assert index.ids in (former, new)
             seen.add("new" in index)

@@ -19,7 +19,7 @@ from qadapt.codecs import (
     unpack_signs,
 )
 
-ROWS, DIM = 100_000, 512
+ROWS, DIM = 30_000, 512
 MB = 1_000_000
 LIMIT = 16 * MB  # the promise is 64 MB
 
@@ -37,7 +37,7 @@ def extra_memory(call):
 
 @pytest.fixture(scope="module")
 def big(tmp_path_factory):
-    """A memory map of 205 MB with a few rows that are not zero (a sparse file: little on disk)."""
+    """A memory map of 61 MB with a few rows that are not zero (a sparse file: little on disk)."""
     path = tmp_path_factory.mktemp("big") / "vectors.f32"
     x = np.memmap(path, dtype=np.float32, mode="w+", shape=(ROWS, DIM))
     x[::10_000] = np.linspace(-1, 1, DIM, dtype=np.float32)

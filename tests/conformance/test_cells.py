@@ -2,7 +2,8 @@
 
     QADAPT_MATRIX_OUT=cells.jsonl pytest tests/conformance/test_cells.py
 
-2,000 real embeddings of Wikipedia abstracts. Without QADAPT_MATRIX_OUT, embedded engines get 1,000.
+2,000 real embeddings of Wikipedia abstracts and 300 queries. Without QADAPT_MATRIX_OUT, embedded
+engines get 1,000 and 60.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ pytestmark = pytest.mark.timeout(900)
 
 # Codes of 1,000 rows lose as much recall, and product codes take half of the time.
 WRITES = bool(os.environ.get(OUT))
-EMBEDDED_ROWS = 2000 if WRITES else 1000
+EMBEDDED_ROWS, EMBEDDED_QUERIES = (2000, 300) if WRITES else (1000, 60)
 ONE_OF_EACH = (
     "scalar:bits=4", "scalar:bits=8", "rotational:bits=4", "binary:bits=1", "product:ratio=16",
 )  # fmt: skip
-# On servers, `.ci/run` and `make test-servers` test one width of each kind.
+# `make test`, `.ci/run` and `make test-servers` test one width of each kind.
 SERVER = ASKED if WRITES or SLOW else ONE_OF_EACH
 EMBEDDED = ASKED if WRITES else ONE_OF_EACH if SLOW else ("binary:bits=1",)
 
@@ -49,10 +50,11 @@ class RealCells(CellTests):
 
     data = "wikipedia-wordllama"
     dim = DIM
+    queries = 300
 
     @pytest.fixture
     def sample(self, embeddings: Embeddings) -> Sample:
-        rows, queries = embeddings.docs[: self.rows], embeddings.queries
+        rows, queries = embeddings.docs[: self.rows], embeddings.queries[: self.queries]
         scores = exact_scores(queries, rows, Metric.COSINE)
         return Sample(rows, queries, np.argsort(-scores, axis=1, kind="stable")[:, : self.k])
 
@@ -63,7 +65,7 @@ class TestEdgeCells(RealCells):
 
     pytestmark = pytest.mark.slow
 
-    rows = EMBEDDED_ROWS
+    rows, queries = EMBEDDED_ROWS, EMBEDDED_QUERIES
     asked = EMBEDDED
 
     @pytest.fixture
@@ -119,7 +121,9 @@ class TestElasticsearchCells(RealCells):
 
 
 class TestSqliteVecCells(RealCells):
-    rows = EMBEDDED_ROWS
+    pytestmark = pytest.mark.slow
+    rows, queries = EMBEDDED_ROWS, EMBEDDED_QUERIES
+    asked = SERVER
 
     @pytest.fixture
     def database(self, tmp_path: Path) -> Iterator[Database]:
@@ -129,6 +133,9 @@ class TestSqliteVecCells(RealCells):
 
 class TestChromaCells(RealCells):
     """Chroma has no quantization: each kind is refused on the engine."""
+
+    pytestmark = pytest.mark.slow
+    asked = SERVER
 
     @pytest.fixture
     def database(self, tmp_path: Path) -> Iterator[Database]:
@@ -140,7 +147,7 @@ class TestLanceDbCells(RealCells):
     """One partition, so that a search scans all codes."""
 
     pytestmark = pytest.mark.slow
-    rows = EMBEDDED_ROWS
+    rows, queries = EMBEDDED_ROWS, EMBEDDED_QUERIES
     asked = ASKED if WRITES else ONE_OF_EACH if SLOW else ("rotational:bits=4",)
 
     @pytest.fixture
@@ -163,7 +170,7 @@ class TestClickHouseCells(RealCells):
 
     pytestmark = pytest.mark.slow
 
-    rows = EMBEDDED_ROWS
+    rows, queries = EMBEDDED_ROWS, EMBEDDED_QUERIES
     asked = ASKED if WRITES else ONE_OF_EACH[:-1] if SLOW else ("rotational:bits=1",)
 
     @pytest.fixture
@@ -210,7 +217,7 @@ class TestMilvusScannCells(MilvusCells):
 
 class TestMilvusLiteCells(RealCells):
     pytestmark = pytest.mark.slow
-    rows = EMBEDDED_ROWS
+    rows, queries = EMBEDDED_ROWS, EMBEDDED_QUERIES
     asked = EMBEDDED
     uuid_ids = False
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from id_types import OneIdType
-from slow import SLOW
 
 import qadapt as qa
 from qadapt.api import Collection, Database
@@ -14,11 +13,10 @@ from qadapt.stores.clickhouse.search import ALWAYS, UNITS
 from qadapt.testing.data import Sample
 from qadapt.testing.quantization import OFF, SETTINGS
 
-# Product codes with QADAPT_SLOW=1 only: the codec trains 256 centroids for each segment.
+# The codec of product codes trains 256 centroids for each segment.
 ASKED = [
-    pytest.param(text, marks=pytest.mark.slow if text.startswith("product") else ())
+    pytest.param(text, marks=pytest.mark.long if text.startswith("product") else ())
     for text in SETTINGS
-    if SLOW or not text.startswith("product")
 ]
 
 
@@ -28,6 +26,7 @@ class TestClickHouse(OneIdType):
     must_support = ("scalar", "binary", "float16", "rotational:bits=1", "rotational:bits=2")
     many_rows = 2_000
     rows = 600
+    queries = 30  # chDB starts a pipeline for each
     dim = 32
 
     @pytest.fixture

@@ -59,7 +59,7 @@ class TestMilvusLite(StoreConformance):
     """``milvus:FILE.db``: Lite 3, or 2.5 where that is installed (make test-milvus-lite25)."""
 
     uuid_ids = False
-    many_rows = 4000
+    many_rows = 2000
     must_support = () if lite_is_old() else ("scalar",)
 
     @pytest.fixture

@@ -89,6 +89,7 @@ class TestQdrantFolder(LocalMode):
     """``qdrant:DIR``: SQLite commits each row separately, so there are fewer of them here."""
 
     rows = 300
+    few_rows = 100
     many_rows = 1500
 
     @pytest.fixture

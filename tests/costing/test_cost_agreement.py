@@ -155,6 +155,7 @@ with qa.open(sys.argv[1]) as db:
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="there is no /proc")
 def test_resident_memory_is_reported_with_the_estimate(tmp_path: object) -> None:
     """The process grows by the vectors, and also by buffers of the engine and of the read pages."""

@@ -55,7 +55,11 @@ def test_inspect_of_many_collections(tmp_path: Path) -> None:
     assert peaks[1] - peaks[0] < 80
 
 
-@pytest.mark.parametrize("words", [("inspect",), ("plan", "binary")], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "words",
+    [("inspect",), pytest.param(("plan", "binary"), marks=pytest.mark.long)],
+    ids=lambda words: words[0],
+)
 def test_commands_on_many_rows(words: tuple[str, ...], tmp_path: Path) -> None:
     verb, *more = words
     peaks = []

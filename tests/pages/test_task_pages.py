@@ -31,6 +31,8 @@ EMBEDDED = {
     "move": "edge:./data",
     "choose": "edge:./data",
 }
+# The commands on these engines have tests of their own in tests/stores.
+LONG = ("shrink-milvus", "shrink-clickhouse", "shrink-lancedb")
 WITHOUT_COMMANDS = {"write-a-store"}
 
 
@@ -42,7 +44,7 @@ def commands(page: str) -> list[str]:
     return [line.strip() for block in blocks for line in block.splitlines()]
 
 
-def fill(address: str, name: str, embeddings: Embeddings, rows: int = 1_000) -> None:
+def fill(address: str, name: str, embeddings: Embeddings, rows: int = 400) -> None:
     """Create a collection; its ids are UUIDs, which all of these databases accept."""
     ids = [str(uuid.UUID(int=row)) for row in range(rows)]
     with qa.open(address) as database:
@@ -65,7 +67,10 @@ def test_each_page_with_commands_is_run() -> None:
     assert pages == set(SERVERS) | set(EMBEDDED) | WITHOUT_COMMANDS
 
 
-@pytest.mark.parametrize("page", EMBEDDED)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.long if page in LONG else ()) for page in EMBEDDED],
+)
 def test_the_commands_run_on_an_embedded_engine(
     page: str,
     embeddings: Embeddings,

@@ -66,9 +66,10 @@ OURS: dict[str, Any] = {
     "accept": "client",
     "disabled": ["native-quantization"],
 }
-SPECS = pytest.mark.parametrize("spec", [NATIVE, OURS], ids=["native", "ours"])
-# For undo and Ctrl-C: kills of an apply try both by default.
-SPECS_OF_SLOW = SPECS if SLOW else pytest.mark.parametrize("spec", [OURS], ids=["ours"])
+# Native codes take one step fewer than those of qadapt.
+SPECS = pytest.mark.parametrize(
+    "spec", [pytest.param(NATIVE, marks=pytest.mark.long), OURS], ids=["native", "ours"]
+)
 
 
 @pytest.mark.slow
@@ -112,7 +113,7 @@ def test_kill_at_events_of_an_apply(world: World, spec: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@SPECS_OF_SLOW
+@SPECS
 def test_kill_at_events_of_an_undo(world: World, spec: dict[str, Any]) -> None:
     """Every second undo is completed; otherwise the same plan is applied again."""
     apply = {"verb": "apply", **spec}
@@ -143,6 +144,7 @@ def test_kill_at_events_of_an_undo(world: World, spec: dict[str, Any]) -> None:
     print(f"{len(stages)} kill points of an undo")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_kill_at_random_moments_of_an_apply(world: World) -> None:
@@ -170,6 +172,7 @@ def test_kill_at_random_moments_of_an_apply(world: World) -> None:
     assert interrupted, f"none of {number} kills hit a change"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_another_plan_after_a_kill_takes_the_first_back(world: World) -> None:
     """Whether it was made before the kill or, as here, from what the kill has left."""
@@ -208,6 +211,7 @@ def test_a_guard_survives_a_kill(world: World) -> None:
     world.is_original(told)
 
 
+@pytest.mark.long
 def test_a_guard_added_later_is_checked(world: World) -> None:
     """A guard requested after a kill is not ignored."""
     coarse = {"quantization": "binary:rescore=off"}
@@ -224,8 +228,9 @@ def test_a_guard_added_later_is_checked(world: World) -> None:
     world.is_original(told)
 
 
+@pytest.mark.long
 @pytest.mark.slow
-@SPECS_OF_SLOW
+@SPECS
 def test_ctrl_c_is_as_safe_as_a_kill(world: World, spec: dict[str, Any]) -> None:
     """A real SIGINT at events of different kinds."""
     stages = world.run(verb="apply", audit=True, **spec)["stages"]
@@ -247,6 +252,7 @@ def test_ctrl_c_is_as_safe_as_a_kill(world: World, spec: dict[str, Any]) -> None
         world.is_original(told)
 
 
+@pytest.mark.long
 def test_a_second_change_at_the_same_time_is_refused(world: World) -> None:
     """One process is stopped during its change; the other one gets an error."""
     stages = world.run(verb="apply", audit=True, **OURS)["stages"]

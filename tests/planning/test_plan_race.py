@@ -96,9 +96,14 @@ def test_one_of_two_concurrent_processes_applies(spellings: tuple[str, str]) -> 
     ("address", "wanted", "accept"),
     [
         ("sqlite-vec:{}/notes.db", ("binary", "scalar"), "differs"),
-        ("lancedb:{}", ("scalar", "rotational"), "differs"),
-        ("qdrant:{}", ("binary", "scalar"), "client"),
-        ("milvus:{}/notes.db", ("scalar", "scalar:rescore=4"), "differs"),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)  # each process imports a large client
+            for case in (
+                ("lancedb:{}", ("scalar", "rotational"), "differs"),
+                ("qdrant:{}", ("binary", "scalar"), "client"),
+                ("milvus:{}/notes.db", ("scalar", "scalar:rescore=4"), "differs"),
+            )
+        ),
     ],
     ids=["sqlite-vec", "lancedb", "local mode", "Milvus Lite"],
 )

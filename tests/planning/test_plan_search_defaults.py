@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from slow import SLOW
 
 import qadapt as qa
 from qadapt.api import Collection, Database
@@ -166,14 +165,25 @@ NATIVE = (restored, set_to_none, killed)
 OURS = (other_dimensions, other_metric, other_vectors, other_names, emptied, codes_gone)
 CASES = [
     *(("edge", each) for each in NATIVE),
-    *(("edge without quantization", each) for each in (OURS if SLOW else OURS[::2])),
-    *(("local", each) for each in (*(OURS if SLOW else OURS[1::2]), alias_moved)),
+    *(("edge without quantization", each) for each in OURS),
+    *(("local", each) for each in (*OURS, alias_moved)),
 ]
+# `make test` tries these only; a test without all commands tries each situation.
+SHORT = {
+    ("edge", restored),
+    ("edge without quantization", other_vectors),
+    ("local", other_names),
+    ("local", alias_moved),
+}
 
 
 @pytest.fixture(
     params=[
-        pytest.param(case, id=f"{case[0]}: {case[1].__name__}", marks=pytest.mark.slow)
+        pytest.param(
+            case,
+            id=f"{case[0]}: {case[1].__name__}",
+            marks=() if case in SHORT else pytest.mark.long,
+        )
         for case in CASES
     ]
 )

@@ -329,6 +329,10 @@ def engine(rows: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield made
 
 
+# Each setting and metric has a long test.
+SHORT = {("dot", "scalar"), ("euclidean", "rotational:bits=4")}
+
+
 @pytest.mark.parametrize(
     ("text", "model", "apart"),
     [
@@ -370,8 +374,14 @@ def test_engine_bit_counts_match_the_model(
         assert np.corrcoef(mine, theirs)[0, 1] > 0.99999
 
 
-@pytest.mark.parametrize("metric", ["dot", "euclidean"])
-@pytest.mark.parametrize("text", ["scalar", "binary", "rotational:bits=4", "rotational:bits=2"])
+@pytest.mark.parametrize(
+    ("metric", "text"),
+    [
+        pytest.param(metric, text, marks=() if (metric, text) in SHORT else pytest.mark.long)
+        for metric in ("dot", "euclidean")
+        for text in ("scalar", "binary", "rotational:bits=4", "rotational:bits=2")
+    ],
+)
 def test_engine_recall_matches_the_model_with_other_metrics(
     engine: Any, metric: str, text: str, rows: np.ndarray, queries: np.ndarray
 ) -> None:

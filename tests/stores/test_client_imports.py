@@ -9,9 +9,11 @@ import threading
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from slow import some
 
+import qadapt as qa
 from qadapt.stores import client_imports
 
 # Like authlib: its filter is inserted before existing ones.
@@ -106,17 +108,15 @@ def test_importing_a_client_prints_nothing(package: str, script: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_local_mode_writes_many_points_without_a_warning() -> None:
+def test_local_mode_writes_many_points_without_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The warning of the client is intended for its direct users."""
-    pytest.importorskip("qdrant_client")
-    script = """
-        import numpy as np
-        import qadapt as qa
-        with qa.open("qdrant::memory:") as database:
-            collection = database.create("many", dim=2)
-            collection.write(qa.Batch(list(range(20_001)), {"": np.ones((20_001, 2))}))
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    local = pytest.importorskip("qdrant_client.local.local_collection")
+    warned: set[str] = set()
+    monkeypatch.setattr(local.LocalCollection, "LARGE_DATA_THRESHOLD", 20)
+    monkeypatch.setattr("qdrant_client.common.client_warnings.SEEN_MESSAGES", warned)
+    with qa.open("qdrant::memory:") as database:
+        collection = database.create("many", dim=2)
+        collection.write(qa.Batch(list(range(21)), {"": np.ones((21, 2))}))
+    assert warned == {"large-local-collection"}  # the client warns once; here it is no error

@@ -78,6 +78,7 @@ print("parent:", nearest(a))
         assert "spawn" in line
 
 
+@pytest.mark.long
 def test_closed_and_unopened_collections_work_in_the_child(tmp_path: Path) -> None:
     pytest.importorskip("qdrant_edge")
     lines = run(
@@ -99,6 +100,7 @@ forked(lambda: nearest(a))
     assert lines == ["child: [[7]]", "child: [[7]]"]
 
 
+@pytest.mark.long
 def test_a_child_does_not_keep_the_folder_when_the_parent_closes_it(tmp_path: Path) -> None:
     pytest.importorskip("qdrant_edge")
     lines = run(

@@ -55,6 +55,7 @@ def resident(process: subprocess.Popen[str], name: str) -> int:
     return int(line.split()[1]) * 1024
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux: /proc")
 def test_memory_stays_below_300_mb(live: Callable[[str], str]) -> None:
     """Resident memory of the whole process, with the files that the engine maps."""

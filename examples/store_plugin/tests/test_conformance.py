@@ -15,6 +15,8 @@ from qadapt.testing import StoreConformance
 class TestFifth(StoreConformance):
     must_support = ("scalar",)
     uuid_ids = False
+    rows = 500
+    many_rows = 2_000
 
     @pytest.fixture
     def database(self, tmp_path: Path) -> Iterator[Database]:

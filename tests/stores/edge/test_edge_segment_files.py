@@ -24,7 +24,14 @@ KINDS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("dim", "metric"), [(10, "euclidean"), (100, "cosine"), (129, "dot")])
+@pytest.mark.parametrize(
+    ("dim", "metric"),
+    [
+        pytest.param(10, "euclidean", marks=pytest.mark.long),
+        pytest.param(100, "cosine", marks=pytest.mark.long),
+        (129, "dot"),  # is padded by each kind
+    ],
+)
 def test_bytes_of_codes_match_the_computed_size(tmp_path: Path, dim: int, metric: str) -> None:
     """Every kind, with all its padding, against the size of the engine's own file."""
     edge = pytest.importorskip("qdrant_edge")

@@ -91,7 +91,9 @@ def test_some_rows_without_statistics_are_reported(store: EdgeStore, texts: Text
     assert evidence(store, "rows with wider codes compared by 1 bit") == 100
 
 
-@pytest.mark.parametrize("text", ["scalar", "product:ratio=4", "binary:bits=2"])
+@pytest.mark.parametrize(
+    "text", ["scalar", pytest.param("product:ratio=4", marks=pytest.mark.long), "binary:bits=2"]
+)
 def test_deleted_and_replaced_rows_have_no_codes(store: EdgeStore, texts: Texts, text: str) -> None:
     """An indexed segment keeps its codes when its last row is deleted, but no search uses them."""
     fill(store, texts.batch.rows(0, 500))

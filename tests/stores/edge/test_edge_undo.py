@@ -57,7 +57,12 @@ def changed(collection: Collection, folder: Path, setting: str) -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    ["scalar", "binary", "scalar:originals=disk", "none:originals=disk"],
+    [
+        pytest.param("scalar", marks=pytest.mark.long),
+        pytest.param("binary", marks=pytest.mark.long),
+        "scalar:originals=disk",
+        "none:originals=disk",
+    ],
 )
 def test_undo_restores_segments_without_an_index(folder: Path, setting: str) -> None:
     before = segments(folder)
@@ -68,7 +73,9 @@ def test_undo_restores_segments_without_an_index(folder: Path, setting: str) -> 
     assert segments(folder) == before
 
 
-@pytest.mark.parametrize("setting", ["scalar", "binary:originals=disk"])
+@pytest.mark.parametrize(
+    "setting", [pytest.param("scalar", marks=pytest.mark.long), "binary:originals=disk"]
+)
 def test_undo_keeps_an_index_that_existed(folder: Path, setting: str) -> None:
     with qa.open(f"edge:{folder}") as database:
         database["a"].plan("rotational").apply(yes=True)

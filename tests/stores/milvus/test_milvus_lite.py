@@ -90,7 +90,11 @@ def test_rows_in_memory_are_reported_and_flushed_by_apply(
 
 @pytest.mark.parametrize(
     ("deleted", "written"),
-    [((), range(2000)), (range(2000), range(2000, 4000)), (range(1800), range(2000, 2300))],
+    [
+        ((), range(2000)),
+        pytest.param(range(2000), range(2000, 4000), marks=pytest.mark.long),
+        pytest.param(range(1800), range(2000, 2300), marks=pytest.mark.long),
+    ],
     ids=["all replaced", "all deleted and others written", "90 % deleted, with a tail"],
 )
 def test_deleted_and_replaced_rows_do_not_count_as_coded(

@@ -42,6 +42,7 @@ def test_a_copy_notes_that_the_time_to_live_restarts(raw: dict[str, object], not
     assert ("time to live" in copy_switch._about_properties(raw)) == noted
 
 
+@pytest.mark.long
 def test_a_metric_change_is_planned_applied_and_undone(lite: MilvusStore, sample: Sample) -> None:
     fill(lite, sample.rows)
     with qa.open(lite.address) as database:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from slow import examples
 from sqlite_vec_helpers import blob
 
 import qadapt as qa
@@ -117,7 +118,7 @@ def conditions(fields: list[str]) -> st.SearchStrategy[Any]:
 SLOW = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=SLOW, derandomize=True)
+@settings(max_examples=examples(120), deadline=None, suppress_health_check=SLOW, derandomize=True)
 @given(filter=conditions([*FIELDS, "day", "when", "big"]))
 def test_filters_of_documents_select_the_rows_of_the_reference(
     documents: Collection, filter: Any
@@ -126,7 +127,7 @@ def test_filters_of_documents_select_the_rows_of_the_reference(
     assert through(documents, filter) == wanted, filter
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=SLOW, derandomize=True)
+@settings(max_examples=examples(120), deadline=None, suppress_health_check=SLOW, derandomize=True)
 @given(filter=conditions(list(NAMES)))
 def test_filters_of_columns_select_the_rows_of_the_reference(
     columns: Collection, filter: Any
