@@ -58,7 +58,8 @@ CODES: dict[str, list[str]] = {
     "sqlite-vec": ["scalar", "binary"],
     "clickhouse": [
         "scalar", 'scalar:native={"using":"codec"}', "binary", "rotational:bits=1",
-        "rotational:bits=2", "product:ratio=32",
+        "rotational:bits=2", "product:ratio=32", "scalar:bits=4", "scalar:bits=6", "scalar:bits=7",
+        'scalar:native={"using":"qbit"}', "scalar:dims=192",
     ],
     "lancedb": [
         "scalar", "rotational:bits=1", "rotational:bits=2", "rotational:bits=4",

@@ -111,6 +111,11 @@ class Products:
         cuts = [slice(start, min(start + width, dim)) for start in range(0, dim, width)]
         return cls(cuts, centroids, rounds)
 
+    @property
+    def centroids(self) -> list[Floats]:
+        """The centroids ``(count, w)`` of each segment."""
+        return list(self._books)
+
     def fit(self, rows: Floats) -> None:
         """Learn the centroids."""
 

@@ -9,6 +9,7 @@ from qadapt.model import Estimate, Kind, Quantization, State, Step, Symbol
 from qadapt.stores.base import MappedQuantization
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy
 from qadapt.stores.clickhouse import mapping
+from qadapt.stores.clickhouse.bit_planes import BuildPlanes, DropPlanes
 from qadapt.stores.clickhouse.copy_switch import SetCodec, require_copyable
 from qadapt.stores.clickhouse.schema import Codec, Index, Table
 from qadapt.stores.clickhouse.snapshot import Snapshot
@@ -16,7 +17,7 @@ from qadapt.stores.clickhouse.status import status_of
 from qadapt.stores.clickhouse.vector_index import BuildIndex, DropIndex
 from qadapt.stores.operations import table as operations
 
-OPERATIONS = operations(BuildIndex, DropIndex, SetCodec)
+OPERATIONS = operations(BuildIndex, DropIndex, SetCodec, BuildPlanes, DropPlanes)
 
 
 def plan_change(request: ChangeRequest, mapped: MappedQuantization | None) -> ChangePlan:
@@ -75,6 +76,7 @@ class _Planner:
         index, found = self.index, []
         if self.codec != self.column.codec and (self.codec or self.column.codec):
             found.append(self._copy(self.column.codec, self.codec))
+        found += self._planes()
         if index is None:
             return found + [self._drop(e) for e in current if self._is_dropped(e)]
         same = [each for each in current if each.type_full == index.type_full]
@@ -85,6 +87,44 @@ class _Planner:
         kept = {each.name for each in same} or {index.name}
         return found + [self._drop(each) for each in current if each.name not in kept]
 
+    @property
+    def planes(self) -> BuildPlanes | None:
+        """The requested bit planes; None if none are requested."""
+        if self.native.get("using") != mapping.QBIT:
+            return None
+        return BuildPlanes(self.column.name, self.vector.dim, self.native["bits"])
+
+    def _planes(self) -> list[Step]:
+        """Steps that add, read or drop bit planes."""
+        name = self.column.name
+        there, wanted = self.table.planes_of(name), self.planes
+        before = BuildPlanes(name, self.vector.dim, self.table.precision_of(name))
+        drop = DropPlanes(name)
+        if wanted is None:
+            if there is None:
+                return []
+            action, why = f"drop the bit planes {there.name}", "the vectors stay in their column"
+            return [Step(Symbol.IN_PLACE, action, why, drop.to_request(), before.to_request())]
+        if there is not None and wanted == before and not self.observation.unbuilt:
+            return []
+        request, size = wanted.to_request(), self.taken.count * self.vector.dim
+        if there is not None and not self.observation.unbuilt:
+            action = f"read {wanted.bits} bit planes instead of {before.bits}"
+            why = "the planes of all 8 bits are there"
+            return [Step(Symbol.IN_PLACE, action, why, request, before.to_request())]
+        reverse = drop if there is None else before
+        return [
+            Step(
+                Symbol.BACKGROUND,
+                f"add a column with bit planes of {name}, of which a search reads {wanted.bits}",
+                "the engine writes the column for one part after another; searches and writes "
+                "continue",
+                request,
+                reverse.to_request(),
+                Estimate(codes_ram=size * wanted.bits // 8, codes_disk=size),
+            )
+        ]
+
     def _incomplete(self) -> bool:
         state = status_of(self.observation).state
         return state is State.BUILDING or (
@@ -93,8 +133,8 @@ class _Planner:
 
     def _is_dropped(self, index: Index) -> bool:
         """Whether an index is dropped for ``none`` or for codes of a codec."""
-        explicit = self.asked.native.get("using") == "flat" or self.codec is not None
-        return explicit or index.quantization in mapping.KINDS
+        explicit = self.asked.native.get("using") == "flat" or self.codec or self.planes
+        return bool(explicit) or index.quantization in mapping.KINDS
 
     def _build(self, index: Index) -> Step:
         size = self.taken.count * mapping.code_bytes(index.quantization, (), index.dim)
@@ -152,6 +192,11 @@ class _Planner:
                 "ALTER TABLE ... UPDATE of this column, and ATTACH PARTITION from a table without "
                 "the codec, set its vectors to zero: write rows by INSERT only",
             ]
+        if self.planes is not None:
+            found.append(
+                "applications must call cosineDistanceTransposedQuantized and rescore, as `qadapt "
+                "client-params` prints; cosineDistance compares all vectors exactly"
+            )
         if self.index is not None and target.kind is not Kind.NONE:
             found.append(
                 "a WHERE clause is applied after the index search: applications must send "

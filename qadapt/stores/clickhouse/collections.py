@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from qadapt.stores.clickhouse.schema import (
     DATATYPES,
     ID_COLUMN,
     PAYLOAD_COLUMN,
+    PLANES,
     QBIT,
     RESERVED,
     UNNAMED_COLUMN,
@@ -161,12 +163,14 @@ def create(
     vectors: Mapping[str, Vector],
     indexes: Sequence[Index],
     codecs: Mapping[str, Codec],
+    precision: Mapping[str, int],
     kind: str = "int",
 ) -> None:
     """Create a table with an id, the vectors, a JSON document and a version.
 
     Args:
         codecs: the codec of each column that has one.
+        precision: the number of bit planes that a search reads, of each column that has them.
         kind: of the ids, ``int`` or ``text``; the first rows may change it.
 
     Raises:
@@ -175,12 +179,14 @@ def create(
     settings: dict[str, Any] = {
         "metrics": {column_of(each): vector.metric.value for each, vector in vectors.items()},
         "dims": {column_of(each): vector.dim for each, vector in vectors.items()},
+        "precision": dict(precision),
         OPEN_KEY: True,
     }
     if exists(connection, name):
         raise AlreadyExistsError(f"the table {name!r} already exists", hint="choose another name")
     place = f"{quoted(connection.database)}.{quoted(name)}"
-    text = statement(place, vectors, indexes, codecs, kind, join_comment(settings, "") or "")
+    comment = join_comment(settings, "") or ""
+    text = statement(place, vectors, indexes, codecs, kind, comment, planes=tuple(precision))
     connection.execute(text, f"create {name!r}")
 
 
@@ -198,8 +204,9 @@ def statement(
     kind: str,
     comment: str,
     create: str = "CREATE TABLE",
+    planes: Sequence[str] = (),
 ) -> str:
-    """The statement that creates a table of qadapt."""
+    """The statement that creates a table of qadapt; ``planes`` are columns with bit planes."""
     lines = [f"{ID_COLUMN} {KEY_TYPES[kind]}"]
     checks = []
     for name, vector in vectors.items():
@@ -212,6 +219,8 @@ def statement(
             f"CHECK length({quoted(column)}) = {vector.dim}"
         )
     lines += [f"{PAYLOAD_COLUMN} String CODEC(ZSTD(1))", f"{VERSION_COLUMN} UInt64"]
+    dims = {column_of(name): vector.dim for name, vector in vectors.items()}
+    lines += [planes_definition(column, dims[column]) for column in planes]
     lines += [index_definition(each) for each in indexes]
     text = (
         f"{create} {place} ({', '.join([*lines, *checks])}) "
@@ -227,6 +236,19 @@ def index_definition(index: Index) -> str:
         f"INDEX {quoted(index.name)} {quoted(index.column)} TYPE {index.type_full} "
         f"GRANULARITY {index.granularity}"
     )
+
+
+def planes_definition(column: str, dim: int) -> str:
+    """A column with the bit planes of the codes of another one: values at length ``sqrt(dim)``,
+    rounded to the levels of a normal distribution."""
+    source = quoted(column)
+    # A zero vector has no length.
+    codes = (
+        f"arrayMap(x -> quantizeBFloat16ToInt8(toBFloat16(x * {math.sqrt(dim)!r} / "
+        f"greatest(L2Norm({source}), 1e-30))), {source})"
+    )
+    kind = f"QBit(Int8, {dim})"
+    return f"{quoted(column + PLANES)} {kind} MATERIALIZED CAST({codes} AS {kind})"
 
 
 # -- ids -----------------------------------------------------------------------------------------
@@ -260,7 +282,8 @@ def choose_key(connection: Connection, table: Table, ids: Sequence[Id]) -> bool:
     codecs = {each.name: each.codec for each in table.columns if each.codec}
     place = relation(table)
     create = "CREATE OR REPLACE TABLE"
-    made = statement(place, vectors, table.indexes, codecs, kind, text, create)
+    planes = [each.name for each in table.columns if table.planes_of(each.name)]
+    made = statement(place, vectors, table.indexes, codecs, kind, text, create, planes)
     connection.execute(made, doing)
     return True
 

@@ -11,7 +11,7 @@ from typing import Any
 from qadapt.footprint import Component, CostModel, Footprint, original_bytes, supported
 from qadapt.model import Quantization, Vector
 from qadapt.stores.clickhouse import mapping
-from qadapt.stores.clickhouse.schema import EF, M
+from qadapt.stores.clickhouse.schema import ALL_PLANES, EF, M
 
 LAYOUT = "layout of usearch's graph, and of the codes of a codec"
 CACHED = (
@@ -38,16 +38,19 @@ class ClickHouseCostModel(CostModel):
             word = str(index.get("quantization") or "f32")
             native = {"using": "index", "quantization": word, "m": m, "ef_construction": ef}
         size = original_bytes(count, vector)
-        codes = graph = books = 0
+        codes = graph = books = on_disk = 0
         if native.get("using") == mapping.INDEX:
             codes = count * mapping.code_bytes(native["quantization"], (), vector.dim)
             graph = count * graph_bytes(native["m"])
+        elif native.get("using") == mapping.QBIT:
+            codes = count * mapping.code_bytes(mapping.QBIT, (native["bits"],), vector.dim)
+            on_disk = count * mapping.code_bytes(mapping.QBIT, (ALL_PLANES,), vector.dim)
         elif native:
             numbers = tuple(native["numbers"])
             codes = count * mapping.code_bytes(native["method"], numbers, vector.dim)
             books = 4 * vector.dim * 2 ** numbers[0] if numbers else 0
         parts = (
-            Component("codes", codes, codes, "bits of all dimensions", LAYOUT),
+            Component("codes", codes, on_disk or codes, "bits of all dimensions", LAYOUT),
             Component("graph", graph, graph, "neighbors of each row", LAYOUT),
             Component("centroids", books, books, "float32 centroids of a part", LAYOUT),
             Component(

@@ -11,13 +11,20 @@ from typing import Any
 
 from qadapt.errors import SpecError
 from qadapt.model import Kind, Match, Metric, Quantization, Vector
+from qadapt.model.quantization_options import BITS
 from qadapt.stores import codes_only, rescore_tiers
 from qadapt.stores.clickhouse.schema import EF, FUNCTIONS, Codec, Index, M
-from qadapt.stores.clickhouse.version import SINCE_CODEC, has_codec
+from qadapt.stores.clickhouse.version import (
+    SINCE_BIT_PLANES,
+    SINCE_CODEC,
+    has_bit_planes,
+    has_codec,
+)
+from qadapt.stores.leading_dims import too_many
 from qadapt.stores.store_types import MappedQuantization
 
 NONE = Quantization(Kind.NONE)
-INDEX, CODEC, QBIT = "index", "codec", "qbit"
+FORMS = INDEX, CODEC, QBIT = "index", "codec", "qbit"
 # Quantizations of an index that lose nothing, and the codes of the others.
 FULL = ("f32", "f64")
 KINDS = {
@@ -31,16 +38,23 @@ METHODS = {
     "turboquant": Quantization(Kind.ROTATIONAL, bits=2),
     "int8": Quantization(Kind.SCALAR, bits=8),
 }
+# Codes of the first dimensions.
+PREFIXES = {
+    "prefix_int8": Quantization(Kind.SCALAR, bits=8), "prefix_bf16": Quantization(Kind.FLOAT16)
+}  # fmt: skip
 
 _CLIENT = "client-side codes: --accept client"
 _PLACES = "the caches of the server decide what is in RAM: {what}={asked} has no effect"
 _UNIT = "signed 8 bits of each vector at length 1"
+_PREFIX = "the codec prefix_int8: each vector is scaled by its own largest absolute value"
 _PER_ROW = "signed 8 bits: each vector is scaled by its own largest absolute value"
+_BF16_PREFIX = "the codec prefix_bf16: 8 bits of exponent and 7 of fraction"
 _BF16 = "an index of bf16: 8 bits of exponent and 7 of fraction"
-# docs/engines/clickhouse.md#quantization: recall .003 at 2 bits.
-_BITS_OF_NUMBERS = (
-    "a column of the type QBit has the bits of the numbers, not codes: most of the first 8 bits of "
-    "Float32 are exponents, and no index uses it"
+# docs/engines/clickhouse.md#bit-planes
+_PLANES = (
+    "a column of the type QBit beside the vectors: codes for values of a normal distribution, of "
+    "which a search reads the highest bits; vectors are not rotated, so that values of unequal "
+    "scale lose more"
 )
 # docs/engines/clickhouse.md#codes: the first granule has at most 8,192 rows and 10 MB.
 _TRAINED = (
@@ -73,6 +87,13 @@ def to_native(
             "binary", _CLIENT,
         )  # fmt: skip
         return MappedQuantization(None, quantization, match)
+    if found.get("using") == QBIT and not has_bit_planes(version):
+        match = Match.unsupported(
+            f"codes in a column of the type QBit require ClickHouse {SINCE_BIT_PLANES} or newer; "
+            f"this is {version}",
+            "scalar", _CLIENT,
+        )  # fmt: skip
+        return MappedQuantization(None, quantization, match)
     differences += [
         _PLACES.format(what=what, asked=place)
         for what in ("codes", "originals")
@@ -86,10 +107,10 @@ def _choose(
 ) -> tuple[dict[str, Any] | Match, list[str]]:
     """The native form and its differences, or why there is none."""
     kind, using = asked.kind, native.get("using")
-    if using == QBIT:
-        return _no(_BITS_OF_NUMBERS, "scalar", "rotational:bits=1", "rotational:bits=2"), []
     if asked.dims is not None:
-        return _no("qadapt does not build codes of the first dimensions of a column", _CLIENT), []
+        return _prefix(asked, vector)
+    if using == QBIT and kind is not Kind.SCALAR:
+        return _no(f"bit planes have scalar codes, not {kind}", "scalar:bits=4"), []
     if kind is Kind.NONE:
         if not native or using == "flat":
             return {}, []
@@ -108,15 +129,45 @@ def _choose(
     return _product(asked, vector)
 
 
+def _prefix(asked: Quantization, vector: Vector) -> tuple[dict[str, Any] | Match, list[str]]:
+    """Codes of the first dimensions, beside vectors that keep all."""
+    dims = int(asked.dims or vector.dim)
+    if dims > vector.dim:
+        return too_many(dims, vector.dim), []
+    if vector.metric is Metric.DOT:
+        return _no("a codec serves cosine and Euclidean distances only", _CLIENT), []
+    if asked.kind is Kind.FLOAT16:
+        return {"using": CODEC, "method": "prefix_bf16", "numbers": [dims]}, [_BF16_PREFIX]
+    if asked.kind is Kind.SCALAR and asked.bits in (None, 8) and not (asked.per or asked.quantile):
+        return {"using": CODEC, "method": "prefix_int8", "numbers": [dims]}, [_PREFIX]
+    reason = f"codes of the first dimensions are scalar or float16, not {asked.without_dims}"
+    return _no(reason, f"scalar:dims={dims}", f"float16:dims={dims}", _CLIENT), []
+
+
+def _planes(
+    asked: Quantization, vector: Vector, native: Mapping[str, Any]
+) -> tuple[dict[str, Any] | Match, list[str]]:
+    """Bit planes of codes of 8 bits."""
+    bits = asked.bits or 8
+    if native.get("using", QBIT) != QBIT:
+        reason = f"an index or a codec has no codes of {bits:g} bits per value"
+        return _no(reason, "scalar", f"scalar:bits={bits:g} without native"), []
+    if vector.metric is not Metric.COSINE:
+        # Codes are those of vectors at one length.
+        reason = f"bit planes serve the cosine distance; the metric is {vector.metric}"
+        return _no(reason, "scalar", _CLIENT), []
+    return {"using": QBIT, "bits": int(bits), "dim": vector.dim}, [_PLANES]
+
+
 def _scalar(
     asked: Quantization, vector: Vector, native: Mapping[str, Any]
 ) -> tuple[dict[str, Any] | Match, list[str]]:
-    if asked.bits not in (None, 8):
-        return _no(f"ClickHouse has no codes of {asked.bits:g} bits per value", "scalar"), []
     if asked.per == "dimension":
         return _no("codes have one range for all dimensions", "scalar", _CLIENT), []
     if asked.quantile is not None:
         return _no("codes cover all values", "scalar without quantile", _CLIENT), []
+    if asked.bits not in (None, 8) or native.get("using") == QBIT:
+        return _planes(asked, vector, native)
     cosine = vector.metric is Metric.COSINE
     using = native.get("using", INDEX if cosine else CODEC)
     if using == CODEC:
@@ -189,8 +240,8 @@ def _checked(native: Mapping[str, Any]) -> Mapping[str, Any]:
         if key not in NATIVE_KEYS:
             raise SpecError.unknown("native key", str(key), NATIVE_KEYS, where="clickhouse")
     using = native.get("using", INDEX)
-    if using not in (INDEX, CODEC, QBIT, "flat"):
-        raise SpecError.unknown("form", str(using), (INDEX, CODEC, "flat"), where="native.using")
+    if using not in (*FORMS, "flat"):
+        raise SpecError.unknown("form", str(using), (*FORMS, "flat"), where="native.using")
     word = native.get("quantization", "f32")
     if word not in (*FULL, *KINDS):
         known = (*FULL, *KINDS)
@@ -214,7 +265,12 @@ def quantization_of(native: Mapping[str, Any], dim: int) -> Quantization:
         return KINDS.get(native["quantization"], NONE)
     if native.get("using") == CODEC:
         return _of_method(native["method"], tuple(native["numbers"]), dim)
-    return NONE
+    return of_planes(native["bits"]) if native.get("using") == QBIT else NONE
+
+
+def of_planes(bits: int) -> Quantization:
+    """The quantization of a search of bit planes; the nearest number of bits that qadapt names."""
+    return Quantization(Kind.SCALAR, bits=bits if bits in BITS[Kind.SCALAR] else 8)
 
 
 def of_codec(codec: Codec) -> Quantization:
@@ -225,6 +281,8 @@ def of_codec(codec: Codec) -> Quantization:
 def _of_method(method: str, numbers: tuple[int, ...], dim: int) -> Quantization:
     if method == "product":
         return Quantization(Kind.PRODUCT, ratio=4 * dim / code_bytes(method, numbers, dim))
+    if method in PREFIXES:
+        return PREFIXES[method].replace(dims=numbers[0])
     return METHODS.get(method, NONE)
 
 
@@ -248,9 +306,13 @@ def index_for(native: Mapping[str, Any], column: str, vector: Vector, name: str)
 
 def code_bytes(method: str, numbers: tuple[int, ...], dim: int) -> int:
     """Bytes of the codes of one row: method and dimensions decide, and 4 bytes for a factor; whole
-    bytes for each segment of product codes."""
+    bytes for each segment of product codes. Bit planes are those that a search reads."""
+    if method == QBIT:
+        return numbers[0] * -(-dim // 8)
     if method == "product":
         return numbers[1] * (1 if numbers[0] <= 8 else 2)
+    if method in PREFIXES:
+        return 2 * numbers[0] if method == "prefix_bf16" else numbers[0] + 4
     bits = {"rabitq": 1, "turboquant": 2, "int8": 8, "b1": 1, "i8": 8, "f16": 16, "bf16": 16}
     bits |= {"f32": 32, "f64": 64}
     extra = 4 if method in METHODS else 0

@@ -85,6 +85,7 @@ PROFILE = StoreProfile(
         allows_missing_vectors=False,
         accepts_id=accepts_id,
         segment_candidates=True,
+        shortens_codes=True,
     ),
     client_forms=client_code.FORMS,
     wraps_clients=True,

@@ -20,15 +20,13 @@ from qadapt.engines.exact import unit
 from qadapt.model import Kind, Metric, Quantization, Rescore, Vector
 from qadapt.quantizers import Codes, Model, QuantizerModels
 from qadapt.quantizers.base import Symmetric, rounded
-from qadapt.quantizers.centroids import Products
 from qadapt.quantizers.shared import SignBits
 from qadapt.stores.clickhouse import mapping
+from qadapt.stores.clickhouse.product_model import ProductCodes
 from qadapt.stores.clickhouse.rotation import RESIDUALS, rotation, width_of
 
 Floats = npt.NDArray[np.float32]
-# The codebook of a part is trained with the rows of its first granule.
-GRANULE_ROWS, GRANULE_BYTES = 8192, 10 << 20
-TRAINING_ROUNDS, LEVEL_ROUNDS = 20, 300
+LEVEL_ROUNDS = 300
 
 
 class UnitInt8(Symmetric):
@@ -126,27 +124,57 @@ def _level_of(x: Floats) -> npt.NDArray[np.intp]:
     return found
 
 
-class ProductCodes(Model):
-    """The codec product: the nearest centroid of each segment, of vectors that are not normalized
-    under cosine either; queries are not quantized."""
+class BitPlanes(Model):
+    """A column of the type QBit: the highest bits of the codes of ``Int8``, without a rotation.
 
-    def __init__(self, metric: Metric, bits: int, segments: int) -> None:
+    A code stands for the mean of a normal distribution between the ends of its cell; queries are
+    not quantized.
+
+    Args:
+        bits: planes that a search reads.
+    """
+
+    def __init__(self, metric: Metric, bits: int) -> None:
         super().__init__(metric)
-        self._bits, self._segments = bits, segments
-
-    def _prepared(self, x: Floats) -> Floats:
-        return x
-
-    def _fit(self, rows: Floats) -> None:
-        dim = rows.shape[1]
-        rows = rows[: min(GRANULE_ROWS, GRANULE_BYTES // rows[0].nbytes)]
-        width = dim // self._segments
-        self._products = Products.of(dim, width, 2**self._bits, rounds=TRAINING_ROUNDS)
-        self._products.fit(rows)
+        self._bits = bits
 
     def _rows(self, rows: Floats) -> Codes:
-        decoded = self._products.stand_for(rows)
-        return self._stand_for(unit(decoded) if self.metric is Metric.COSINE else decoded)
+        values = _bfloat16(unit(rows) * np.float32(math.sqrt(rows.shape[1])))
+        cells = _level_of(values) >> (8 - self._bits)
+        return Codes(unit(_cells(self._bits)[cells]))
+
+    def _queries(self, queries: Floats) -> Floats:
+        return queries
+
+
+@lru_cache(maxsize=8)
+def _cells(bits: int) -> Floats:
+    """The value of each of ``2^bits`` codes."""
+    if bits == 8:
+        return _levels()
+    normal = NormalDist()
+    levels = _levels().astype(np.float64)
+    edges = ((levels[1:] + levels[:-1]) / 2)[(1 << (8 - bits)) - 1 :: 1 << (8 - bits)]
+    density = np.concatenate([[0], np.exp(-(edges**2) / 2) / math.sqrt(2 * math.pi), [0]])
+    below = np.concatenate([[0], [normal.cdf(each) for each in edges], [1]])
+    found: Floats = (-np.diff(density) / np.diff(below)).astype(np.float32)
+    return found
+
+
+def _bfloat16(x: Floats) -> Floats:
+    """The highest 16 bits of each number; the engine does not round."""
+    found: Floats = (np.ascontiguousarray(x).view(np.uint32) & 0xFFFF0000).view(np.float32)
+    return found
+
+
+class PrefixInt8(Model):
+    """The codec prefix_int8: each vector is scaled by its own largest absolute value."""
+
+    def _rows(self, rows: Floats) -> Codes:
+        scale = np.abs(rows).max(axis=1, keepdims=True)
+        step = np.where(scale > 0, scale, 1) / np.float32(127)
+        values = (np.rint(rows / step) * step).astype(np.float32)
+        return self._stand_for(unit(values) if self.metric is Metric.COSINE else values)
 
     def _queries(self, queries: Floats) -> Floats:
         return self._asking(queries)
@@ -164,6 +192,9 @@ class ClickHouseQuantizers(QuantizerModels):
             if target.kind is Kind.BINARY:
                 return "index of b1", SignBits(vector.metric)
             return ("index of i8", UnitInt8(vector.metric)) if target.bits == 8 else None
+        if native.get("using") == mapping.QBIT:
+            bits = native["bits"]
+            return f"bit planes of {bits} bits", BitPlanes(vector.metric, bits)
         method = native.get("method")
         if method == "product":
             bits, segments = native["numbers"]
@@ -173,11 +204,12 @@ class ClickHouseQuantizers(QuantizerModels):
             "rabitq": RaBitQ,
             "turboquant": TurboQuant,
             "int8": Int8,
+            "prefix_int8": PrefixInt8,
         }
         if method not in models:
             return None
         return f"codec {method}", models[method](vector.metric)
 
     def default_rescore(self, target: Quantization) -> Rescore:
-        codec = target.kind in (Kind.ROTATIONAL, Kind.PRODUCT)
+        codec = target.kind in (Kind.ROTATIONAL, Kind.PRODUCT) or target.dims is not None
         return Rescore(1.0) if codec else Rescore(source="off")

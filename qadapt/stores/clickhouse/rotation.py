@@ -7,6 +7,7 @@ signs are those of the engine, so that codes are equal, too.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ ROUNDS = 3
 ROWS, RESIDUALS = 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03  # seeds: of vectors, and of their rests
 # Orders of the Hadamard matrices besides the powers of 2: one more than a prime, by Paley.
 ORDERS = (12, 20)
-_STEP, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
+STEP, MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
 
 
 @lru_cache(maxsize=4)
@@ -51,11 +52,17 @@ def _is_power(number: float) -> bool:
 
 def _signs(seed: int, count: int) -> Doubles:
     """Signs by the lowest bits of the generator SplitMix64."""
-    state = (seed + _STEP * np.arange(1, count + 1, dtype=object)) & _MASK
-    mixed = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
-    lowest = ((mixed ^ (mixed >> 31)) & 1).astype(np.float64)
+    lowest: Doubles = (
+        mixed((seed + STEP * np.arange(1, count + 1, dtype=object)) & MASK) & 1
+    ).astype(np.float64)
     return 2 * lowest - 1
+
+
+def mixed(state: Any) -> Any:
+    """The numbers of the generator SplitMix64 for its states: an integer, or an array of them."""
+    found = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    found = ((found ^ (found >> 27)) * 0x94D049BB133111EB) & MASK
+    return found ^ (found >> 31)
 
 
 def _sylvester(size: int) -> Doubles:

@@ -24,6 +24,9 @@ FUNCTIONS = {
 METRICS = {word: metric for metric, word in FUNCTIONS.items()}
 DATATYPES = {"Array(Float32)": "float32", "Array(BFloat16)": "bfloat16"}
 QBIT = re.compile(r"QBit\((\w+), ?(\d+)")
+# Columns with the bit planes of codes of another column, made by qadapt.
+PLANES = "__qbit"
+ALL_PLANES = 8
 _INDEX = re.compile(
     r"vector_similarity\(\s*'hnsw'\s*,\s*'(\w+)'\s*,\s*(\d+)\s*"
     r"(?:,\s*'(\w+)'\s*(?:,\s*(\d+)\s*,\s*(\d+)\s*)?)?\)"
@@ -85,10 +88,12 @@ class Codec:
     """The codec ``Quantized`` of a column.
 
     Attributes:
-        method: ``rabitq``, ``turboquant``, ``int8`` or ``product``.
+        method: ``rabitq``, ``turboquant``, ``int8``, ``product``, ``prefix_int8`` or
+            ``prefix_bf16``.
         dim: dimensions.
-        numbers: further arguments: bits and segments of ``product``. Bits of the other methods
-            have no effect (docs/engines/clickhouse.md#bits).
+        numbers: further arguments: bits and segments of ``product``, leading dimensions of
+            ``prefix_...``. Bits of the other methods have no effect
+            (docs/engines/clickhouse.md#bits).
     """
 
     method: str
@@ -102,8 +107,8 @@ class Codec:
         if found is None:
             return None
         numbers = [int(each) for each in re.findall(r"\d+", found[2])]
-        more = tuple(numbers[1:]) if found[1] == "product" else ()
-        return cls(found[1], numbers[0], more)
+        counts = found[1] == "product" or found[1].startswith("prefix_")
+        return cls(found[1], numbers[0], tuple(numbers[1:]) if counts else ())
 
     @property
     def text(self) -> str:
@@ -166,6 +171,18 @@ class Table:
         found = [each for each in self.columns if each.type in DATATYPES and not each.generated]
         return {"" if each.name == UNNAMED_COLUMN else each.name: each for each in found}
 
+    def planes_of(self, column: str) -> Column | None:
+        """The column with the bit planes of the codes of a column; None without one."""
+        found = self.by_name.get(column + PLANES)
+        if found is None or not found.generated or not found.type.startswith("QBit(Int8, "):
+            return None
+        return found
+
+    def precision_of(self, column: str) -> int:
+        """The number of bit planes that a search of a column reads."""
+        saved = (self.settings.get("precision") or {}).get(column)
+        return int(saved or ALL_PLANES)
+
     @cached_property
     def other_vectors(self) -> dict[str, str]:
         """Columns of vectors that qadapt does not search, with the reason."""
@@ -174,8 +191,14 @@ class Table:
             "functions for transposed vectors search it. Quantize a column of the type "
             "Array(Float32) instead"
             for each in self.columns
-            if QBIT.match(each.type)
+            if QBIT.match(each.type) and each.name not in self._planes
         }
+
+    @cached_property
+    def _planes(self) -> set[str]:
+        """Names of the columns with bit planes of codes."""
+        found = (self.planes_of(each.name) for each in self.vectors.values())
+        return {each.name for each in found if each is not None}
 
     @cached_property
     def key(self) -> Column | None:
@@ -221,6 +244,7 @@ class Table:
         if self.owned:
             return {}
         other = {each.name for each in self.vectors.values()} | set(self.other_vectors)
+        other |= self._planes
         key = self.key.name if self.key else ""
         return {e.name: e for e in self.columns if e.name not in other and e.name != key}
 

@@ -21,7 +21,7 @@ from qadapt.stores.clickhouse.collections import relation
 from qadapt.stores.clickhouse.connection import Connection, quoted
 from qadapt.stores.clickhouse.filters import Condition
 from qadapt.stores.clickhouse.rows import key_of
-from qadapt.stores.clickhouse.schema import FUNCTIONS, Column, Index, Table
+from qadapt.stores.clickhouse.schema import FUNCTIONS, PLANES, Column, Index, Table
 
 OPTIONS = ("hnsw_candidate_list_size_for_search",)
 # The server refuses a larger vector_search_index_fetch_multiplier.
@@ -103,11 +103,14 @@ def prepare(
             "ClickHouse stores no finer codes for rescoring", hint="use rescore source 'originals'"
         )
     index = table.index_of(column.name)
+    planes = table.planes_of(column.name)
     if request.no_params:
         return _without_settings(table, column, index, metric, request, condition)
     final = table.replaces and not table.owned
     if request.exact:
         return _exact(table, column, metric, request, condition, final, "store exact")
+    if planes is not None and not request.ignore_quantization:
+        return _by_planes(table, column, metric, request, condition, final)
     if index is not None:
         coded = index.quantization not in mapping.FULL
         if request.ignore_quantization and coded:
@@ -173,6 +176,45 @@ def _by_codec(
         settings["max_limit_for_vector_search_queries"] = str(request.k)
     how = _how(request, factor, candidates, notes, True)
     return _prepared(table, column, metric, request, condition, _Form(settings, final), how)
+
+
+def _by_planes(
+    table: Table,
+    column: Column,
+    metric: Metric,
+    request: SearchRequest,
+    condition: Condition,
+    final: bool,
+) -> Prepared:
+    """The highest bit planes of all rows, and candidates by the original vectors if requested."""
+    rescore = request.rescore
+    on = rescore is not None and rescore.on
+    candidates = rescore.count(request.k) if rescore is not None and on else 0
+    how = _how(request, rescore.factor(request.k) if rescore and on else 1.0, candidates, (), on)
+    distance = (
+        f"cosineDistanceTransposedQuantized({quoted(column.name + PLANES)}, "
+        f"{{q:Array(Float32)}}, {table.precision_of(column.name)})"
+    )
+    columns = _columns(table, request)
+    source = f"{relation(table)} FINAL" if final else relation(table)
+    if on:
+        nearest = f"{FUNCTIONS[metric]}({quoted(column.name)}, {{q:Array(Float32)}})"
+        source = f"(SELECT * FROM {source}{condition.where} ORDER BY {distance} LIMIT {candidates})"
+        inner = f"SELECT {columns}, {nearest} AS d FROM {source} ORDER BY d LIMIT {request.k}"
+    else:
+        inner = (
+            f"SELECT {columns}, {distance} AS d FROM {source}{condition.where} ORDER BY d "
+            f"LIMIT {request.k}"
+        )
+    text = f"SELECT * FROM ({inner}) ORDER BY d, k"
+    return Prepared(table, text, inner, condition.values, metric, how, request.with_payload)
+
+
+def _columns(table: Table, request: SearchRequest) -> str:
+    """The id and the payload, as a search selects them."""
+    found = [f"{key_of(table)} AS k"]
+    found += payload.expressions(table) if request.with_payload else []
+    return ", ".join(found)
 
 
 def _factor(request: SearchRequest) -> tuple[float, int, tuple[str, ...]]:
@@ -258,15 +300,12 @@ def _text(
     form: _Form,
 ) -> tuple[str, str]:
     """The statement, and its inner one without settings."""
-    columns = [f"{key_of(table)} AS k"]
-    columns += payload.expressions(table) if request.with_payload else []
-    function = FUNCTIONS[metric]
-    columns.append(f"{function}({quoted(column.name)}, {{q:Array(Float32)}}) AS d")
+    distance = f"{FUNCTIONS[metric]}({quoted(column.name)}, {{q:Array(Float32)}}) AS d"
     order = " DESC" if metric is Metric.DOT else ""
     source = f"{relation(table)} FINAL" if form.final else relation(table)
     inner = (
-        f"SELECT {', '.join(columns)} FROM {source}{condition.where} ORDER BY d{order} "
-        f"LIMIT {request.k}"
+        f"SELECT {_columns(table, request)}, {distance} FROM {source}{condition.where} "
+        f"ORDER BY d{order} LIMIT {request.k}"
     )
     text = f"SELECT * FROM ({inner}) ORDER BY d{order}, k"
     if form.settings:

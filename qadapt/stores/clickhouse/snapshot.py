@@ -18,7 +18,7 @@ from qadapt.stores.clickhouse.connection import (
     quoted,
 )
 from qadapt.stores.clickhouse.filters import Condition
-from qadapt.stores.clickhouse.schema import Column, Table
+from qadapt.stores.clickhouse.schema import PLANES, Column, Table
 from qadapt.stores.clickhouse.status import Mutation, Observation, Part, Plan
 
 _PARTS = (
@@ -29,6 +29,11 @@ _PARTS = (
 _MUTATIONS = (
     "SELECT mutation_id, command, toInt64(parts_to_do) AS n, latest_fail_reason "
     "FROM system.mutations WHERE database = {d:String} AND table = {t:String} AND NOT is_done"
+)
+_UNBUILT = (
+    "SELECT toInt64(rows) AS n FROM system.parts WHERE database = {d:String} AND table = "
+    "{t:String} AND active AND rows > 0 AND name NOT IN (SELECT name FROM system.parts_columns "
+    "WHERE database = {d:String} AND table = {t:String} AND active AND column = {c:String})"
 )
 _WIDTH = re.compile(r"FixedString\((\d+)\)")
 _NAME = re.compile(r"Name: (\S+)")
@@ -61,13 +66,16 @@ def take_snapshot(connection: Connection, table: Table, assumed: Metric) -> Snap
         index = table.index_of(column.name)
         metric = table.vector(name, assumed).metric
         sent = plain = None
-        if count and (index is not None or column.codec is not None):
+        planes = table.planes_of(column.name)
+        unbuilt = unbuilt_rows(connection, table, planes.name) if planes else 0
+        if count and (index is not None or column.codec is not None or planes is not None):
             sent = _explain(connection, table, column, metric, False)
             plain = _explain(connection, table, column, metric, True)
         others = tuple(e.name for e in table.indexes_of(column.name) if e is not index)
         found[name] = Observation(
             count, index, column.codec, quantization(table, column), parts, mutations, sent, plain,
-            _width(connection, table, column), others,
+            _width(connection, table, column), others, planes, table.precision_of(column.name),
+            unbuilt,
         )  # fmt: skip
     return Snapshot(table, count, found, assumed)
 
@@ -86,8 +94,16 @@ def read_mutations(connection: Connection, table: Table) -> list[Mutation]:
     return [Mutation(*each) for each in found]
 
 
+def unbuilt_rows(connection: Connection, table: Table, name: str) -> int:
+    """Rows of the parts that do not have a column, whose values a search computes."""
+    given = {"d": table.database, "t": table.name, "c": name}
+    return sum(n for (n,) in connection.rows(_UNBUILT, f"read the parts of {table.name!r}", given))
+
+
 def quantization(table: Table, column: Column) -> Quantization:
-    """The quantization of a column: that of its index, or of its codec."""
+    """The quantization of a column: that of its bit planes, of its index, or of its codec."""
+    if table.planes_of(column.name) is not None:
+        return mapping.of_planes(table.precision_of(column.name))
     index = table.index_of(column.name)
     if index is not None:
         return mapping.of_index(index)
@@ -117,7 +133,8 @@ def parse_plan(text: str) -> Plan:
         name = _NAME.search(following)
         if line.strip().endswith("Skip") and name:
             names.append(name[1])
-    return Plan(tuple(dict.fromkeys(names)), "quantized shortlist" in text.lower())
+    planes = "DistanceTransposedQuantized(" in text
+    return Plan(tuple(dict.fromkeys(names)), "quantized shortlist" in text.lower(), planes)
 
 
 def _width(connection: Connection, table: Table, column: Column) -> int:
@@ -172,6 +189,8 @@ def _vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
 
 def _index(observation: Observation) -> dict[str, Any]:
     index, codec = observation.index, observation.codec
+    if observation.planes is not None:
+        return {"type": "flat", "planes": observation.planes.name, "bits": observation.precision}
     if index is not None:
         return {
             "type": "hnsw", "index": index.name, "quantization": index.quantization,
@@ -187,6 +206,8 @@ def _code_bytes(observation: Observation, dim: int) -> int:
     if not observation.coded:
         return 0
     index, codec = observation.index, observation.codec
+    if observation.planes is not None:
+        return observation.count * mapping.code_bytes(mapping.QBIT, (observation.precision,), dim)
     if index is not None:
         return observation.count * mapping.code_bytes(index.quantization, (), dim)
     assert codec is not None
@@ -198,18 +219,29 @@ def default_rescore(table: Table, column: Column) -> Rescore | None:
     """The rescoring of a search that requests none: a codec always rescores its candidates."""
     if quantization(table, column) == mapping.NONE:
         return None
-    return Rescore(source="off") if table.index_of(column.name) is not None else Rescore(1.0)
+    if table.planes_of(column.name) is not None or table.index_of(column.name) is not None:
+        return Rescore(source="off")
+    return Rescore(1.0)
 
 
 def with_target(table: Table, column: Column, vector: Vector, native: Mapping[str, Any]) -> Table:
     """The table after a change of one vector."""
     indexes = [each for each in table.indexes if each.column != column.name]
     codec = None
-    if native.get("using") == mapping.INDEX:
+    added: tuple[Column, ...] = ()
+    settings = table.settings
+    if native.get("using") == mapping.QBIT:
+        kind = f"QBit(Int8, {vector.dim})"
+        added = (Column(column.name + PLANES, kind, generated=True),)
+        saved = {**(settings.get("precision") or {}), column.name: native["bits"]}
+        settings = {**settings, "precision": saved}
+    elif native.get("using") == mapping.INDEX:
         indexes.append(mapping.index_for(native, column.name, vector, "planned"))
     elif native:
         codec = mapping.codec_of(native, vector.dim)
     columns = tuple(
-        replace(each, codec=codec) if each.name == column.name else each for each in table.columns
+        replace(each, codec=codec) if each.name == column.name else each
+        for each in table.columns
+        if each.name != column.name + PLANES
     )
-    return replace(table, indexes=tuple(indexes), columns=columns)
+    return replace(table, indexes=tuple(indexes), columns=columns + added, settings=settings)

@@ -10,13 +10,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qadapt.model import Evidence, Quantization, State, Status
-from qadapt.stores.clickhouse.schema import Codec, Index
+from qadapt.stores.clickhouse.schema import Codec, Column, Index
 
 NO_ROWS = "the table has no rows, so nothing can be verified"
 APPLY = "`qadapt apply` builds the index for all parts"
 SEND = (
     "clients without settings compare all rows exactly: the codes are used only with "
     "vector_search_use_quantized_codes = 1, as `qadapt client-params` shows"
+)
+
+SEPARATE = (
+    "; {parts} parts have separate centroids, whose distances differ: OPTIMIZE TABLE ... FINAL "
+    "trains one set for all rows"
+)
+CALL = (
+    "clients that call cosineDistance compare all vectors exactly: the codes are used only by "
+    "cosineDistanceTransposedQuantized, as `qadapt client-params` shows"
 )
 
 
@@ -57,10 +66,12 @@ class Plan:
     Attributes:
         indexes: names of skip indexes.
         shortlist: whether the codes of a codec select candidates.
+        planes: whether bit planes are compared.
     """
 
     indexes: tuple[str, ...] = ()
     shortlist: bool = False
+    planes: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,9 @@ class Observation:
         plain: the plan of a search without settings; None without rows.
         width: bytes of the codes of a row, by the type of the subcolumn ``quantized``.
         siblings: other indexes of the column.
+        planes: the column with bit planes; None without.
+        precision: the number of planes that a search reads.
+        unbuilt: rows of parts without that column.
     """
 
     count: int
@@ -90,6 +104,9 @@ class Observation:
     plain: Plan | None = None
     width: int = 0
     siblings: tuple[str, ...] = ()
+    planes: Column | None = None
+    precision: int = 0
+    unbuilt: int = 0
 
     @property
     def coded(self) -> bool:
@@ -105,6 +122,8 @@ class Observation:
 def status_of(observation: Observation) -> Status:
     """The state, its reason and its evidence."""
     evidence = _evidence(observation)
+    if observation.planes is not None:
+        return _of_planes(observation, observation.planes, evidence)
     if observation.index is not None:
         return _of_index(observation, observation.index, evidence)
     if observation.codec is None or not observation.coded:
@@ -152,13 +171,36 @@ def _building(
     return Status(State.BUILDING, why, done, evidence, APPLY)
 
 
+def _of_planes(observation: Observation, planes: Column, evidence: tuple[Evidence, ...]) -> Status:
+    if not observation.count or observation.sent is None:
+        return Status(State.UNKNOWN, NO_ROWS, evidence=evidence)
+    for each in observation.mutations:
+        if planes.name in each.command and each.failed:
+            why = f"the build of {planes.name!r} fails: {each.failed[:200]}"
+            return Status(State.IGNORED, why, evidence=evidence, advice="correct the cause")
+    if observation.unbuilt:
+        stored = max(1, sum(each.rows for each in observation.parts))
+        why = (
+            f"{observation.unbuilt:,} rows are in parts without the column {planes.name!r}, so "
+            "each search computes their codes"
+        )
+        done = round(1 - observation.unbuilt / stored, 4)
+        return Status(State.BUILDING, why, done, evidence, APPLY.replace("index", "column"))
+    if not observation.sent.planes:
+        why = f"EXPLAIN shows that a search does not read {planes.name!r}"
+        return Status(State.IGNORED, why, evidence=evidence)
+    return Status(State.ACTIVE, CALL, evidence=evidence)
+
+
 def _of_codec(observation: Observation, codec: Codec, evidence: tuple[Evidence, ...]) -> Status:
     if not observation.count or observation.sent is None:
         return Status(State.UNKNOWN, NO_ROWS, evidence=evidence)
     if not observation.sent.shortlist:
         why = f"EXPLAIN shows that a search does not use the codes of {codec.text}"
         return Status(State.IGNORED, why, evidence=evidence)
-    return Status(State.ACTIVE, SEND, evidence=evidence)
+    parts = sum(each.rows > 0 for each in observation.parts)
+    separate = SEPARATE.format(parts=parts) if codec.method == "product" and parts > 1 else ""
+    return Status(State.ACTIVE, SEND + separate, evidence=evidence)
 
 
 def _evidence(observation: Observation) -> tuple[Evidence, ...]:
@@ -178,6 +220,15 @@ def _evidence(observation: Observation) -> tuple[Evidence, ...]:
         found += [
             Evidence("system.columns: codec", codec.text),
             Evidence("toTypeName of the codes: bytes per row", observation.width),
+        ]
+    if observation.planes is not None:
+        found += [
+            Evidence("system.columns: bit planes", observation.planes.type),
+            Evidence("system.parts_columns: rows of parts without them", observation.unbuilt),
+            Evidence(
+                "EXPLAIN: bit planes are compared",
+                observation.sent is not None and observation.sent.planes,
+            ),
         ]
     if observation.sent is not None and (index is not None or codec is not None):
         plain = observation.plain or Plan()

@@ -107,15 +107,17 @@ class ClickHouseStore(CatalogStore[Connection, Table]):
     ) -> None:
         collections.check_name(collection)
         mapped = self.map_all(quantization, vectors, limits="docs/clickhouse.md")
-        indexes, codecs = [], {}
+        indexes, codecs, precision = [], {}, {}
         for name, each in mapped.items():
             native, column = dict(each.native or {}), collections.column_of(name)
             if native.get("using") == mapping.INDEX:
                 index = f"{column}_{native['quantization']}"
                 indexes.append(mapping.index_for(native, column, vectors[name], index))
+            elif native.get("using") == mapping.QBIT:
+                precision[column] = native["bits"]
             elif native:
                 codecs[column] = mapping.codec_of(native, vectors[name].dim)
-        collections.create(self.connection, collection, vectors, indexes, codecs)
+        collections.create(self.connection, collection, vectors, indexes, codecs, precision)
         self.forget(collection)
 
     def drop(self, collection: str) -> None:

@@ -111,6 +111,23 @@ def build(at: Execution[ClickHouseStore], table: Table, name: str) -> None:
         StoreError: the mutation fails.
         StoreTimeoutError
     """
+    materialize(at, table, name, f"INDEX {quoted(name)}", f"the index {name!r}")
+
+
+def materialize(
+    at: Execution[ClickHouseStore], table: Table, name: str, what: str, words: str
+) -> None:
+    """Run ``MATERIALIZE`` of an index or a column as a mutation of all parts, and wait.
+
+    Args:
+        name: a text by which the mutation is found.
+        what: ``INDEX name`` or ``COLUMN name``.
+        words: what is built, for messages.
+
+    Raises:
+        StoreError: the mutation fails.
+        StoreTimeoutError
+    """
     connection = at.store.connection
     running = [each for each in read_mutations(connection, table) if name in each.command]
     parts = read_parts(connection, table)
@@ -118,9 +135,8 @@ def build(at: Execution[ClickHouseStore], table: Table, name: str) -> None:
     sync = 2 if sum(each.rows for each in parts) <= SMALL else 0
     if not running:
         connection.execute(
-            f"ALTER TABLE {relation(table)} MATERIALIZE INDEX {quoted(name)} "
-            f"SETTINGS mutations_sync = {sync}",
-            f"build the index {name!r}",
+            f"ALTER TABLE {relation(table)} MATERIALIZE {what} SETTINGS mutations_sync = {sync}",
+            f"build {words}",
         )
 
     def look() -> int:
@@ -131,7 +147,7 @@ def build(at: Execution[ClickHouseStore], table: Table, name: str) -> None:
                 continue
             if each.failed:
                 raise StoreError(
-                    f"the build of the index {name!r} fails: {each.failed[:300]}",
+                    f"the build of {words} fails: {each.failed[:300]}",
                     hint=f"correct the cause, or end it: KILL MUTATION WHERE mutation_id = "
                     f"'{each.id}'",
                 )
@@ -142,9 +158,9 @@ def build(at: Execution[ClickHouseStore], table: Table, name: str) -> None:
     poll(
         look,
         lambda left: not left,
-        lambda left: Progress("building the index", max(0, total - left), total, "parts"),
+        lambda left: Progress(f"building {words}", max(0, total - left), total, "parts"),
         lambda left: StoreTimeoutError(
-            f"the index {name!r} is not built yet: {left} parts to do",
+            f"{words} is not built yet: {left} parts to do",
             hint="run `qadapt apply` again to wait; the server continues",
         ),
         at.wait,

@@ -152,7 +152,6 @@ def test_quantizations_without_codes_are_refused(articles: Collection) -> None:
     for text, words in (
         ("rotational:bits=4", "not 4"),
         ("binary:bits=2", "not 2 bits"),
-        ("scalar:bits=4", "no codes of 4 bits"),
         ("product:ratio=7", "no number of segments"),
     ):
         with pytest.raises(UnsupportedError, match=words) as error:

@@ -11,11 +11,17 @@ from clickhouse_helpers import WIDE, Raw
 
 import qadapt as qa
 from qadapt.api import Database
-from qadapt.errors import UnsupportedError
 from qadapt.model import Metric
 from qadapt.quantizers import Model
 from qadapt.stores.clickhouse import mapping
-from qadapt.stores.clickhouse.quantizer_models import Int8, RaBitQ, TurboQuant
+from qadapt.stores.clickhouse.product_model import ROUNDS, TrainedProducts
+from qadapt.stores.clickhouse.quantizer_models import (
+    BitPlanes,
+    Int8,
+    PrefixInt8,
+    RaBitQ,
+    TurboQuant,
+)
 from qadapt.stores.clickhouse.rotation import RESIDUALS, rotation
 
 MODELS: dict[str, Callable[[Metric], Model]] = {
@@ -109,8 +115,52 @@ def test_a_segment_takes_whole_bytes(raw: Raw, database: Database, bits: int, wi
     assert mapping.code_bytes("product", (bits, 8), 16) == width
 
 
-def test_columns_of_bit_planes_are_refused_with_what_to_use(database: Database) -> None:
-    made = database.create("articles", dim=16)
-    with pytest.raises(UnsupportedError, match="type QBit has the bits of the numbers") as error:
-        made.plan(qa.scalar(bits=4, native={"using": "qbit"}))
-    assert "rotational:bits=2" in str(error.value.hint)
+def test_centroids_are_those_of_the_engine(raw: Raw) -> None:
+    """With its random numbers, some of which name the same row twice."""
+    rows, _ = drawn(16)
+    create(raw, "'product', 16, 6, 4")
+    raw.insert("coded", rows)
+    ((text,),) = raw.rows("SELECT hex(v.product_quantization_codebook) AS h FROM {t}coded LIMIT 1")
+    theirs = np.frombuffer(bytes.fromhex(text), np.float32).reshape(4, 64, 4)
+    ours = TrainedProducts.of(16, 4, 64, rounds=ROUNDS)
+    ours.fit(rows)
+    assert np.array_equal(np.array(ours.centroids), theirs)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 6, 8])
+def test_distances_of_bit_planes_are_those_of_the_model(
+    raw: Raw, database: Database, bits: int
+) -> None:
+    rows, queries = drawn(64)
+    asked = qa.scalar(bits=8, native={"using": "qbit"})
+    database.create("planes", dim=64, quantization=asked).write(
+        qa.Batch(list(range(COUNT)), {"": rows})
+    )
+    model = BitPlanes(Metric.COSINE, bits)
+    expected = 1 - model.rows(rows).scores(queries / np.linalg.norm(queries, axis=1)[:, None])
+    text = (
+        f"SELECT cosineDistanceTransposedQuantized(embedding__qbit, {{q:Array(Float32)}}, {bits}) "
+        "AS d FROM {t}planes ORDER BY id"
+    )
+    found = [[row[0] for row in raw.rows(text, query)] for query in queries]
+    np.testing.assert_allclose(np.array(found), expected, atol=0.002)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_codes_of_the_first_dimensions_select_the_rows_of_their_model(
+    raw: Raw, database: Database, metric: str
+) -> None:
+    rows, queries = drawn(64)
+    made = database.create("shortened", dim=64, metric=metric)
+    made.write(qa.Batch(list(range(COUNT)), {"": rows}))
+    made.plan("scalar:dims=24").apply(yes=True)
+    vector = made.info().vectors[""]
+    assert str(vector.quantization) == "scalar:dims=24"
+    assert vector.status.state is qa.State.ACTIVE
+    assert (vector.dim, vector.code_bytes) == (64, COUNT * 28)
+    model = PrefixInt8(Metric(metric))
+    scores = model.rows(rows[:, :24]).scores(model.queries(queries[:, :24]))
+    found = made.search(queries, k=K).ids.tolist()
+    expected = np.argsort(-scores, axis=1, kind="stable")[:, :K].tolist()
+    same = [len(set(one) & set(other)) / K for one, other in zip(found, expected, strict=True)]
+    assert np.mean(same) > 0.99
