@@ -13,16 +13,20 @@ from typing import Any
 
 import numpy as np
 from overhead_replay import replayed
+from overhead_servers import SERVERS, started
 
 import qadapt as qa
+from qadapt.stores.base import SearchRequest
+from qadapt.stores.elastic.search import QUERY
 
-NAME = "Overhead"
+NAME = "overhead"
 DIM = 384
 MOST_SLOW = 1_000  # rows of embedded stores in Python
 SETTINGS = {
     "edge": "binary",
     "weaviate": "scalar",
     "pgvector": "binary",
+    "elasticsearch": "scalar",
     "sqlite-vec": "binary:rescore=4",
     "lancedb": "rotational:bits=1,rescore=4",
 }
@@ -35,10 +39,11 @@ RawOf = Callable[[int, bool, bool], Search]  # k, payload, read the results
 def filled(db: qa.Database, setting: str | None, rows: int) -> qa.Collection:
     """A new collection with random rows and payloads."""
     random = np.random.default_rng(0)
-    if NAME in db:
-        db.drop(NAME)
-    db.create(NAME, dim=DIM, metric="cosine")
-    collection = db[NAME]
+    name = NAME.capitalize() if db.server().store == "weaviate" else NAME
+    if name in db:
+        db.drop(name)
+    db.create(name, dim=DIM, metric="cosine")
+    collection = db[name]
     if db.server().deployment in ("local", "lite"):
         rows = min(rows, MOST_SLOW)
     ids: Sequence[Any] = range(rows)
@@ -121,7 +126,7 @@ def milvus_raw(collection: Any) -> RawOf:
 def weaviate_raw(collection: Any) -> RawOf:
     from weaviate.classes.query import MetadataQuery
 
-    rows = collection._store.connection.client.collections.get(NAME)
+    rows = collection._store.connection.client.collections.get(collection.name)
     distance = MetadataQuery(distance=True)
 
     def of(k: int, payload: bool, read: bool) -> Search:
@@ -225,7 +230,8 @@ def pgvector_raw(collection: Any) -> RawOf:
         )
         if prepared.settings:
             at.execute(prepared.session_text)
-        statement, copies = prepared.text, sum(prepared.copies)
+        # psycopg parses a column of type jsonb itself.
+        statement, copies = prepared.text.replace(b"::text", b""), sum(prepared.copies)
         cursor = at.cursor(binary=True)
 
         def search(query: Any) -> Rows:
@@ -237,6 +243,49 @@ def pgvector_raw(collection: Any) -> RawOf:
         return search
 
     return of
+
+
+def elastic_raw(collection: Any) -> RawOf:
+    store = collection._store
+    client = store.connection.wire.client
+    by_keyword = store.name == "elasticsearch"
+
+    def of(k: int, payload: bool, read: bool) -> Search:
+        collection.search(np.ones(DIM, np.float32), k, with_payload=payload)
+        request = SearchRequest(k=k, vector="", with_payload=payload)
+        found = store.prepare(store.known_index(NAME), request)
+        body = json.loads(found.bodies[0])
+        if by_keyword:
+            body["source"] = body.pop("_source")
+        text = json.dumps(body)
+        mark = json.dumps(QUERY)
+        assert text.count(mark) == 1
+
+        def search(query: Any) -> Rows:
+            sent = _with_query(body, query.tolist())
+            if by_keyword:
+                answer = client.search(index=NAME, **sent)
+            else:
+                answer = client.search(index=NAME, body=sent)
+            if not read:
+                return []
+            return [
+                (int(hit["_id"]), 2 * hit["_score"] - 1, hit["_source"] if payload else None)
+                for hit in answer["hits"]["hits"]
+            ]
+
+        return search
+
+    return of
+
+
+def _with_query(body: Any, query: list[float]) -> Any:
+    """A copy of a body with the query vector in place of the mark."""
+    if body == QUERY:
+        return query
+    if isinstance(body, dict):
+        return {key: _with_query(each, query) for key, each in body.items()}
+    return [_with_query(each, query) for each in body] if isinstance(body, list) else body
 
 
 @contextmanager
@@ -256,6 +305,10 @@ def opened(target: str, folder: Path, rows: int) -> Iterator[tuple[Any, RawOf]]:
         "lancedb": f"lancedb:{folder}/lance",
         "chroma": f"chroma:{folder}/chroma",
     }
+    if target in SERVERS:
+        with started(target) as url, opened(url, folder, rows) as found:
+            yield found
+        return
     with qa.open(addresses.get(target, target)) as db:
         kind = db.server().store
         collection = filled(db, SETTINGS.get(kind), rows)
@@ -268,8 +321,10 @@ def opened(target: str, folder: Path, rows: int) -> Iterator[tuple[Any, RawOf]]:
             "lancedb": lancedb_raw,
             "chroma": chroma_raw,
             "pgvector": pgvector_raw,
+            "elasticsearch": elastic_raw,
+            "opensearch": elastic_raw,
         }
         try:
             yield collection, raws[kind](collection)
         finally:
-            db.drop(NAME)
+            db.drop(collection.name)

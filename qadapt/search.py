@@ -125,12 +125,19 @@ def prepare(
     return Prepared(run, described)
 
 
+_NO_HOW = SearchProvenance("", "", 0, 0, "", "approximate")
+
+
 class Prepared:
     """A search by the store alone that was resolved for one state of the collection.
 
     Args:
         run: searches float32 ``(nq, d)`` with ordinary norms; None if the state has changed.
         described: converts the provenance that the store reports; also whether to clip scores.
+
+    Attributes:
+        last: the last provenance of the store, what it became, and whether to clip scores;
+            replaced together.
     """
 
     def __init__(
@@ -138,34 +145,33 @@ class Prepared:
         run: PreparedSearch,
         described: Callable[[SearchProvenance], tuple[SearchProvenance, bool]],
     ) -> None:
-        self._run = run
+        self.run = run
         self._described = described
-        # The last provenance of the store and what it became, replaced together.
-        self._last: tuple[SearchProvenance, SearchProvenance, bool] | None = None
+        self.last: tuple[SearchProvenance | None, SearchProvenance, bool] = (None, _NO_HOW, False)
 
     def __call__(self, queries: Floats) -> Hits | None:
         """Search; None if the search must be resolved again."""
-        hits = self._run(queries)
-        return None if hits is None else self._finished(hits)
+        hits = self.run(queries)
+        return None if hits is None else self.finished(hits)
 
     @property
     def can_be_awaited(self) -> bool:
         """Whether ``awaited`` can search."""
-        return isinstance(self._run, AwaitedSearch)
+        return isinstance(self.run, AwaitedSearch)
 
     async def awaited(self, queries: Floats) -> Hits | None:
         """As a call, without a thread that waits; None also if only a thread can search."""
-        if not isinstance(self._run, AwaitedSearch):
+        if not isinstance(self.run, AwaitedSearch):
             return None
-        hits = await self._run.awaited(queries)
-        return None if hits is None else self._finished(hits)
+        hits = await self.run.awaited(queries)
+        return None if hits is None else self.finished(hits)
 
-    def _finished(self, hits: Hits) -> Hits:
-        """The hits with their provenance."""
-        last = self._last
-        if last is None or last[0] is not hits.how:
-            last = self._last = (hits.how, *self._described(hits.how))
-        return hits.finish(last[1], clip=last[2])
+    def finished(self, hits: Hits) -> Hits:
+        """The hits of ``run`` with their provenance."""
+        last = self.last
+        if last[0] is not hits.how:
+            last = self.last = (hits.how, *self._described(hits.how))
+        return hits.finish(last[1], last[2])
 
 
 def _annotated(hits: Hits, vector: Vector) -> Hits:

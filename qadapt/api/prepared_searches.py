@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any
 
 from qadapt.errors import QadaptError, UnsupportedError
+from qadapt.local import state
 from qadapt.local.settings import SettingsWatch
 from qadapt.local.state import Settings
 from qadapt.model import Hits, Vector
@@ -16,6 +17,7 @@ from qadapt.search import Prepared, prepare
 from qadapt.stores.base import SearchRequest, Store
 
 MOST = 64  # searches kept per collection
+_changes = state.changes
 
 
 @dataclass(slots=True)
@@ -53,16 +55,37 @@ class PreparedSearches:
             IntegrityError: the saved settings are damaged.
             QadaptError: errors of the database.
         """
-        known = self._valid(key)
-        if known is None or known.search is None:
+        # An engine in this process replaces the contents of the processor's caches, so the time of
+        # this method is that of the functions it calls: the frequent case calls few.
+        known = self._known.get(key)
+        if known is None:
+            return None
+        found, watch = known.search, known.settings
+        if found is None or self._store.closed:
+            return None
+        now = monotonic()
+        looked_up = now <= watch.until and watch.changes == _changes.number
+        if not looked_up and (now > known.until or not watch.unchanged(now, known.until)):
             return None
         array = plain_queries(queries, known.vector)
         if array is None:
             return None
         try:
-            return known.search(array)
+            hits = found.run(array)
         except UnsupportedError:
             return None  # the general search ignores a default that is no longer supported
+        if hits is None:
+            return None
+        fields, last = hits.__dict__, found.last
+        rows = fields.get("_rows")
+        if rows is None or last[0] is not fields["how"]:
+            return found.finished(hits)
+        # As ``Hits.finish``.
+        fields["how"] = last[1]
+        rows.typed_ids = True
+        if last[2]:
+            rows.clip = True
+        return hits
 
     async def awaited(self, key: Hashable, queries: Any) -> Hits | None:
         """As ``search``, awaited by the client; None also if it failed: ``search`` reports why."""
@@ -83,7 +106,9 @@ class PreparedSearches:
         if known is None or self._store.closed:
             return None
         now = monotonic()
-        return known if now <= known.until and known.settings.unchanged(now) else None
+        if now > known.until or not known.settings.unchanged(now, known.until):
+            return None
+        return known
 
     def add(
         self,

@@ -55,31 +55,60 @@ class SettingsWatch:
 
     Args:
         settings: the settings to compare with, as ``read_settings`` returned them.
+
+    Attributes:
+        until: monotonic time until which they need not be looked up, if ``state.changes`` has the
+            number ``changes``.
     """
 
     def __init__(self, store: Store, collection: str, settings: Settings) -> None:
         self._store = store
         self._collection = collection
         self._settings = settings
-        self._until = -math.inf
-        self._changes = -1
+        self.until = -math.inf
+        self.changes = -1
+        # The file, its version, and what the database has; the file is "" before the first look.
+        self._sources: tuple[str, state.FileVersion | None, Any] = ("", None, None)
 
-    def unchanged(self, now: float) -> bool:
+    def unchanged(self, now: float, limit: float = math.inf) -> bool:
         """Whether the settings are the same.
 
         Args:
             now: monotonic time.
+            limit: the latest value of ``until``.
 
         Raises:
             IntegrityError: the settings are damaged.
         """
-        if now < self._until and state.changes.number == self._changes:
-            return True
         changes = state.changes.number
-        if read_settings(self._store, self._collection) is not self._settings:
-            return False
-        self._until, self._changes = now + RECHECK, changes
+        if changes == self.changes and now < self.until:
+            return True
+        if changes != self.changes or not self._same_sources():
+            store, collection = self._store, self._collection
+            path = state.settings_file(store.address, store.collection_of(collection))
+            sources = (path, _version(path), store.load_settings(collection))
+            if read_settings(store, collection) is not self._settings:
+                return False
+            self._sources = sources
+        self.until, self.changes = min(now + RECHECK, limit), changes
         return True
+
+    def _same_sources(self) -> bool:
+        """Whether the file and the database have what the settings were read from.
+
+        This takes a third of the time of ``read_settings``.
+        """
+        path, version, kept = self._sources
+        if not path or _version(path) != version:
+            return False
+        return bool(self._store.load_settings(self._collection) == kept)
+
+
+def _version(path: str) -> state.FileVersion | None:
+    try:
+        return state.file_version(path)
+    except OSError:
+        return None  # ``read_settings`` raises an error that names the folder
 
 
 def _known(

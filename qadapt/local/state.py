@@ -31,8 +31,9 @@ FORMAT = 1
 STATE_VARIABLE = "QADAPT_STATE_DIR"
 
 SETTINGS_CACHED = 1024
+FileVersion = tuple[int, int, int]
 # Settings by file, with the version of the file that they were read from.
-_settings_cache: dict[Path, tuple[tuple[int, int, int], Settings]] = {}
+_settings_cache: dict[Path, tuple[FileVersion, Settings]] = {}
 
 
 class Changes:
@@ -172,20 +173,33 @@ def read_settings(address: Address, collection: str) -> Settings:
     """
     path = _settings_path(address, collection)
     try:
-        found = os.stat(str(path))  # faster than the path
-    except FileNotFoundError:
-        return _NONE
+        version = file_version(str(path))
     except OSError as error:
         with state_access():
             raise error
-    # Each write replaces the file, so that its number changes too.
-    version = (found.st_mtime_ns, found.st_ino, found.st_size)
+    if version is None:
+        return _NONE
     known = _settings_cache.get(path)
     if known is None or known[0] != version:
         known = _settings_cache[path] = (version, _parse_settings(path, collection))
         if len(_settings_cache) > SETTINGS_CACHED:
             del _settings_cache[next(iter(_settings_cache))]
     return known[1]
+
+
+def settings_file(address: Address, collection: str) -> str:
+    """The file of ``read_settings``, which may not exist."""
+    return str(_settings_path(address, collection))
+
+
+def file_version(path: str) -> FileVersion | None:
+    """Numbers that change when a file is replaced; None if there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    # Each write replaces the file, so that its number changes too.
+    return (found.st_mtime_ns, found.st_ino, found.st_size)
 
 
 def _parse_settings(path: Path, collection: str) -> Settings:

@@ -58,7 +58,7 @@ class FoundRows:
         """Ids and scores of each query."""
         if self._lists is None:
             ids, scores = self.read()
-            self._lists = (ids, [clipped(row) for row in scores] if self.clip else scores)
+            self._lists = (ids, clip(scores) if self.clip else scores)
         return self._lists
 
     def arrays(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
@@ -95,8 +95,9 @@ def float32_values(scores: list[float]) -> list[float]:
     return found
 
 
-def clipped(scores: list[float]) -> list[float]:
-    """Scores in the range of a cosine, -1 to 1."""
-    if not scores or (scores[0] <= 1.0 and scores[-1] >= -1.0):  # best first
-        return scores
-    return [min(1.0, max(-1.0, score)) for score in scores]
+def clip(scores: list[list[float]]) -> list[list[float]]:
+    """Limit the scores of each query, best first, to the range of a cosine, -1 to 1."""
+    for at, row in enumerate(scores):
+        if row and (row[0] > 1.0 or row[-1] < -1.0):
+            scores[at] = [min(1.0, max(-1.0, score)) for score in row]
+    return scores

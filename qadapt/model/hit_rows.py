@@ -6,7 +6,7 @@ import importlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, count, repeat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from qadapt.model.table import Table, Tabular
 
 if TYPE_CHECKING:
     from qadapt.model.arrays import Floats
+    from qadapt.model.found_rows import FoundRows
     from qadapt.model.hits import SearchProvenance
     from qadapt.model.ids import Id
 
@@ -78,7 +79,7 @@ else:
     _hit = _Row
 
 
-_FIRST = repeat(0)
+_FIRST, _NONE = repeat(0), repeat(None)
 
 
 class HitRows(Tabular):
@@ -89,35 +90,43 @@ class HitRows(Tabular):
     how: SearchProvenance
     payloads: list[list[dict[str, Any] | None]] | None
 
+    # What the client returned, of an instance that converts it when it is read.
+    _rows: ClassVar[FoundRows | None] = None
+
     def __len__(self) -> int:
-        lists = self._lists()
-        if lists is None:
+        rows = self._rows
+        if rows is None or "ids" in self.__dict__:
             return sum(1 for key in self.ids.ravel().tolist() if key is not None)
-        return sum(map(len, lists[0]))
+        return sum(map(len, rows.lists()[0]))
 
     def __bool__(self) -> bool:
         # Otherwise a search without results would be false, as None is.
         return True
 
     def __iter__(self) -> Iterator[Hit]:
-        lists = self._lists()
-        if lists is not None and len(lists[0]) == 1:  # one query, without the cost of chaining
-            ((keys,), (values,)), documents = lists, self.payloads
-            row = repeat(None) if documents is None else documents[0]
-            return map(_hit, zip(keys, values, row, _FIRST))  # noqa: B905  # repeats never end
-        ids, scores = lists or (self.ids.tolist(), self.scores.tolist())
-        payloads: Iterable[Iterable[Any]] = self.payloads or repeat(repeat(None))
-        columns = zip(ids, scores, payloads, count())
-        rows: Iterable[tuple[Any, ...]] = chain.from_iterable(
-            zip(keys, values, row, repeat(query)) for keys, values, row, query in columns
-        )
-        if lists is None:  # padded
-            rows = (row for row in rows if row[0] is not None)
-        return map(_hit, rows)
+        rows = self._rows
+        if rows is None or "ids" in self.__dict__:
+            padded = self._chained(self.ids.tolist(), self.scores.tolist())
+            return map(_hit, (row for row in padded if row[0] is not None))
+        ids, scores = rows.lists()
+        if len(ids) != 1:
+            return map(_hit, self._chained(ids, scores))
+        # One query, without the cost of chaining.
+        row: Iterable[Any] = _NONE
+        if rows.with_payload:
+            fields = self.__dict__
+            if "payloads" not in fields:
+                fields["payloads"] = rows.payloads()
+            row = fields["payloads"][0]
+        return map(_hit, zip(ids[0], scores[0], row, _FIRST))  # noqa: B905  # repeats never end
 
-    def _lists(self) -> tuple[list[list[Id]], list[list[float]]] | None:
-        """Ids and scores of each query without padding; None if only the arrays exist."""
-        raise NotImplementedError
+    def _chained(self, ids: list[Any], scores: list[Any]) -> Iterator[tuple[Any, ...]]:
+        """The fields of each row of ids and scores by query."""
+        payloads: Iterable[Iterable[Any]] = self.payloads or repeat(_NONE)
+        return chain.from_iterable(
+            zip(keys, values, row, repeat(query))
+            for keys, values, row, query in zip(ids, scores, payloads, count())
+        )
 
     def to_arrow(self) -> Any:
         """Convert to a ``pyarrow.Table``, one row per result.

@@ -6,13 +6,13 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from qadapt.model.arrays import Floats
-from qadapt.model.found_rows import Columns, FoundRows
+from qadapt.model.found_rows import FoundRows
 from qadapt.model.hit_rows import HitRows, id_column
 from qadapt.model.ids import Id
 from qadapt.model.serializable import Serializable
@@ -79,8 +79,6 @@ class Hits(HitRows):
         default_factory=lambda: None
     )
 
-    _rows: ClassVar[FoundRows | None] = None
-
     @classmethod
     def of_rows(cls, rows: FoundRows, how: SearchProvenance) -> Hits:
         """Create hits that convert what the client returned when it is first read."""
@@ -124,19 +122,16 @@ class Hits(HitRows):
         scores = np.clip(self.scores, -1, 1) if clip else self.scores
         return Hits(id_column(self.ids) if typed_ids else self.ids, scores, how, self.payloads)
 
-    def finish(self, how: SearchProvenance, *, clip: bool) -> Hits:
+    def finish(self, how: SearchProvenance, clip: bool) -> Hits:
         """Set the provenance and conversions of hits that nothing has read yet, in place."""
         rows = self._rows
         if rows is None:
             return self.described(how, clip=clip, typed_ids=True)
-        rows.clip = rows.clip or clip
+        if clip:
+            rows.clip = True
         rows.typed_ids = True
         self.__dict__["how"] = how
         return self
-
-    def _lists(self) -> Columns | None:
-        rows = self._rows
-        return None if rows is None or "ids" in self.__dict__ else rows.lists()
 
     def with_note(self, note: str) -> Hits:
         """Copy with another note on how the search was executed."""

@@ -14,6 +14,8 @@ from qadapt.model.vector import Vector
 
 _FLOAT = np.finfo(np.float32)
 _FLOAT32 = np.dtype(np.float32)
+# The function in C, without the one in Python that looks for other types of arrays.
+_vdot: Any = getattr(np.vdot, "__wrapped__", np.vdot)
 SHOWN = 10  # row numbers listed in a message
 # Norms that engines normalize without loss; Qdrant treats norms below 3.4e-4 as zero.
 SHORT, LONG = 1e-3, 1e6
@@ -52,7 +54,7 @@ def plain_queries(queries: Any, vector: Vector) -> Floats | None:
         return None
     kind = type(queries)
     if kind is np.ndarray and queries.dtype is _FLOAT32 and queries.shape == (vector.dim,):
-        good = _LEAST <= float(np.vdot(queries, queries)) <= _MOST  # False for NaN
+        good = _LEAST <= float(_vdot(queries, queries)) <= _MOST  # False for NaN
         return np.ascontiguousarray(queries)[None] if good else None
     if kind is list and queries and type(queries[0]) is float:
         try:

@@ -24,7 +24,7 @@ LARGE = {
     "copy_switch", "copy_schema", "copy_rows", "vector_index", "status", "errors", "version",
     "diagnostics", "ids", "memory", "bulk_load", "cost_model", "quantizer_models",
     "change_counter", "client_code", "row_counts", "settings", "scan_ranges", "extra_vectors",
-    "placement", "copy_dims",
+    "placement", "copy_dims", "prepared_search",
 }  # fmt: skip
 # Files for what one engine alone has, named after the engine's term.
 OF_ONE_ENGINE = {
@@ -40,7 +40,7 @@ OF_ONE_ENGINE = {
     },
     "pgvector": {
         "binary_format", "catalogs", "column_type", "index_build", "index_operations",
-        "awaited_sessions", "prepared_search", "session_settings", "statements",
+        "awaited_sessions", "ranked_rows", "session_settings", "statements",
     },
     "lancedb": {"rabitq"},
     "elastic": {"filter_terms", "product", "refreshes"},

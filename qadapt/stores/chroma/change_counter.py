@@ -7,6 +7,7 @@ Each row that is written, and each id of a deletion, takes the next number of th
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ class ForeignWrites:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._file = None if folder is None else folder / "chroma.sqlite3"
+        self._file = None if folder is None else str(folder / "chroma.sqlite3")
         self._lock = threading.Lock()
         self._known: dict[str, ChangeCounter | None] = {}
         # Of each collection: the state of the file, and the note for it.
@@ -77,7 +78,7 @@ class ForeignWrites:
         if self._file is None:
             return ()
         try:
-            found = self._file.stat()
+            found = os.stat(self._file)
         except OSError:
             return ()
         state = (found.st_mtime_ns, found.st_size)

@@ -60,10 +60,13 @@ def decode(text: str, *, integers: bool) -> Id:
 def decoded(texts: Iterable[str], *, integers: bool) -> list[Id]:
     """The ids of texts."""
     found = list(texts)
-    if not integers:
+    if not integers or not found:
         return list(found)
     # All at once: a pattern for each takes as long as a tenth of a search.
-    if found and max(map(len, found)) <= DIGITS:
+    if max(map(len, found)) <= DIGITS:
+        joined = "".join(found)
+        if joined.isascii() and joined.isdigit() and min(found) >= "1":  # "0" may begin "07"
+            return list(map(int, found))
         with suppress(ValueError):
             numbers = list(map(int, found))
             if list(map(str, numbers)) == found:

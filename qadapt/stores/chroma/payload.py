@@ -9,7 +9,7 @@ under one key. Reading prefers the JSON while it agrees with the other keys
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,6 +118,17 @@ def read(metadata: Mapping[str, Any] | None, document: str | None) -> dict[str, 
     if document:
         found[OTHER_DOCUMENT if DOCUMENT in found else DOCUMENT] = document
     return found
+
+
+def read_rows(
+    metadatas: Sequence[dict[str, Any] | None], documents: Sequence[str | None]
+) -> list[dict[str, Any] | None]:
+    """Payloads of several rows; see ``read``. The metadata must be the caller's own."""
+    if None not in metadatas and not any(documents):
+        keys = set().union(*metadatas)  # type: ignore[arg-type]
+        if KEY not in keys and "." not in "".join(keys):
+            return list(metadatas)
+    return [read(*each) for each in zip(metadatas, documents, strict=True)]
 
 
 def _parsed(text: Any) -> dict[str, Any] | None:

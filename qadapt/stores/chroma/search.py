@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
-from qadapt.model import Hits, Id, Metric, SearchProvenance
+from qadapt.model import Hits, Metric, SearchProvenance
 from qadapt.model.arrays import Floats
-from qadapt.model.found_rows import FoundRows, float32_values
-from qadapt.stores import brute_force, checks
+from qadapt.model.found_rows import Columns, FoundRows, Payloads, clip
+from qadapt.stores import brute_force, checks, distances
 from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.chroma import ids as chroma_ids
 from qadapt.stores.chroma import payload, rows
@@ -31,6 +32,13 @@ class IndexSearch:
     Args:
         condition: the native filter; None for all rows.
         foreign: what is known of writes by other clients.
+
+    Attributes:
+        layout: the collection.
+        k: number of results.
+        with_payload: return payloads.
+        include: what the client returns besides ids.
+        scores: the scores of distances, exact in float32.
     """
 
     def __init__(
@@ -43,46 +51,70 @@ class IndexSearch:
     ) -> None:
         self._connection = connection
         self._foreign = foreign
-        self._layout = layout
-        self._k = request.k
-        self._doing = f"search {layout.name!r}"
+        self.layout = layout
+        self.k = request.k
+        self.with_payload = request.with_payload
         more = ["metadatas", "documents"] if request.with_payload else []
-        self._given: dict[str, Any] = {"n_results": request.k, "include": ["distances", *more]}
-        if condition is not None:
-            self._given["where"] = condition
-        self._with_payload = request.with_payload
+        self.include = ["distances", *more]
+        self._condition = condition
         assert layout.vector is not None
-        self._squared = layout.vector.metric is Metric.EUCLIDEAN
+        # Chroma's distances are the squared one, or 1 minus the cosine or dot product.
+        squared = layout.vector.metric is Metric.EUCLIDEAN
+        self.scores = distances.negative if squared else distances.one_minus
         origin = "store default" if request.rescore is None else "call"
         self._how = SearchProvenance("store", "none", 1.0, 0, "none", "exact", origin)
 
     def __call__(self, queries: Floats) -> Hits:
+        given = {} if self._condition is None else {"where": self._condition}
         found = self._connection.call(
-            self._doing, self._layout.native.query, query_embeddings=queries, **self._given
+            f"search {self.layout.name!r}",
+            self.layout.native.query,
+            query_embeddings=queries,
+            n_results=self.k,
+            include=self.include,
+            **given,
         )
+        answer = SimpleNamespace(**found)
+        return Hits.of_rows(FoundByIndex(answer, self, self.k, self.with_payload), self.how())
 
-        def read() -> tuple[list[list[Id]], list[list[float]]]:
-            integers = self._layout.integers
-            ids = [chroma_ids.decoded(each, integers=integers) for each in found["ids"]]
-            return ids, [self._scores(each) for each in found["distances"]]
+    def how(self) -> SearchProvenance:
+        """How a search that has just ended was executed."""
+        notes = self._foreign.notes(self.layout.uuid) if self._foreign is not None else ()
+        return self._how.replace(notes=notes) if notes else self._how
 
-        def read_payloads() -> list[list[dict[str, Any] | None]]:
-            return [
-                [payload.read(*each) for each in zip(fields, documents, strict=True)]
-                for fields, documents in zip(found["metadatas"], found["documents"], strict=True)
-            ]
 
-        how = self._how
-        notes = self._foreign.notes(self._layout.uuid) if self._foreign is not None else ()
-        if notes:
-            how = how.replace(notes=notes)
-        held = FoundRows(read, self._k, read_payloads if self._with_payload else None)
-        return Hits.of_rows(held, how)
+class FoundByIndex(FoundRows):
+    """Results of the graph.
 
-    def _scores(self, distances: list[float]) -> list[float]:
-        """Chroma's distances are the squared one, or 1 minus the cosine or dot product."""
-        start = 0.0 if self._squared else 1.0
-        return float32_values([start - each for each in distances])
+    Args:
+        answer: ``ids`` and ``distances`` of each query and, with payloads, ``metadatas`` and
+            ``documents``.
+    """
+
+    __slots__ = ("_answer", "_search")
+
+    def __init__(self, answer: Any, search: IndexSearch, k: int, with_payload: bool) -> None:
+        # One is made for each search: everything else is left for when the results are read.
+        self._answer = answer
+        self._search = search
+        self._lists = None
+        self.k = k
+        self.with_payload = with_payload
+        self.clip = self.typed_ids = False
+
+    def lists(self) -> Columns:
+        """Ids and scores of each query."""
+        if self._lists is None:
+            integers = self._search.layout.integers
+            ids = [chroma_ids.decoded(each, integers=integers) for each in self._answer.ids]
+            scores = list(map(self._search.scores, self._answer.distances))
+            self._lists = (ids, clip(scores) if self.clip else scores)
+        return self._lists
+
+    def payload_lists(self) -> Payloads:
+        """Payloads of each query."""
+        cells = zip(self._answer.metadatas, self._answer.documents, strict=True)
+        return [payload.read_rows(*each) for each in cells]
 
 
 def check(request: SearchRequest) -> None:

@@ -36,6 +36,7 @@ from qadapt.stores.chroma import (
     diagnostics,
     ids,
     mapping,
+    prepared_search,
     rows,
     schema,
     search,
@@ -45,9 +46,8 @@ from qadapt.stores.chroma import (
 from qadapt.stores.chroma.connection import EMBEDDED, Connection, address_of, connect
 from qadapt.stores.chroma.profile import PROFILE
 from qadapt.stores.chroma.schema import Layout
-from qadapt.stores.client import ClientStore, prepared_search
+from qadapt.stores.client import ClientStore
 from qadapt.stores.client_form import ClientSearch
-from qadapt.stores.error_table import TooLargeError
 
 # Seconds for which reads and searches use the description of a collection that was read last.
 FRESH = 5.0
@@ -291,11 +291,14 @@ class ChromaStore(ClientStore[Connection]):
         search.check(request)
         layout = self._with(collection, lambda found: found)
         run = search.IndexSearch(self.connection, layout, request, foreign=self._foreign)
+        searched = prepared_search.searcher(run) or run
 
-        def unchanged() -> bool:
-            return self.snapshots.get(collection, FRESH) is layout
+        def prepared(queries: Any) -> Hits | None:
+            if self.snapshots.get(collection, FRESH) is not layout:
+                return None
+            return searched(queries)
 
-        return prepared_search(run, unchanged, TooLargeError)
+        return prepared
 
     def client_search(
         self, collection: str, request: SearchRequest, target: Quantization | None = None

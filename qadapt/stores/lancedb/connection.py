@@ -87,6 +87,21 @@ class Connection:
             return self.client.open_table(name)
 
 
+def async_table(handle: Any) -> Any:
+    """The asynchronous table below a handle of a folder or a bucket; None in LanceDB Cloud and in a
+    namespace, which may run queries on a server."""
+    table = client_imports.load("lancedb.table")
+    found = getattr(handle, "_table", None)
+    if type(handle) is not table.LanceTable or not isinstance(found, table.AsyncTable):
+        return None
+    return found if getattr(handle, "_namespace_client", None) is None else None
+
+
+def event_loop() -> Any:
+    """The loop of the client; ``run`` runs a coroutine of an asynchronous table in its thread."""
+    return client_imports.load("lancedb.background_loop").LOOP
+
+
 def retried(doing: str, call: Callable[[], T], sleep: Callable[[float], None]) -> T:
     """Run a change again if another client committed one at the same time.
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from qadapt.errors import InputError
 from qadapt.stores.checks import check_payloads
+from qadapt.stores.json_texts import documents
 from qadapt.stores.lancedb.schema import PAYLOAD_COLUMN, Table
 
 
@@ -26,9 +27,10 @@ def read(table: Table, rows: pa.Table | pa.RecordBatch) -> list[dict[str, Any]]:
     """The payload of each row; NULL is a field that is missing."""
     found: list[dict[str, Any]] = [{} for _ in range(rows.num_rows)]
     if table.document:
-        texts = rows.column(PAYLOAD_COLUMN).to_pylist()
-        # One text for all rows: a call for each takes three times as long.
-        found = json.loads(f"[{','.join(text or '{}' for text in texts)}]")
+        # ``to_pylist`` makes an object of Arrow for each JSON value.
+        cells = rows.column(PAYLOAD_COLUMN)
+        options = {"zero_copy_only": False} if isinstance(cells, pa.Array) else {}
+        found = documents(cells.to_numpy(**options).tolist())
     for name in table.fields:
         for payload, value in zip(found, rows.column(name).to_pylist(), strict=True):
             if value is not None:

@@ -19,74 +19,20 @@ from qadapt.errors import InputError, UnsupportedError
 from qadapt.model import Batch, Id
 from qadapt.stores.base import ReadRequest
 from qadapt.stores.lancedb import payload
+from qadapt.stores.lancedb.connection import async_table, event_loop
 from qadapt.stores.lancedb.errors import translated
 from qadapt.stores.lancedb.filters import joined
+from qadapt.stores.lancedb.ids import accepts, check_ids
 from qadapt.stores.lancedb.schema import Table, sql_id, sql_ids, sql_name
 from qadapt.stores.row_batches import in_order
 
 # Ids in one condition.
 FETCHED = 5_000
-# The client counts a missing vector as bad; qadapt has checked the others.
-KEPT = "null"
+# The client counts a missing vector as bad; qadapt has checked the others. To keep them, the client
+# converts all rows in Python first.
+KEPT, REFUSED = "null", "error"
 # Rows of one block of ids, and bytes of one block of rows with vectors.
 IDS, BLOCK = 1 << 16, 1 << 25
-_INT64 = 2**63
-
-
-# -- ids -----------------------------------------------------------------------------------------
-
-
-def accepts(table: Table, key: Id) -> bool:
-    """Whether the id column can have an id."""
-    if isinstance(key, int):
-        return not table.text_key and -_INT64 <= key < _INT64
-    return table.text_key and is_text(key)
-
-
-def is_text(key: str) -> bool:
-    """Whether a text can be stored and written in a condition."""
-    if "\0" in key:
-        return False
-    return key.isascii() or not any("\ud800" <= each <= "\udfff" for each in key)
-
-
-def check_ids(table: Table, ids: Sequence[Id]) -> None:
-    """Check that the id column can have these ids.
-
-    Raises:
-        InputError
-    """
-    if _all_fit(table, ids):
-        return
-    for each in ids:
-        if not accepts(table, each):
-            kind = "texts" if table.text_key else "integers of 64 bits"
-            raise InputError(
-                f"the id {each!r:.60} does not fit the column {table.key!r} of the type "
-                f"{table.arrow.field(table.key).type}",
-                hint=f"use ids that are {kind}; the first rows of a new table determine the type",
-            )
-
-
-def _all_fit(table: Table, ids: Sequence[Id]) -> bool:
-    """Whether the id column can have all of many ids, without a call for each."""
-    kinds = set(map(type, ids))
-    if kinds == {int} and not table.text_key:
-        return bool(min(ids) >= -_INT64 and max(ids) < _INT64)  # type: ignore[operator]
-    return kinds == {str} and table.text_key and is_text("".join(ids))  # type: ignore[arg-type]
-
-
-def check_kind(ids: Sequence[Id]) -> None:
-    """Check that all ids have one type, as a column has.
-
-    Raises:
-        InputError
-    """
-    if len({str if kind is str else int for kind in set(map(type, ids))}) > 1:
-        raise InputError(
-            "the ids are both integers and texts, but a column has one type",
-            hint="use one type of id",
-        )
 
 
 # -- writing -------------------------------------------------------------------------------------
@@ -109,11 +55,27 @@ class Written:
     table: Table
 
 
-def write(handle: Any, table: Table, batch: Batch, known: Written | None) -> Written:
+def latest(handle: Any) -> tuple[int, pa.Schema]:
+    """Let a handle show the latest version of its table; the version and the columns."""
+    table = async_table(handle)
+    if table is None:
+        handle.checkout_latest()
+        return handle.version, handle.schema
+
+    async def read() -> tuple[int, pa.Schema]:
+        await table.checkout_latest()
+        return await table.version(), await table.schema()
+
+    found: tuple[int, pa.Schema] = event_loop().run(read())  # instead of three calls of its thread
+    return found
+
+
+def write(handle: Any, version: int, table: Table, batch: Batch, known: Written | None) -> Written:
     """Add the rows of a batch, or replace those whose id exists.
 
     Args:
         handle: shows the latest version.
+        version: the latest version.
         known: after an earlier write.
     """
     for name, why in table.other_vectors.items():
@@ -123,21 +85,23 @@ def write(handle: Any, table: Table, batch: Batch, known: Written | None) -> Wri
         )
     check_ids(table, batch.ids)
     rows = to_arrow(table, batch)
+    absent = any(rows.column(each.name).null_count for each in table.vectors.values())
+    bad = KEPT if absent else REFUSED
     largest: Any = max(batch.ids)
-    if known is None or known.version != handle.version or known.largest is None:
+    if known is None or known.version != version or known.largest is None:
         largest = None
     elif min(batch.ids) > known.largest:
-        added = handle.add(rows, on_bad_vectors=KEPT)
+        added = handle.add(rows, on_bad_vectors=bad)
         return Written(added.version, largest, handle, table)
     else:
         largest = max(largest, known.largest)
     if _are_new(handle, table, batch.ids):
         if largest is None and not handle.count_rows():
             largest = max(batch.ids)
-        handle.add(rows, on_bad_vectors=KEPT)
+        handle.add(rows, on_bad_vectors=bad)
     else:
         merge = handle.merge_insert(table.key).when_matched_update_all()
-        merge.when_not_matched_insert_all().execute(rows, on_bad_vectors=KEPT)
+        merge.when_not_matched_insert_all().execute(rows, on_bad_vectors=bad)
     return Written(handle.version, largest, handle, table)
 
 

@@ -18,6 +18,8 @@ import pyarrow as pa
 
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Hits, Metric, Rescore, SearchProvenance
+from qadapt.model.found_rows import Columns, FoundRows, Payloads
+from qadapt.stores import distances
 from qadapt.stores.base import SearchRequest, check_k
 from qadapt.stores.lancedb import mapping, payload
 from qadapt.stores.lancedb.schema import Column, Table
@@ -234,7 +236,7 @@ def _without_params(found: Prepared, index: VectorIndex | None) -> Prepared:
 def run(prepared: Prepared, queries: npt.NDArray[np.float32]) -> Hits:
     """Run a search of queries ``(nq, d)``."""
     if len(queries) == 1:
-        return _hits(prepared, prepared.request(queries[0]).to_arrow(), 1)
+        return hits_of_one(prepared, prepared.request(queries[0]).to_arrow())
     blocks = [
         _hits(prepared, prepared.request(part).to_arrow(), len(part))
         for part in (queries[at : at + BLOCK] for at in range(0, len(queries), BLOCK))
@@ -242,11 +244,28 @@ def run(prepared: Prepared, queries: npt.NDArray[np.float32]) -> Hits:
     return blocks[0] if len(blocks) == 1 else _joined(blocks)
 
 
+def hits_of_one(prepared: Prepared, found: pa.Table) -> Hits:
+    """The results of one query, converted when they are read."""
+
+    def read() -> Columns:
+        far = found.column("_distance").to_pylist()
+        if prepared.halved:
+            far = [each / 2 for each in far]
+        squared = prepared.metric is Metric.EUCLIDEAN
+        scores = distances.negative(far) if squared else distances.one_minus(far)
+        return [found.column(prepared.table.key).to_pylist()], [scores]
+
+    def read_payloads() -> Payloads:
+        return [list(payload.read(prepared.table, found))]
+
+    held = FoundRows(read, prepared.k, read_payloads if prepared.with_payload else None)
+    return Hits.of_rows(held, prepared.how)
+
+
 def _hits(prepared: Prepared, found: pa.Table, count: int) -> Hits:
-    """The results of ``count`` queries, padded to k."""
+    """The results of several queries, padded to k."""
     k = prepared.k
-    if count > 1:
-        found = found.sort_by([("query_index", "ascending"), ("_distance", "ascending")])
+    found = found.sort_by([("query_index", "ascending"), ("_distance", "ascending")])
     scores = _scores(prepared, found.column("_distance"))
     ids = found.column(prepared.table.key)
     payloads = payload.read(prepared.table, found) if prepared.with_payload else None
@@ -256,9 +275,7 @@ def _hits(prepared: Prepared, found: pa.Table, count: int) -> Hits:
         if payloads is not None:
             cells = [payloads[at : at + k] for at in range(0, count * k, k)]
         return Hits(whole, scores.reshape(count, k), prepared.how, cells)
-    owners = np.zeros(found.num_rows, dtype=np.intp)
-    if count > 1:
-        owners = found.column("query_index").to_numpy().astype(np.intp)
+    owners = found.column("query_index").to_numpy().astype(np.intp)
     rows: list[list[tuple[Any, float]]] = [[] for _ in range(count)]
     cells = [[] for _ in range(count)] if payloads is not None else None
     for at, (owner, key) in enumerate(zip(owners.tolist(), ids.to_pylist(), strict=True)):

@@ -32,6 +32,7 @@ from qadapt.stores.lancedb import (
     diagnostics,
     filters,
     mapping,
+    prepared_search,
     rows,
     scan_ranges,
     schema,
@@ -39,6 +40,7 @@ from qadapt.stores.lancedb import (
     settings,
     snapshot,
 )
+from qadapt.stores.lancedb import ids as row_ids
 from qadapt.stores.lancedb.connection import (
     EMBEDDED,
     Connection,
@@ -190,15 +192,15 @@ class LanceDbStore(TableStore[Connection, Table]):
 
     def write(self, collection: str, batch: Batch) -> None:
         def write() -> Written | None:
-            table, handle = self._writer(collection)
+            table, handle, version = self._writer(collection)
             ready = batch.ready(table.wanted, {}, normalizes_cosine=self.traits.normalizes_cosine)
             if not len(ready):
                 return None
-            rows.check_kind(ready.ids)
+            row_ids.check_kind(ready.ids)
             if collections.choose_key(self.connection, table, ready.ids):
                 self.forget(collection)
-                table, handle = self._writer(collection)
-            return rows.write(handle, table, ready, self._written.get(collection))
+                table, handle, version = self._writer(collection)
+            return rows.write(handle, version, table, ready, self._written.get(collection))
 
         with self._writing:
             done = retried(f"write to {collection!r}", write, time.sleep)
@@ -206,23 +208,21 @@ class LanceDbStore(TableStore[Connection, Table]):
                 self._written[collection] = done
         self.snapshots.forget(collection)  # the settings are the same
 
-    def _writer(self, collection: str) -> tuple[Table, Any]:
-        """The columns and a handle: those of the last write, if no other client changed the table
-        since, because opening a table takes as long as writing 1,000 rows."""
+    def _writer(self, collection: str) -> tuple[Table, Any, int]:
+        """The columns, a handle and the latest version: those of the last write, if no other client
+        changed the table since, because opening a table takes as long as writing 1,000 rows."""
         known = self._written.get(collection)
         if known is not None:
             # If the table was dropped, opening it has the error.
             with suppress(StoreError), translated(f"open the table {collection!r}"):
-                known.handle.checkout_latest()
-                unchanged = known.handle.version == known.version
-                if unchanged and known.handle.schema == known.table.arrow:
-                    return known.table, known.handle
+                if rows.latest(known.handle) == (known.version, known.table.arrow):
+                    return known.table, known.handle, known.version
         layout, handle = self._opened(collection)
-        return layout.table, handle
+        return layout.table, handle, layout.version
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         table = self.table(collection)
-        possible = [each for each in ids if rows.accepts(table, each)]
+        possible = [each for each in ids if row_ids.accepts(table, each)]
 
         def delete() -> None:
             handle = self.connection.open_table(collection)
@@ -260,7 +260,7 @@ class LanceDbStore(TableStore[Connection, Table]):
         checks.page(request.page)
         layout = self.layout(collection)
         if request.after is not None:
-            rows.check_ids(layout.table, [request.after])
+            row_ids.check_ids(layout.table, [request.after])
         names = self.vector_names(layout.table, request.vectors)
         condition = self._condition(layout, request.filter)
         handle = self._at_one_version(collection)
@@ -318,12 +318,21 @@ class LanceDbStore(TableStore[Connection, Table]):
             return None
         layout = self.layout(collection, SEARCH_AGE)
         prepared = self._prepared(layout, request)
+        answer, doing = prepared_search.answers(prepared), f"search {collection!r}"
 
         def run(queries: Any) -> Hits | None:
-            if self.layout(collection, SEARCH_AGE) is not layout:
+            known = self.snapshots.get(collection, SEARCH_AGE)
+            if known is not layout and self.layout(collection, SEARCH_AGE) is not layout:
                 return None
-            with translated(f"search {collection!r}"):
-                return search.run(prepared, queries)
+            if answer is None or len(queries) > 1:
+                with translated(doing):
+                    return search.run(prepared, queries)
+            try:  # ``translated`` takes as long as the rest
+                found = answer(queries[0])
+            except Exception:
+                with translated(doing):
+                    raise
+            return search.hits_of_one(prepared, found)
 
         return run
 

@@ -16,6 +16,7 @@ from psycopg import sql
 
 from qadapt.errors import InputError
 from qadapt.stores.checks import check_payloads
+from qadapt.stores.json_texts import documents
 from qadapt.stores.pgvector.schema import PAYLOAD_COLUMN, Table
 from qadapt.stores.pgvector.statements import identifier
 
@@ -47,11 +48,10 @@ def plain(value: Any, table: Table) -> dict[str, Any]:
     return {key: each for key, each in value.items() if each is not None or key not in named}
 
 
-def plain_rows(values: Sequence[Any], table: Table) -> list[dict[str, Any] | None]:
-    """Payloads of several rows; see ``plain``."""
-    if not table.payload_columns and all(type(each) is dict for each in values):
-        return list(values)
-    return [plain(each, table) for each in values]
+def from_texts(texts: Sequence[str | None], table: Table) -> list[dict[str, Any] | None]:
+    """Payloads of several rows, as JSON text; see ``plain``."""
+    found = documents(texts)
+    return [plain(each, table) for each in found] if table.payload_columns else found
 
 
 def dumped(payloads: Sequence[Mapping[str, Any]] | None, count: int, table: Table) -> list[str]:

@@ -10,6 +10,7 @@ from qadapt.stores.base import PreparedSearch, SearchRequest
 from qadapt.stores.pgvector import search
 from qadapt.stores.pgvector.awaited_sessions import AwaitedSessions
 from qadapt.stores.pgvector.binary_format import QueryVector
+from qadapt.stores.pgvector.ranked_rows import RankedRows
 from qadapt.stores.pgvector.schema import Table
 
 if TYPE_CHECKING:
@@ -59,8 +60,8 @@ class _Search(AwaitedSearch):
         return (*[vector] * front, *self._prepared.before, *[vector] * back)
 
     def _hits(self, rows: list[Any]) -> Hits:
-        kept = [search.with_distance(rows)]
-        found = search.found_rows(self._source, kept, self._request.k, self._request.with_payload)
+        asked = self._request
+        found = RankedRows([rows], self._source, asked.k, asked.with_payload)
         return Hits.of_rows(found, self._prepared.how)
 
 

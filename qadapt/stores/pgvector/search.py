@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,15 +18,14 @@ import numpy.typing as npt
 from psycopg import OperationalError, sql
 
 from qadapt.errors import SpecError
-from qadapt.model import Hits, Id, SearchProvenance
-from qadapt.model.found_rows import FoundRows
-from qadapt.stores import distances
+from qadapt.model import Hits, SearchProvenance
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.pgvector import payload
 from qadapt.stores.pgvector.binary_format import QueryVector
 from qadapt.stores.pgvector.connection import Connection
 from qadapt.stores.pgvector.mapping import IVFFLAT
-from qadapt.stores.pgvector.schema import ID_TYPES, Index, Table
+from qadapt.stores.pgvector.ranked_rows import RankedRows
+from qadapt.stores.pgvector.schema import Index, Table
 from qadapt.stores.pgvector.snapshot import EF_SEARCH
 from qadapt.stores.pgvector.statements import (
     Source,
@@ -217,12 +215,14 @@ def _settings(
     return settings, candidates, notes
 
 
-def _columns(source: Source, request: SearchRequest) -> list[Any]:
+def _columns(source: Source, request: SearchRequest, *, as_text: bool = True) -> list[Any]:
     key = identifier(source.table.require_key().name)
     columns = [sql.SQL("{} AS {}").format(key, _output(source, "id"))]
     if request.with_payload:
+        # As text, which the client reads in C; all of them are parsed at once.
+        cast = "({})::text AS {}" if as_text else "{} AS {}"
         name = _output(source, "fields")
-        columns.append(sql.SQL("{} AS {}").format(payload.select(source.table), name))
+        columns.append(sql.SQL(cast).format(payload.select(source.table), name))
     return columns
 
 
@@ -248,9 +248,11 @@ def _two_stages(
 ) -> tuple[Any, tuple[Any, ...], tuple[int, int]]:
     """Candidates by their codes, then the best of them by the original vectors."""
     vector = identifier(source.column.name)
-    inner = nearest(source, index, candidates, condition, [*_columns(source, request), vector])
-    outputs = ["id", "fields"] if request.with_payload else ["id"]
-    names = [_output(source, each) for each in outputs]
+    fields = _columns(source, request, as_text=False)
+    inner = nearest(source, index, candidates, condition, [*fields, vector])
+    names = [_output(source, "id")]
+    if request.with_payload:
+        names.append(sql.SQL("{}::text").format(_output(source, "fields")))
     exact = distance(source, "vector")
     query = sql.SQL("SELECT {}, {} AS d FROM ({}) AS candidates ORDER BY d LIMIT {}").format(
         sql.SQL(", ").join(names), exact, inner, sql.SQL(str(request.k))
@@ -308,26 +310,12 @@ def run(
         values.append((*[vector] * front, *prepared.before, *[vector] * back))
     with connection.session(doing(source.table)) as at, _transaction(at, prepared):
         rows = _all_rows(connection, at, prepared, values)
-    kept = [with_distance(each) for each in rows]
-    return Hits.of_rows(found_rows(source, kept, request.k, request.with_payload), prepared.how)
+    return Hits.of_rows(RankedRows(rows, source, request.k, request.with_payload), prepared.how)
 
 
 def doing(table: Table) -> str:
     """The action, for messages."""
     return f"search {table.name!r}"
-
-
-def found_rows(source: Source, rows: list[list[Any]], k: int, with_payload: bool) -> FoundRows:
-    """Results of each query, converted when they are read."""
-
-    def read() -> tuple[list[list[Id]], list[list[float]]]:
-        found = [columns(source, each) for each in rows]
-        return [ids for ids, _ in found], [scores for _, scores in found]
-
-    def read_payloads() -> list[list[dict[str, Any] | None]]:
-        return [payload.plain_rows([row[1] for row in each], source.table) for each in rows]
-
-    return FoundRows(read, k, read_payloads if with_payload else None)
 
 
 def _all_rows(
@@ -364,30 +352,6 @@ def _transaction(at: Any, prepared: Prepared) -> Iterator[None]:
             at.close()  # the connection is lost: the first error says why
         raise
     at.execute(b"COMMIT")
-
-
-def with_distance(rows: list[Any]) -> list[Any]:
-    """The rows that have a distance, nearest first; zero vectors have none.
-
-    An iterative scan in relaxed order may return a nearer row late.
-    """
-    far = [row[-1] for row in rows]
-    try:
-        total = sum(far)
-    except TypeError:  # None
-        total = math.nan
-    if total != total:
-        rows = [row for row in rows if row[-1] is not None and not math.isnan(row[-1])]
-        far = [row[-1] for row in rows]
-    return rows if far == sorted(far) else sorted(rows, key=lambda row: row[-1])
-
-
-def columns(source: Source, rows: Sequence[Any]) -> tuple[list[Id], list[float]]:
-    """Ids and scores of one query, exact in float32; each row has a distance."""
-    ids: list[Id] = [row[0] for row in rows]
-    if ID_TYPES[source.table.require_key().type] != "int":
-        ids = list(map(str, ids))
-    return ids, distances.scores(source.vector.metric, [row[-1] for row in rows])
 
 
 def as_text(prepared: Prepared) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from qadapt.errors import SpecError
 from qadapt.model import Hits, Id, Kind, Metric, Quantization, SearchProvenance, Vector
-from qadapt.model.found_rows import Columns, FoundRows, Payloads, clipped, float32_values
+from qadapt.model.found_rows import Columns, FoundRows, Payloads, clip, float32_values
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant.mapping import default_rescore
 from qadapt.stores.qdrant.rows import plain_ids
@@ -106,9 +106,11 @@ class PointRows(FoundRows):
             ids, scores = list(map(_ID, self._points)), list(map(_SCORE, self._points))
             if self._convert is not None:
                 scores = self._convert(scores)
-            if self.clip:
-                scores = clipped(scores)
-            self._lists = ([plain_ids(ids)], [scores])
+            try:
+                sum(ids)  # as ``plain_ids``, without the time of a call
+            except TypeError:
+                ids = plain_ids(ids)
+            self._lists = ([ids], clip([scores]) if self.clip else [scores])
         return self._lists
 
     def payload_lists(self) -> Payloads:

@@ -102,7 +102,12 @@ class Connection:
             try:
                 cursor = self._opened.cursor()
                 cursor.row_factory = None
-                if self.change_key(cursor) != key:
+                if self.owned:  # as ``change_key``, without the time of a call
+                    number = cursor.execute(_DATA_VERSION).fetchone()[0]
+                    now: tuple[int, ...] = (number, self._opened.total_changes)
+                else:
+                    now = self.change_key(cursor)
+                if now != key:
                     return None
                 rows: list[Any] = cursor.execute(text, values).fetchall()
                 return rows
@@ -143,7 +148,7 @@ class Connection:
         changed, https://www.sqlite.org/pragma.html#pragma_data_version.
         """
         if self.owned:
-            row = at.execute("PRAGMA data_version").fetchone()
+            row = at.execute(_DATA_VERSION).fetchone()
             return (row[0], self._opened.total_changes)
         # The user may drop tables and roll back, which changes none of the two.
         row = at.execute(_VERSIONS).fetchone()
@@ -165,6 +170,7 @@ class Connection:
         return str(text).removeprefix("v")
 
 
+_DATA_VERSION = "PRAGMA data_version"
 _VERSIONS = "SELECT data_version, schema_version FROM pragma_data_version, pragma_schema_version"
 
 

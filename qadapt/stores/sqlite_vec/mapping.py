@@ -6,7 +6,7 @@ table of the original vectors is not changed (docs/engines/sqlite-vec.md#quantiz
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -156,15 +156,11 @@ def decoded(rows: Floats, metric: Metric, scale: float) -> Floats:
     return int8(rows, scale).astype(np.float32) * np.float32(scale)
 
 
-def scores(metric: Metric, scale: float | None, found: Sequence[float]) -> list[float]:
-    """The scores of distances.
-
-    Args:
-        scale: of int8 codes, whose ``l2`` distances count steps; None for other distances.
-    """
-    return distances.scores(metric, found if scale is None else [scale * each for each in found])
+def step_scores(metric: Metric, scale: float, found: Iterable[float]) -> list[float]:
+    """The scores of ``l2`` distances of int8 codes, which count steps of ``scale``."""
+    return distances.SCORES[metric](scale * each for each in found)
 
 
-def bit_scores(dim: int, found: Sequence[float]) -> list[float]:
+def bit_scores(dim: int, found: Iterable[float]) -> list[float]:
     """The scores of Hamming distances, from -1 to 1."""
     return distances.float32(1.0 - 2.0 * each / dim for each in found)

@@ -13,6 +13,7 @@ from typing import Any
 
 from qadapt.errors import InputError
 from qadapt.stores.checks import check_payloads
+from qadapt.stores.json_texts import documents
 from qadapt.stores.sqlite_vec.schema import PAYLOAD_COLUMN, Column, Table
 
 _NAMES = {"text": "a text", "integer": "an integer", "float": "a number", "boolean": "a boolean"}
@@ -39,7 +40,7 @@ def plain(table: Table, cells: Sequence[Any]) -> dict[str, Any]:
 def plain_rows(table: Table, columns: Sequence[Sequence[Any]]) -> list[dict[str, Any] | None]:
     """Payloads of several rows, given by the columns ``names(table)``."""
     if table.document and not table.fields:
-        return [json.loads(each) if each else {} for each in columns[0]]
+        return documents(columns[0])
     return [plain(table, cells) for cells in zip(*columns, strict=True)]
 
 

@@ -7,7 +7,7 @@ and ``ceil(f * k)`` candidates are sorted by the original vectors in the same st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Hits, SearchProvenance
-from qadapt.model.found_rows import Columns, FoundRows
+from qadapt.model.found_rows import Columns, FoundRows, Payloads, clip
+from qadapt.stores import distances
 from qadapt.stores.base import SearchRequest, check_k
 from qadapt.stores.sqlite_vec import filters, mapping, payload
-from qadapt.stores.sqlite_vec.connection import Connection
 from qadapt.stores.sqlite_vec.schema import METRICS, Codes, Column, Table, quoted, sql_name
 
 # The largest k of a statement of vec0.
@@ -55,7 +55,7 @@ class Prepared:
     text: str
     inputs: tuple[str, ...]
     values: tuple[Any, ...]
-    scores: Callable[[Sequence[float]], list[float]]
+    scores: Callable[[Iterable[float]], list[float]]
     scale: float | None
     how: SearchProvenance
     with_payload: bool = False
@@ -151,10 +151,11 @@ def _prepared(
     values = tuple(value for each in conditions for value in each.values)
     metric = METRICS[column.metric]
     scale = codes.scale if codes is not None and codes.kind == "int8" else None
+    scores = distances.SCORES[metric]
     if codes is not None and codes.kind == "bit":
         scores = partial(mapping.bit_scores, column.dim)
-    else:
-        scores = partial(mapping.scores, metric, scale)
+    elif scale is not None:
+        scores = partial(mapping.step_scores, metric, scale)
     return Prepared(table, text, inputs, values, scores, scale, how, request.with_payload)
 
 
@@ -182,42 +183,39 @@ def _nearest(
 def run(at: Any, prepared: Prepared, queries: npt.NDArray[np.float32], k: int) -> Hits:
     """Run a search of queries ``(nq, d)``."""
     found = [at.execute(prepared.text, values(prepared, each)).fetchall() for each in queries]
-    return hits_of(prepared, found, k)
+    return Hits.of_rows(SqlRows(found, prepared, k), prepared.how)
 
 
-def repeat(
-    connection: Connection, key: tuple[int, ...], prepared: Prepared, queries: Any, k: int
-) -> Hits | None:
-    """Run a search again; None if the file has changed.
+class SqlRows(FoundRows):
+    """Rows of a statement for each query: id, payload columns, distance."""
 
-    A scan replaces the contents of the processor's caches, so that the time of what follows is that
-    of the functions called: there are few.
+    __slots__ = ("_columns", "_prepared")
 
-    Args:
-        key: ``Connection.change_key`` when the search was prepared.
-    """
-    found = []
-    for query in queries:
-        rows = connection.rows_unless_changed(key, prepared.text, values(prepared, query))
-        if rows is None:
-            return None
-        found.append(rows)
-    return hits_of(prepared, found, k)
+    def __init__(self, found: list[list[Any]], prepared: Prepared, k: int) -> None:
+        # One is made for each search: everything else is left for when the results are read.
+        self._columns: list[Any] = found
+        self._prepared = prepared
+        self._lists = None
+        self.k = k
+        self.with_payload = prepared.with_payload
+        self.clip = self.typed_ids = False
 
+    def lists(self) -> Columns:
+        """Ids and scores of each query."""
+        if self._lists is None:
+            self._columns = columns = list(map(_columns_of, self._columns))
+            ids, scores = [], []
+            for each in columns:
+                ids.append(list(each[0]))
+                scores.append(self._prepared.scores(each[-1]))
+            self._lists = (ids, clip(scores) if self.clip else scores)
+        return self._lists
 
-def hits_of(prepared: Prepared, found: list[list[Any]], k: int) -> Hits:
-    """The results of each query, converted when they are read."""
-    columns = [_columns_of(rows) for rows in found]
-
-    def read() -> Columns:
-        ids = [list(each[0]) for each in columns]
-        return ids, [prepared.scores(each[-1]) for each in columns]
-
-    def read_payloads() -> list[list[dict[str, Any] | None]]:
-        return [payload.plain_rows(prepared.table, each[1:-1]) for each in columns]
-
-    rows = FoundRows(read, k, read_payloads if prepared.with_payload else None)
-    return Hits.of_rows(rows, prepared.how)
+    def payload_lists(self) -> Payloads:
+        """Payloads of each query."""
+        self.lists()
+        table = self._prepared.table
+        return [payload.plain_rows(table, each[1:-1]) for each in self._columns]
 
 
 def _columns_of(rows: list[Any]) -> list[tuple[Any, ...]]:

@@ -38,6 +38,7 @@ from qadapt.stores.sqlite_vec import (
     collections,
     diagnostics,
     mapping,
+    prepared_search,
     rows,
     search,
     settings,
@@ -258,11 +259,7 @@ class SqliteVecStore(TableStore[Connection, Table]):
         with self.connection.session(f"search {collection!r}") as at:
             known = self._read(at, collection)
             prepared = self._prepared(at, known, request)
-
-        def run(queries: Any) -> Hits | None:
-            return search.repeat(self.connection, known.key, prepared, queries, request.k)
-
-        return run
+        return prepared_search.searcher(self, known.key, prepared, request.k)
 
     def _prepared(self, at: Any, known: KnownTable, request: SearchRequest) -> Prepared:
         table = known.table

@@ -12,7 +12,7 @@ import pytest
 import qadapt as qa
 from qadapt.api import Database
 from qadapt.errors import BusyError, NotFoundError, QadaptError, StoreTimeoutError
-from qadapt.stores.pgvector import search, session_settings
+from qadapt.stores.pgvector import ranked_rows, search, session_settings
 from qadapt.stores.pgvector.connection import Connection
 from qadapt.testing.data import Sample
 
@@ -163,9 +163,9 @@ def test_the_connection_of_a_user_keeps_its_settings(
 
 def test_rows_are_sorted_by_distance_and_those_without_one_are_dropped() -> None:
     rows = [(1, 0.5), (2, None), (3, float("nan")), (4, 0.25)]
-    assert search.with_distance(rows) == [(4, 0.25), (1, 0.5)]
-    assert search.with_distance(rows[:1]) == rows[:1]
-    assert search.with_distance([]) == []
+    assert ranked_rows.ranked(rows) == [(4, 1), (0.25, 0.5)]
+    assert ranked_rows.ranked(rows[:1]) == [(1,), (0.5,)]
+    assert ranked_rows.ranked([]) == [(), (), ()]
 
 
 def test_a_forked_process_opens_no_session(monkeypatch: pytest.MonkeyPatch) -> None:

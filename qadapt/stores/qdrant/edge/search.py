@@ -52,26 +52,31 @@ def request_maker(
         SpecError: an invalid option or filter.
     """
     edge = client_module()
+    nearest, request = edge.Query.Nearest, edge.QueryRequest
+    given = _arguments(edge, search, codes)
+    using = search.vector or None
+
+    def made(query: Any) -> Any:
+        # faster than ``query.tolist()``
+        return request(query=nearest(memoryview(query), using=using), **given)
+
+    return made
+
+
+def _arguments(edge: Any, search: SearchRequest, codes: Codes) -> dict[str, Any]:
+    """Arguments of a request without the query; see ``request_maker``."""
     params = edge.SearchParams(
         hnsw_ef=search.options.get("hnsw_ef"),
         exact=search.exact,
         indexed_only=search.options.get("indexed_only", False),
         quantization=_quantization_params(edge, search, codes),
     )
-    filter = to_engine(search.filter)
-    nearest, request = edge.Query.Nearest, edge.QueryRequest
-    using, limit, with_payload = search.vector or None, search.k, search.with_payload
-
-    def made(query: Any) -> Any:
-        return request(
-            limit=limit,
-            query=nearest(memoryview(query), using=using),  # faster than ``query.tolist()``
-            params=params,
-            filter=filter,
-            with_payload=with_payload,
-        )
-
-    return made
+    return {
+        "limit": search.k,
+        "params": params,
+        "filter": to_engine(search.filter),
+        "with_payload": search.with_payload,
+    }
 
 
 def prepare(
@@ -82,10 +87,17 @@ def prepare(
     made, reported = request_maker(search, codes), how(search, codes)
     k, with_payload = search.k, search.with_payload
     convert = score_converter(vector, reported, float32=True)
+    edge = client_module()
+    nearest, request = edge.Query.Nearest, edge.QueryRequest
+    given = _arguments(edge, search, codes)
+    using = search.vector or None
+    one = edge.EdgeShard.query
 
     def prepared(queries: Floats) -> Hits | None:
         if len(queries) == 1:
-            points = shard.search(snapshot, run_one, made(queries[0]))
+            # As ``made``, without the time of a call.
+            asked = request(query=nearest(memoryview(queries[0]), using=using), **given)
+            points = shard.search(snapshot, one, asked)
             if points is None:
                 return None
             return Hits.of_rows(PointRows(points, k, with_payload, convert), reported)
@@ -99,13 +111,6 @@ def prepare(
         return hits(found, search, vector, reported)
 
     return prepared
-
-
-def run_one(
-    shard: qdrant_edge.EdgeShard, request: qdrant_edge.QueryRequest
-) -> Sequence[qdrant_edge.ScoredPoint]:
-    """Run one request."""
-    return shard.query(request)
 
 
 def run(

@@ -1,0 +1,64 @@
+"""Ids: a column has integers of 64 bits or texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qadapt.errors import InputError
+from qadapt.model import Id
+from qadapt.stores.lancedb.schema import Table
+
+_INT64 = 2**63
+
+
+def accepts(table: Table, key: Id) -> bool:
+    """Whether the id column can have an id."""
+    if isinstance(key, int):
+        return not table.text_key and -_INT64 <= key < _INT64
+    return table.text_key and is_text(key)
+
+
+def is_text(key: str) -> bool:
+    """Whether a text can be stored and written in a condition."""
+    if "\0" in key:
+        return False
+    return key.isascii() or not any("\ud800" <= each <= "\udfff" for each in key)
+
+
+def check_ids(table: Table, ids: Sequence[Id]) -> None:
+    """Check that the id column can have these ids.
+
+    Raises:
+        InputError
+    """
+    if _all_fit(table, ids):
+        return
+    for each in ids:
+        if not accepts(table, each):
+            kind = "texts" if table.text_key else "integers of 64 bits"
+            raise InputError(
+                f"the id {each!r:.60} does not fit the column {table.key!r} of the type "
+                f"{table.arrow.field(table.key).type}",
+                hint=f"use ids that are {kind}; the first rows of a new table determine the type",
+            )
+
+
+def _all_fit(table: Table, ids: Sequence[Id]) -> bool:
+    """Whether the id column can have all of many ids, without a call for each."""
+    kinds = set(map(type, ids))
+    if kinds == {int} and not table.text_key:
+        return bool(min(ids) >= -_INT64 and max(ids) < _INT64)  # type: ignore[operator]
+    return kinds == {str} and table.text_key and is_text("".join(ids))  # type: ignore[arg-type]
+
+
+def check_kind(ids: Sequence[Id]) -> None:
+    """Check that all ids have one type, as a column has.
+
+    Raises:
+        InputError
+    """
+    if len({str if kind is str else int for kind in set(map(type, ids))}) > 1:
+        raise InputError(
+            "the ids are both integers and texts, but a column has one type",
+            hint="use one type of id",
+        )
