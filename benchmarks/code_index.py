@@ -1,73 +1,68 @@
 """The client-side code index beside faiss, turbovec and usearch, interleaved in one run.
 
+    python benchmarks/code_index.py all                                      # everything below
     OMP_NUM_THREADS=1 python benchmarks/code_index.py scan --rows 1000000    # scans of sign bits
     OMP_NUM_THREADS=1 python benchmarks/code_index.py search --rows 100000   # whole searches
-    OMP_NUM_THREADS=2 python benchmarks/code_index.py search --rows 1000000 --threads 2 \\
-        --k 10 100 --filters .01 .1 .5 --deleted .1
+    OMP_NUM_THREADS=2 RAYON_NUM_THREADS=2 python benchmarks/code_index.py search --rows 1000000 \\
+        --threads 2 --k 10 100 --filters .01 .1 .5 --deleted .1
     OMP_NUM_THREADS=1 python benchmarks/code_index.py encode                 # int8 and uint8 codes
     OMP_NUM_THREADS=1 QADAPT_SCIFACT=... python benchmarks/code_index.py bits  # bits of the query
 
-Every round runs each subject once, and the minimum of CPU seconds over the rounds counts, as a
-loaded machine disturbs single rounds. Vectors of ``search`` are clustered with a decaying spectrum
-(seed 0). Parameters are fixed: x4 oversampling everywhere. ``--filters`` and ``--deleted`` measure
-searches among a random share of the rows and after random deletions, by qadapt, faiss
-IndexBinaryFlat (id selector) and turbovec (mask). With several threads, seconds are elapsed ones.
-Packages that are not installed are left out. faiss: IndexBinaryFlat, the same with int8 rescoring
-in NumPy as sentence-transformers does it, RaBitQFastScan, and IndexRefine of RaBitQFastScan by
-8-bit scalar codes. turbovec: 2 and 4 bits with
-float32 rescoring.
+``all`` measures 100,000 and 1,000,000 x 1024 with one and two threads, 1 and 64 queries, k 10 and
+100, filters of 1, 10 and 50 %, and after 10 % deletions. 1,000,000 rows take 17 GB of memory; ``--only``
+builds and measures some searches only (``--only bare codes``).
+
+Every round runs each subject once, and the minimum of seconds over the rounds counts, as a loaded
+machine disturbs single rounds: CPU seconds of one thread, elapsed ones of several (``--clock``).
+Vectors of ``search`` are clustered with a decaying spectrum (seed 0). Parameters are fixed: x4
+oversampling everywhere. Packages that are not installed are left out, and libraries without
+filters in searches with one. faiss: IndexBinaryFlat, the same with int8 rescoring in NumPy as
+sentence-transformers does it, RaBitQFastScan, and IndexRefine of RaBitQFastScan by 8-bit scalar
+codes. turbovec: 2 and 4 bits with float32 rescoring. usearch: exact search of bits with int8
+rescoring.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
+from code_index_peers import FACTOR, NoFilterError, Search, optional, peers, set_threads
 
 from qadapt.code_index import CodeIndex
-from qadapt.codecs import Calibration, ints, pack_bits, quantize
+from qadapt.codecs import Calibration, ints, quantize
 from qadapt.codecs.bitquery import plane_query
 from qadapt.engines import PlaneEngine, get_engine, installed_engines, use_threads
-from qadapt.engines.exact import best_candidates, exact_scores
+from qadapt.engines.exact import exact_scores
 from qadapt.model import Metric
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 BLOCK = 32_768
-FACTOR = 4
 
 Subject = Callable[[], Any]
 
 
-def optional(name: str) -> Any:
-    """A module, or None if it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        return None
-
-
-def rounds(subjects: dict[str, Subject], count: int, threads: int = 1) -> dict[str, float]:
-    """Minimum CPU seconds of each subject over interleaved rounds; elapsed ones of several
-    threads."""
+def rounds(subjects: dict[str, Subject], count: int, clock: str = "cpu") -> dict[str, float]:
+    """Minimum seconds of each subject over interleaved rounds, of CPU or elapsed ones."""
     best: dict[str, float] = {}
-    clock = time.process_time if threads == 1 else time.perf_counter
+    read = time.process_time if clock == "cpu" else time.perf_counter
     for _ in range(count):
         for name, call in subjects.items():
-            begun = clock()
+            begun = read()
             call()
-            spent = clock() - begun
+            spent = read() - begun
             best[name] = min(best.get(name, spent), spent)
     return best
 
@@ -130,7 +125,7 @@ def scan(asked: argparse.Namespace) -> None:
                 query = plane_query(floats[:count], bits)  # type: ignore[arg-type]
                 call = partial(engine.plane_topk, query, columns, k, mask)
                 subjects[f"qadapt {name}, query_bits={bits}"] = call
-        times = rounds(subjects, asked.rounds, asked.threads)
+        times = rounds(subjects, asked.rounds, asked.clock)
         title = f"{count} queries, k={k}" + (f", {filtered}" if filtered else "")
         show(title, times, count, "faiss IndexBinaryFlat", {})
 
@@ -151,165 +146,119 @@ def recall(found: np.ndarray, truth: np.ndarray) -> float:
     return sum(hits) / truth.size
 
 
-def peers(x: np.ndarray, k: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """Searches of other libraries: queries to ids."""
-    found: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
-    faiss, turbovec = optional("faiss"), optional("turbovec")
-    dim, wide = x.shape[1], FACTOR * k
-    if faiss is not None:
-        binary = faiss.IndexBinaryFlat(dim)
-        binary.add(pack_bits(x))
-        found["faiss IndexBinaryFlat, bare"] = lambda q: binary.search(pack_bits(q), k)[1]
-        calibration = Calibration.fit(x)
-        codes = quantize(x, "int8", calibration=calibration)
-
-        def recipe(q: np.ndarray) -> np.ndarray:
-            rows = binary.search(pack_bits(q), wide)[1]
-            scores = np.einsum("ij,ikj->ik", q, codes[rows].astype(np.float32))
-            return np.take_along_axis(rows, np.argsort(-scores, axis=1)[:, :k], axis=1)
-
-        found["faiss IndexBinaryFlat, int8 rescoring"] = recipe
-        inner = faiss.METRIC_INNER_PRODUCT
-        base = faiss.index_factory(dim, f"RR{dim},RaBitQfs", inner)
-        scalar = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_8bit, inner)
-        refined = faiss.IndexRefine(base, scalar)
-        refined.train(x[:20_000])
-        refined.add(x)
-        refined.k_factor = FACTOR
-        found["faiss RaBitQFastScan, bare"] = lambda q: base.search(q, k)[1]
-        found["faiss IndexRefine(RaBitQFastScan, SQ8)"] = lambda q: refined.search(q, k)[1]
-    for bits in (2, 4) if turbovec is not None else ():
-        turbo = turbovec.TurboQuantIndex(dim, bits)
-        turbo.add(x)
-
-        def by_turbovec(q: np.ndarray, turbo: Any = turbo) -> np.ndarray:
-            rows = np.asarray(turbo.search(q, wide)[1]).astype(np.int64)
-            places, _ = best_candidates(q, x, rows, k, Metric.COSINE)
-            return np.take_along_axis(rows, places, axis=1)
-
-        found[f"turbovec {bits} bits, float32 rescoring"] = by_turbovec
-    return found
-
-
 def search(asked: argparse.Namespace) -> None:
-    """Whole searches: scan, top-k, rescoring, ids."""
+    """Whole searches: scan, top-k, rescoring, ids; of all rows, of some, and after deletions."""
     use_threads(asked.threads)
+    set_threads(asked.threads)
     everything = clustered(asked.rows + 64, asked.dim)
     x, queries = everything[:-64], everything[-64:]
-    faiss = optional("faiss")
-    if faiss is not None:
-        faiss.omp_set_num_threads(asked.threads)
+    exact = exact_scores(queries, x, Metric.COSINE)
+
+    def wanted(name: str) -> bool:
+        return asked.only is None or any(each in name for each in asked.only)
+
     with tempfile.TemporaryDirectory() as folder:
+        searches = peers(x, asked.threads, wanted)
         indexes = {}
         for bits in (1, 4):
-            index = CodeIndex.create(Path(folder) / f"{bits}", asked.dim, query_bits=bits)  # type: ignore[arg-type]
-            index.add(np.arange(len(x)), x)
-            index.save()
-            indexes[bits] = index
-        exact = exact_scores(queries, x, Metric.COSINE)
-        for k in asked.k:
-            searches = peers(x, k)
-            for bits, index in indexes.items():
-                searches |= {
-                    f"qadapt query_bits={bits}, {source}": call
-                    for source, call in own_searches(index, x, k).items()
-                }
-            measured(asked, f"k={k}", searches, queries, best_rows(exact, k), k)
+            if any(wanted(own_name(bits, source)) for source in SOURCES):
+                indexes[bits] = built(Path(folder) / f"{bits}", x, bits)
+        own = {
+            own_name(bits, source): own_search(index, x, source)
+            for bits, index in indexes.items()
+            for source in SOURCES
+            if wanted(own_name(bits, source))
+        }
         rng = np.random.default_rng(1)
-        for share in asked.filters:
-            mask = rng.random(len(x)) < share
-            masked_search(asked, f"filter of {share:.0%}", indexes, x, queries, exact, mask)
+        masks: dict[str, np.ndarray | None] = {"": None}
+        masks |= {f", filter of {part:.0%}": rng.random(len(x)) < part for part in asked.filters}
+        for title, mask in masks.items():
+            measured(asked, title, searches | own, queries, exact, mask, own_mask=mask)
         if asked.deleted:
-            mask = rng.random(len(x)) >= asked.deleted
+            left = rng.random(len(x)) >= asked.deleted
             for index in indexes.values():
-                index.delete(np.flatnonzero(~mask))
+                index.delete(np.flatnonzero(~left))
                 index.save()
-            title = f"{asked.deleted:.0%} deleted"
-            masked_search(asked, title, indexes, x, queries, exact, mask, deleted=True)
+            title = f", {asked.deleted:.0%} deleted"
+            measured(asked, title, searches | own, queries, exact, left, own_mask=None, own=own)
         for index in indexes.values():
             index.close()
 
 
-def best_rows(exact: np.ndarray, k: int) -> np.ndarray:
-    """Rows with the highest scores, (nq, k)."""
-    return np.argsort(-exact, axis=1, kind="stable")[:, :k]
+SOURCES = ("codes", "originals")
 
 
-def own_searches(
-    index: CodeIndex, x: np.ndarray, k: int, mask: np.ndarray | None = None
-) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """Searches of an index, by what rescores."""
-
-    def by(source: Any, fetch: Any) -> Callable[[np.ndarray], np.ndarray]:
-        return lambda q: (
-            index.search(q, k, rescore=FACTOR, source=source, fetch=fetch, mask=mask).ids
-        )
-
-    return {"codes": by("codes", None), "originals": by("originals", lambda ids: x[ids])}
+def own_name(bits: int, source: str) -> str:
+    """The name of a search by qadapt."""
+    return f"qadapt query_bits={bits}, {source}"
 
 
-def masked_search(
-    asked: argparse.Namespace,
-    title: str,
-    indexes: dict[int, CodeIndex],
-    x: np.ndarray,
-    queries: np.ndarray,
-    exact: np.ndarray,
-    mask: np.ndarray,
-    *,
-    deleted: bool = False,
-) -> None:
-    """Searches among the rows of a mask; ``deleted``: the others were deleted from the indexes."""
-    faiss, turbovec = optional("faiss"), optional("turbovec")
-    for k in asked.k:
-        searches: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
-        if faiss is not None:
-            binary = faiss.IndexBinaryFlat(asked.dim)
-            binary.add(pack_bits(x))
-            selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
-            params = faiss.SearchParameters(sel=selector)
-            searches["faiss IndexBinaryFlat, bare"] = lambda q, k=k, b=binary, p=params: b.search(
-                pack_bits(q), k, params=p
-            )[1]
-        if turbovec is not None:
-            turbo = turbovec.TurboQuantIndex(asked.dim, 4)
-            turbo.add(x)
+def built(folder: Path, x: np.ndarray, bits: int) -> CodeIndex:
+    """An index with the row numbers as ids."""
+    index = CodeIndex.create(folder, x.shape[1], query_bits=bits)  # type: ignore[arg-type]
+    index.add(np.arange(len(x)), x)
+    index.save()
+    return index
 
-            def by_turbovec(q: np.ndarray, k: int = k, turbo: Any = turbo) -> np.ndarray:
-                rows = np.asarray(turbo.search(q, FACTOR * k, mask=mask)[1]).astype(np.int64)
-                places, _ = best_candidates(q, x, rows, k, Metric.COSINE)
-                return np.take_along_axis(rows, places, axis=1)
 
-            searches["turbovec 4 bits, float32 rescoring"] = by_turbovec
-        for bits, index in indexes.items():
-            own = own_searches(index, x, k, None if deleted else mask)
-            searches |= {
-                f"qadapt query_bits={bits}, {source}": call for source, call in own.items()
-            }
-        truth = best_rows(np.where(mask, exact, -np.inf), min(k, int(mask.sum())))
-        measured(asked, f"k={k}, {title}", searches, queries, truth, k)
+def own_search(index: CodeIndex, x: np.ndarray, source: str) -> Search:
+    """The search of an index, by what rescores."""
+    fetch = (lambda ids: x[ids]) if source == "originals" else None
+    return lambda q, k, mask: (
+        index.search(
+            q,
+            k,
+            rescore=FACTOR,
+            source=source,
+            fetch=fetch,
+            mask=mask,  # type: ignore[arg-type]
+        ).ids
+    )
 
 
 def measured(
     asked: argparse.Namespace,
     title: str,
-    searches: dict[str, Callable[[np.ndarray], np.ndarray]],
+    searches: dict[str, Search],
     queries: np.ndarray,
-    truth: np.ndarray,
-    k: int,
+    exact: np.ndarray,
+    mask: np.ndarray | None,
+    *,
+    own_mask: np.ndarray | None,
+    own: Container[str] = (),
 ) -> None:
-    """Print recall and time of searches, for 1 and 64 queries."""
-    notes = {
-        name: f"recall@{k} {recall(np.asarray(call(queries)), truth):.3f}"
-        for name, call in searches.items()
-    }
-    for count in (1, 64):
-        subjects = {
-            name: (lambda c=call, n=count: c(queries[:n])) for name, call in searches.items()
-        }
-        times = rounds(subjects, asked.rounds, asked.threads)
-        base = "faiss IndexBinaryFlat, bare"
-        show(f"{count} queries, {title}, x{FACTOR} candidates", times, count, base, notes)
+    """Print recall and time of searches, for 1 and 64 queries.
+
+    Args:
+        mask: rows that may be found; None for all.
+        own, own_mask: the searches that get another mask, because the other rows were deleted.
+    """
+    for k in asked.k:
+        scores = exact if mask is None else np.where(mask, exact, -np.inf)
+        truth = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        able: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
+        notes: dict[str, str] = {}
+        for name, call in searches.items():
+            given = own_mask if name in own else mask
+            one = partial(_searched, call, k=k, mask=given)
+            try:
+                notes[name] = f"recall@{k} {recall(np.asarray(one(queries)), truth):.3f}"
+            except NoFilterError:
+                continue
+            able[name] = one
+        for count in (1, 64):
+            subjects = {
+                name: partial(call, queries[:count])
+                for name, call in able.items()
+                if count == 1 or not name.startswith("usearch")  # too slow to wait for
+            }
+            times = rounds(subjects, asked.rounds, asked.clock)
+            base = "faiss IndexBinaryFlat, bare"
+            show(f"{count} queries, k={k}{title}, x{FACTOR} candidates", times, count, base, notes)
+
+
+def _searched(call: Search, queries: np.ndarray, k: int, mask: np.ndarray | None) -> np.ndarray:
+    return call(queries, k, mask)
 
 
 # -- encoding --------------------------------------------------------------------------------
@@ -392,7 +341,8 @@ def machine(asked: argparse.Namespace) -> str:
     return (
         f"{time.strftime('%Y-%m-%d')}, {model}, {', '.join(sets) or 'instruction set unknown'}, "
         f"{os.cpu_count()} cores, {asked.threads} "
-        f"{'thread' if asked.threads == 1 else 'threads, elapsed time'}, "
+        f"{'thread' if asked.threads == 1 else 'threads'}, "
+        f"{'CPU' if asked.clock == 'cpu' else 'elapsed'} time, "
         f"load {os.getloadavg()[0]:.1f}\n{versions}"
     )
 
@@ -400,19 +350,38 @@ def machine(asked: argparse.Namespace) -> str:
 def main() -> None:
     """Run one section."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    sections = {"scan": scan, "search": search, "encode": encode, "bits": bits}
+    sections = {"all": every, "scan": scan, "search": search, "encode": encode, "bits": bits}
     parser.add_argument("section", choices=sections)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--clock", choices=("cpu", "elapsed"), help="default: cpu of one thread")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--k", type=int, nargs="+", default=[10], help="results of `search`")
     parser.add_argument("--filters", type=float, nargs="*", default=[], help="shares of the rows")
     parser.add_argument("--deleted", type=float, default=0, help="share of deleted rows")
+    parser.add_argument("--only", nargs="+", help="measure and build searches with these texts")
     parser.add_argument("--engine", help="engine of `bits`; default: the fastest")
     asked = parser.parse_args()
-    print(machine(asked))
+    asked.clock = asked.clock or ("cpu" if asked.threads == 1 else "elapsed")
+    if asked.section != "all":
+        print(machine(asked))
     sections[asked.section](asked)
+
+
+def every(asked: argparse.Namespace) -> None:
+    """All sections but ``bits``, for one and two threads and both sizes, each in a new process."""
+    more = ["--k", "10", "100", "--filters", ".01", ".1", ".5", "--deleted", ".1"]
+    for threads in ("1", "2"):
+        for rows in ("100000", "1000000"):
+            for section in ("scan", "search"):
+                command = [sys.executable, __file__, section, "--rows", rows, "--threads", threads]
+                command += ["--dim", str(asked.dim), "--rounds", str(asked.rounds)]
+                command += more if section == "search" else []
+                run = {**os.environ, "OMP_NUM_THREADS": threads, "RAYON_NUM_THREADS": threads}
+                subprocess.run(command, check=True, env=run)
+    command = [sys.executable, __file__, "encode", "--dim", str(asked.dim)]
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ from live.traffic import traffic
 
 VERBS = ("read", "doctor", "verify", "simulate", "advise")
 BATCH = 2_000
+BLOCK = 20_000  # rows that are made at a time
 COUNTS = ("rows", "ids", "fetched", "queries")
 
 
@@ -56,10 +57,13 @@ def vectors(rows: int, dim: int) -> np.ndarray:
     spectrum = (1 / np.sqrt(1 + np.arange(dim))).astype(np.float32)
     centers = random.standard_normal((max(1, rows // 60), dim), dtype=np.float32) * spectrum
     found = centers[random.integers(0, len(centers), rows)]
-    found += 0.7 * random.standard_normal((rows, dim), dtype=np.float32) * spectrum
+    blocks = [found[start : start + BLOCK] for start in range(0, rows, BLOCK)]
+    for part in blocks:
+        part += 0.7 * random.standard_normal(part.shape, dtype=np.float32) * spectrum
     rotation, _ = np.linalg.qr(random.standard_normal((dim, dim), dtype=np.float32))
-    found = found @ rotation + np.float32(0.02)
-    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    for part in blocks:  # in place: one million rows take 4 GB
+        part[:] = part @ rotation + np.float32(0.02)
+        part /= np.linalg.norm(part, axis=1, keepdims=True)
     return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from qadapt.api.error_fields import error_fields
+from qadapt.errors import SpecError
 from qadapt.stores.base import OnProgress, silent
 
 if TYPE_CHECKING:
@@ -180,6 +181,7 @@ class EvaluationMethods:
         sample_rows: int = 10_000,
         segments: int = 1,
         memory: int = 512 * 2**20,
+        accept: Accept = "differs",
         seed: int = 0,
         fresh: bool = False,
         resume: bool = False,
@@ -195,6 +197,8 @@ class EvaluationMethods:
             filter, by, by_limit: predict searches of these rows, see ``verify``.
             sample_rows: number of rows that represent the collection.
             segments: number of segments of a Qdrant collection.
+            accept: ``"client"`` also predicts client-side codes, for quantizations that the
+                database does not support.
             memory, seed, fresh, resume, progress, command: see ``evaluate``.
 
         Raises:
@@ -206,9 +210,11 @@ class EvaluationMethods:
         options = EvaluationOptions(
             k=k, queries=queries, kind=kind, encoder=encoder, filter=filter, by=by,
             by_limit=by_limit,
-            sample_rows=sample_rows, segments=segments, memory=memory, seed=seed, fresh=fresh,
-            resume=resume, progress=progress or silent, command=command,
+            sample_rows=sample_rows, segments=segments, memory=memory, accept=accept, seed=seed,
+            fresh=fresh, resume=resume, progress=progress or silent, command=command,
         )  # fmt: skip
+        if accept == "exact":
+            raise SpecError.unknown("accept", accept, ("differs", "client"))
         return simulate(self._store, self.name, self._vector(vector)[0], settings, options)
 
     def advise(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -134,10 +134,10 @@ def load_encoder(name: str | None, queries: str) -> Any:
     return load(name)
 
 
-def check_accept(word: str) -> Accept:
-    """``exact``, ``differs`` or ``client``."""
-    if word not in ACCEPTS:
-        raise SpecError.unknown("--accept", word, ACCEPTS)
+def check_accept(word: str, words: Sequence[str] = ACCEPTS) -> Accept:
+    """One of the words that a command takes: by default ``exact``, ``differs`` or ``client``."""
+    if word not in words:
+        raise SpecError.unknown("--accept", word, words)
     return cast("Accept", word)
 
 

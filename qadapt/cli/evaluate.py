@@ -98,6 +98,9 @@ Saved = Annotated[
 ]
 
 
+SIMULATED = ("differs", "client")  # values of --accept of simulate
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     command(
@@ -221,6 +224,15 @@ def simulate(
         int, typer.Option("--segments", help="Segments that each contribute candidates.")
     ] = 1,
     memory: Memory = "512MiB",
+    accept: Annotated[
+        str,
+        typer.Option(
+            "--accept",
+            metavar="differs|client",
+            help="client: also predict client-side codes, where the database has none.",
+            autocompletion=completion.words(SIMULATED),
+        ),
+    ] = "differs",
     seed: Seed = 0,
     fresh: Fresh = False,
     resume: Resume = False,
@@ -236,6 +248,7 @@ def simulate(
     from qadapt.evaluation.shortlist import default_codes
 
     bar, at = read_gate(gate, k)
+    allowed = check_accept(accept, SIMULATED)
     known = load_encoder(encoder, queries)
     with open_collection(out, url, disable) as (db, on):
         found = until_interrupted(partial(
@@ -243,7 +256,7 @@ def simulate(
             queries=read_queries(queries), kind=kind, encoder=known,
             filter=read_filters(filter_texts), by=by, by_limit=by_limit,
             sample_rows=sample_rows, segments=segments, memory=size(memory),
-            seed=seed, fresh=fresh, resume=resume, progress=on, command=out.again(),
+            accept=allowed, seed=seed, fresh=fresh, resume=resume, progress=on, command=out.again(),
         ))  # fmt: skip
     return _finish(out, found, bar, found.results, output, show_simulation)
 

@@ -8,13 +8,17 @@ first, until two of them meet the target.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from qadapt.evaluation import overall_progress
 from qadapt.evaluation.advice_spec import guard_of, spec_of
-from qadapt.evaluation.advise_client import measure_client_codes, unmodelled_codes
+from qadapt.evaluation.advise_client import (
+    measure_client_codes,
+    predicted_client_codes,
+    unmodelled_codes,
+)
 from qadapt.evaluation.documents import (
     Advice,
     Evaluation,
@@ -25,12 +29,13 @@ from qadapt.evaluation.documents import (
     now,
 )
 from qadapt.evaluation.evaluate import evaluate
+from qadapt.evaluation.joined_evaluations import joined, with_predictions
 from qadapt.evaluation.memory import live_memory
 from qadapt.evaluation.option_cost import option, p95, ranked
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.overall_progress import Meter
 from qadapt.evaluation.partial import Interrupted
-from qadapt.evaluation.results import Prediction, Result
+from qadapt.evaluation.results import Result
 from qadapt.evaluation.scratch_copies import check_disk
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.shortlist import CODES, Candidate, candidate_grid, shortlist
@@ -66,7 +71,7 @@ class _Findings:
         """Add the outcome of one evaluation."""
         self.options += options
         self.out += out
-        self.evaluation = _joined(self.evaluation, measured)
+        self.evaluation = joined(self.evaluation, measured)
 
 
 def advise(
@@ -110,19 +115,22 @@ def advise(
     by_us = unmodelled_codes(codes, store, vector) if options.accept == "client" else []
     if not stopped:
         try:
-            _measure(store, info, name, target, options, tries, by_us, found)
+            _measure(store, info, name, target, options, tries, by_us, found, simulation)
         except KeyboardInterrupt:
             stopped = True
     measured = bool(found.options)
     if not measured and (stopped or not options.confirm):
         found.options = [_predicted(item, target) for item in tries[:2]]
         found.out += [_dearer(item) for item in tries[2:]]
+        _add_client_codes(
+            found, by_us, *predicted_client_codes(store, vector, by_us, target, simulation)
+        )
     found.out += [
         RuledOut(item.setting, "it meets the target, but needs more RAM", item.recall, item.ram)
         for item in found.options[2:]
     ]
     answers = [ranked(item, found.options[0]) for item in found.options[:2]]
-    evaluation = None if found.evaluation is None else _with_predictions(found.evaluation, tries)
+    evaluation = None if found.evaluation is None else with_predictions(found.evaluation, tries)
     advice = Advice(
         **_joint(simulation, evaluation),
         target=target,
@@ -235,15 +243,18 @@ def _measure(
     tries: Sequence[Candidate],
     by_us: Sequence[Quantization],
     found: _Findings,
+    simulation: Simulation,
 ) -> None:
     """Report the prediction as a first answer, then measure candidates."""
-    if options.confirm and tries:
+    if not options.confirm:
+        return
+    if tries:
         first = tries[0]
         answer = FIRST.format(first.setting.text, first.recall.value, first.footprint.ram)
         options.progress(Progress(answer, unit="steps"))
         _confirm(store, info, name, target, options, tries, found)
     if by_us:
-        _measure_client_codes(store, info, name, target, options, by_us, found)
+        _measure_client_codes(store, info, name, target, options, by_us, found, simulation)
 
 
 def _confirm(
@@ -292,18 +303,32 @@ def _measure_client_codes(
     options: EvaluationOptions,
     codes: Sequence[Quantization],
     found: _Findings,
+    simulation: Simulation,
 ) -> None:
-    """Measure codes that only qadapt has. Their measurement replaces the refusal by the store."""
-    named = {str(each) for each in codes}
-    found.out = [item for item in found.out if item.setting not in named]
+    """Measure codes that only qadapt has."""
     try:
-        outcome = measure_client_codes(
-            store, info, name, codes, target, options.replace(fresh=False)
+        options_found, out, measured = measure_client_codes(
+            store, info, name, codes, target, options.replace(fresh=False), simulation
         )
     except Interrupted as error:
+        _add_client_codes(found, codes, [], [])
         found.add([], [], error.document)
         raise
-    found.add(*outcome)
+    _add_client_codes(found, codes, options_found, out)
+    found.add([], [], measured)
+
+
+def _add_client_codes(
+    found: _Findings,
+    codes: Sequence[Quantization],
+    options: Sequence[Option],
+    out: Sequence[RuledOut],
+) -> None:
+    """Add codes that only qadapt has; what is known of them replaces the refusal by the store."""
+    named = {str(each) for each in codes}
+    found.out = [item for item in found.out if item.setting not in named]
+    found.options += options
+    found.out += out
     found.options.sort(key=lambda item: item.ram)
 
 
@@ -357,27 +382,3 @@ def _missed(result: Result, item: Candidate, target: Target) -> RuledOut | None:
         why = f"the 95th percentile is {slow:.2f} ms, above {target.max_latency_ms:g}"
         return RuledOut(result.setting, why, result.recall, ram, slow)
     return None
-
-
-def _joined(first: Evaluation | None, second: Evaluation) -> Evaluation:
-    if first is None:
-        return second
-    return first.replace(
-        results=(*first.results, *second.results),
-        seconds=first.seconds + second.seconds,
-        copy_truth=first.copy_truth or second.copy_truth,
-        copy_truths=first.copy_truths or second.copy_truths,
-        notes=tuple(dict.fromkeys((*first.notes, *second.notes))),
-    )
-
-
-def _with_predictions(evaluation: Evaluation, tries: Sequence[Candidate]) -> Evaluation:
-    predictions: Mapping[str, Prediction | None] = {
-        item.setting.text: item.prediction for item in tries
-    }
-    return evaluation.replace(
-        results=tuple(
-            result.replace(predicted=predictions.get(result.setting))
-            for result in evaluation.results
-        )
-    )

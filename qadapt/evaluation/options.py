@@ -224,7 +224,4 @@ class EvaluationOptions:
             (target.max_latency_ms is not None and not self.confirm,
              "max_latency_ms (--max-latency)", "with confirm=False (--no-confirm)",
              "latency is measured on the engine"),
-            (self.accept == "client" and not self.confirm, "accept=client (--accept client)",
-             "with confirm=False (--no-confirm)",
-             "client-side codes are measured, not predicted"),
         )  # fmt: skip

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from qadapt.engines.nearest import reaching
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.evaluation import metrics
+from qadapt.evaluation.client_predictions import ClientCodes
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.ground_truth import Queries
 from qadapt.evaluation.options import EvaluationOptions
@@ -19,10 +20,11 @@ from qadapt.evaluation.partial import SavedResults
 from qadapt.evaluation.recall import least_score
 from qadapt.evaluation.results import Figure, Prediction, Result
 from qadapt.evaluation.settings import Setting
-from qadapt.model import Batch, Kind, MatchLevel, Metric, Quantization, Vector
+from qadapt.local.client_codes import code_bytes, default_rescore
+from qadapt.model import Batch, Kind, Match, MatchLevel, Metric, Quantization, Vector
 from qadapt.model.leading_dims import leading
-from qadapt.quantizers.base import Shared
-from qadapt.quantizers.models import ModelMatch
+from qadapt.quantizers.base import Exact, Shared
+from qadapt.quantizers.models import Check, ModelMatch
 from qadapt.simulation import registry
 from qadapt.simulation.rank_recall import Ranks, ranks
 from qadapt.simulation.registry import UNCHECKED
@@ -33,6 +35,8 @@ Floats = npt.NDArray[np.float32]
 NO_OPTIONS = "search options do not affect predictions: {}"
 INACCURATE = "the model was off by up to {:.3f} ({}); the interval is widened by that"
 VALIDATED = "compared with {}: off by {:.3f} at most; the interval is widened by that"
+CLIENT_MODEL = "qadapt's client-side codes"
+CLIENT_CHECK = "itself: the code index ran on the sample"
 SAMPLED = 0.02  # additional error of a sample, in which the ranks of neighbors are estimates
 BY_SAMPLE = f"{{:,}} rows represent {{:,}}; the interval is widened by {SAMPLED}"
 NOT_COMPARED = f"the model was not compared with an engine; the interval is widened by {UNCHECKED}"
@@ -76,11 +80,14 @@ class SimulatedEngine:
         name: name of the database.
         vector: dimensions, metric and datatype of the vector.
         map: maps a quantization to the database's own configuration.
+        by_us: the match level of client-side codes, which stand in for quantizations that the
+            database does not support; None if they are not accepted.
     """
 
     name: str
     vector: Vector
     map: Callable[[Quantization], MappedQuantization]
+    by_us: Callable[[Quantization], Match] | None = None
 
 
 def predict(
@@ -116,6 +123,11 @@ def predict(
             match=mapped.match, where="simulated", state="unsupported",
         )  # fmt: skip
         if mapped.match.level is MatchLevel.UNSUPPORTED:
+            ours = None if engine.by_us is None else engine.by_us(quantization)
+            if ours is not None and ours.level is not MatchLevel.UNSUPPORTED:
+                result = known.by_us(start.replace(match=ours), setting, options.k)
+                yield result if saved is None else saved.add(result)
+                continue
             notes = (*mapped.match.differences, *mapped.match.support)
             yield start.replace(notes=notes)
             continue
@@ -166,15 +178,34 @@ class _Modelled:
             self._known[key] = self._ranked(mapped)
         return self._known[key]
 
+    def by_us(self, start: Result, setting: Setting, k: int) -> Result:
+        """The prediction of a setting with client-side codes."""
+        quantization, vector = start.quantization, self._engine.vector
+        represented, arrays = self._represented, self._of_dims(vector.dim)
+        codes = ClientCodes(
+            vector, quantization, arrays.rows, arrays.learnt, arrays.queries, represented.truth,
+            represented.own, represented.weight,
+        )  # fmt: skip
+        rescore = setting.rescore or default_rescore(quantization)
+        start = start.replace(
+            state="predicted", target=str(quantization), rescore=rescore,
+            bytes_per_vector=float(sum(code_bytes(1, vector.dim, quantization))),
+        )  # fmt: skip
+        modelled = ModelMatch(Exact(vector.metric), CLIENT_MODEL, Check(0.0, CLIENT_CHECK))
+        return _predicted(start, modelled, metrics.figure(codes.recall(rescore, k)), represented)
+
+    def _of_dims(self, dim: int) -> _Arrays:
+        if dim not in self._arrays:
+            self._arrays[dim] = _Arrays.of(self._represented, dim, self._engine.vector.metric)
+        return self._arrays[dim]
+
     def _ranked(self, mapped: MappedQuantization) -> tuple[ModelMatch, Ranks]:
         represented = self._represented
         dim = mapped.target.kept_dims(self._engine.vector.dim)
         modelled = registry.model_of(
             self._engine.name, mapped, self._engine.vector.replace(dim=dim)
         )
-        if dim not in self._arrays:
-            self._arrays[dim] = _Arrays.of(represented, dim, self._engine.vector.metric)
-        arrays = self._arrays[dim]
+        arrays = self._of_dims(dim)
         model = modelled.model.fit(arrays.learnt, arrays.shared)
         found = ranks(
             model.rows(arrays.rows),

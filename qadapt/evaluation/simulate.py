@@ -31,7 +31,8 @@ from qadapt.evaluation.sampling import present, whole_of
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.streamed_ground_truth import exact_truth
 from qadapt.evaluation.subsets import Subset
-from qadapt.model import Batch, CollectionInfo
+from qadapt.local import client_codes
+from qadapt.model import Batch, CollectionInfo, Vector
 from qadapt.stores.base import Progress, Store
 
 Floats = npt.NDArray[np.float32]
@@ -64,7 +65,7 @@ def simulate(
     options.check_segments(store.name)
     info = store.info(collection)
     vector = info.vectors[name].vector
-    engine = SimulatedEngine(store.name, vector, lambda wanted: store.map(wanted, vector))
+    engine = _engine(store, vector, options)
     wanted = [Setting.of(item) for item in settings]
     chosen = options.subsets(store, collection)
     seconds = {
@@ -109,6 +110,16 @@ def simulate(
     if partial:
         raise Interrupted(document)
     return document
+
+
+def _engine(store: Store, vector: Vector, options: EvaluationOptions) -> SimulatedEngine:
+    """The database's quantizers; with ``accept="client"``, also client-side codes."""
+    if options.accept != "client":
+        return SimulatedEngine(store.name, vector, lambda wanted: store.map(wanted, vector))
+    return SimulatedEngine(
+        store.name, vector, lambda wanted: client_codes.by_store(store, wanted, vector),
+        client_codes.match,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

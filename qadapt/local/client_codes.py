@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -150,16 +151,8 @@ def build(
     total = store.count(collection)
     sample = _Sample(total)
     calibration = _calibrate(store, collection, name, vector, total, progress, sample)
-    codes = _codes(quantization)
-    with CodeIndex.create(
-        draft,
-        vector.dim,
-        metric=vector.metric.value,
-        codes=codes,
-        query_bits=_query_bits(quantization),
-        calibration=calibration,
-        codebook=Codebook.fit(sample.rows()) if codes == "scalar" and sample.seen else None,
-    ) as index:
+    learnt = sample.rows() if sample.seen else None
+    with new_index(draft, vector, quantization, calibration, learnt) as index:
         done = 0
         if calibration is not None:
             for batch in _rows(store, collection, name):
@@ -173,6 +166,36 @@ def build(
     draft.replace(place)
     change_counters.record(store, collection, name, counter)
     code_marks.clear(store, collection, name)
+
+
+def new_index(
+    folder: Path,
+    vector: Vector,
+    quantization: Quantization,
+    calibration: Calibration | None,
+    learnt: Any,
+) -> CodeIndex:
+    """An empty index of client-side codes.
+
+    Args:
+        learnt: rows from which levels are learned, ``(n, dim)``, as the metric compares them; None
+            without rows.
+    """
+    codes = _codes(quantization)
+    return CodeIndex.create(
+        folder,
+        vector.dim,
+        metric=vector.metric.value,
+        codes=codes,
+        query_bits=_query_bits(quantization),
+        calibration=calibration,
+        codebook=Codebook.fit(learnt) if codes == "scalar" and learnt is not None else None,
+    )
+
+
+def as_compared(rows: Any, metric: Metric) -> Any:
+    """Rows as the metric compares them: normalized under cosine."""
+    return unit(rows) if metric is Metric.COSINE else rows
 
 
 def _codes(quantization: Quantization) -> Literal["binary", "int8", "scalar"]:
@@ -222,8 +245,7 @@ def _calibrate(
     def blocks() -> Iterator[Any]:
         done = 0
         for batch in _rows(store, collection, name):
-            rows = batch.vectors[name]
-            rows = unit(rows) if vector.metric is Metric.COSINE else rows
+            rows = as_compared(batch.vectors[name], vector.metric)
             sample.add(rows)
             yield rows
             done += len(batch)

@@ -60,9 +60,6 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "advise: a time of no trial": (
         ("advise", *AT, "--recall", "0.9", "--no-confirm", "--max-latency", "20ms"),
         ("--max-latency", "--no-confirm")),
-    "advise: codes of ours and no trial": (
-        ("advise", *AT, "--recall", "0.9", "--no-confirm", "--accept", "client"),
-        ("--accept client", "--no-confirm")),
     # search
     "search: queries and texts": (
         ("search", *AT, "--queries", "{npy}", "--text", "a", "--encoder", "x"),
