@@ -84,7 +84,7 @@ async def thousand(collection: qa.AsyncCollection) -> None:
     assert [hits.ids.tolist() for hits in found] == [own[at % 50] for at in range(1_000)]
 
 
-@pytest.mark.parametrize("engine", ["edge", "milvus-lite"])
+@pytest.mark.parametrize("engine", ["edge", pytest.param("milvus-lite", marks=pytest.mark.long)])
 def test_a_thousand_searches_use_few_threads(
     engine: str, live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
