@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import blas_threads  # noqa: F401 - before numpy
 import hypothesis
 import pytest
 from embeddings import Embeddings, load

@@ -24,9 +24,10 @@ class LocalMode(StoreConformance):
     """Tests for memory and folder: nothing is quantized natively, or reported as quantized."""
 
     @pytest.mark.parametrize("text", SETTINGS)
-    def test_every_setting_is_refused_with_the_rule(self, small: Collection, text: str) -> None:
+    def test_every_setting_is_refused_with_the_rule(self, database: Database, text: str) -> None:
+        empty = database.create(self.name, dim=self.dim)
         with pytest.raises(UnsupportedError, match="local mode"):
-            small.plan(text)
+            empty.plan(text)
 
     @pytest.mark.parametrize(
         "text",

@@ -37,7 +37,14 @@ def _collection(live: Callable[[str], str], engine: str) -> Iterator[Collection]
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("engine", ["edge", "qdrant-local", "milvus-lite"])
+@pytest.mark.parametrize(
+    "engine",
+    [
+        "edge",
+        pytest.param("qdrant-local", marks=pytest.mark.long),
+        pytest.param("milvus-lite", marks=pytest.mark.long),
+    ],
+)
 def test_cost_plan_eval_and_report_agree(live: Callable[[str], str], engine: str) -> None:
     with _collection(live, engine) as found:
         evaluation = found.evaluate(

@@ -30,7 +30,14 @@ def held(folder: Path, name: str) -> int:
 
 
 @pytest.mark.parametrize(
-    "setting", ["scalar", "binary", "rotational:bits=4", "rotational:bits=1", "product:ratio=8"]
+    "setting",
+    [
+        "scalar",
+        pytest.param("binary", marks=pytest.mark.long),
+        "rotational:bits=4",
+        pytest.param("rotational:bits=1", marks=pytest.mark.long),
+        pytest.param("product:ratio=8", marks=pytest.mark.long),
+    ],
 )
 def test_edge_sizes_match_the_formulas(
     live: Callable[[str], str], tmp_path: Path, rows: np.ndarray, setting: str

@@ -194,7 +194,7 @@ def shapes() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ("metric", "shape"),
     [
-        (metric, shape)
+        pytest.param(metric, shape, marks=pytest.mark.long if metric == "euclidean" else ())
         for metric in ("cosine", "dot", "euclidean")
         for shape in shapes()
         if metric != "cosine" or "zero" not in shape  # cosine rejects zero vectors
@@ -216,8 +216,8 @@ def test_no_message_contains_nan(make: Make, metric: str, shape: str) -> None:
     ("kind", "words"),
     [
         ("counts", "of information; no value is negative"),
-        ("not negative", "100% of the bits are the same"),
-        ("few values", "no value is negative"),
+        pytest.param("not negative", "100% of the bits are the same", marks=pytest.mark.long),
+        pytest.param("few values", "no value is negative", marks=pytest.mark.long),
         ("ternary", "at most 3 distinct values"),
     ],
 )

@@ -48,6 +48,7 @@ SETTINGS = (
 )  # fmt: skip
 
 
+@pytest.mark.long
 def test_predictions_match_the_live_engine(articles: Collection, embeddings: Any) -> None:
     queries = embeddings.queries[:QUERIES]
     said = articles.simulate(*SETTINGS, queries=queries)

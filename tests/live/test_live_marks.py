@@ -94,6 +94,7 @@ def test_an_unmarked_server_test_fails(tmp_path: Path) -> None:
     assert "pytest.mark.server" in done.stdout
 
 
+@pytest.mark.long
 def test_must_see_fails_without_the_engine(tmp_path: Path) -> None:
     module = "def test_embedded(live):\n    live('edge')\n"
     assert pytest_on(tmp_path, module, "--must-see=edge").returncode == 0
