@@ -48,7 +48,9 @@ def version(told: dict[str, Any]) -> ServerVersion:
 
 
 def test_several_versions_were_recorded() -> None:
-    assert {"8.12.2", "8.14.3", "8.15.5", "8.16.6", "8.19.21"} <= {each.stem for each in FILES}
+    assert {"8.12.2", "8.14.3", "8.15.5", "8.16.6", "8.18.8", "8.19.21"} <= {
+        each.stem for each in FILES
+    }
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
@@ -79,7 +81,12 @@ def test_pairs_of_types_that_are_accepted_in_place(
 def test_rescoring_and_other_features(told: dict[str, Any], version: ServerVersion) -> None:
     codes = told["types"]["int8_hnsw"]
     assert (codes["rescore_vector"] == "ok") == version.has(SINCE_RESCORE)
-    assert (codes["rescore_vector 0"] == "ok") == version.has(SINCE_RESCORE)
+    assert (codes["rescore_vector 0"] == "ok") == version.maps_rescoring
+    bits = told["types"]["bbq_hnsw"]
+    if isinstance(bits, dict):
+        found = mapping.default_rescore(bits["mapping"], version)
+        assert found is not None
+        assert found.on == ("rescore_vector" in bits["mapping"])
     assert ("off_heap" in codes["statistics"]) == version.has(SINCE_BYTES_OF_CODES)
     assert (told["element bfloat16"] == "ok") == version.has(SINCE_BFLOAT16)
     assert (told["base64 row"] == "ok") == version.has(SINCE_BASE64)

@@ -19,7 +19,7 @@ from qadapt.stores.elastic import collections, copy_switch, refreshes
 from qadapt.stores.elastic.elasticsearch import code_record, in_place, mapping
 from qadapt.stores.elastic.elasticsearch.snapshot import Snapshot
 from qadapt.stores.elastic.elasticsearch.status import status_of
-from qadapt.stores.elastic.elasticsearch.version import SINCE_BYTES_OF_CODES, SINCE_RESCORE
+from qadapt.stores.elastic.elasticsearch.version import SINCE_BYTES_OF_CODES
 from qadapt.stores.elastic.schema import Index, VectorField, quoted
 from qadapt.stores.operations import Execution, Operation, table
 from qadapt.stores.polling import poll
@@ -225,7 +225,7 @@ class _Planner:
         self.index = self.taken.index
         self.field = self.index.field_of(request.vector)
         self.current = store.product.options_of(self.field)
-        holds = store.product.server_version.has(SINCE_RESCORE)
+        holds = store.product.server_version.maps_rescoring
         self.rescore = request.rescore if holds else None
         if mapped is None or mapped.native is None:
             self.options = dict(self.current)

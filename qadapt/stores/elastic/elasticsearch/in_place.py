@@ -21,27 +21,25 @@ NEWEST: Pairs = {
     "int4_flat": (*_GRAPHS, "bbq_hnsw", "bbq_flat"),
     "bbq_flat": ("bbq_hnsw",),
 }
-# From the version on, newest first.
+_OF_8_16: Pairs = {
+    "hnsw": ("int8_hnsw", "int4_hnsw"),
+    "int8_hnsw": ("int4_hnsw",),
+    "flat": NEWEST["flat"],
+    "int8_flat": (*_GRAPHS, "int4_flat"),
+    "int4_flat": _GRAPHS,
+}
+_OF_8_15: Pairs = {
+    "hnsw": ("int8_hnsw",),
+    "flat": (*_GRAPHS, "int8_flat", "int4_flat"),
+    "int8_flat": ("hnsw", "int8_hnsw"),
+}
+# From the version on, newest first. 9.0 is as old as 8.18, and was not observed.
 BY_VERSION: tuple[tuple[str, Pairs], ...] = (
-    ("8.18.0", NEWEST),
-    (
-        "8.16.0",
-        {
-            "hnsw": ("int8_hnsw", "int4_hnsw"),
-            "int8_hnsw": ("int4_hnsw",),
-            "flat": NEWEST["flat"],
-            "int8_flat": (*_GRAPHS, "int4_flat"),
-            "int4_flat": _GRAPHS,
-        },
-    ),
-    (
-        "8.15.0",
-        {
-            "hnsw": ("int8_hnsw",),
-            "flat": (*_GRAPHS, "int8_flat", "int4_flat"),
-            "int8_flat": ("hnsw", "int8_hnsw"),
-        },
-    ),
+    ("9.1.0", NEWEST),
+    ("9.0.0", _OF_8_16),
+    ("8.19.0", NEWEST),
+    ("8.16.0", _OF_8_16),
+    ("8.15.0", _OF_8_15),
 )
 
 

@@ -19,7 +19,6 @@ from qadapt.stores.elastic.elasticsearch.version import (
     SINCE_INT4,
     SINCE_INTERVAL_PER_VECTOR,
     SINCE_ON_DISK_RESCORE,
-    SINCE_RESCORE,
     ServerVersion,
 )
 from qadapt.stores.leading_dims import by_leading_dims
@@ -304,7 +303,7 @@ def default_rescore(
     codes = split_type(str(options.get("type", HNSW)))[0]
     if not codes:
         return None
-    if version is not None and not version.has(SINCE_RESCORE):
+    if version is not None and not version.maps_rescoring:
         return Rescore(source="off")
     factor = (options.get("rescore_vector") or {}).get("oversample")
     if factor is None:

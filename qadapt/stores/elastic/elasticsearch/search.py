@@ -70,6 +70,8 @@ def prepare(
                 f"{version.product} {SINCE_RESCORE}; this is {version.words}",
                 hint="upgrade the server, or search without rescoring",
             )
+    off = rescore is not None and not rescore.on
+    if off and not version.maps_rescoring:
         request = replace(request, rescore=None)
     if exact:
         return _exact(index, field, coded, request, query, ranges)

@@ -31,3 +31,9 @@ class ServerVersion(EngineVersion):
     """The version of a server."""
 
     product: ClassVar[str] = "Elasticsearch"
+
+    @property
+    def maps_rescoring(self) -> bool:
+        """Whether a mapping holds a rescoring, which bbq has by default, and a search can turn it
+        off. 9.0 is as old as 8.18, which does neither, and was not observed."""
+        return self.has("9.1.0") or (self.has("8.19.0") and not self.has("9.0.0"))
