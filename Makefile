@@ -27,7 +27,7 @@ AGE ?= newest
 
 comma := ,
 include docker/versions.env
-ages = $(foreach engine,QDRANT MILVUS WEAVIATE,$(engine)_TAG=$($(engine)_OLDEST))
+ages = $(foreach engine,QDRANT MILVUS WEAVIATE ELASTICSEARCH OPENSEARCH,$(engine)_TAG=$($(engine)_OLDEST))
 COMPOSE = $(if $(filter oldest,$(AGE)),$(ages)) \
   docker compose --env-file docker/versions.env -f docker/compose.yaml
 

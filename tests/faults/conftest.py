@@ -10,12 +10,18 @@ from live import Unavailable
 from live.containers import Container
 from proxies import Haproxy, Toxiproxy
 from rigs import Rig
-from starting import missing, started_for
+from starting import WITHOUT_IMAGE, missing, started_for
 
 from qadapt.stores import registry
 
 
-@pytest.fixture(params=["milvus", "weaviate"])
+@pytest.fixture(
+    params=[
+        "milvus",
+        "weaviate",
+        *(pytest.param(e, marks=pytest.mark.extended) for e in WITHOUT_IMAGE),
+    ]
+)
 def engine(request: pytest.FixtureRequest) -> str:
     """Each engine that is available as a container here."""
     if request.param not in registry.names():

@@ -33,7 +33,9 @@ class Rig:
         self.url = f"{url}{mark}timeout={timeout:g}"
         self.database = qa.open(self.url)
         self.sample: Sample = clustered(ROWS, DIM, queries=20)
-        self.name = f"Faults{uuid.uuid4().hex[:8]}"
+        # Weaviate starts names with a capital letter, Elasticsearch has no capital letters.
+        word = "Faults" if url.startswith("weaviate") else "faults"
+        self.name = f"{word}{uuid.uuid4().hex[:8]}"
         self.collection = self.database.create(self.name, dim=DIM, metric="cosine")
         self.collection.write(self.batch(0, ROWS))
 
@@ -83,7 +85,8 @@ class Rig:
     def close(self) -> None:
         """Drop the collections."""
         for name in self.database.collections():
-            if name.startswith(self.name):
+            # The copy of a change is dropped with the alias of it.
+            if name.startswith(self.name) and name in self.database:
                 self.database.drop(name)
         self.database.close()
 

@@ -143,7 +143,7 @@ def test_503(action, container, proxied, rig) -> None:
 
 # -- disk ------------------------------------------------------------------------------------------
 
-DISK = {"milvus": "400m", "weaviate": "32m"}
+DISK = {"milvus": "400m", "weaviate": "32m", "elasticsearch": "64m", "opensearch": "64m"}
 
 
 def test_a_full_disk(engine, small, rig) -> None:

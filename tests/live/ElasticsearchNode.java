@@ -10,7 +10,7 @@ import org.elasticsearch.node.Node;
 import org.elasticsearch.plugins.PluginBundle;
 import org.elasticsearch.plugins.PluginsLoader;
 
-/** One node on 127.0.0.1 with the transport module: FOLDER HTTP_PORT TRANSPORT_PORT. */
+/** One node with the transport module: FOLDER HTTP_PORT TRANSPORT_PORT [HOST], by default on 127.0.0.1. */
 public class ElasticsearchNode {
     public static void main(String[] arguments) throws Exception {
         Path home = Path.of(arguments[0]);
@@ -18,7 +18,7 @@ public class ElasticsearchNode {
             .put("path.home", home.toString())
             .put("http.port", arguments[1])
             .put("transport.port", arguments[2])
-            .put("network.host", "127.0.0.1")
+            .put("network.host", arguments.length > 3 ? arguments[3] : "127.0.0.1")
             .put("discovery.type", "single-node")
             .put("cluster.name", "qadapt-tests")
             .put("node.name", "node1")

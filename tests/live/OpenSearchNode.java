@@ -8,7 +8,7 @@ import org.opensearch.env.Environment;
 import org.opensearch.node.Node;
 import org.opensearch.plugins.PluginInfo;
 
-/** One node on 127.0.0.1 with plugins of the class path: FOLDER HTTP_PORT TRANSPORT_PORT. */
+/** One node with plugins of the class path: FOLDER HTTP_PORT TRANSPORT_PORT [HOST], by default on 127.0.0.1. */
 public class OpenSearchNode extends Node {
     private static final String PAINLESS = "org.opensearch.painless.PainlessModulePlugin";
 
@@ -30,8 +30,10 @@ public class OpenSearchNode extends Node {
             .put("path.home", arguments[0])
             .put("http.port", arguments[1])
             .put("transport.port", arguments[2])
-            .put("network.host", "127.0.0.1")
+            .put("network.host", arguments.length > 3 ? arguments[3] : "127.0.0.1")
             .put("discovery.type", "single-node")
+            // 1-bit codes of a memory-mapped index are compared by a native library, which is missing here.
+            .put("node.store.allow_mmap", false)
             .put("cluster.name", "qadapt-tests")
             .put("node.name", "node1")
             .put("http.type", "netty4")

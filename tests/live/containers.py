@@ -35,6 +35,7 @@ from qadapt.stores import registry
 _DOCKER = Path(__file__).resolve().parents[2] / "docker"
 _LABEL = "qadapt.tests"
 _START = 180.0
+_HEALTH = "_cluster/health?wait_for_status=yellow&timeout=1s"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,18 @@ _SERVICES = {
         "/var/lib/weaviate",
         "{WEAVIATE_PACKAGE}",
     ),
+    "elasticsearch": _Service(
+        "elasticsearch+http://127.0.0.1:{9200}",
+        f"{{9200}}/{_HEALTH}",
+        "/usr/share/elasticsearch/data",
+        "{ELASTICSEARCH_PACKAGE}",
+    ),
+    "opensearch": _Service(
+        "opensearch+http://127.0.0.1:{9200}",
+        f"{{9200}}/{_HEALTH}",
+        "/usr/share/opensearch/data",
+        "{OPENSEARCH_PACKAGE}",
+    ),
 }
 
 
@@ -68,7 +81,7 @@ class Container:
     """An engine in a container.
 
     Args:
-        engine: ``qdrant``, ``milvus`` or ``weaviate``.
+        engine: a service of compose.yaml, such as ``milvus``.
         disk: size of a tmpfs that holds its data, such as ``64m``; without one, the image's layer.
         environment: variables besides those of compose.yaml.
 

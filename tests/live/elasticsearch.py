@@ -112,6 +112,14 @@ class ElasticsearchServer(JvmServer):
             "-Des.nativelibs.path=native",
         ]
 
+    @property
+    def expected_version(self) -> str:
+        return self.release.version
+
+    @property
+    def jar_folders(self) -> tuple[Path, ...]:
+        return (self._lib,)
+
     def prepare(self) -> None:
         """Folders of a node: configuration, transport module, link to libzstd."""
         for each in ("config", "plugins", "lib", "native"):

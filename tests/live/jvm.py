@@ -173,6 +173,16 @@ class JvmServer(Server):
         """
         raise NotImplementedError
 
+    @property
+    def expected_version(self) -> str:
+        """The version of the jars."""
+        raise NotImplementedError
+
+    @property
+    def jar_folders(self) -> Sequence[Path]:
+        """The folders of jars that the command names."""
+        raise NotImplementedError
+
     def prepare(self) -> None:
         """Create the files of a new node below ``folder``."""
 
@@ -216,12 +226,15 @@ class JvmServer(Server):
         """The last words of ``java`` before the arguments of the launcher."""
         return [self.source()]
 
+    def launcher_command(self) -> list[str]:
+        """The complete command of the launcher, without its arguments."""
+        memory = [f"-Xms{self.heap}", f"-Xmx{self.heap}"]
+        return [self._command[0], *memory, *self._command[1:], *self.program()]
+
     def launch(self) -> None:
         """Start the process on its folder and ports."""
-        memory = [f"-Xms{self.heap}", f"-Xmx{self.heap}"]
         where = [str(self.folder), str(self.port), str(self.transport)]
-        command = [self._command[0], *memory, *self._command[1:], *self.program(), *where]
-        self.run(["nice", "-n", "10", *command], os.environ)
+        self.run(["nice", "-n", "10", *self.launcher_command(), *where], os.environ)
         ready = f"{self.rest}/_cluster/health?wait_for_status=yellow&timeout=3s"
         self.wait_until(lambda: answer(ready) is not None, _START)
 

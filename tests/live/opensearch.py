@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib.util
 import subprocess
-import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -32,8 +31,6 @@ _LIB = (
     "com.google.guava:guava:33.2.1-jre",
     "org.apache.logging.log4j:log4j-core:2.25.3",
 )
-# 1-bit codes of a memory-mapped index are compared by a native library, which is missing here.
-_TEMPLATE = b'{"index_patterns": ["*"], "template": {"settings": {"store.type": "niofs"}}}'
 
 
 def runtime() -> tuple[Path, bool]:
@@ -91,10 +88,19 @@ class OpenSearchServer(JvmServer):
         """All jars are on the class path; a jar of the plugin that the server has is omitted."""
         java, self._compiles = runtime()
         lib, plugin = (Path(each) for each in fetch()[:2])
-        found = {each.name: str(each) for folder in (plugin, lib) for each in folder.glob("*.jar")}
+        self._folders = (plugin, lib)
+        found = {each.name: str(each) for folder in self._folders for each in folder.glob("*.jar")}
         self._classes = ":".join(found.values())
         vector = ["--add-modules", "jdk.incubator.vector"] if self._compiles else []
         return [str(java), *vector, "--enable-native-access=ALL-UNNAMED", "-cp", self._classes]
+
+    @property
+    def expected_version(self) -> str:
+        return VERSION
+
+    @property
+    def jar_folders(self) -> tuple[Path, ...]:
+        return self._folders
 
     def prepare(self) -> None:
         """Folders of a node, and the launcher where ``java`` cannot compile it."""
@@ -123,14 +129,3 @@ class OpenSearchServer(JvmServer):
         if self._compiles:
             return super().program()
         return ["-cp", f"{self.folder / 'classes'}:{self._classes}", Path(self.launcher).stem]
-
-    def launch(self) -> None:
-        super().launch()
-        request = urllib.request.Request(
-            f"{self.rest}/_index_template/qadapt-tests",
-            _TEMPLATE,
-            {"Content-Type": "application/json"},
-            method="PUT",
-        )
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        direct.open(request, timeout=60).close()

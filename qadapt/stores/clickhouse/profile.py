@@ -12,7 +12,7 @@ from qadapt.stores.clickhouse import client_code, mapping
 from qadapt.stores.clickhouse.cost_model import ClickHouseCostModel
 from qadapt.stores.clickhouse.ids import valid_text
 from qadapt.stores.clickhouse.quantizer_models import ClickHouseQuantizers
-from qadapt.stores.clickhouse.version import OLDEST, SINCE_CODEC
+from qadapt.stores.clickhouse.version import OLDEST, SINCE_BIT_PLANES, SINCE_CODEC
 from qadapt.stores.profile import DoctorCheck, StoreProfile, Traits
 
 _NATIVE = Support.NATIVE
@@ -36,6 +36,10 @@ def _rules(deployment: str) -> tuple[Rule, ...]:
         rule("native-float16", "an index of f16 or bf16"),
         rule("native-scalar", "an index of i8, or the codec int8"),
         rule("native-scalar:8", "an index of i8, or the codec int8"),
+        *(
+            rule(f"native-scalar:{bits}", "bit planes (QBit)", SINCE_BIT_PLANES)
+            for bits in (4, 6, 7)
+        ),
         rule("native-binary", "an index of b1"),
         rule("native-binary:1", "an index of b1"),
         rule("native-rotational", "the codecs rabitq and turboquant", SINCE_CODEC),

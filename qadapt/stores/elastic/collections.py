@@ -113,7 +113,8 @@ def create(
         path_of(each): product.new_field(vector, native.get(each) or {})
         for each, vector in vectors.items()
     }
-    put(connection, name, mapping_of(fields), product.new_settings(vectors))
+    body = product.recorded(mapping_of(fields))
+    put(connection, name, body, product.new_settings(vectors))
 
 
 def put(

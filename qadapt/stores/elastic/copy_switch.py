@@ -94,7 +94,7 @@ class Rebuild(copy_switch.CopyAndSwitch):
         made = settings_of(source)
         if source.managed:
             made |= at.store.product.new_settings(self._vectors(at, source))
-        collections.put(at.store.connection, self.target, body, made)
+        collections.put(at.store.connection, self.target, at.store.product.recorded(body), made)
 
     def _vectors(self, at: Execution[ElasticStore[Any]], source: Index) -> dict[str, Vector]:
         """The vectors of the copy."""

@@ -80,6 +80,10 @@ class Product(abc.ABC):
     def new_settings(self, vectors: Mapping[str, Vector]) -> dict[str, Any]:
         """Settings of a new index."""
 
+    def recorded(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The mapping of a new index with what the product needs to verify it later."""
+        return body
+
     # -- rows --------------------------------------------------------------------------------
 
     def refused_rows(self, rows: Floats) -> npt.NDArray[np.intp]:

@@ -1,4 +1,4 @@
-"""The quantizer of Lucene 10 in numpy: codes with an interval for each vector.
+"""The quantizers of Lucene in numpy: codes with an interval for each vector, and an older one.
 
 A vector minus the mean of its segment is rounded to equal steps of an interval that is chosen for
 this vector, from its own values. The interval starts at the best one for a normal distribution and
@@ -13,13 +13,17 @@ import numpy.typing as npt
 
 from qadapt.model import Metric
 from qadapt.quantizers import Codes, Model
-from qadapt.quantizers.base import Floats
+from qadapt.quantizers.base import Floats, rounded
 
 # Half of the best interval for a normal distribution, by the number of bits.
 _HALF = {1: 0.798, 2: 1.493, 3: 2.051, 4: 2.514, 5: 2.916, 6: 3.278, 7: 3.611, 8: 3.922}
 _ACROSS = 0.1  # weight of the error that is not along the vector
 _ROUNDS = 5
 _BLOCK = 4_096
+# One interval of a segment.
+STEPS = 127
+GROUP = 20  # rows whose values are sorted together to find an interval
+SAMPLE = 25_000
 Wide = npt.NDArray[np.float64]
 
 
@@ -127,3 +131,56 @@ def _loss(rows: Wide, low: Wide, high: Wide, steps: int, squares: Wide) -> Wide:
     safe = np.where(squares > 0, squares, 1)
     found: Wide = (1 - _ACROSS) * along * along / safe + _ACROSS * whole
     return found
+
+
+class SevenBits(Model):
+    """7 bits over one interval of a segment, for rows and queries.
+
+    A correction of each row makes up for a part of the error of its own codes.
+
+    Args:
+        quantile: share of the values that the interval covers; None for all of them.
+    """
+
+    def __init__(self, metric: Metric, quantile: float | None = None) -> None:
+        super().__init__(metric)
+        self._quantile = quantile
+        self._low = self._high = np.float32(0)
+
+    def _fit(self, rows: Floats) -> None:
+        if len(rows) > SAMPLE:
+            rows = rows[np.random.default_rng(0).choice(len(rows), SAMPLE, replace=False)]
+        if self._quantile is None:
+            self._low, self._high = rows.min(), rows.max()
+            return
+        # Lucene ignores the rest of the rows behind the last whole group.
+        whole = max(GROUP, len(rows) - len(rows) % GROUP)
+        starts = range(0, min(whole, len(rows)), GROUP)
+        ends = [_ends(rows[at : at + GROUP], self._quantile) for at in starts]
+        low, high = zip(*ends, strict=True)
+        self._low, self._high = np.float32(np.mean(low)), np.float32(np.mean(high))
+
+    def _steps(self, x: Floats) -> Floats:
+        """Decoded codes, from the lower end of the interval."""
+        step = (self._high - self._low) / np.float32(STEPS) or np.float32(1)
+        codes = rounded((np.clip(x, self._low, self._high) - self._low) / step)
+        found: Floats = (codes * step).astype(np.float32)
+        return found
+
+    def _rows(self, rows: Floats) -> Codes:
+        values = self._steps(rows)
+        if self.metric is Metric.EUCLIDEAN:
+            return Codes(values, -np.einsum("ij,ij->i", values, values))
+        error = (rows - self._low) - values
+        correction = self._low * rows.sum(axis=1) + np.einsum("ij,ij->i", error, values)
+        return Codes(values, correction.astype(np.float32))
+
+    def _queries(self, queries: Floats) -> Floats:
+        return self._asking(self._steps(queries))
+
+
+def _ends(rows: Floats, quantile: float) -> tuple[np.float32, np.float32]:
+    """The interval that covers a share of the values."""
+    values = np.sort(rows, axis=None)
+    cut = int(values.size * (1 - quantile) / 2 + 0.5)
+    return values[min(cut, values.size - 1)], values[max(values.size - cut - 1, 0)]

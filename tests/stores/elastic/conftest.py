@@ -12,6 +12,7 @@ import pytest
 
 import qadapt as qa
 from qadapt.api import Database
+from qadapt.stores.elastic.elasticsearch.version import ServerVersion
 from qadapt.testing.data import Sample, clustered
 
 DIM, ROWS = 64, 1500
@@ -50,6 +51,18 @@ def raw(url: str) -> Raw:
 def database(url: str) -> Iterator[Database]:
     with qa.open(url) as database:
         yield database
+
+
+@pytest.fixture
+def since(database: Database) -> Callable[[str], None]:
+    """``since("9.3.0")`` skips the test on an older server."""
+
+    def check(version: str) -> None:
+        found = ServerVersion(database.server().version)
+        if not found.has(version):
+            pytest.skip(f"this server is {found.words}, older than {version}")
+
+    return check
 
 
 @pytest.fixture

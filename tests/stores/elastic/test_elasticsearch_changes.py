@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -133,8 +134,9 @@ def test_writes_are_refused_while_rows_are_copied(
 
 
 def test_bfloat16_and_fewer_dimensions_by_a_copy(
-    database: Database, name: str, sample: Any, articles: Collection
+    database: Database, name: str, sample: Any, articles: Collection, since: Callable[[str], None]
 ) -> None:
+    since("9.3.0")
     articles.plan("float16:originals=none", accept="differs").apply(yes=True)
     vector = articles.info().vectors[""]
     assert vector.datatype == "bfloat16"
@@ -165,8 +167,9 @@ def test_a_change_of_several_shards_reaches_all_of_them(
 
 
 def test_original_vectors_on_disk_and_the_graph_are_set_in_the_mapping(
-    raw: Any, name: str, articles: Collection
+    raw: Any, name: str, articles: Collection, since: Callable[[str], None]
 ) -> None:
+    since("9.3.0")
     wanted = qa.Quantization.parse("scalar:originals=disk").replace(native={"m": 24})
     articles.plan(wanted).apply(yes=True)
 

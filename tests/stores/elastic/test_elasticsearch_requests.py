@@ -174,8 +174,9 @@ def test_an_api_key_and_a_cloud_id_are_passed_on(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("setting", ["none", "binary:rescore=4"])
 def test_code_for_clients_returns_the_same_ids(
-    articles: Collection, sample: Any, setting: str, tmp_path: Any
+    articles: Collection, sample: Any, setting: str, tmp_path: Any, since: Callable[[str], None]
 ) -> None:
+    since("9.0.0")
     articles.plan(setting).apply(yes=True)
     expected = [str(key) for key in articles.search(sample.queries[3], k=10).ids[0]]
     query = [float(x) for x in sample.queries[3]]
@@ -193,8 +194,9 @@ def test_code_for_clients_returns_the_same_ids(
 
 
 def test_a_client_of_the_user_stays_open(
-    database: Database, url: str, articles: Collection
+    database: Database, url: str, articles: Collection, since: Callable[[str], None]
 ) -> None:
+    since("9.0.0")
     elasticsearch = pytest.importorskip("elasticsearch", reason="the extra elasticsearch")
     with elasticsearch.Elasticsearch(url.partition("+")[2]) as client:
         with qa.wrap(client) as wrapped:
@@ -263,9 +265,14 @@ def test_a_key_that_may_not_refresh_does_not_read_an_index_without_refreshes(
 
 
 def test_the_profile_of_a_search_shows_the_rescored_candidates(
-    raw: Callable[..., Any], name: str, articles: Collection, sample: Any
+    raw: Callable[..., Any],
+    name: str,
+    articles: Collection,
+    sample: Any,
+    since: Callable[[str], None],
 ) -> None:
     """40 more comparisons with original vectors; 0 for a search without rescoring."""
+    since("9.1.0")
     articles.plan("binary").apply(yes=True)
     compared = []
     for factor in (0, 4):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,10 @@ def test_a_type_in_the_mapping_is_building_until_segments_are_merged(
 
 
 def test_bbq_disk_is_acknowledged_and_every_write_is_refused(
-    database: Database, raw: Any, name: str
+    database: Database, raw: Any, name: str, since: Callable[[str], None]
 ) -> None:
     """Only the segments' writer checks the licence; qadapt never creates this type."""
+    since("9.2.0")
     field = {"type": "dense_vector", "dims": 64, "index_options": {"type": "bbq_disk"}}
     assert raw("PUT", f"/{name}", {"mappings": {"properties": {"embedding": field}}})[
         "acknowledged"
@@ -70,8 +72,9 @@ def test_bbq_disk_is_acknowledged_and_every_write_is_refused(
 
 
 def test_confidence_interval_is_kept_and_changes_nothing(
-    database: Database, raw: Any, name: str, sample: Sample
+    database: Database, raw: Any, name: str, sample: Sample, since: Callable[[str], None]
 ) -> None:
+    since("9.4.0")
     sizes = []
     for at, interval in enumerate((0.9, 1.0)):
         options = {"type": "int8_flat", "confidence_interval": interval}
@@ -103,8 +106,11 @@ def test_a_search_of_an_unknown_field_is_an_error(
         articles.search(np.ones(63))
 
 
-def test_a_field_without_a_type_is_quantized(database: Database, raw: Any, name: str) -> None:
+def test_a_field_without_a_type_is_quantized(
+    database: Database, raw: Any, name: str, since: Callable[[str], None]
+) -> None:
     """The default depends on dimensions, version and licence: int8 below 384, bbq from there on."""
+    since("9.1.0")
     for dims, kind in ((64, "scalar"), (384, "binary")):
         index = f"{name}_{dims}"
         field = {"type": "dense_vector", "dims": dims}
@@ -115,9 +121,10 @@ def test_a_field_without_a_type_is_quantized(database: Database, raw: Any, name:
 
 
 def test_cosine_vectors_of_another_index_differ_in_the_last_digit(
-    database: Database, raw: Any, name: str
+    database: Database, raw: Any, name: str, since: Callable[[str], None]
 ) -> None:
     """The server stores them at length 1, and a document does not show them."""
+    since("9.2.0")
     field = {"type": "dense_vector", "dims": 64, "index_options": {"type": "hnsw"}}
     raw("PUT", f"/{name}", {"mappings": {"properties": {"embedding": field}}})
     rows = 3 * np.random.default_rng(3).standard_normal((200, 64)).astype(np.float32)

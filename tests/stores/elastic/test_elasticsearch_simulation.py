@@ -1,4 +1,4 @@
-"""Predictions and what the engine finds, at two dimensions and under two metrics."""
+"""Predictions and what the engine finds, at three dimensions and under three metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CLOSE = 0.02
 SETTINGS = ("scalar", "scalar:bits=4", "binary")
 
 
-@pytest.mark.parametrize(("dim", "metric"), [(96, "cosine"), (160, "dot")])
+@pytest.mark.parametrize(("dim", "metric"), [(96, "cosine"), (160, "dot"), (128, "euclidean")])
 def test_predictions_are_close_to_the_engine(
     database: Database, name: str, dim: int, metric: str
 ) -> None:
@@ -36,5 +36,7 @@ def test_predictions_are_close_to_the_engine(
             exact = collection.search(queries, k=K, exact=True)
             pairs = zip(hits.ids.tolist(), exact.ids.tolist(), strict=True)
             measured = float(np.mean([len(set(one) & set(other)) / K for one, other in pairs]))
+            if codes == "scalar:bits=4" and each.state == "unsupported":  # before 9.4
+                continue
             assert each.recall is not None
             assert each.recall.value == pytest.approx(measured, abs=CLOSE), setting

@@ -14,7 +14,10 @@ from qadapt.stores.elastic.opensearch.store import OpenSearchStore
 
 ROWS, QUERIES, K = 800, 60, 10
 CLOSE = 0.02
-SETTINGS = ("scalar:bits=7,rescore=off", "binary:rescore=off", "binary:rescore=20")
+SETTINGS = (
+    "scalar:bits=7,rescore=off", "scalar:bits=7,quantile=0.95,rescore=off", "binary:rescore=off",
+    "binary:rescore=20",
+)  # fmt: skip
 
 
 def seeded(dim: int) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +31,9 @@ def seeded(dim: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("dim", "metric"), some([(48, "cosine"), (200, "dot")], 1))
+@pytest.mark.parametrize(
+    ("dim", "metric"), some([(48, "cosine"), (200, "dot"), (120, "euclidean")], 1)
+)
 def test_predictions_are_close_to_the_engine(
     database: Database, name: str, dim: int, metric: str
 ) -> None:

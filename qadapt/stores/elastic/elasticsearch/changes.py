@@ -16,9 +16,10 @@ from qadapt.errors import StoreError, StoreTimeoutError, UnsupportedError
 from qadapt.model import Estimate, State, Step, Symbol, Vector
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy
 from qadapt.stores.elastic import collections, copy_switch, refreshes
-from qadapt.stores.elastic.elasticsearch import mapping
+from qadapt.stores.elastic.elasticsearch import code_record, in_place, mapping
 from qadapt.stores.elastic.elasticsearch.snapshot import Snapshot
 from qadapt.stores.elastic.elasticsearch.status import status_of
+from qadapt.stores.elastic.elasticsearch.version import SINCE_BYTES_OF_CODES
 from qadapt.stores.elastic.schema import Index, VectorField, quoted
 from qadapt.stores.operations import Execution, Operation, table
 from qadapt.stores.polling import poll
@@ -28,18 +29,6 @@ from qadapt.stores.versioned_names import next_version
 if TYPE_CHECKING:
     from qadapt.stores.elastic.elasticsearch.store import ElasticsearchStore
 
-# Types that a mapping accepts in place of another one, as seen on 9.5.3 for all pairs.
-_FLAT = ("flat", "int8_flat", "int4_flat", "bbq_flat")
-IN_PLACE = {
-    "hnsw": ("int8_hnsw", "int4_hnsw", "bbq_hnsw"),
-    "int8_hnsw": ("int4_hnsw", "bbq_hnsw"),
-    "int4_hnsw": ("bbq_hnsw",),
-    "bbq_hnsw": (),
-    "flat": ("hnsw", "int8_hnsw", "int4_hnsw", "bbq_hnsw", *_FLAT[1:]),
-    "int8_flat": ("hnsw", "int8_hnsw", "int4_hnsw", "bbq_hnsw", "int4_flat", "bbq_flat"),
-    "int4_flat": ("hnsw", "int8_hnsw", "int4_hnsw", "bbq_hnsw", "bbq_flat"),
-    "bbq_flat": ("bbq_hnsw",),
-}
 # Dummy documents for each shard: with 40, all of 3 shards got one.
 _PER_SHARD = 16
 _DUMMY = "qadapt-rewrite-"
@@ -69,6 +58,14 @@ class SetOptions(Operation):
         field = index.field_of(self.vector)
         if not same_options(at.store.product.options_of(field), self.options):
             put_options(at.store, index, field, self.options)
+        kind = str(self.options["type"])
+        if self.rewrite and not at.store.product.server_version.has(SINCE_BYTES_OF_CODES):
+            index = at.store.index(at.collection)
+            entry = (index.meta.get(code_record.KEY) or {}).get(field.path) or {}
+            older = code_record.older_segments(at.store.connection, index, field.path, kind)
+            if older is None or entry.get("type") != kind:
+                code_record.write(at.store.connection, index, field.path, kind)
+                at.store.forget(index.name)
         if self.rewrite:
             rewrite(at, self.vector)
 
@@ -228,7 +225,8 @@ class _Planner:
         self.index = self.taken.index
         self.field = self.index.field_of(request.vector)
         self.current = store.product.options_of(self.field)
-        self.rescore = request.rescore
+        holds = store.product.server_version.maps_rescoring
+        self.rescore = request.rescore if holds else None
         if mapped is None or mapped.native is None:
             self.options = dict(self.current)
         else:
@@ -241,7 +239,7 @@ class _Planner:
         kind, wanted = str(self.current["type"]), str(self.options["type"])
         state = status_of(self.taken.observations[self.request.vector]).state
         if kind == wanted:
-            if state is State.BUILDING:
+            if state is State.BUILDING or self._unproven(state):
                 return [self._in_place(rewrite=True)]
             if same_options(self.current, self.options):
                 return []
@@ -252,12 +250,19 @@ class _Planner:
             return [self._in_place(rewrite=True)]
         return [self._copy()]
 
+    def _unproven(self, state: State) -> bool:
+        """Whether a merge would show that all segments have the codes."""
+        seen = self.taken.observations[self.request.vector]
+        old = not self.store.product.server_version.has(SINCE_BYTES_OF_CODES)
+        return state is State.UNKNOWN and old and bool(seen.codes and seen.segments)
+
     @property
     def _m_shrinks(self) -> bool:
         return int(self.options.get("m", 0)) < int(self.current.get("m", 0)) and "m" in self.options
 
     def _is_accepted(self, kind: str, wanted: str) -> bool:
-        return wanted in IN_PLACE.get(kind, ()) and not self._m_shrinks
+        version = self.store.product.server_version
+        return wanted in in_place.accepted(kind, version) and not self._m_shrinks
 
     def _in_place(self, *, rewrite: bool) -> Step:
         operation = SetOptions(self.request.vector, self.options, rewrite)
@@ -289,7 +294,8 @@ class _Planner:
     def _reverse(self, wanted: str) -> dict[str, Any]:
         """Back in place where the server accepts it, otherwise by a copy."""
         kind = str(self.current["type"])
-        back = kind in IN_PLACE.get(wanted, ()) or kind == wanted
+        version = self.store.product.server_version
+        back = kind in in_place.accepted(wanted, version) or kind == wanted
         if back and int(self.current.get("m", 0)) >= int(self.options.get("m", 0)):
             return SetOptions(self.request.vector, dict(self.current)).to_request()
         return self._copy_back().to_request()

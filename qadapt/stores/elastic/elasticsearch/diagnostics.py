@@ -8,6 +8,7 @@ from qadapt.model import Evidence, Finding, Severity, State
 from qadapt.stores.elastic.elasticsearch import mapping
 from qadapt.stores.elastic.elasticsearch.snapshot import Snapshot
 from qadapt.stores.elastic.elasticsearch.status import ADVICE, status_of
+from qadapt.stores.elastic.elasticsearch.version import SINCE_INTERVAL_PER_VECTOR
 from qadapt.stores.elastic.schema import leaves
 from qadapt.stores.profile import DoctorCheck
 
@@ -39,7 +40,7 @@ def _of_vector(taken: Snapshot, name: str) -> list[Finding]:
     if status.state is State.BUILDING:
         evidence = (Evidence("type in the mapping", kind), *_sizes(seen.sizes))
         found.append(_finding(MIXED, Severity.WARNING, name, status.reason, evidence, ADVICE))
-    if "confidence_interval" in shown:
+    if "confidence_interval" in shown and taken.version.has(SINCE_INTERVAL_PER_VECTOR):
         value = shown["confidence_interval"]
         found.append(
             _finding(

@@ -15,7 +15,9 @@ from qadapt.model import Kind, Match, Metric, Quantization, Rescore, Vector
 from qadapt.stores.elastic.elasticsearch.version import (
     SINCE_BBQ,
     SINCE_BFLOAT16,
+    SINCE_FLAT,
     SINCE_INT4,
+    SINCE_INTERVAL_PER_VECTOR,
     SINCE_ON_DISK_RESCORE,
     ServerVersion,
 )
@@ -54,6 +56,10 @@ _CENTERED = (
     "per dimension of the query"
 )
 _PLACES = "the page cache decides what is in RAM: {what}={asked} has no effect"
+_OLD_STEPS = (
+    "7 or 4 bits over one interval of a segment, which qadapt leaves to the server; per has no "
+    "counterpart"
+)
 _CONFIDENCE = "confidence_interval has no effect: the server keeps it and computes the same codes"
 
 
@@ -74,7 +80,11 @@ def to_native(
         return _as_datatype(quantization, version)
     options = _native_options(quantization.native)
     codes = codes_of(asked)
-    problem = _problem(asked, codes, vector, version) or _originals_problem(quantization, version)
+    problem = (
+        _problem(asked, codes, vector, version)
+        or _originals_problem(quantization, version)
+        or _native_problem(quantization, version)
+    )
     if problem is not None:
         return MappedQuantization(None, quantization, problem)
     assert codes is not None
@@ -82,7 +92,9 @@ def to_native(
     target = KINDS[codes]
     differences = []
     if codes in ("int8", "int4"):
-        differences.append(_STEPS)
+        per_vector = version.has(SINCE_INTERVAL_PER_VECTOR)
+        differences.append(_STEPS if per_vector else _OLD_STEPS)
+        native |= {} if per_vector else {"interval": "segment"}
     elif codes == "bbq":
         differences.append(_CENTERED)
     if "confidence_interval" in quantization.native:
@@ -164,6 +176,20 @@ def _originals_problem(asked: Quantization, version: ServerVersion) -> Match | N
         return None
     lacking = version.lacks("originals=disk (on_disk_rescore) needs", SINCE_ON_DISK_RESCORE)
     return Match.unsupported(lacking, str(asked.replace(originals=None))) if lacking else None
+
+
+def _native_problem(asked: Quantization, version: ServerVersion) -> Match | None:
+    """Why a version does not have an index, or qadapt does not set an option."""
+    lacking = version.lacks("a flat index needs", SINCE_FLAT)
+    if asked.native.get("index") == FLAT and lacking:
+        return Match.unsupported(lacking, "the index hnsw")
+    if "confidence_interval" in asked.native and not version.has(SINCE_INTERVAL_PER_VECTOR):
+        reason = (
+            f"before Elasticsearch {SINCE_INTERVAL_PER_VECTOR}, confidence_interval changes codes, "
+            "and qadapt leaves it to the server"
+        )
+        return Match.unsupported(reason, str(asked.replace(native={})))
+    return None
 
 
 def _unknown(asked: Quantization) -> Match:
@@ -270,11 +296,15 @@ def mapped_oversampling(rescore: Rescore | None) -> float | None:
     return rescore.oversampling if rescore.oversampling <= MAX_MAPPED_OVERSAMPLING else None
 
 
-def default_rescore(options: Mapping[str, Any]) -> Rescore | None:
+def default_rescore(
+    options: Mapping[str, Any], version: ServerVersion | None = None
+) -> Rescore | None:
     """The rescoring of a search that requests none; None for a field without codes."""
     codes = split_type(str(options.get("type", HNSW)))[0]
     if not codes:
         return None
+    if version is not None and not version.maps_rescoring:
+        return Rescore(source="off")
     factor = (options.get("rescore_vector") or {}).get("oversample")
     if factor is None:
         bits = int(options.get("bits", 1))
@@ -300,12 +330,16 @@ def default_type(vector: Vector, version: ServerVersion) -> str:
     return type_of("int8", HNSW) if version.has("8.14.0") else HNSW
 
 
-def code_bytes(codes: str, dim: int) -> int:
-    """Bytes of the codes of one vector in 9.5, with their corrections.
+def code_bytes(codes: str, dim: int, correction: int = 16) -> int:
+    """Bytes of the codes of one vector, with the corrections of int8 and int4 codes in 9.5.
 
     (docs/engines/elasticsearch.md#index-types)
     """
-    widths = {"int8": dim + 16, "int4": -(-dim // 2) + 16, "bbq": -(-dim // 64) * 8 + 14}
+    widths = {
+        "int8": dim + correction,
+        "int4": -(-dim // 2) + correction,
+        "bbq": -(-dim // 64) * 8 + 14,
+    }
     return widths.get(codes, 0)
 
 

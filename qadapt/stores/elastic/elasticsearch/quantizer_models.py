@@ -1,6 +1,8 @@
-"""The quantizers of Elasticsearch 9.4 and newer: all codes have an interval for each vector.
+"""The quantizers of Elasticsearch.
 
-int8 codes have 7 bits in a byte; int4 codes 4; bbq codes 1, compared with 4 bits of the query.
+From 9.4 on, all codes have an interval for each vector: int8 codes have 7 bits in a byte, int4
+codes 4. bbq codes have 1 in all versions, compared with 4 bits of the query. Before 9.4, int8 codes
+have one interval for a segment, and so have int4 codes, whose interval is not modeled.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from typing import Any
 from qadapt.model import Kind, Quantization, Rescore, Vector
 from qadapt.quantizers import Model, QuantizerModels
 from qadapt.stores.elastic.elasticsearch import mapping
-from qadapt.stores.elastic.quantizer_models import OptimizedScalar
+from qadapt.stores.elastic.quantizer_models import OptimizedScalar, SevenBits
+
+LEAST_QUANTILE = 0.9
 
 
 class ElasticsearchQuantizers(QuantizerModels):
@@ -25,6 +29,11 @@ class ElasticsearchQuantizers(QuantizerModels):
     ) -> tuple[str, Model] | None:
         if target.kind is Kind.BINARY and (target.bits or 1) == 1:
             return "bbq", OptimizedScalar(vector.metric, 1, 4)
+        if native.get("interval") == "segment":
+            if target.bits == 4:
+                return None
+            quantile = max(LEAST_QUANTILE, 1 - 1 / (vector.dim + 1))
+            return "int8 before 9.4", SevenBits(vector.metric, quantile)
         if target.kind is Kind.SCALAR and target.bits == 4:
             return "int4", OptimizedScalar(vector.metric, 4)
         if target.kind is Kind.SCALAR:

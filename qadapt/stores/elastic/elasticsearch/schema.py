@@ -14,12 +14,13 @@ import numpy.typing as npt
 from qadapt.errors import UnsupportedError
 from qadapt.model import Metric, Vector
 from qadapt.model.arrays import Floats
-from qadapt.stores.elastic.elasticsearch import mapping
+from qadapt.stores.elastic.elasticsearch import code_record, mapping
 from qadapt.stores.elastic.elasticsearch.version import (
     OLDEST,
     SINCE_BASE64,
     SINCE_BASE64_QUERY,
     SINCE_BFLOAT16,
+    SINCE_BYTES_OF_CODES,
     SINCE_EXCLUDED_VECTORS,
     SINCE_SLICES_BY_ID,
     ServerVersion,
@@ -105,6 +106,11 @@ class Elasticsearch(Product):
             return {}
         scaled = any(each.metric is Metric.COSINE for each in vectors.values())
         return {f"index.{_EXCLUDED}": not scaled}
+
+    def recorded(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self.server_version.has(SINCE_BYTES_OF_CODES):
+            return body
+        return code_record.with_created(body)
 
     @property
     def slices_by_id(self) -> bool:

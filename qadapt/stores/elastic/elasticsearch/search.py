@@ -9,12 +9,14 @@ vectors. An exact search needs no script: a filter that matches no more document
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Rescore, SearchProvenance
 from qadapt.stores.base import SearchRequest, check_k
 from qadapt.stores.elastic.elasticsearch import mapping
+from qadapt.stores.elastic.elasticsearch.version import SINCE_RESCORE, ServerVersion
 from qadapt.stores.elastic.filters import to_query
 from qadapt.stores.elastic.schema import Index, VectorField
 from qadapt.stores.elastic.search import MAX_K, QUERY, Prepared, prepared
@@ -36,12 +38,14 @@ def prepare(
     options: Mapping[str, Any],
     request: SearchRequest,
     ranges: int,
+    version: ServerVersion,
 ) -> Prepared:
     """The bodies of a search.
 
     Args:
         options: index_options of the field.
         ranges: number of ranges of an exact search.
+        version: of the server.
 
     Raises:
         InputError, SpecError, UnsupportedError
@@ -57,15 +61,28 @@ def prepare(
         )
     query = to_query(request.filter, index)
     coded = bool(mapping.split_type(str(options.get("type", mapping.HNSW)))[0])
-    if request.exact or (request.ignore_quantization and coded):
+    exact = request.exact or (request.ignore_quantization and coded)
+    if coded and not version.has(SINCE_RESCORE):
+        wanted = rescore is not None and rescore.on
+        if exact or wanted:
+            raise UnsupportedError(
+                f"{'an exact search' if exact else 'rescoring'} of a field with codes needs "
+                f"{version.product} {SINCE_RESCORE}; this is {version.words}",
+                hint="upgrade the server, or search without rescoring",
+            )
+    off = rescore is not None and not rescore.on
+    if off and not version.maps_rescoring:
+        request = replace(request, rescore=None)
+    if exact:
         return _exact(index, field, coded, request, query, ranges)
-    return _nearest(index, field, options, coded, request, query)
+    default = mapping.default_rescore(options, version)
+    return _nearest(index, field, default, coded, request, query)
 
 
 def _nearest(
     index: Index,
     field: VectorField,
-    options: Mapping[str, Any],
+    default: Rescore | None,
     coded: bool,
     request: SearchRequest,
     query: dict[str, Any] | None,
@@ -73,7 +90,7 @@ def _nearest(
     k = request.k
     knn: dict[str, Any] = {"field": field.path, "query_vector": QUERY, "k": k}
     origin = "store default" if request.rescore is None else "call"
-    rescore = request.rescore or mapping.default_rescore(options)
+    rescore = request.rescore or default
     on = coded and rescore is not None and rescore.on
     candidates = rescore.count(k) if on and rescore is not None else 0
     notes = []

@@ -19,6 +19,9 @@ ADVICE = "`qadapt apply` rewrites the segments; the server does so only when it 
 NO_EVIDENCE = (
     "the server reports no bytes of codes (Elasticsearch 9.1 and newer do, serverless does not)"
 )
+BY_AGE = (
+    "the server reports no bytes of codes, but all segments are newer than the type in the mapping"
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Observation:
         deleted: documents that are deleted and not merged away.
         correction: bytes of the corrections of an int8 or int4 code. Segments of an older format
             have fewer, and count as not merged yet: the sum does not tell them from missing codes.
+        older: segments that may be older than the type in the mapping, where the server reports no
+            sizes; None if that is unknown.
     """
 
     options: Mapping[str, object]
@@ -43,6 +48,7 @@ class Observation:
     segments: int
     deleted: int
     correction: int = 16
+    older: int | None = None
 
     @property
     def codes(self) -> str:
@@ -95,7 +101,7 @@ def status_of(seen: Observation) -> Status:
     if seen.sizes is None:
         if not seen.codes:
             return Status(State.ABSENT, "the mapping has no codes", evidence=evidence)
-        return Status(State.UNKNOWN, NO_EVIDENCE, evidence=evidence)
+        return _by_age(seen, evidence)
     if not seen.codes:
         if not seen.foreign:
             return Status(State.ABSENT, "no segment has codes", evidence=evidence)
@@ -112,6 +118,19 @@ def status_of(seen: Observation) -> Status:
     return Status(State.BUILDING, why, min(share, 0.99), evidence, ADVICE)
 
 
+def _by_age(seen: Observation, evidence: tuple[Evidence, ...]) -> Status:
+    """The state without sizes: new segments are written with the type in the mapping."""
+    if seen.older is None:
+        return Status(State.UNKNOWN, NO_EVIDENCE, evidence=evidence)
+    if not seen.segments:
+        return Status(State.UNKNOWN, "the index has no vectors yet", evidence=evidence)
+    if seen.older:
+        why = f"{seen.older} of {seen.segments} segments may be older than the type in the mapping"
+        done = min(0.99, 1 - min(seen.older, seen.segments) / seen.segments)
+        return Status(State.BUILDING, why, done, evidence, ADVICE)
+    return Status(State.ACTIVE, BY_AGE, evidence=evidence)
+
+
 def _listed(sizes: Mapping[str, int]) -> str:
     words = {"veq": "codes of 8 or 4 bits", "veb": "sign bits", "clivf": "bbq_disk codes"}
     return ", ".join(f"{size:,} bytes of {words[name]}" for name, size in sizes.items())
@@ -124,7 +143,10 @@ def _evidence(seen: Observation) -> tuple[Evidence, ...]:
         Evidence("deleted documents", seen.deleted),
     ]
     if seen.sizes is None:
-        return (*found, Evidence("bytes by format", "not reported"))
+        found.append(Evidence("bytes by format", "not reported"))
+        if seen.older is not None:
+            found.append(Evidence("segments that may be older than the type", seen.older))
+        return tuple(found)
     for name, size in sorted(seen.sizes.items()):
         found.append(Evidence(f"bytes of {name}", size))
     if seen.codes and seen.vectors:

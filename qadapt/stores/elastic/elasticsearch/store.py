@@ -49,7 +49,8 @@ class ElasticsearchStore(ElasticStore[Elasticsearch]):
             options = mapping.index_options(native, options, target.rescore)
         exact = request.exact or request.ignore_quantization
         ranges = snapshot.seq_no_ranges(self.connection, index) if exact else 1
-        return search.prepare(index, field, options, request, ranges)
+        version = self.product.server_version
+        return search.prepare(index, field, options, request, ranges, version)
 
     def client_search(
         self, collection: str, request: SearchRequest, target: Quantization | None = None
