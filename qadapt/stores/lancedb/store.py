@@ -32,7 +32,6 @@ from qadapt.stores.lancedb import (
     diagnostics,
     filters,
     mapping,
-    prepared_search,
     rows,
     scan_ranges,
     schema,
@@ -51,6 +50,7 @@ from qadapt.stores.lancedb.connection import (
     wrapped,
 )
 from qadapt.stores.lancedb.errors import translated
+from qadapt.stores.lancedb.prepared_search import SEARCH_AGE, RepeatedSearch
 from qadapt.stores.lancedb.profile import PROFILE
 from qadapt.stores.lancedb.rows import Written
 from qadapt.stores.lancedb.schema import Table
@@ -59,8 +59,6 @@ from qadapt.stores.lancedb.snapshot import Layout
 from qadapt.stores.lancedb.status import VectorIndex
 from qadapt.stores.table_store import TableStore
 
-# Seconds for which searches use the version of a table that was read last.
-SEARCH_AGE = 1.0
 SETTINGS_AGE = 5.0
 
 
@@ -71,6 +69,7 @@ class LanceDbStore(TableStore[Connection, Table]):
     one column is the id, the others are payload.
     """
 
+    awaits_searches = True
     profile = PROFILE
     operations = changes.OPERATIONS
 
@@ -318,23 +317,7 @@ class LanceDbStore(TableStore[Connection, Table]):
             return None
         layout = self.layout(collection, SEARCH_AGE)
         prepared = self._prepared(layout, request)
-        answer, doing = prepared_search.answers(prepared), f"search {collection!r}"
-
-        def run(queries: Any) -> Hits | None:
-            known = self.snapshots.get(collection, SEARCH_AGE)
-            if known is not layout and self.layout(collection, SEARCH_AGE) is not layout:
-                return None
-            if answer is None or len(queries) > 1:
-                with translated(doing):
-                    return search.run(prepared, queries)
-            try:  # ``translated`` takes as long as the rest
-                found = answer(queries[0])
-            except Exception:
-                with translated(doing):
-                    raise
-            return search.hits_of_one(prepared, found)
-
-        return run
+        return RepeatedSearch(self, collection, layout, prepared)
 
     def _prepared(
         self, layout: Layout, request: SearchRequest, index: VectorIndex | None = None
