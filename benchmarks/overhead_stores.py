@@ -270,7 +270,11 @@ def elastic_raw(collection: Any) -> RawOf:
             if not read:
                 return []
             return [
-                (int(hit["_id"]), 2 * hit["_score"] - 1, hit["_source"] if payload else None)
+                (
+                    int(hit["_id"]),
+                    2 * hit["_score"] - 1,
+                    hit["_source"]["payload"] if payload else None,
+                )
                 for hit in answer["hits"]["hits"]
             ]
 

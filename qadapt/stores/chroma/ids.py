@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from qadapt.errors import InputError
 from qadapt.model import Id
+from qadapt.stores.decimal_ids import numbers
 
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,19}")
 LEAST, MOST, DIGITS = -(2**63), 2**64 - 1, 20
@@ -62,15 +63,14 @@ def decoded(texts: Iterable[str], *, integers: bool) -> list[Id]:
     found = list(texts)
     if not integers or not found:
         return list(found)
-    # All at once: a pattern for each takes as long as a tenth of a search.
     if max(map(len, found)) <= DIGITS:
-        joined = "".join(found)
-        if joined.isascii() and joined.isdigit() and min(found) >= "1":  # "0" may begin "07"
-            return list(map(int, found))
+        plain = numbers(found)
+        if plain is not None:
+            return list(plain)
         with suppress(ValueError):
-            numbers = list(map(int, found))
-            if list(map(str, numbers)) == found:
-                return list(numbers)
+            signed = list(map(int, found))
+            if list(map(str, signed)) == found:
+                return list(signed)
     return [decode(text, integers=True) for text in found]
 
 

@@ -18,6 +18,7 @@ from qadapt.stores.elastic.errors import Refused, refused, timed_out, unreachabl
 
 TIMEOUT = 60
 JSON, LINES = "application/json", "application/x-ndjson"
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Wire(abc.ABC):
@@ -345,7 +346,7 @@ def _numbers(version: str) -> list[int]:
 
 def dumped(value: Any) -> bytes:
     """Compact JSON as bytes."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def joined(lines: Iterable[bytes]) -> bytes:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from qadapt.errors import InputError
 from qadapt.model import Id
+from qadapt.stores.decimal_ids import numbers
 
 MAX_BYTES = 512
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*")
@@ -55,6 +56,14 @@ def check(ids: Iterable[Id], *, managed: bool) -> None:
 def possible(ids: Sequence[Id], *, managed: bool) -> list[Id]:
     """The ids that an index may have, without duplicates."""
     return [each for each in dict.fromkeys(ids) if problem(each, managed=managed) is None]
+
+
+def read_all(texts: Sequence[str], *, managed: bool) -> list[Id]:
+    """The ids of several documents."""
+    if not managed:
+        return list(texts)
+    plain = numbers(texts)
+    return [read(each, managed=True) for each in texts] if plain is None else list(plain)
 
 
 def read(text: str, *, managed: bool) -> Id:

@@ -133,10 +133,11 @@ def similarity_score(metric: Metric, scores: Floats) -> Floats:
     ``1 / (1 + d^2)`` (docs/engines/elasticsearch.md#scores).
     """
     wide = np.asarray(scores, dtype=np.float64)
+    if metric is Metric.COSINE:
+        cosines: Floats = (2 * wide - 1).astype(np.float32)
+        return cosines
     with np.errstate(divide="ignore", invalid="ignore"):
-        if metric is Metric.COSINE:
-            found = 2 * wide - 1
-        elif metric is Metric.EUCLIDEAN:
+        if metric is Metric.EUCLIDEAN:
             found = -(1 / wide - 1)
         else:
             found = np.where(wide >= 1, wide - 1, 1 - 1 / wide)

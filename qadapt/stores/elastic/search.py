@@ -7,15 +7,17 @@ several bodies, such as the parts of an exact search, is merged by score.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.model import Hits, Id, SearchProvenance
-from qadapt.model.found_rows import FoundRows
+from qadapt.model import Hits, SearchProvenance
+from qadapt.model.found_rows import Columns, FoundRows, Payloads
 from qadapt.stores.elastic import ids as row_ids
 from qadapt.stores.elastic import payload
 from qadapt.stores.elastic.connection import Connection, check_shards, dumped, joined
@@ -27,6 +29,8 @@ from qadapt.stores.elastic.schema import Index, VectorField, quoted
 MAX_K = 10_000
 QUERY = "\x00query\x00"  # replaced by the query vector
 _MARK = dumped(QUERY)
+# Of one search, the whole answer is read: the client takes longer to write these names into the
+# address than to parse the rest.
 _ANSWER = (
     "hits.hits._id,hits.hits._score,hits.hits._source,timed_out,_shards.failed,_shards.failures"
 )
@@ -50,6 +54,16 @@ class Prepared:
     k: int
     how: SearchProvenance
     with_payload: bool = False
+
+    @cached_property
+    def path(self) -> str:
+        """Of a request with one body."""
+        return f"/{quoted(self.index.real)}/_search"
+
+    @cached_property
+    def doing(self) -> str:
+        """The action, for messages."""
+        return f"search {self.index.name!r}"
 
 
 def prepared(
@@ -79,7 +93,10 @@ def run(
 ) -> Hits:
     """Search queries ``(nq, d)``."""
     bodies = _bodies(product, search, queries)
-    return _found(product, search, _answers(connection, search.index, bodies, _doing(search)))
+    if len(bodies) == 1:
+        answer = connection.ask("POST", search.path, bodies[0], doing=search.doing)
+        return _found(product, search, [_hits(answer, search.doing)])
+    return _found(product, search, _answers(connection, search.index, bodies, search.doing))
 
 
 async def awaited(
@@ -92,18 +109,8 @@ async def awaited(
     bodies = _bodies(product, search, queries)
     if len(bodies) != 1:
         return None
-    answer = await connection.awaited(
-        "POST",
-        f"/{quoted(search.index.real)}/_search",
-        bodies[0],
-        doing=_doing(search),
-        params={"filter_path": _ANSWER},
-    )
-    return _found(product, search, [_hits(answer, _doing(search))])
-
-
-def _doing(search: Prepared) -> str:
-    return f"search {search.index.name!r}"
+    answer = await connection.awaited("POST", search.path, bodies[0], doing=search.doing, params={})
+    return _found(product, search, [_hits(answer, search.doing)])
 
 
 def _bodies(product: Product, search: Prepared, queries: npt.NDArray[np.float32]) -> list[bytes]:
@@ -116,35 +123,39 @@ def _bodies(product: Product, search: Prepared, queries: npt.NDArray[np.float32]
 
 
 def _found(product: Product, search: Prepared, answers: list[list[Any]]) -> Hits:
-    """The results, from the hits of each body."""
+    """The results, from the hits of each body, converted when they are read."""
     per_query = len(search.bodies)
-    ids: list[list[Id]] = []
-    scores: list[list[float]] = []
-    payloads: list[list[dict[str, Any] | None]] = []
-    for at in range(0, len(answers), per_query):
-        hits = [hit for answer in answers[at : at + per_query] for hit in answer]
-        if per_query > 1:
-            hits = sorted(hits, key=lambda hit: -hit["_score"])[: search.k]
-        ids.append([row_ids.read(hit["_id"], managed=search.index.managed) for hit in hits])
-        native = np.array([hit["_score"] for hit in hits], dtype=np.float32)
-        scores.append(product.scores(search.field, native).tolist())
-        if search.with_payload:
-            payloads.append([payload.plain(hit.get("_source") or {}, search.index) for hit in hits])
-    found = FoundRows(
-        lambda: (ids, scores), search.k, (lambda: payloads) if search.with_payload else None
-    )
-    return Hits.of_rows(found, search.how)
+    found = answers
+    if per_query > 1:
+        parts = (answers[at : at + per_query] for at in range(0, len(answers), per_query))
+        found = [_best(chain.from_iterable(each), search.k) for each in parts]
+
+    def read() -> Columns:
+        ids, scores = [], []
+        for hits in found:
+            texts = [hit["_id"] for hit in hits]
+            ids.append(row_ids.read_all(texts, managed=search.index.managed))
+            native = np.array([hit["_score"] for hit in hits], dtype=np.float32)
+            scores.append(product.scores(search.field, native).tolist())
+        return ids, scores
+
+    def read_payloads() -> Payloads:
+        index = search.index
+        return [[payload.plain(hit.get("_source") or {}, index) for hit in hits] for hits in found]
+
+    held = FoundRows(read, search.k, read_payloads if search.with_payload else None)
+    return Hits.of_rows(held, search.how)
+
+
+def _best(hits: Iterable[Any], k: int) -> list[Any]:
+    return sorted(hits, key=lambda hit: -hit["_score"])[:k]
 
 
 def _answers(
     connection: Connection, index: Index, bodies: list[bytes], doing: str
 ) -> list[list[Any]]:
-    """The hits of each search."""
+    """The hits of each of several searches."""
     path = f"/{quoted(index.real)}"
-    if len(bodies) == 1:
-        params = {"filter_path": _ANSWER}
-        answer = connection.ask("POST", f"{path}/_search", bodies[0], doing=doing, params=params)
-        return [_hits(answer, doing)]
     found = []
     for at in range(0, len(bodies), _TOGETHER):
         lines = joined(line for body in bodies[at : at + _TOGETHER] for line in (b"{}", body))
