@@ -132,7 +132,7 @@ def _show(out: Output, found: Cost) -> None:
     for note in found.notes:
         out.print(styled(note, "dim"))
     if found.engine_memory is not None:
-        out.print(styled(f"measured: {found.engine_memory}", "dim"))
+        out.print(styled(str(found.engine_memory), "dim"))
     if out.verbose:
         _show_parts(out, found)
 

@@ -63,7 +63,7 @@ def show_memory(out: Output, found: EvaluationDocument) -> None:
     if out.json:
         return
     if found.engine_memory is not None:
-        out.print("", styled(f"measured: {found.engine_memory}", "dim"))
+        out.print("", styled(str(found.engine_memory), "dim"))
     if found.memory_line:
         out.print("", styled(f"memory: {found.memory_line}", "bold"))
 

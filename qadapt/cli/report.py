@@ -100,7 +100,7 @@ def _show(out: Output, made: Report) -> None:
     if made.memory is not None:
         out.print("", styled(f"memory: {made.memory}", "bold"))
     if made.engine_memory is not None:
-        out.print(styled(f"measured: {made.engine_memory}", "dim"))
+        out.print(styled(str(made.engine_memory), "dim"))
 
 
 def _rich(found: Table) -> Any:

@@ -104,7 +104,7 @@ class Cost(Tabular, Serializable):
             for _, line in lines
             if line is not None and line.unsupported_reason
         ]
-        measured = [f"measured: {self.engine_memory}"] if self.engine_memory else []
+        measured = [str(self.engine_memory)] if self.engine_memory else []
         title = f"{self.rows:,} rows of {self.dim:,} dimensions, {self.replicas} replica(s)"
         if self.collection:
             title = f"{self.collection}: {title}"

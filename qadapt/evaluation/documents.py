@@ -46,8 +46,8 @@ class EvaluationDocument(Tabular, Serializable):
             cost model.
         memory_setting: the setting with least RAM among those within 0.01 of the best recall;
             that of the recommendation in an advice; ``live`` if no setting needs less.
-        engine_memory: measured memory of the engine, everything included; None if it cannot be
-            measured.
+        engine_memory: measured memory of the engine, everything included, or why a server's is not
+            known; None if it was not looked for.
         created: ISO 8601 UTC.
         command: the command line.
         seconds: duration.
@@ -130,7 +130,7 @@ class EvaluationDocument(Tabular, Serializable):
     @property
     def memory_notes(self) -> tuple[str, ...]:
         """The measured memory of the engine, and the memory line; each only if it is known."""
-        measured = f"measured: {self.engine_memory}" if self.engine_memory else ""
+        measured = str(self.engine_memory) if self.engine_memory else ""
         return tuple(filter(None, [measured, self.memory_line]))
 
     def table(self) -> Table:

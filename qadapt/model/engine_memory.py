@@ -15,12 +15,15 @@ class EngineMemory(Serializable):
     It is larger than the computed size of one vector, and not to be compared with it.
 
     Attributes:
-        bytes: as measured.
-        what: what was measured, for example the resident memory of this process.
+        bytes: as measured; None if it is not known.
+        what: what was measured, for example the resident memory of this process; or why it is not
+            known.
     """
 
-    bytes: int
+    bytes: int | None
     what: str
 
     def __str__(self) -> str:
-        return f"{human_bytes(self.bytes)}, {self.what}"
+        if self.bytes is None:
+            return f"memory of the server is not known: {self.what}"
+        return f"measured: {human_bytes(self.bytes)}, {self.what}"

@@ -43,7 +43,7 @@ BLOCK_VALUES = 1 << 15  # values of a block of rows that fits into the processor
 class Shared:
     """What several models compute alike from the same arrays: each of it is computed once.
 
-    Arrays are told apart by identity, so models must be given the same objects.
+    Arrays are compared by identity, so models must be given the same objects.
     """
 
     _known: dict[tuple[int, Hashable], tuple[Floats, Any]] = field(default_factory=dict)

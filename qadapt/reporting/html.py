@@ -59,7 +59,7 @@ def _parts(report: ReportContent) -> list[str]:
         _commands(report.commands),
         f'<p class="muted">Created by qadapt, {escape(report.created)}.</p>',
         f"<p><b>Memory:</b> {escape(str(report.memory))}</p>" if report.memory else "",
-        f"<p><b>Measured:</b> {escape(str(measured))}</p>" if measured else "",
+        f"<p>{escape(str(measured))}</p>" if measured else "",
     ]
 
 

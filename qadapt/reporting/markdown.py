@@ -34,7 +34,7 @@ def text(report: ReportContent) -> str:
     if report.memory is not None:
         parts.append(f"**Memory:** {report.memory}")
     if report.engine_memory is not None:
-        parts.append(f"**Measured:** {report.engine_memory}")
+        parts.append(str(report.engine_memory))
     return "\n\n".join(parts) + "\n"
 
 

@@ -40,7 +40,7 @@ class Report(ReportContent):
         notes = [
             found.note,
             "" if self.memory is None else f"memory: {self.memory}",
-            "" if self.engine_memory is None else f"measured: {self.engine_memory}",
+            "" if self.engine_memory is None else str(self.engine_memory),
         ]
         rows = tuple(tuple(row) for row in found.rows)
         return Table(tuple(found.columns), rows, self.title, tuple(filter(None, notes)))

@@ -197,11 +197,11 @@ def test_the_measured_memory_of_the_engine_is_shown() -> None:
     made = qa.report(usual().replace(engine_memory=used), costs)
     assert made.engine_memory == used
     line = "300.0 MiB, resident memory of the server"
-    assert f"**Measured:** {line}" in made.to_markdown()
-    assert f"<b>Measured:</b> {line}" in made.to_html()
+    assert f"measured: {line}" in made.to_markdown()
+    assert f"<p>measured: {line}" in made.to_html()
     assert f"measured: {line}" in str(made)
     assert qa.report(usual(), costs).engine_memory == costs.engine_memory
-    assert "Measured:" not in qa.report(usual()).to_markdown()
+    assert "resident memory" not in qa.report(usual()).to_markdown()
 
 
 def test_a_report_prints_the_memory_that_eval_measured(
@@ -216,7 +216,7 @@ def test_a_report_prints_the_memory_that_eval_measured(
     file.write_text(found.to_json(), encoding="utf-8")
     assert main(["report", str(file)]) == 0
     words = " ".join(capsys.readouterr().out.split())
-    assert f"measured: {found.engine_memory}" in words
+    assert str(found.engine_memory) in words
 
 
 def test_advice_and_labels() -> None:

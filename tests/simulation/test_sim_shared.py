@@ -7,10 +7,12 @@ import pytest
 
 import qadapt as qa
 from qadapt.evaluation import predictions
-from qadapt.model import Metric
+from qadapt.evaluation.shortlist import CODES
+from qadapt.model import Kind, MatchLevel, Metric, Quantization, Vector
 from qadapt.quantizers import centroids, rabitq
 from qadapt.quantizers.base import Shared
 from qadapt.quantizers.rabitq import RaBitQ
+from qadapt.simulation import registry
 from qadapt.stores.milvus.quantizer_models import Product
 from qadapt.testing.data import clustered
 
@@ -77,3 +79,16 @@ def test_the_first_rounds_of_kmeans_read_a_sample(counted: list[int]) -> None:
     counted.clear()
     centroids.kmeans(clustered(500, 4).rows, 16, rounds=3)
     assert counted == [500] * 3
+
+
+@pytest.mark.parametrize("store", ["qdrant", "weaviate", "milvus"])
+def test_the_checks_of_models_have_the_names_of_the_models(store: str) -> None:
+    vector = Vector(dim=256, metric=Metric.COSINE)
+    found = set()
+    for text in CODES:
+        mapped = registry.mapped_to(store, Quantization.parse(text), vector)
+        if mapped.match.level is MatchLevel.UNSUPPORTED or mapped.target.kind is Kind.NONE:
+            continue
+        found.add((text, registry.model_of(store, mapped, vector).check is not None))
+    assert {text for text, checked in found if not checked} <= {"rotational:bits=8"}
+    assert len(found) > 5

@@ -93,16 +93,16 @@ class MilvusQuantizers(QuantizerModels):
         index = str(native.get("index_type", ""))
         if target.kind is Kind.SCALAR:
             bits = int(target.bits or 8)
-            return f"scalar, {bits} bits", Scalar(metric, bits)
+            return f"scalar of {bits} bits", Scalar(metric, bits)
         if target.kind is Kind.PRODUCT:
             if index in ("SCANN", "DISKANN", "AISAQ", "HNSW_PRQ"):
                 return None
             segments = target.segments or segments_of(target, dim)
             lists = LISTS if index == "IVF_PQ" else 0
-            tail = " in an inverted file" if lists else ""
+            tail = " in lists" if lists else ""
             found = Product(metric, dim, segments, lists)
-            return f"product, ratio {4 * dim / segments:g}{tail}", found
+            return f"product of 1/{4 * dim / segments:g}{tail}", found
         if target.kind is Kind.BINARY:
             return "binary", Signs(metric)
         bits = int(target.bits or 1)
-        return f"rotational, {bits} bits", RaBitQ(metric, dim, bits, LISTS)
+        return f"rotational of {bits} bits", RaBitQ(metric, dim, bits, LISTS)

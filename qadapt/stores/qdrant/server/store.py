@@ -114,7 +114,7 @@ class QdrantStore(ClientStore[Connection]):
     def engine_memory(self) -> EngineMemory | None:
         if self.connection.local:
             return super().engine_memory()
-        return qdrant_snapshot.engine_memory(self.connection)
+        return qdrant_snapshot.engine_memory(self.connection) or super().engine_memory()
 
     # -- collections -------------------------------------------------------------------------
 
