@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 import qadapt
 from qadapt.cli import (
@@ -96,7 +98,7 @@ def run(args: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str], out: Output) -> int:
     try:
-        code = app(words, prog_name="qadapt", standalone_mode=False)
+        code = _commands()(words, prog_name="qadapt", standalone_mode=False)
     except _UsageError as error:
         # Only a usage error has a context, which names the command.
         ctx = getattr(error, "ctx", None)
@@ -105,6 +107,12 @@ def _run(words: list[str], out: Output) -> int:
     except SystemExit as error:  # raised by typer's completion
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     return code if isinstance(code, int) else 0
+
+
+@functools.cache
+def _commands() -> Callable[..., Any]:
+    """The parsers of all commands, which typer otherwise builds for each call."""
+    return get_command(app)
 
 
 def _sentence(error: BaseException) -> str:

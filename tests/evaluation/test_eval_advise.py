@@ -205,6 +205,7 @@ def test_the_cheapest_setting_that_meets_the_target_is_confirmed(
         assert change.recall_after is not None and change.recall_after >= 0.97
 
 
+@pytest.mark.long
 def test_advice_holds_for_other_queries(articles: Collection, embeddings: Any) -> None:
     found = articles.advise(0.9, queries=embeddings.queries[:200], codes=("binary", "scalar"))
     assert found.best is not None and found.best.quantization.kind is qa.Kind.BINARY
@@ -249,6 +250,7 @@ def test_an_unmet_target_is_reported_with_reasons(articles: Collection, embeddin
     assert all("95th percentile" in item.reason for item in quick.ruled_out)
 
 
+@pytest.mark.long
 def test_a_measured_recall_below_the_prediction_rules_a_setting_out(
     articles: Collection, embeddings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
