@@ -1,6 +1,6 @@
 """Operations on a column of the type QBit beside the vectors: bit planes of codes of 8 bits.
 
-The engine computes the codes of new rows from a MATERIALIZED expression, whoever writes them, and a
+The engine computes the codes of new rows from a MATERIALIZED expression, for all clients, and a
 search reads as many planes as it asks for (docs/engines/clickhouse.md#bit-planes).
 """
 

@@ -10,14 +10,14 @@ from qadapt.stores.base import MappedQuantization
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy
 from qadapt.stores.clickhouse import mapping
 from qadapt.stores.clickhouse.bit_planes import BuildPlanes, DropPlanes
-from qadapt.stores.clickhouse.copy_switch import SetCodec, require_copyable
+from qadapt.stores.clickhouse.copy_switch import MergeParts, SetCodec, require_copyable
 from qadapt.stores.clickhouse.schema import Codec, Index, Table
 from qadapt.stores.clickhouse.snapshot import Snapshot
 from qadapt.stores.clickhouse.status import status_of
 from qadapt.stores.clickhouse.vector_index import BuildIndex, DropIndex
 from qadapt.stores.operations import table as operations
 
-OPERATIONS = operations(BuildIndex, DropIndex, SetCodec, BuildPlanes, DropPlanes)
+OPERATIONS = operations(BuildIndex, DropIndex, SetCodec, MergeParts, BuildPlanes, DropPlanes)
 
 
 def plan_change(request: ChangeRequest, mapped: MappedQuantization | None) -> ChangePlan:
@@ -76,6 +76,8 @@ class _Planner:
         index, found = self.index, []
         if self.codec != self.column.codec and (self.codec or self.column.codec):
             found.append(self._copy(self.column.codec, self.codec))
+        elif self._has_several_centroids:
+            found.append(self._merge())
         found += self._planes()
         if index is None:
             return found + [self._drop(e) for e in current if self._is_dropped(e)]
@@ -86,6 +88,24 @@ class _Planner:
             found.append(self._build(same[-1]))
         kept = {each.name for each in same} or {index.name}
         return found + [self._drop(each) for each in current if each.name not in kept]
+
+    @property
+    def _has_several_centroids(self) -> bool:
+        """Whether parts have centroids of their own, which lose recall."""
+        filled = [each for each in self.observation.parts if each.rows]
+        return self.codec is not None and self.codec.method == "product" and len(filled) > 1
+
+    def _merge(self) -> Step:
+        merge = MergeParts().to_request()
+        return Step(
+            Symbol.BACKGROUND,
+            f"merge {len(self.observation.parts)} parts to one",
+            "parts have separate centroids; the merge trains them for all rows, while searches and "
+            "writes continue",
+            merge,
+            merge,
+            Estimate(temporary_disk=self.taken.count * self.vector.dim * 4),
+        )
 
     @property
     def planes(self) -> BuildPlanes | None:

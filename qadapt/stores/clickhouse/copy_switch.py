@@ -64,8 +64,7 @@ class SetCodec(Operation):
             f"INSERT INTO {copy} ({names}) SELECT {names} FROM {source(table)}{one_part}", doing
         )
         if trained:
-            at.progress(Progress("training the centroids of all rows"))
-            at.store.connection.execute(f"OPTIMIZE TABLE {copy} FINAL{_NOT_TWICE}", doing)
+            _merge(at, copy)
         _compare(at, table, copy)
         at.store.connection.execute(
             f"EXCHANGE TABLES {relation(table)} AND {copy}", f"exchange {table.name!r}"
@@ -105,6 +104,21 @@ class SetCodec(Operation):
             f"ALTER TABLE {_copy_of(table)} MODIFY COMMENT {literal(comment)}",
             f"comment on the copy of {table.name!r}",
         )
+
+
+@dataclass(frozen=True)
+class MergeParts(Operation):
+    """Merges all parts of a table to one, whose centroids are trained for all rows."""
+
+    op: ClassVar[str] = "clickhouse.merge_parts"
+
+    def run(self, at: Execution[ClickHouseStore]) -> None:
+        _merge(at, relation(at.store.table(at.collection)))
+
+
+def _merge(at: Execution[ClickHouseStore], place: str) -> None:
+    at.progress(Progress("training the centroids of all rows"))
+    at.store.connection.execute(f"OPTIMIZE TABLE {place} FINAL{_NOT_TWICE}", f"merge {place}")
 
 
 def require_copyable(table: Table) -> None:

@@ -127,8 +127,8 @@ def _level_of(x: Floats) -> npt.NDArray[np.intp]:
 class BitPlanes(Model):
     """A column of the type QBit: the highest bits of the codes of ``Int8``, without a rotation.
 
-    A code stands for the mean of a normal distribution between the ends of its cell; queries are
-    not quantized.
+    The value of a code is the mean of a normal distribution between the ends of its cell; queries
+    are not quantized.
 
     Args:
         bits: planes that a search reads.

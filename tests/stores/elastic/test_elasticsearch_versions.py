@@ -63,7 +63,7 @@ def test_a_type_is_refused_where_the_server_refuses_it(
     assert not refused or match.support
 
 
-def test_the_type_of_a_field_without_a_word(told: dict[str, Any], version: ServerVersion) -> None:
+def test_the_default_type_of_a_field(told: dict[str, Any], version: ServerVersion) -> None:
     shown = told["types"]["None"]["mapping"]
     expected = shown["type"] if shown else mapping.HNSW
     assert mapping.default_type(Vector(96), version) == expected

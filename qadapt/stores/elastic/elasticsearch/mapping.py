@@ -19,6 +19,7 @@ from qadapt.stores.elastic.elasticsearch.version import (
     SINCE_INT4,
     SINCE_INTERVAL_PER_VECTOR,
     SINCE_ON_DISK_RESCORE,
+    SINCE_OVERSAMPLED_K,
     ServerVersion,
 )
 from qadapt.stores.leading_dims import by_leading_dims
@@ -97,6 +98,8 @@ def to_native(
         native |= {} if per_vector else {"interval": "segment"}
     elif codes == "bbq":
         differences.append(_CENTERED)
+    if codes and not version.has(SINCE_OVERSAMPLED_K):
+        native["rescored"] = "num_candidates"
     if "confidence_interval" in quantization.native:
         differences.append(_CONFIDENCE)
     if quantization.codes is not None:

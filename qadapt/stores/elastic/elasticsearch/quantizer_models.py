@@ -14,6 +14,7 @@ from typing import Any
 from qadapt.model import Kind, Quantization, Rescore, Vector
 from qadapt.quantizers import Model, QuantizerModels
 from qadapt.stores.elastic.elasticsearch import mapping
+from qadapt.stores.elastic.elasticsearch.search import LEAST_CANDIDATES
 from qadapt.stores.elastic.quantizer_models import OptimizedScalar, SevenBits
 
 LEAST_QUANTILE = 0.9
@@ -39,6 +40,15 @@ class ElasticsearchQuantizers(QuantizerModels):
         if target.kind is Kind.SCALAR:
             return "int8", OptimizedScalar(vector.metric, 7)
         return None
+
+    def candidates(
+        self, target: Quantization, native: Mapping[str, Any], k: int, rescore: Rescore | None
+    ) -> tuple[int, Rescore | None]:
+        """Before 9.0, the oversampling is that of num_candidates."""
+        count, by = super().candidates(target, native, k, rescore)
+        if by is not None and by.on and native.get("rescored") == "num_candidates":
+            count = count * max(LEAST_CANDIDATES, k) // k
+        return count, by
 
     def default_rescore(self, target: Quantization) -> Rescore:
         factor = mapping.DEFAULT_OVERSAMPLING.get(mapping.codes_of(target) or "")

@@ -8,6 +8,7 @@ vectors. An exact search needs no script: a filter that matches no more document
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,11 @@ from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Rescore, SearchProvenance
 from qadapt.stores.base import SearchRequest, check_k
 from qadapt.stores.elastic.elasticsearch import mapping
-from qadapt.stores.elastic.elasticsearch.version import SINCE_RESCORE, ServerVersion
+from qadapt.stores.elastic.elasticsearch.version import (
+    SINCE_OVERSAMPLED_K,
+    SINCE_RESCORE,
+    ServerVersion,
+)
 from qadapt.stores.elastic.filters import to_query
 from qadapt.stores.elastic.schema import Index, VectorField
 from qadapt.stores.elastic.search import MAX_K, QUERY, Prepared, prepared
@@ -26,6 +31,7 @@ MAX_CANDIDATES = 10_000
 LEAST_CANDIDATES = 100
 OPTIONS = ("num_candidates", "similarity")
 PER_SHARD = "each of {shards} shards rescores its own {candidates:,} candidates"
+OVERSAMPLED = "{version} rescores the oversampling times num_candidates, not times k"
 CAPPED = (
     "a search has at most 10,000 candidates per shard: {asked:,} were requested, 10,000 are "
     "rescored"
@@ -76,7 +82,7 @@ def prepare(
     if exact:
         return _exact(index, field, coded, request, query, ranges)
     default = mapping.default_rescore(options, version)
-    return _nearest(index, field, default, coded, request, query)
+    return _nearest(index, field, default, coded, request, query, version)
 
 
 def _nearest(
@@ -86,6 +92,7 @@ def _nearest(
     coded: bool,
     request: SearchRequest,
     query: dict[str, Any] | None,
+    version: ServerVersion,
 ) -> Prepared:
     k = request.k
     knn: dict[str, Any] = {"field": field.path, "query_vector": QUERY, "k": k}
@@ -98,10 +105,14 @@ def _nearest(
         notes.append(CAPPED.format(asked=candidates))
         candidates = MAX_CANDIDATES
     if not request.no_params:
-        asked = request.options.get("num_candidates") or max(LEAST_CANDIDATES, k)
-        knn["num_candidates"] = max(asked, k)
+        asked = max(request.options.get("num_candidates") or max(LEAST_CANDIDATES, k), k)
+        knn["num_candidates"] = asked
         if coded and request.rescore is not None:
             knn["rescore_vector"] = {"oversample": _oversampling(request.rescore, k, candidates)}
+    if on and rescore is not None and not version.has(SINCE_OVERSAMPLED_K):
+        base = max(k, knn.get("num_candidates", math.ceil(1.5 * k)))
+        candidates = min(MAX_CANDIDATES, math.ceil(_oversampling(rescore, k, candidates) * base))
+        notes.append(OVERSAMPLED.format(version=version.words))
     if "similarity" in request.options:
         knn["similarity"] = request.options["similarity"]
     if query is not None:

@@ -17,6 +17,9 @@ SINCE_EXCLUDED_VECTORS = "9.2.0"
 SINCE_BASE64 = SINCE_BFLOAT16 = SINCE_ON_DISK_RESCORE = "9.3.0"
 # Codes have 16 bytes of corrections (seen on 9.5.3; the format is named after 9.4), before that 4.
 SINCE_WIDE_CORRECTIONS = "9.4.0"
+# Rescored candidates are the oversampling times k; in 8.19 times num_candidates (9.0 to 9.4 were
+# not observed).
+SINCE_OVERSAMPLED_K = "9.0.0"
 # Codes have an interval for each vector; before, int8 and int4 codes had one for a segment, which
 # confidence_interval sets (seen on 8.19.21 and 9.5.3; the version between is read).
 SINCE_INTERVAL_PER_VECTOR = "9.4.0"
