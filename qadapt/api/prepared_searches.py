@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable
 from dataclasses import dataclass
 from time import monotonic
@@ -47,6 +48,7 @@ class PreparedSearches:
         self._store = store
         self._collection = collection
         self._known: dict[Hashable, _Entry] = {}
+        self._process = os.getpid()
 
     def search(self, key: Hashable, queries: Any) -> Hits | None:
         """Search with a known search; None if it must be resolved.
@@ -102,6 +104,9 @@ class PreparedSearches:
 
     def _valid(self, key: Hashable) -> _Entry | None:
         """The known search, if what it was resolved from is unchanged."""
+        if self._process != os.getpid():  # only the general search refuses a client of the parent
+            self._known.clear()
+            self._process = os.getpid()
         known = self._known.get(key)
         if known is None or self._store.closed:
             return None

@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from qadapt.errors import StoreError
 from qadapt.model import Capabilities, CollectionInfo, Hits, Server
 from qadapt.model.address import Address
+from qadapt.stores import forks
 from qadapt.stores.awaited import AwaitedSearch
 from qadapt.stores.base import PreparedSearch, Store
 from qadapt.stores.row_batches import with_payloads
@@ -36,6 +37,7 @@ class ClientStore(Store, Generic[C]):
         super().__init__(address, disabled=disabled)
         self._connection = connection
         self._pid = os.getpid()
+        forks.leave_to_parent(connection)
 
     @property
     def connection(self) -> C:
@@ -48,8 +50,9 @@ class ClientStore(Store, Generic[C]):
             raise StoreError(
                 f"{self.address} was opened in the parent process {self._pid}; its sockets and "
                 "threads cannot be used after a fork",
-                hint=f"open it in this process: qa.open({str(self.address)!r}); or start "
-                "processes with multiprocessing.get_context('spawn')",
+                hint=forks.SPAWN
+                if forks.started_by_parent(self.profile.package)
+                else f"open it in this process: qa.open({str(self.address)!r}); or {forks.SPAWN}",
             )
         return self._connection
 

@@ -153,14 +153,49 @@ def test_a_milvus_lite_file_of_the_parent_is_refused(tmp_path: Path) -> None:
         """
 with qa.open("milvus:" + place + "/m.db") as database:
     a = filled(database)
-    # milvus-lite ends its server at the exit of any process, so this child leaves without one.
-    forked(lambda: nearest(a), os._exit)
+    forked(lambda: nearest(a))
+    forked(lambda: qa.open("milvus:" + place + "/m.db"))
     print("parent:", nearest(a))
 """,
         tmp_path,
     )
     assert lines[0].startswith("child: StoreError milvus:")
-    assert lines[1] == "parent: [[7]]"
+    assert lines[1].startswith("child: StoreError milvus:")
+    assert "spawn" in lines[1]
+    assert lines[2] == "parent: [[7]]"
+
+
+@pytest.mark.parametrize(
+    ("store", "package", "refused"),
+    [("chroma", "chromadb", True), ("clickhouse", "chdb", True), ("lancedb", "lancedb", False)],
+)
+def test_a_search_that_the_parent_prepared_does_not_wait(
+    store: str, package: str, refused: bool, tmp_path: Path
+) -> None:
+    """The engine's threads are in the parent: Chroma's search waited for them in the child."""
+    pytest.importorskip(package)
+    # The exit handlers of chDB and LanceDB wait in a child, so it leaves without them.
+    lines = run(
+        f"""
+address = "{store}:" + place + "/data"
+database = qa.open(address)
+made = database.create("notes", dim=8)
+made.write(qa.Batch(range(200), {{"": rows}}))
+nearest(made)
+forked(lambda: nearest(made), os._exit)
+forked(lambda: nearest(qa.open(address)["notes"]), os._exit)
+print("parent:", nearest(made), flush=True)
+""",
+        tmp_path,
+    )
+    assert lines[0].startswith(f"child: StoreError {store}:")
+    assert "was opened in the parent process" in lines[0]
+    if refused:
+        assert "spawn" in lines[0] and "qa.open" not in lines[0]
+        assert lines[1].startswith("child: StoreError") and "spawn" in lines[1]
+    else:
+        assert lines[1] == "child: [[7]]"
+    assert lines[2] == "parent: [[7]]"
 
 
 def test_a_code_index_is_searched_in_the_child_and_written_in_the_parent(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from qadapt.errors import AddressError, UnsupportedError
 from qadapt.model.address import MEMORY, Address
 from qadapt.model.credentials import header_key
-from qadapt.stores import checks, retry
+from qadapt.stores import checks, forks, retry
 from qadapt.stores.chroma.errors import translate
 from qadapt.stores.client_imports import load, load_client, quiet
 
@@ -116,6 +116,8 @@ def connect(address: Address) -> Connection:
     checks.options(address, OPTIONS)
     chromadb = module()
     secret = header_key(address)
+    if address.transport is None:
+        forks.engine_starts(PACKAGE, str(address))
     given: dict[str, Any] = {
         "settings": load("chromadb.config").Settings(anonymized_telemetry=False),
         "tenant": address.options.get("tenant", TENANT),

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 from qadapt.errors import MissingExtraError, StorageError, StoreError, UnsupportedError
 from qadapt.model.address import Address
 from qadapt.model.credentials import header_key
-from qadapt.stores import checks
+from qadapt.stores import checks, forks
 from qadapt.stores.clickhouse import native_format
 from qadapt.stores.clickhouse.errors import ONE_FOLDER, number_of, translate
 from qadapt.stores.clickhouse.http_transport import HttpTransport
@@ -189,6 +189,7 @@ def open_folder(path: Path) -> ChdbTransport:
         )
     if os.path.exists(place) and not os.path.isdir(place):
         raise StorageError(f"{place!r} is a file", hint="clickhouse:DIR names a folder")
+    forks.engine_starts(PACKAGE, repr(place))
     with _OpenFolder.lock:
         if _OpenFolder.users and place != _OpenFolder.path:
             raise StoreError(

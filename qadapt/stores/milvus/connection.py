@@ -7,6 +7,7 @@ each failure with a traceback, which is suppressed here because qadapt raises th
 
 from __future__ import annotations
 
+import atexit
 import contextvars
 import importlib.metadata
 import importlib.util
@@ -30,7 +31,7 @@ from qadapt.errors import (
 )
 from qadapt.model.address import MEMORY, Address
 from qadapt.model.capabilities import older
-from qadapt.stores import checks
+from qadapt.stores import checks, forks
 from qadapt.stores.awaited import response
 from qadapt.stores.client_imports import load, load_client
 from qadapt.stores.milvus.errors import SPACE, translate
@@ -241,6 +242,7 @@ def _open_lite(
             f"{address}: the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}"
         )
     _check_database(address, path)
+    forks.engine_starts(PACKAGE, str(address))
     _take(path)
     try:
         settings = {"uri": str(path), "grpc_options": _NO_PINGS}
@@ -373,6 +375,16 @@ def _lite_servers() -> dict[str, Any]:
 
 _users: dict[Path, int] = {}
 _lock = threading.Lock()
+
+
+def _leave_servers_to_parent() -> None:
+    """At its exit, a forked process would stop the servers of its parent."""
+    if module := sys.modules.get("milvus_lite.server_manager"):
+        forks.never_free(module.server_manager_instance)
+        atexit.unregister(module.server_manager_instance.release_all)
+
+
+forks.in_child(_leave_servers_to_parent)
 
 
 def _take(path: Path) -> None:

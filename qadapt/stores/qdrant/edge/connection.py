@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib.metadata
 import os
 import threading
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from qadapt.errors import BusyError
 from qadapt.locking import Lock, LockHeldError
 from qadapt.model import Batch
+from qadapt.stores import forks
 from qadapt.stores.client_imports import load_client
 from qadapt.stores.qdrant.edge import disk_space, segment_files
 from qadapt.stores.qdrant.edge.errors import translated
@@ -109,9 +109,7 @@ def _after_fork() -> None:
     for shard in list(_shards.values()):
         shard.leave_to_parent()
     for left in _never_freed:
-        # A reference that is never released, so that the end of the process does not run the
-        # destructor.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(left))
+        forks.never_free(left)
 
 
 def _close_files(folder: Path) -> None:
@@ -130,8 +128,7 @@ def _close_files(folder: Path) -> None:
                 os.close(number)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+forks.in_child(_after_fork)
 
 
 def _close_idle() -> None:
