@@ -156,6 +156,7 @@ SCAN = """
 """
 
 
+@pytest.mark.long
 @needs_numba
 @pytest.mark.timeout(600)  # a few seconds of CPU time, which a loaded machine stretches
 def test_a_kernel_is_compiled_once_and_kept_in_the_cache_folder(tmp_path: Path) -> None:

@@ -204,12 +204,11 @@ def test_a_store_without_a_counter_is_reported(monkeypatch: pytest.MonkeyPatch) 
     assert signal(status, "change counter") == "none"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2}', '{"format": 1, "value": 3}'])
-def test_a_damaged_record_makes_a_status_compare_all_rows(coded: Collection, text: str) -> None:
-    change_counters._path(coded._store, "a", "").write_text(text, encoding="utf-8")
-    status = status_of(coded)
-    assert signal(status, "rows compared with the database") == ROWS
-    assert signal(status_of(coded), "rows compared with the database") == 10
+def test_a_damaged_record_makes_a_status_compare_all_rows(coded: Collection) -> None:
+    for text in ("", "{", "[]", '{"format": 2}', '{"format": 1, "value": 3}'):
+        change_counters._path(coded._store, "a", "").write_text(text, encoding="utf-8")
+        assert signal(status_of(coded), "rows compared with the database") == ROWS, text
+        assert signal(status_of(coded), "rows compared with the database") == 10
 
 
 @pytest.mark.parametrize(

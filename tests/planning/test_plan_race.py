@@ -34,7 +34,7 @@ except qa.QadaptError as error:
 """
 
 
-def _start(address: str, wanted: str, accept: str = "exact") -> subprocess.Popen[str]:
+def _start(address: str, wanted: str, accept: str = "differs") -> subprocess.Popen[str]:
     child = subprocess.Popen(
         [sys.executable, "-c", APPLY, address, wanted, accept],
         stdin=subprocess.PIPE,
@@ -80,11 +80,12 @@ def test_one_of_two_concurrent_processes_applies(spellings: tuple[str, str]) -> 
     if states == ["applied", "applied"]:  # the machine let one run to its end before the other
         assert [each.state for each in qa.history()] == ["applied", "applied"]
         return
-    assert states == ["BusyError", "applied"]
-    (refused,) = [words for state, words in told if state == "BusyError"]
+    assert states in (["BusyError", "applied"], ["PlanStaleError", "applied"])
     winner = next(at for at, (state, _) in enumerate(told) if state == "applied")
-    assert f"process {children[winner].pid}, since 20" in refused
-    assert f"kill {children[winner].pid}" in refused
+    if states[0] == "BusyError":  # otherwise it had planned before the other one applied
+        (refused,) = [words for state, words in told if state == "BusyError"]
+        assert f"process {children[winner].pid}, since 20" in refused
+        assert f"kill {children[winner].pid}" in refused
     with qa.open(spellings[0]) as db:
         vector = db["articles"].info().vectors[""]
         assert vector.quantization.kind == ("binary", "scalar")[winner]
