@@ -37,10 +37,12 @@ def answers(prepared: Prepared) -> Callable[[Any], pa.Table] | None:
     column, nearest, run = prepared.column.name, plain.nearest_to, event_loop().run
     methods = [(name, () if value is True else (value,)) for name, value in params.items()]
 
-    def answer(query: Any) -> pa.Table:
+    async def found(query: Any) -> pa.Table:
+        # In the thread of the client: two threads cannot call ``nearest_to`` of one object at the
+        # same time ("Already borrowed").
         asked = nearest(query).column(column)
         for name, values in methods:
             getattr(asked, name)(*values)
-        return run(asked.to_arrow())
+        return await asked.to_arrow()
 
-    return answer
+    return lambda query: run(found(query))

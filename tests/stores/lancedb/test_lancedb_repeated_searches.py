@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,17 @@ def test_a_repeated_search_returns_what_the_first_one_did(
     assert several.scores[2].tolist() == one.scores[0].tolist()
     assert several.payloads is not None
     assert [several.payloads[2]] == one.payloads
+
+
+def test_threads_repeat_a_search_at_the_same_time(articles: Collection, sample: Sample) -> None:
+    expected = [articles.search(query, 5).ids.tolist() for query in sample.queries]
+
+    def work(at: int) -> list[Any]:
+        return [articles.search(sample.queries[at], 5).ids.tolist() for _ in range(20)]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(work, range(len(sample.queries))))
+    assert found == [[each] * 20 for each in expected]
 
 
 def test_few_rows_are_padded_in_a_repeated_search(database: Database) -> None:
