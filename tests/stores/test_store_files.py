@@ -36,6 +36,7 @@ OF_ONE_ENGINE = {
     },
     "milvus": {
         "binary_sidecar", "duplicate_ids", "index_params", "json_existence", "list_ranges", "lite",
+        "lite_servers",
         "loading", "native_mapping", "search_params", "sparse", "vector_layout",
     },
     "pgvector": {

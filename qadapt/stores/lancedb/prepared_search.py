@@ -36,7 +36,7 @@ class RepeatedSearch(AwaitedSearch):
         self._collection = collection
         self._layout = layout
         self._prepared = prepared
-        self._request = _requests(prepared)
+        self._request = requests(prepared)
         self._run = event_loop().run
         self._doing = f"search {collection!r}"
 
@@ -67,7 +67,7 @@ class RepeatedSearch(AwaitedSearch):
         return search.hits_of_one(self._prepared, found)
 
 
-def _requests(prepared: Prepared) -> Callable[[Any], Any] | None:
+def requests(prepared: Prepared) -> Callable[[Any], Any] | None:
     """Makes the request of a query ``(d,)``; None for a table without an asynchronous one, such as
     a table of LanceDB Cloud.
 

@@ -7,14 +7,11 @@ each failure with a traceback, which is suppressed here because qadapt raises th
 
 from __future__ import annotations
 
-import atexit
 import contextvars
 import importlib.metadata
 import importlib.util
 import logging
 import math
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -33,7 +30,8 @@ from qadapt.model.address import MEMORY, Address
 from qadapt.model.capabilities import older
 from qadapt.stores import checks, forks
 from qadapt.stores.awaited import response
-from qadapt.stores.client_imports import load, load_client
+from qadapt.stores.client_imports import load_client
+from qadapt.stores.milvus import lite_servers
 from qadapt.stores.milvus.errors import SPACE, translate
 
 PACKAGE = "pymilvus"
@@ -161,7 +159,7 @@ class Connection:
             with quiet():
                 self.client.close()
             if self.path is not None:
-                _give_back(self.path)
+                lite_servers.remove_user(self.path)
 
 
 @contextmanager
@@ -243,12 +241,12 @@ def _open_lite(
         )
     _check_database(address, path)
     forks.engine_starts(PACKAGE, str(address))
-    _take(path)
+    lite_servers.add_user(path)
     try:
         settings = {"uri": str(path), "grpc_options": _NO_PINGS}
         client = _made(pymilvus, settings, f"open {address}")
     except BaseException as error:
-        _give_back(path)
+        lite_servers.remove_user(path)
         if "Open local milvus failed" in str(error):
             raise BusyError(
                 f"could not open {address}: Milvus Lite did not start",
@@ -339,7 +337,7 @@ def wrapped(client: Any) -> tuple[Address, Connection]:
             f"a {type(client).__name__} cannot be wrapped",
             hint="pass a synchronous pymilvus.MilvusClient (pymilvus 3 or newer)",
         )
-    path = _lite_path(config)
+    path = lite_servers.path_of(config)
     options = {"database": config.db_name} if config.db_name not in ("", "default") else {}
     if path is not None:
         return Address("milvus", None, str(path), options), Connection(
@@ -351,60 +349,3 @@ def wrapped(client: Any) -> tuple[Address, Connection]:
     return Address("milvus", transport, place, options), Connection(
         client, owned=False, cloud=cloud
     )
-
-
-def _lite_path(config: Any) -> Path | None:
-    """The folder of a Lite server in this process; None for any other server."""
-    host, _, port = str(config.address).rpartition(":")
-    if host != "127.0.0.1" or "milvus_lite.server_manager" not in sys.modules:
-        return None
-    for path, (_, _, number) in _lite_servers().items():
-        if str(number) == port:
-            return Path(path)
-    return None
-
-
-# -- servers of Milvus Lite in this process ------------------------------------------------------
-
-
-def _lite_servers() -> dict[str, Any]:
-    """The running servers by folder."""
-    manager = load("milvus_lite.server_manager").server_manager_instance
-    return dict(getattr(manager, "_servers", {}))
-
-
-_users: dict[Path, int] = {}
-_lock = threading.Lock()
-
-
-def _leave_servers_to_parent() -> None:
-    """At its exit, a forked process would stop the servers of its parent."""
-    if module := sys.modules.get("milvus_lite.server_manager"):
-        forks.never_free(module.server_manager_instance)
-        atexit.unregister(module.server_manager_instance.release_all)
-
-
-forks.in_child(_leave_servers_to_parent)
-
-
-def _take(path: Path) -> None:
-    """Count a user of a Lite server started by qadapt; other servers are never stopped."""
-    with _lock:
-        if path in _users or str(path) not in _lite_servers():
-            _users[path] = _users.get(path, 0) + 1
-
-
-def _give_back(path: Path) -> None:
-    """Stop a Lite server started by qadapt when its last user closes.
-
-    Closing the client alone leaves the server running and its folder locked.
-    """
-    with _lock:
-        if path not in _users:
-            return
-        _users[path] -= 1
-        if _users[path] > 0:
-            return
-        del _users[path]
-        manager = load("milvus_lite.server_manager").server_manager_instance
-        manager.release_server(str(path))

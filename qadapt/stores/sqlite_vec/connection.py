@@ -100,12 +100,13 @@ class Connection:
         """The rows of a search; None if ``change_key`` is not ``key`` any more."""
         with self._lock:
             try:
-                cursor = self._opened.cursor()
-                cursor.row_factory = None
+                opened = self._opened
+                cursor = opened.cursor()
                 if self.owned:  # as ``change_key``, without the time of a call
                     number = cursor.execute(_DATA_VERSION).fetchone()[0]
-                    now: tuple[int, ...] = (number, self._opened.total_changes)
+                    now: tuple[int, ...] = (number, opened.total_changes)
                 else:
+                    cursor.row_factory = None
                     now = self.change_key(cursor)
                 if now != key:
                     return None

@@ -203,11 +203,16 @@ class SqlRows(FoundRows):
     def lists(self) -> Columns:
         """Ids and scores of each query."""
         if self._lists is None:
-            self._columns = columns = list(map(_columns_of, self._columns))
-            ids, scores = [], []
-            for each in columns:
-                ids.append(list(each[0]))
-                scores.append(self._prepared.scores(each[-1]))
+            ids, scores, found = [], [], []
+            for rows in self._columns:
+                columns = list(zip(*rows, strict=True)) or [(), ()]
+                if None in columns[-1]:  # such as zero vectors and NaN
+                    kept = [row for row in rows if row[-1] is not None]
+                    columns = list(zip(*kept, strict=True)) or [(), ()]
+                found.append(columns)
+                ids.append(list(columns[0]))
+                scores.append(self._prepared.scores(columns[-1]))
+            self._columns = found
             self._lists = (ids, clip(scores) if self.clip else scores)
         return self._lists
 
@@ -216,15 +221,6 @@ class SqlRows(FoundRows):
         self.lists()
         table = self._prepared.table
         return [payload.plain_rows(table, each[1:-1]) for each in self._columns]
-
-
-def _columns_of(rows: list[Any]) -> list[tuple[Any, ...]]:
-    """Ids, payload columns and distances; without rows that have no distance, such as those of
-    zero vectors and NaN."""
-    columns = list(zip(*rows, strict=True)) or [(), ()]
-    if None in columns[-1]:
-        return _columns_of([row for row in rows if row[-1] is not None])
-    return columns
 
 
 def values(prepared: Prepared, query: npt.NDArray[np.float32]) -> tuple[Any, ...]:

@@ -23,6 +23,7 @@ from qadapt.errors import (
     UnsupportedError,
 )
 from qadapt.stores.chroma import snapshot
+from qadapt.testing.data import Sample
 
 EYE = np.eye(4, dtype=np.float32)
 HNSW = {"hnsw": {"space": "cosine"}}
@@ -301,3 +302,30 @@ def test_metadata_with_a_space_is_not_changed(client: Any, database: Database) -
     legacy.write(qa.Batch(["c"], {"": EYE[2:3]}, [{"a": {"b": "c"}, "list": ["x"]}]))
     with pytest.raises(UnsupportedError, match="hnsw:space"):
         legacy.write(qa.Batch([7], {"": EYE[:1]}))
+
+
+def test_a_repeated_search_is_that_of_the_client(
+    articles: Collection, sample: Sample, client: Any
+) -> None:
+    native = client.get_collection("articles", embedding_function=None)
+    for payload in (False, True):
+        first, second = (
+            articles.search(sample.queries[0], 5, with_payload=payload) for _ in range(2)
+        )
+        found = native.query(query_embeddings=[sample.queries[0]], n_results=5)
+        for hits in (first, second):
+            assert hits.ids[0].tolist() == list(map(int, found["ids"][0]))
+            assert np.allclose(hits.scores[0], 1 - np.array(found["distances"][0]), atol=1e-6)
+            assert hits.payloads == ([found["metadatas"][0]] if payload else None)
+        assert second.how == first.how
+
+
+def test_a_repeated_search_of_a_collection_that_was_made_again(
+    articles: Collection, sample: Sample, client: Any
+) -> None:
+    for _ in range(2):
+        articles.search(sample.queries[0], 5)
+    client.delete_collection("articles")
+    again = client.create_collection("articles", embedding_function=None)
+    again.add(ids=["x"], embeddings=sample.rows[:1])
+    assert articles.search(sample.queries[0], 5).ids[0].tolist() == ["x", *[None] * 4]

@@ -1,10 +1,9 @@
-"""Searches that an event loop or several threads repeat: the requests share a prepared one."""
+"""Searches that an event loop repeats: the requests share a prepared one."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -101,16 +100,3 @@ def test_rows_of_another_client_are_found_after_a_second(
             assert (await collection.search(query)).ids[0][0] == 9_000
 
     asyncio.run(main())
-
-
-def test_threads_repeat_a_search_at_once(tmp_path: Path) -> None:
-    with qa.open(f"lancedb:{tmp_path}/l") as database:
-        collection = database.create("notes", dim=DIM)
-        fill(collection)
-        own = [collection.search(query).ids.tolist() for query in SAMPLE.queries]
-
-        def same(at: int) -> bool:
-            return collection.search(SAMPLE.queries[at % 20]).ids.tolist() == own[at % 20]
-
-        with ThreadPoolExecutor(8) as threads:
-            assert all(threads.map(same, range(400)))

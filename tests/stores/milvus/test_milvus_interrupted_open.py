@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qadapt.model.address import Address
-from qadapt.stores.milvus import connection
+from qadapt.stores.milvus import connection, lite_servers
 from qadapt.stores.milvus.store import MilvusStore
 
 pytest.importorskip("pymilvus")
@@ -36,4 +36,4 @@ def test_ctrl_c_while_a_file_is_opened_stops_its_server(
     monkeypatch.setattr(connection, place, at_once if place == "_made" else interrupted)
     with pytest.raises(KeyboardInterrupt):
         MilvusStore.open(address)
-    assert address.path.resolve() not in connection._users
+    assert address.path.resolve() not in lite_servers._users
