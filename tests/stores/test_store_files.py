@@ -45,11 +45,11 @@ OF_ONE_ENGINE = {
     },
     "lancedb": {"rabitq"},
     "elastic": {"filter_terms", "product", "refreshes"},
-    "elastic/elasticsearch": set(),
+    "elastic/elasticsearch": {"code_record", "in_place"},
     "elastic/opensearch": set(),
     "sqlite_vec": {"chunks", "code_tables", "table_rebuild"},
     "chroma": {"graph_file"},
-    "clickhouse": {"http_transport", "native_format", "rotation"},
+    "clickhouse": {"bit_planes", "http_transport", "native_format", "product_model", "rotation"},
     "weaviate": {
         "cursor", "dimensions", "layout_reader", "multivectors", "named_vectors", "native_rescore",
         "schema_update", "vector_index_config",

@@ -91,7 +91,7 @@ class _Planner:
 
     @property
     def _has_several_centroids(self) -> bool:
-        """Whether parts have centroids of their own, which lose recall."""
+        """Whether parts have separate centroids, which lose recall."""
         filled = [each for each in self.observation.parts if each.rows]
         return self.codec is not None and self.codec.method == "product" and len(filled) > 1
 
