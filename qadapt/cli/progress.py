@@ -94,7 +94,7 @@ class Reporter:
             return
         self._printed = now
         parts = [_count(progress), _whole(progress) or _rest(progress, now - self._since)]
-        self._out.note(f"  {progress.stage}: {', '.join(filter(None, parts)) or 'running'}")
+        self._out.note(f"  {progress.stage}: {', '.join(filter(None, parts))}")
 
     def _heading(self, progress: Progress) -> None:
         """Print a line for a step of a plan, above the stages of the step."""
@@ -155,8 +155,10 @@ def _whole(progress: Progress) -> str:
 
 
 def _rest(progress: Progress, elapsed: float) -> str:
-    """The percentage of a stage and its remaining time, extrapolated."""
-    if not progress.total or not progress.done:
+    """The percentage of a stage and its remaining time, extrapolated; else how long it has run."""
+    if not progress.done:
+        return f"running for {rendering.seconds(elapsed)}"
+    if not progress.total:
         return ""
     share = min(1.0, progress.done / progress.total)
     return f"{100 * share:.0f} %, {rendering.seconds(elapsed * (1 - share) / share)} left"

@@ -365,7 +365,10 @@ def _notes(
         )
     kept = wanted.originals != "none"
     if wanted.kind is not Kind.NONE and wanted.kind is not Kind.FLOAT16 and kept:
-        notes.append("original vectors are kept: codes need additional disk and RAM")
+        if wanted.originals == "disk":
+            notes.append("original vectors are kept on disk: codes need additional disk")
+        else:
+            notes.append("original vectors are kept: codes need additional disk and RAM")
         if wanted.rescore is None and not by_us:
             notes.append("the database decides about rescoring; `qadapt inspect` shows its default")
     return tuple(notes)

@@ -65,6 +65,19 @@ def test_a_stage_of_unknown_share_has_its_own_percentage(clock: list[float]) -> 
     ]
 
 
+def test_a_stage_without_a_percentage_shows_how_long_it_has_run(clock: list[float]) -> None:
+    out: Any = Lines()
+    with Reporter(out) as on:
+        on(Progress("rebuilding", 0, 1, "segments"))
+        for _ in range(2):
+            clock[0] += 10
+            on(Progress("rebuilding", 0, 1, "segments"))
+    assert out.notes[1:] == [
+        "  rebuilding: 0/1 segments, running for 10.0 s",
+        "  rebuilding: 0/1 segments, running for 20.0 s",
+    ]
+
+
 def test_json_events_have_the_share_and_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
     on = Events(Output(json=True, words=()))
     on(Progress("simulating", 1, 4, "settings", share=0.123456, left=7.89))
