@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import weakref
 from collections.abc import Hashable
 from dataclasses import dataclass
 from time import monotonic
@@ -15,6 +15,7 @@ from qadapt.local.state import Settings
 from qadapt.model import Hits, Vector
 from qadapt.model.query_checks import plain_queries
 from qadapt.search import Prepared, prepare
+from qadapt.stores import forks
 from qadapt.stores.base import SearchRequest, Store
 
 MOST = 64  # searches kept per collection
@@ -37,6 +38,18 @@ class _Entry:
     until: float
 
 
+# Cleared in a forked child: only the general search refuses a client of the parent.
+_everywhere: weakref.WeakSet[PreparedSearches] = weakref.WeakSet()
+
+
+def _clear_all() -> None:
+    for searches in _everywhere:
+        searches.clear()
+
+
+forks.in_child(_clear_all)
+
+
 class PreparedSearches:
     """Searches of one collection by their parameters.
 
@@ -48,7 +61,7 @@ class PreparedSearches:
         self._store = store
         self._collection = collection
         self._known: dict[Hashable, _Entry] = {}
-        self._process = os.getpid()
+        _everywhere.add(self)
 
     def search(self, key: Hashable, queries: Any) -> Hits | None:
         """Search with a known search; None if it must be resolved.
@@ -89,6 +102,10 @@ class PreparedSearches:
             rows.clip = True
         return hits
 
+    def clear(self) -> None:
+        """Resolve each search again."""
+        self._known.clear()
+
     async def awaited(self, key: Hashable, queries: Any) -> Hits | None:
         """As ``search``, awaited by the client; None also if it failed: ``search`` reports why."""
         known = self._valid(key)
@@ -104,9 +121,6 @@ class PreparedSearches:
 
     def _valid(self, key: Hashable) -> _Entry | None:
         """The known search, if what it was resolved from is unchanged."""
-        if self._process != os.getpid():  # only the general search refuses a client of the parent
-            self._known.clear()
-            self._process = os.getpid()
         known = self._known.get(key)
         if known is None or self._store.closed:
             return None
