@@ -47,9 +47,17 @@ def test_unit_vectors_with_dot_have_no_findings(database: qa.Database, embedding
 @pytest.mark.parametrize(
     "setting",
     [
-        "scalar", "scalar:rescore=2", "rotational:bits=8", "rotational:bits=4",
-        "rotational:bits=2,rescore=4", "rotational:bits=1,rescore=4", "binary:bits=2,rescore=4",
-        "binary:bits=1.5,query_bits=8,rescore=4", "product:ratio=4", "product:ratio=16,rescore=4",
+        "scalar",
+        "rotational:bits=1,rescore=4",
+        "binary:bits=1.5,query_bits=8,rescore=4",
+        "product:ratio=16,rescore=4",
+        *(
+            pytest.param(further, marks=pytest.mark.long)
+            for further in (
+                "scalar:rescore=2", "rotational:bits=8", "rotational:bits=4", "product:ratio=4",
+                "rotational:bits=2,rescore=4", "binary:bits=2,rescore=4",
+            )
+        ),
     ],
 )  # fmt: skip
 def test_every_healthy_quantization_has_no_findings(

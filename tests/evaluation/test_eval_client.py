@@ -137,7 +137,9 @@ def test_accept_exact_rejects_nearest_equivalents(
             articles.evaluate(cousin, accept="clint", **options)
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt, pytest.param(MemoryError, marks=pytest.mark.long)]
+)
 def test_client_side_codes_are_removed_after_any_failure(
     opened: Any,
     sample: Sample,

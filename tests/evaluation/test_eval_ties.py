@@ -165,7 +165,7 @@ def test_float16_vectors_are_not_reported_as_original_vectors(
 # -- a copy --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("ids", ["numbers", "names"])
+@pytest.mark.parametrize("ids", ["numbers", pytest.param("names", marks=pytest.mark.long)])
 def test_a_correct_copy_of_repeated_rows_passes_its_check(tmp_path: Path, ids: str) -> None:
     pytest.importorskip("milvus_lite")
     lite, edge = f"milvus:{tmp_path}/m.db#a", f"edge:{tmp_path}/e#a"

@@ -40,6 +40,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.long
 def test_inspect_of_many_collections(tmp_path: Path) -> None:
     """An open edge collection takes about 30 MiB, and at most 8 stay open."""
     address = f"edge:{tmp_path}"

@@ -51,7 +51,12 @@ def apply(collection: Collection) -> None:
 
 
 @pytest.mark.parametrize(
-    ("doing", "at"), [("build", "before"), ("write", "before"), ("write", "after")]
+    ("doing", "at"),
+    [
+        pytest.param("build", "before", marks=pytest.mark.long),
+        pytest.param("write", "before", marks=pytest.mark.long),
+        ("write", "after"),
+    ],
 )
 def test_killed_in_the_save_of_codes(tmp_path: Path, doing: str, at: str) -> None:
     from qdrant_client import QdrantClient

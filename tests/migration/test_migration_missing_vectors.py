@@ -16,10 +16,10 @@ from qadapt import migration
     ("source", "target"),
     [
         ("edge:{}/one", "edge:{}/two"),
-        ("qdrant::memory:", "edge:{}/two"),
         ("edge:{}/one", "qdrant::memory:"),
         ("lancedb:{}/one", "edge:{}/two"),
-        ("edge:{}/one", "lancedb:{}/two"),
+        pytest.param("qdrant::memory:", "edge:{}/two", marks=pytest.mark.long),
+        pytest.param("edge:{}/one", "lancedb:{}/two", marks=pytest.mark.long),
     ],
 )
 def test_check_finds_a_vector_that_one_row_lacks(

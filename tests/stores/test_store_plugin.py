@@ -39,7 +39,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("file", ["test_conformance.py", "test_commands.py"])
+@pytest.mark.parametrize(
+    "file",
+    ["test_commands.py", pytest.param("test_conformance.py", marks=pytest.mark.long)],
+)
 def test_the_tests_of_the_plugin_pass(file: str, site: Path) -> None:
     paths = [str(REPO), str(site), os.environ.get("PYTHONPATH", "")]
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}

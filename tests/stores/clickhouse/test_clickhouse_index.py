@@ -117,6 +117,7 @@ def test_a_filter_is_applied_before_the_search(
     assert hits.ids.tolist() == truth
 
 
+@pytest.mark.long
 def test_deleted_rows_in_an_index_do_not_shorten_results(
     raw: Raw, articles: Collection, sample: Sample
 ) -> None:
@@ -184,6 +185,7 @@ def test_replaced_rows_of_another_program_are_not_found(
     raw.run("SYSTEM START MERGES {t}docs")
 
 
+@pytest.mark.long
 def test_a_search_uses_the_last_of_several_indexes(
     raw: Raw, articles: Collection, sample: Sample
 ) -> None:

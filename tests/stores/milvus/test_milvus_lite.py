@@ -160,7 +160,7 @@ def test_an_upsert_replaces_the_whole_payload(lite: MilvusStore) -> None:
     assert lite.count(NAME) == 1
 
 
-@pytest.mark.parametrize("cut", ["release", "drop"])
+@pytest.mark.parametrize("cut", [pytest.param("release", marks=pytest.mark.long), "drop"])
 def test_an_interrupted_change_continues_on_the_next_apply(
     lite: MilvusStore, sample: Sample, cut: str
 ) -> None:

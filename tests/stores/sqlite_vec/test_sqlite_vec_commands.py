@@ -51,8 +51,10 @@ def test_advice_saves_ram(articles: Collection, sample: Sample) -> None:
     assert found.after.footprint.disk > found.before.footprint.disk
 
 
-@pytest.mark.parametrize(("rows", "dim"), [(1500, 32), (1000, 200)])
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize(
+    ("rows", "dim"), [pytest.param(1500, 32, marks=pytest.mark.long), (1000, 200)]
+)
+@pytest.mark.parametrize("metric", ["cosine", pytest.param("euclidean", marks=pytest.mark.long)])
 def test_predictions_are_near_the_engine(
     database: Database, rows: int, dim: int, metric: str
 ) -> None:
