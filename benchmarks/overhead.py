@@ -1,6 +1,7 @@
 """Overhead of ``collection.search(query, k)`` over the raw client, for one query at a time.
 
     python benchmarks/overhead.py                               # all stores without a server
+    python benchmarks/overhead.py everything --rows 10000       # also servers out of packages
     python benchmarks/overhead.py edge local --runs 5 --pairs 200
     python benchmarks/overhead.py weaviate+http://localhost:8080 milvus+http://localhost:19530
     python benchmarks/overhead.py postgresql://localhost/mydb    # needs the package pgvector
@@ -27,14 +28,15 @@ import platform
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from overhead_servers import SERVERS
 from overhead_stores import DIM, RawOf, Rows, Search, opened
 
 ROWS, QUERIES = 10_000, 64
@@ -105,12 +107,9 @@ def throughput(call: Search, queries: Sequence[Any], seconds: float) -> tuple[fl
             done[which] += 1
             at += THREADS
 
-    workers = [threading.Thread(target=work, args=(which,)) for which in range(THREADS)]
     start, start_cpu = time.perf_counter(), time.process_time()
-    for each in workers:
-        each.start()
-    for each in workers:
-        each.join()
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(work, range(THREADS)))  # raises the error of a thread
     calls = sum(done)
     return calls / (time.perf_counter() - start), calls / (time.process_time() - start_cpu)
 
@@ -203,7 +202,8 @@ def main() -> int:
     found: list[Figures] = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("QADAPT_STATE_DIR", f"{folder}/state")
-        for target in given.targets:
+        targets = (*STORES, *SERVERS) if given.targets == ["everything"] else given.targets
+        for target in targets:
             given.replay = target in ("qdrant-rest", "qdrant-grpc")
             with opened(target, Path(folder), given.rows) as (collection, raw_of):
                 for each in pairs_of(target.split("+")[0], collection, raw_of, given):

@@ -6,6 +6,7 @@ A raw search returns ids, scores and payloads as qadapt does, for the same param
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -218,8 +219,14 @@ def pgvector_raw(collection: Any) -> RawOf:
     from pgvector.psycopg import register_vector
 
     store = collection._store
-    at = psycopg.connect(**store.connection.arguments, autocommit=True)
-    register_vector(at)
+    own = threading.local()  # a connection of each thread
+
+    def connected(settings: bytes) -> Any:
+        at = psycopg.connect(**store.connection.arguments, autocommit=True)
+        register_vector(at)
+        if settings:
+            at.execute(settings)
+        return at.cursor(binary=True)
 
     def of(k: int, payload: bool, read: bool) -> Search:
         collection.search(np.ones(DIM, np.float32), k, with_payload=payload)
@@ -228,13 +235,16 @@ def pgvector_raw(collection: Any) -> RawOf:
             for key, (_, (_, made)) in store._searches._known.items()
             if key[1] == k and key[5] == payload
         )
-        if prepared.settings:
-            at.execute(prepared.session_text)
+        settings = prepared.session_text if prepared.settings else b""
         # psycopg parses a column of type jsonb itself.
         statement, copies = prepared.text.replace(b"::text", b""), sum(prepared.copies)
-        cursor = at.cursor(binary=True)
+        place = f"cursor_{k}_{payload}"
 
         def search(query: Any) -> Rows:
+            cursor = getattr(own, place, None)
+            if cursor is None:
+                cursor = connected(settings)
+                setattr(own, place, cursor)
             found = cursor.execute(statement, (query,) * copies, prepare=True).fetchall()
             if not read:
                 return []
