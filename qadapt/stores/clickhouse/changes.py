@@ -10,14 +10,14 @@ from qadapt.stores.base import MappedQuantization
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy
 from qadapt.stores.clickhouse import mapping
 from qadapt.stores.clickhouse.bit_planes import BuildPlanes, DropPlanes
-from qadapt.stores.clickhouse.copy_switch import MergeParts, SetCodec, require_copyable
+from qadapt.stores.clickhouse.copy_switch import SetCodec, require_copyable
 from qadapt.stores.clickhouse.schema import Codec, Index, Table
 from qadapt.stores.clickhouse.snapshot import Snapshot
 from qadapt.stores.clickhouse.status import status_of
 from qadapt.stores.clickhouse.vector_index import BuildIndex, DropIndex
 from qadapt.stores.operations import table as operations
 
-OPERATIONS = operations(BuildIndex, DropIndex, SetCodec, MergeParts, BuildPlanes, DropPlanes)
+OPERATIONS = operations(BuildIndex, DropIndex, SetCodec, BuildPlanes, DropPlanes)
 
 
 def plan_change(request: ChangeRequest, mapped: MappedQuantization | None) -> ChangePlan:
@@ -77,7 +77,7 @@ class _Planner:
         if self.codec != self.column.codec and (self.codec or self.column.codec):
             found.append(self._copy(self.column.codec, self.codec))
         elif self._has_several_centroids:
-            found.append(self._merge())
+            found.append(self._copy(self.codec, self.codec))
         found += self._planes()
         if index is None:
             return found + [self._drop(e) for e in current if self._is_dropped(e)]
@@ -94,18 +94,6 @@ class _Planner:
         """Whether parts have separate centroids, which lose recall."""
         filled = [each for each in self.observation.parts if each.rows]
         return self.codec is not None and self.codec.method == "product" and len(filled) > 1
-
-    def _merge(self) -> Step:
-        merge = MergeParts().to_request()
-        return Step(
-            Symbol.BACKGROUND,
-            f"merge {len(self.observation.parts)} parts to one",
-            "parts have separate centroids; the merge trains them for all rows, while searches and "
-            "writes continue",
-            merge,
-            merge,
-            Estimate(temporary_disk=self.taken.count * self.vector.dim * 4),
-        )
 
     @property
     def planes(self) -> BuildPlanes | None:
@@ -195,7 +183,7 @@ class _Planner:
             "rows and exchange the tables",
             "a codec is fixed when a table is created; rows that are written during the copy are "
             "lost, so stop writes",
-            SetCodec(column, after.text if after else "").to_request(),
+            SetCodec(column, after.text if after else "", again=before == after).to_request(),
             SetCodec(column, before.text if before else "").to_request(),
             Estimate(
                 codes_ram=codes, codes_disk=codes, temporary_disk=size + codes, stops="writes"

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 _CODEC = re.compile(r" CODEC\(Quantized\([^)]*\)\)")
 _PLACE = re.compile(r"CREATE TABLE (?:`(?:[^`\\]|\\.)*`|\w+)\.(?:`(?:[^`\\]|\\.)*`|\w+)")
 # Rows are compared by id and vectors, in any order.
-# A single part is not merged, and so not trained, again.
-_NOT_TWICE = " SETTINGS optimize_skip_merged_partitions = 1"
 _CHECK = "SELECT count() AS n, sum(cityHash64({columns})) AS h FROM {source}"
 
 
@@ -37,18 +35,20 @@ class SetCodec(Operation):
     Attributes:
         column: the column.
         codec: such as ``Quantized('rabitq', 384)``; empty for none.
+        again: copy even if the column has the codec, which trains the centroids of all rows.
     """
 
     op: ClassVar[str] = "clickhouse.set_codec"
 
     column: str
     codec: str = ""
+    again: bool = False
 
     def run(self, at: Execution[ClickHouseStore]) -> None:
         table = at.store.table(at.collection)
         wanted = Codec.parse(self.codec)
         copy = _copy_of(table)
-        if table.by_name[self.column].codec == wanted:
+        if table.by_name[self.column].codec == wanted and not self.again:
             _drop(at, copy)  # the former table, after an interruption
             return
         require_copyable(table)
@@ -57,14 +57,13 @@ class SetCodec(Operation):
         self._create(at, table, wanted)
         doing = f"copy {table.name!r}"
         names = ", ".join(quoted(each.name) for each in table.columns if not each.generated)
-        # Parts have separate centroids, which lose recall (docs/engines/clickhouse.md#codes).
+        # One thread writes one part. Others have separate centroids, and a merge trains them with a
+        # part of the rows, which loses recall (docs/engines/clickhouse.md#codes).
         trained = wanted is not None and wanted.method == "product"
         one_part = " SETTINGS max_insert_threads = 1" if trained else ""
         at.store.connection.execute(
             f"INSERT INTO {copy} ({names}) SELECT {names} FROM {source(table)}{one_part}", doing
         )
-        if trained:
-            _merge(at, copy)
         _compare(at, table, copy)
         at.store.connection.execute(
             f"EXCHANGE TABLES {relation(table)} AND {copy}", f"exchange {table.name!r}"
@@ -104,21 +103,6 @@ class SetCodec(Operation):
             f"ALTER TABLE {_copy_of(table)} MODIFY COMMENT {literal(comment)}",
             f"comment on the copy of {table.name!r}",
         )
-
-
-@dataclass(frozen=True)
-class MergeParts(Operation):
-    """Merges all parts of a table to one, whose centroids are trained for all rows."""
-
-    op: ClassVar[str] = "clickhouse.merge_parts"
-
-    def run(self, at: Execution[ClickHouseStore]) -> None:
-        _merge(at, relation(at.store.table(at.collection)))
-
-
-def _merge(at: Execution[ClickHouseStore], place: str) -> None:
-    at.progress(Progress("training the centroids of all rows"))
-    at.store.connection.execute(f"OPTIMIZE TABLE {place} FINAL{_NOT_TWICE}", f"merge {place}")
 
 
 def require_copyable(table: Table) -> None:

@@ -20,8 +20,8 @@ SEND = (
 )
 
 SEPARATE = (
-    "; {parts} parts have separate centroids, whose distances differ: OPTIMIZE TABLE ... FINAL "
-    "trains one set for all rows"
+    "; {parts} parts have separate centroids, whose distances differ: a copy of the table to one "
+    "part (INSERT ... SELECT with max_insert_threads = 1) trains one set"
 )
 CALL = (
     "clients that call cosineDistance compare all vectors exactly: the codes are used only by "

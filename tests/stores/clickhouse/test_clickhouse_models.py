@@ -127,6 +127,22 @@ def test_centroids_are_those_of_the_engine(raw: Raw) -> None:
     assert np.array_equal(np.array(ours.centroids), theirs)
 
 
+def test_a_copy_trains_the_centroids_with_all_rows(raw: Raw, database: Database) -> None:
+    """Four parts would have four sets, and a merge of them would not train with all rows."""
+    rows, _ = drawn(16)
+    made = database.create("parts", dim=16)
+    for first in range(0, COUNT, 100):
+        ids = list(range(first, first + 100))
+        made.write(qa.Batch(ids, {"": rows[first : first + 100]}))
+    made.plan("product:ratio=16").apply(yes=True)
+    found = raw.rows("SELECT DISTINCT hex(embedding.product_quantization_codebook) FROM {t}parts")
+    assert len(found) == 1
+    theirs = np.frombuffer(bytes.fromhex(found[0][0]), np.float32).reshape(4, 256, 4)
+    ours = TrainedProducts.of(16, 4, 256, rounds=ROUNDS)
+    ours.fit(rows)
+    assert np.array_equal(np.array(ours.centroids), theirs)
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4, 6, 8])
 def test_distances_of_bit_planes_are_those_of_the_model(
     raw: Raw, database: Database, bits: int

@@ -40,8 +40,10 @@ def test_a_type_in_the_mapping_is_building_until_segments_are_merged(
     found = status(articles)
     assert found.state is qa.State.BUILDING
     assert "segments" in found.reason
-    assert {each.signal for each in found.evidence} >= {"bytes of veq", "bytes of vec"}
-    assert not {"bytes of veb"} & {each.signal for each in found.evidence}
+    signals = {each.signal for each in found.evidence}
+    age = "segments that may be older than the type"
+    assert {"bytes of veq", "bytes of vec"} <= signals or age in signals  # 9.1 and newer, or older
+    assert "bytes of veb" not in signals
     assert any(each.code == "mapping-only" for each in qa.doctor(articles).findings)
     # The plan is to merge; the same request again is then nothing to do.
     plan = articles.plan("binary")

@@ -12,7 +12,7 @@ import qadapt as qa
 from qadapt.api import Database
 from qadapt.stores.elastic.opensearch.store import OpenSearchStore
 
-ROWS, QUERIES, K = 800, 60, 10
+ROWS, QUERIES, K = 800, 150, 10
 CLOSE = 0.02
 SETTINGS = (
     "scalar:bits=7,rescore=off", "scalar:bits=7,quantile=0.95,rescore=off", "binary:rescore=off",
