@@ -310,8 +310,7 @@ class StorageError(QadaptError):
             hint = hint or "free disk space, or set TMPDIR to a folder with free space"
         name = error.filename if isinstance(error.filename, (str, bytes)) else None
         place = "" if name is None or str(name) in doing else f" ({name!s})"
-        advice = _ADVICE.get(error.errno or 0)
-        advice = f"{hint}, or {advice}" if hint and advice else hint or advice
+        advice = ", or ".join(filter(None, (hint, _ADVICE.get(error.errno or 0)))) or None
         return cls(f"{doing or 'cannot read or write a file'}: {reason}{place}", hint=advice)
 
 

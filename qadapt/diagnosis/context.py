@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,6 +40,7 @@ NOT_FINITE = "NaN or infinite values"
 ZERO = "all components 0 with the cosine metric"
 SHORT = "a norm far below 1, which the engine did not normalize"
 BEYOND = "a norm outside the range of float32 arithmetic"
+TOO_FAR = "an infinite distance in float32 (a norm above 1.8e19)"
 SHORTEST = 0.5
 # Relative rounding error of a sum of float32 products; norms whose square overflows.
 ROUNDING, FAR = 4 * 2.0**-24, 1e15
@@ -127,11 +129,14 @@ class CheckContext:
         rows = self.sampled_batch[1]
         finite = np.asarray(np.isfinite(rows).all(axis=1))
         found = {NOT_FINITE: ~finite}
+        lengths = np.zeros(len(rows))
+        lengths[finite] = _lengths(rows[finite])
+        if self.vector.metric is Metric.EUCLIDEAN:
+            # Some engines leave such rows out of results.
+            found[TOO_FAR] = lengths > math.sqrt(vector_norms.FLOAT32_MOST)
         if self.vector.metric is Metric.COSINE:
             zero = finite & ~rows.any(axis=1)
             found[ZERO] = zero
-            lengths = np.zeros(len(rows))
-            lengths[finite] = _lengths(rows[finite])
             rest = finite & ~zero
             if self.store.traits.normalizes_cosine and self.vector.datatype != "uint8":
                 found[SHORT] = rest & (lengths < SHORTEST)

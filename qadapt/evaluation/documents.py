@@ -145,13 +145,10 @@ class EvaluationDocument(Tabular, Serializable):
             f"dimensions, {self.queries:,} queries ({self.source})"
         )
         truth = [f"ground truth: {self.truth.ground_truth}"] if self.truth.ground_truth else []
-        notes = (
-            *truth,
-            *filter(None, [self.proof.reason]),
-            *self.notes,
-            *self.memory_notes,
+        notes = dict.fromkeys(  # the notes may have the reason, too
+            (*truth, *filter(None, [self.proof.reason]), *self.notes, *self.memory_notes)
         )
-        return Table(columns, tuple(_cells(each) for each in self.results), title, notes)
+        return Table(columns, tuple(_cells(each) for each in self.results), title, tuple(notes))
 
     def _by_filter(self) -> Table:
         columns = ("Filter", "#Rows", "Setting", "Where", f"#Recall@{self.k}", "95 % interval",

@@ -32,9 +32,10 @@ def open_journal(source: Endpoint, target: Endpoint) -> Iterator[Journal]:
 
 @contextmanager
 def earlier_journal(source: Endpoint, target: Endpoint) -> Iterator[Journal]:
-    """The journal of an earlier run, to read; an empty one, which is not kept, without such a run.
+    """The journal of an earlier run, to read.
 
-    The state folder may be read-only if there is no earlier run.
+    If there was no earlier run, this is an empty journal in a temporary folder: the state folder
+    may be read-only.
     """
     folder = journals.folder_of(source.key, target.key)
     with state_access():

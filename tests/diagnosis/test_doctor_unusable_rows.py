@@ -107,3 +107,14 @@ def test_rows_of_other_clients_without_a_direction(
     least = 0.9 if (engine, kind) == ("qdrant-local", "infinite") else 1
     assert check.recall is not None and check.recall.value == pytest.approx(least, abs=0.01)
     assert check.reachability is None or check.reachability.unreachable == ()
+
+
+def test_a_row_at_an_infinite_distance_is_found(tmp_path: Path) -> None:
+    """Edge leaves it out of results; other engines rank it last."""
+    pytest.importorskip("qdrant_edge")
+    with qa.open(f"edge:{tmp_path}") as database:
+        notes = database.create("notes", dim=2, metric="euclidean")
+        notes.write(qa.Batch([1, 2, 3], {"": [[3e30, 4e30], [1, 1], [5e18, 5e18]]}))
+        (finding,) = [each for each in notes.doctor().findings if each.code == "unusable-vectors"]
+    assert "1 of 3" in finding.message
+    assert [each.value for each in finding.evidence][1:] == [["1"]]

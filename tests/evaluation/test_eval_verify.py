@@ -339,3 +339,8 @@ def test_the_ground_truth_is_computed_again_without_a_change_counter(
     monkeypatch.setattr(type(articles._store), "change_counter", lambda *_: None)
     articles.verify()
     assert not articles.verify().truth.cached
+
+
+def test_a_note_is_printed_once(articles: Collection, sample: Sample) -> None:
+    text = str(articles.verify(queries=sample.queries[:3]))
+    assert text.count("3 distinct queries: this recall is weak evidence") == 1
