@@ -30,7 +30,7 @@ class TrainedProducts(Products):
     def fit(self, rows: Floats) -> None:
         draws = _draws(len(rows))
         self._books = [
-            _trained(np.ascontiguousarray(rows[:, cut]), self._count, self._rounds, draws)
+            _trained(np.ascontiguousarray(rows[:, cut]), self._count, self._rounds or ROUNDS, draws)
             for cut in self._segments
         ]
 
