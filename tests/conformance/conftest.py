@@ -1,4 +1,4 @@
-"""Which settings of the conformance suite ``make test`` applies on embedded engines."""
+"""Which tests of the conformance suite ``make test`` leaves out on embedded engines."""
 
 from __future__ import annotations
 
@@ -18,13 +18,24 @@ FURTHER_WIDTHS = (
 )
 
 
+# Local mode answers these in a folder as in memory (TestQdrantMemory).
+SAME_IN_A_FOLDER = (
+    "test_filters",
+    "test_accept_client_matches_the_reference",
+    "test_every_setting_is_refused_with_the_rule",
+    "test_bad_vectors_are_refused_and_nothing_is_written",
+    "test_k_out_of_range",
+)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark tests of further widths as long, before ``mark_slow`` sees the item."""
+    """Mark long tests before ``mark_slow`` sees the item."""
     name = getattr(item, "originalname", "")
     given = item.callspec.params if hasattr(item, "callspec") else {}
-    if (
-        name == "test_every_setting_is_verified_active_or_refused"
-        and given["text"] in FURTHER_WIDTHS
-    ):
+    further = name == "test_every_setting_is_verified_active_or_refused" and (
+        given["text"] in FURTHER_WIDTHS
+    )
+    folder = item.parent is not None and item.parent.name == "TestQdrantFolder"
+    if further or (folder and name in SAME_IN_A_FOLDER):
         item.add_marker("long")

@@ -159,7 +159,7 @@ def test_ctrl_c_stops_between_batches_and_prints_how_to_continue(tmp_path: Path)
     pytest.importorskip("qdrant_edge")
     with qa.open(f"edge:{tmp_path / 'a'}") as here:
         made = here.create("docs", dim=64, metric="dot")
-        made.write(qa.Batch(range(20_000), {"": np.ones((20_000, 64))}))
+        made.write(qa.Batch(range(5_000), {"": np.ones((5_000, 64))}))
     words = [sys.executable, "-m", "qadapt.cli", "migrate", f"edge:{tmp_path / 'a'}#docs",
              f"edge:{tmp_path / 'b'}", "--batch", "0.02", "--no-trial-copy", "--check", "off",
              "--json"]  # fmt: skip
@@ -179,7 +179,7 @@ def test_ctrl_c_stops_between_batches_and_prints_how_to_continue(tmp_path: Path)
     assert again.returncode == 0, again.stderr
     metrics = json.loads(again.stdout)["metrics"]
     assert metrics["rows_before"] > 0
-    assert metrics["rows_before"] + metrics["rows"] == 20_000
+    assert metrics["rows_before"] + metrics["rows"] == 5_000
 
 
 @pytest.mark.timeout(300)
