@@ -72,7 +72,33 @@ def _range(node: filters.Range) -> Where | None:
     bounds = node.bounds
     if node.over_dates or not all(_sendable(each) for each in bounds.values()):
         return None
-    return _joined(True, [{node.field: {f"${word}": each}} for word, each in bounds.items()])
+    return _joined(True, [_bound(node.field, f"${word}", each) for word, each in bounds.items()])
+
+
+def _bound(name: str, word: str, value: Any) -> Where:
+    """A comparison with one value.
+
+    Chroma compares a stored integer with ``_cast(value)`` (1.5.9: 1 is equal to 1.5, and not less).
+    The condition about that integer has the result that it should have.
+    """
+    found: Where = {name: {word: value}}
+    cast = _cast(value)
+    if cast == value:
+        return found
+    holds = {
+        "$eq": False, "$ne": True, "$lt": cast < value, "$lte": cast < value,
+        "$gt": cast > value, "$gte": cast > value,
+    }[word]  # fmt: skip
+    if holds:
+        return _joined(False, [found, {name: {"$eq": cast}}])
+    return _joined(True, [found, {name: {"$ne": cast}}])
+
+
+def _cast(value: Any) -> Any:
+    """What Chroma compares stored integers with."""
+    if not isinstance(value, float):
+        return value
+    return min(max(int(value), -_INT64), _INT64 - 1)
 
 
 def _one_of(name: str, values: Sequence[Scalar], *, negated: bool) -> Where | None:
@@ -86,9 +112,13 @@ def _one_of(name: str, values: Sequence[Scalar], *, negated: bool) -> Where | No
     parts: list[Where] = []
     for kind in (str, bool, int, float):
         group = [each for each in values if type(each) is kind]
-        if group:
-            parts.append(_scalar(name, group, negated))
-            parts += [{name: {word: each}} for value in group for each in _as_elements(value)]
+        whole = [each for each in group if _cast(each) == each]
+        if whole:
+            parts.append(_scalar(name, whole, negated))
+        parts += [
+            _bound(name, "$ne" if negated else "$eq", each) for each in group if _cast(each) != each
+        ]
+        parts += [{name: {word: each}} for value in group for each in _as_elements(value)]
     return _joined(negated, parts)
 
 

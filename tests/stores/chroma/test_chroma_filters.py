@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_plain_filters_are_sent_to_chroma() -> None:
         "$and": [
             {"$and": [
                 {"a": {"$ne": 1}}, {"a": {"$not_contains": 1}}, {"a": {"$not_contains": 1.0}},
-                {"a": {"$ne": 1.5}}, {"a": {"$not_contains": 1.5}},
+                {"$or": [{"a": {"$ne": 1.5}}, {"a": {"$eq": 1}}]}, {"a": {"$not_contains": 1.5}},
             ]},
             {"$and": [{"b": {"$ne": True}}, {"b": {"$not_contains": True}}]},
         ]
@@ -124,6 +125,33 @@ def test_plain_filters_are_sent_to_chroma() -> None:
     assert filters.where(tree, {"n"}) is None
     for other in ({"a": {"exists": True}}, {"a": None}, {"not": {"n": {"gt": 1}}}, {"n": 2**63}):
         assert filters.where(parse_filter(other), ()) is None, other
+
+
+@pytest.mark.parametrize("value", [1.5, -1.5, 0.5, -0.5, 1e19, -1e19])
+def test_integers_are_compared_with_fractions(database: Database, value: float) -> None:
+    numbers = [-2, -1, 0, 1, 2, 1.5, -1.5, 0.5, -0.5, 1.0, 1e19, -1e19, 2**63 - 1, -(2**63)]
+    numbers_of = database.create("numbers", dim=4)
+    vectors = np.eye(4, dtype=np.float32)[np.arange(len(numbers)) % 4]
+    payloads = [{"n": each} for each in numbers] + [{"other": 1}]
+    numbers_of.write(
+        qa.Batch(range(len(numbers) + 1), {"": np.vstack([vectors, vectors[:1]])}, payloads)
+    )
+
+    def found(condition: Any) -> set[Any]:
+        batches = numbers_of.read(vectors=(), filter=condition)
+        return {each for batch in batches for each in batch.ids}
+
+    def where(keep: Callable[[float], bool]) -> set[int]:
+        return {at for at, each in enumerate(numbers) if keep(each)}
+
+    assert found({"n": value}) == where(lambda each: each == value)
+    assert found({"n": [value, 2]}) == where(lambda each: each in (value, 2))
+    assert found({"n": {"lt": value}}) == where(lambda each: each < value)
+    assert found({"n": {"lte": value}}) == where(lambda each: each <= value)
+    assert found({"n": {"gt": value}}) == where(lambda each: each > value)
+    assert found({"n": {"gte": value}}) == where(lambda each: each >= value)
+    rest = where(lambda each: each != value) | {len(numbers)}
+    assert found({"not": {"n": value}}) == rest
 
 
 def test_filters_on_documents_and_lists_of_numbers_are_applied_by_qadapt(
