@@ -244,7 +244,8 @@ def _decide_backend(
         )
     offer = native.support
     if ours.level is not MatchLevel.UNSUPPORTED:
-        offer = tuple(dict.fromkeys((*offer, USE_CLIENT_CODES)))
+        if not any("--accept client" in each for each in offer):
+            offer = (*offer, USE_CLIENT_CODES)
     raise unsupported_error(native.replace(support=offer), wanted, store.name)
 
 

@@ -172,3 +172,30 @@ def test_a_full_disk_is_named(world: World) -> None:
         assert code == 1, (words, printed)
         assert "a bug in qadapt" not in printed, (words, printed)
         assert "hint:" in printed, (words, printed)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "advice"),
+    [
+        ("chroma", "give this user write permission"),
+        ("clickhouse", "give this user write permission"),
+        ("edge", "check the permissions of the folder"),
+        ("sqlite-vec", "open the file with write permission"),
+        ("lancedb", ""),  # reads without writing
+    ],
+)
+def test_a_database_in_a_read_only_folder(
+    scheme: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(STATE_VARIABLE, str(tmp_path / "state"))
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(ROWS, DIM)).astype("f4"))
+    folder = tmp_path / "data"
+    folder.mkdir()
+    url = f"{scheme}:{folder}" + ("/a.db" if scheme == "sqlite-vec" else "")
+    ((code, printed),) = run(["import", str(tmp_path / "rows.npy"), f"{url}#docs"])
+    assert code == 0, printed
+    _read_only(folder)
+    ((code, printed),) = run(["inspect", url])
+    assert code == (1 if advice else 0), printed
+    assert advice in printed.replace("\n  ", " ")
+    assert "a bug in qadapt" not in printed

@@ -29,6 +29,7 @@ LISTED = "`qadapt inspect ADDRESS` lists the collections"
 OPEN_ALREADY = (
     "the program has opened this folder with other settings: qa.wrap(client) uses its client"
 )
+WRITABLE = "Chroma writes to its folder even to read: give this user write permission"
 START = "start the server (chroma run --path DIR --port PORT), or check the address"
 _NETWORK = (
     "ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout", "ReadError", "WriteError",
@@ -46,6 +47,7 @@ _RULES: tuple[AnswerRule, ...] = (
     AnswerRule(UnreachableError, START, words=("could not connect", "connection refused")),
     AnswerRule(UnreachableError, START, names=("ConnectError",)),
     AnswerRule(UnreachableError, "check the server and the network", names=_NETWORK),
+    AnswerRule(StorageError, WRITABLE, words=("readonly database", "permission denied.*os error")),
     AnswerRule(AuthError, "export CHROMA_API_KEY=...", words=_DENIED),
     AnswerRule(BusyError, "try again later", names=("RateLimitError",)),
     AnswerRule(BusyError, "another process writes to the folder", words=("database is locked",)),

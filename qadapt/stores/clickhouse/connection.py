@@ -189,6 +189,11 @@ def open_folder(path: Path) -> ChdbTransport:
         )
     if os.path.exists(place) and not os.path.isdir(place):
         raise StorageError(f"{place!r} is a file", hint="clickhouse:DIR names a folder")
+    if os.path.isdir(place) and not os.access(place, os.W_OK | os.X_OK):
+        raise StorageError(
+            f"cannot open {place!r}: the folder is not writable",
+            hint="chdb writes to its folder with each use: give this user write permission",
+        )
     forks.engine_starts(PACKAGE, repr(place))
     with _OpenFolder.lock:
         if _OpenFolder.users and place != _OpenFolder.path:
