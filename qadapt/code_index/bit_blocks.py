@@ -10,6 +10,11 @@ import numpy.typing as npt
 from qadapt.codecs import pad_words
 from qadapt.engines.numpy_engine import BLOCK_ROWS
 
+# Words between two columns of a block. Without them, columns are a power of two apart, so that all
+# of them compete for the same few places of the processor's cache (786,432 x 1024 bits on AMD
+# EPYC: 6.7 ms for one query with these words, 9.0 ms without).
+GAP = 56
+
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint64]
 
@@ -55,7 +60,8 @@ class BitBlocks:
 
     def _new_block(self) -> Words:
         if self._columns:
-            return np.empty((self._words, BLOCK_ROWS), dtype=np.uint64).T
+            columns = np.empty((self._words, BLOCK_ROWS + GAP), dtype=np.uint64)
+            return columns[:, :BLOCK_ROWS].T
         return np.empty((BLOCK_ROWS, self._words), dtype=np.uint64)
 
     def blocks(self) -> list[Words]:

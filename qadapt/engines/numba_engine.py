@@ -27,7 +27,7 @@ from qadapt.jit import numba_version
 from qadapt.threads import scan_threads
 
 _HEAP_BYTES = 64 << 20  # memory limit for the heaps of queries that are processed together
-_ALONE = {1: 4, 4: 2, 8: 2}
+_ALONE = {1: 2, 4: 2, 8: 2}
 """Vectors of rows per tile for a single query, by bits of the query."""
 _TOGETHER = {1: 8, 4: 2, 8: 1}
 """Queries per tile otherwise, by bits of the query: eight planes."""
