@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qadapt.durable import create_private, sync_folder
-from qadapt.errors import BusyError, IntegrityError, NotFoundError, PlanError, QadaptError
+from qadapt.errors import BusyError, NotFoundError, PlanError, QadaptError
 from qadapt.local.state import key_of, private_folder, state_access, state_dir, write_state_file
 from qadapt.locking import Lock, LockHeldError
 from qadapt.model import Plan
@@ -207,10 +207,8 @@ def _listed(folder: Path) -> list[Path]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise IntegrityError(
-            f"the changes in {folder} cannot be listed: {error.strerror or error}",
-            hint="make the folder readable, or set QADAPT_STATE_DIR to another folder",
-        ) from error
+        with state_access():
+            raise error
     return [folder / name for name in names if not name.startswith(".")]
 
 

@@ -243,9 +243,9 @@ def _decide_backend(
             hint="accept it with accept='differs' (--accept differs)",
         )
     offer = native.support
-    if ours.level is not MatchLevel.UNSUPPORTED:
-        if not any("--accept client" in each for each in offer):
-            offer = (*offer, USE_CLIENT_CODES)
+    named = any("--accept client" in each for each in offer)
+    if ours.level is not MatchLevel.UNSUPPORTED and not named:
+        offer = (*offer, USE_CLIENT_CODES)
     raise unsupported_error(native.replace(support=offer), wanted, store.name)
 
 

@@ -16,7 +16,7 @@ from live import Unavailable, containers
 from live.plugin import saw
 from starting import missing
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 TESTS = Path(__file__).parents[1]
 # A test run that starts a container, prints its id, and waits.
 RUN = """

@@ -10,7 +10,7 @@ from starting import started_for
 
 import qadapt as qa
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("engine", ["elasticsearch", "opensearch"])

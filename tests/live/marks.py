@@ -21,7 +21,7 @@ SERVERS = frozenset(
 )
 # Fixtures that always start a server or a container.
 STARTING = frozenset(
-    {"weaviate_server", "milvus_server", "chroma_server", "startable", "containers"}
+    {"weaviate_server", "milvus_server", "chroma_server", "startable", "containers", "small"}
 )
 
 

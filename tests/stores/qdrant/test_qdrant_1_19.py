@@ -390,6 +390,6 @@ def test_the_telemetry_of_a_node_has_the_memory_of_the_engine(
 ) -> None:
     server = serve(info_of(UNNAMED), version=NEW).on("GET", "/telemetry?details_level=4", reply)
     measured = server.store().engine_memory()
-    assert (measured and measured.bytes) == found
-    if measured is not None:
-        assert "resident pages of the allocator" in str(measured)
+    assert measured is not None and measured.bytes == found
+    why = "resident pages of the allocator" if found else "does not report it"
+    assert why in str(measured)
