@@ -10,8 +10,7 @@
 
 ``all`` measures 100,000 and 1,000,000 x 1024 with one and two threads, 1 and 64 queries, k 10 and
 100, filters of 1, 10 and 50 %, and after 10 % deletions. 1,000,000 rows take 17 GB of memory.
-``--only``
-builds and measures some searches only (``--only bare codes``).
+``--only`` builds and measures some searches only (``--only bare codes``).
 
 Every round runs each subject once, and the minimum of seconds over the rounds counts, as a loaded
 machine disturbs single rounds: CPU seconds of one thread, elapsed ones of several (``--clock``).
@@ -42,6 +41,7 @@ import numpy as np
 from code_index_peers import FACTOR, NoFilterError, Search, optional, peers, set_threads
 
 from qadapt.code_index import CodeIndex
+from qadapt.code_index.bit_blocks import BitBlocks
 from qadapt.codecs import Calibration, ints, quantize
 from qadapt.codecs.bitquery import plane_query
 from qadapt.engines import PlaneEngine, get_engine, installed_engines, use_threads
@@ -49,8 +49,6 @@ from qadapt.engines.exact import exact_scores
 from qadapt.model import Metric
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-BLOCK = 32_768
 
 Subject = Callable[[], Any]
 
@@ -84,9 +82,9 @@ def scan(asked: argparse.Namespace) -> None:
     rng = np.random.default_rng(0)
     words = -(-asked.dim // 64)
     rows = rng.integers(0, 2**63, (asked.rows, words), dtype=np.uint64)
-    columns = [
-        np.ascontiguousarray(rows[at : at + BLOCK].T).T for at in range(0, asked.rows, BLOCK)
-    ]
+    kept = BitBlocks(64 * words, columns=True)  # as the index keeps them
+    kept.append(rows.view(np.uint8))
+    columns = kept.blocks()
     queries = rng.integers(0, 2**63, (64, words), dtype=np.uint64)
     floats = rng.standard_normal((64, 64 * words))
     faiss = optional("faiss")
