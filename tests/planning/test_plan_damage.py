@@ -262,7 +262,7 @@ def test_a_record_of_a_newer_qadapt_blocks_only_its_collection(stores: Stores) -
 
 def test_a_folder_of_changes_that_is_a_file(state_folder: Path, stores: Stores) -> None:
     (state_folder / "changes").write_text("")
-    with pytest.raises(StorageError, match="a folder is needed.*changes"):
+    with pytest.raises(StorageError, match=r"a folder is needed.*changes"):
         qa.history()
 
 
