@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -188,6 +189,7 @@ def test_the_store_of_langchain_postgres_returns_the_same_ids(live: Callable[[st
             with pytest.raises(UnsupportedError, match="sends its own SQL"):
                 qa.client_params(collection, for_="langchain-postgres")
         finally:
+            asyncio.run(engine.close())
             database.drop(table)
 
 
