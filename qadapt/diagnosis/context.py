@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from qadapt.engines.exact import exact_scores, unit
 from qadapt.local.settings import read_settings
-from qadapt.local.state import VectorSettings
+from qadapt.local.state import Settings, VectorSettings
 from qadapt.model import (
     CollectionInfo,
     Hits,
@@ -98,9 +98,14 @@ class CheckContext:
         return self.coded and self.vector.status.state is State.ACTIVE
 
     @cached_property
+    def all_settings(self) -> Settings:
+        """The qadapt settings of the collection."""
+        return read_settings(self.store, self.info.name)
+
+    @property
     def settings(self) -> VectorSettings:
         """The qadapt settings of the vector."""
-        return read_settings(self.store, self.info.name).of(self.name)
+        return self.all_settings.of(self.name)
 
     @property
     def rescore(self) -> Rescore | None:

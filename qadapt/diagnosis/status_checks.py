@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qadapt.diagnosis.context import CheckContext
 from qadapt.diagnosis.sources import SOURCES
+from qadapt.local.collection_info import ignored_default, settings_without_vector
 from qadapt.model import Evidence, Finding, Severity, State
 
 
@@ -32,9 +33,10 @@ def no_effect(context: CheckContext) -> list[Finding]:
 
 def stale_setting(context: CheckContext) -> list[Finding]:
     """A default search parameter or a qadapt setting no longer matches the collection."""
-    notes = context.vector.notes
+    ignored = ignored_default(context.vector, context.settings)
+    notes = (ignored,) if ignored is not None else ()
     if context.name == next(iter(context.info.vectors)):
-        notes += context.info.notes
+        notes += settings_without_vector(context.info, context.all_settings)
     return [
         Finding(
             "stale-setting",

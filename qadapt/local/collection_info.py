@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qadapt.local import client_codes, code_freshness
 from qadapt.local.settings import read_settings
-from qadapt.local.state import VectorSettings
+from qadapt.local.state import Settings, VectorSettings
 from qadapt.model import CollectionInfo, VectorInfo
 from qadapt.stores.base import Store
 
@@ -38,10 +38,23 @@ def merged(store: Store, reported: CollectionInfo) -> CollectionInfo:
         name: _merge_client_codes(store, reported.name, vector, settings.of(name))
         for name, vector in reported.vectors.items()
     }
-    gone = tuple(
+    gone = settings_without_vector(reported, settings)
+    return reported.replace(vectors=vectors, notes=(*reported.notes, *gone))
+
+
+def settings_without_vector(reported: CollectionInfo, settings: Settings) -> tuple[str, ...]:
+    """A note for each vector that has settings and does not exist."""
+    return tuple(
         VECTOR_MISSING.format(name) for name in settings.vectors if name not in reported.vectors
     )
-    return reported.replace(vectors=vectors, notes=(*reported.notes, *gone))
+
+
+def ignored_default(vector: VectorInfo, settings: VectorSettings) -> str | None:
+    """A note if the saved rescoring is ignored, because the vector has no codes."""
+    rescore = settings.rescore
+    if rescore is None or not rescore.on or not vector.is_plain or settings.full_vector is not None:
+        return None
+    return IGNORED.format(rescore.option)
 
 
 def _merge_client_codes(
@@ -66,8 +79,9 @@ def _merge_client_codes(
     rescore = settings.rescore
     if rescore is None:
         return vector
-    if rescore.on and vector.is_plain and settings.full_vector is None:
-        return vector.replace(notes=(*vector.notes, IGNORED.format(rescore.option)))
+    ignored = ignored_default(vector, settings)
+    if ignored is not None:
+        return vector.replace(notes=(*vector.notes, ignored))
     return vector.replace(
         default_rescore=rescore,
         quantization=vector.quantization.replace(rescore=rescore),

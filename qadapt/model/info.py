@@ -90,7 +90,7 @@ class VectorInfo(Tabular, Serializable):
             or by its files; None if unknown.
         graph_bytes: size of the index's graph as reported by the database or by its files; None
             if unknown, or if the index is not complete.
-        notes: default search parameters that are ignored, with the reason.
+        notes: default search parameters that are ignored, and other information.
     """
 
     name: str
@@ -162,7 +162,7 @@ class CollectionInfo(Tabular, Serializable):
         config: native configuration, without secrets.
         unknown_dimensions: vectors of the schema that are not in ``vectors``, because the
             database stores no dimensions and no row has the vector; by name.
-        notes: settings of vectors that the collection does not have.
+        notes: settings of vectors that the collection does not have, and other information.
     """
 
     name: str
