@@ -143,7 +143,7 @@ def faults(ragged: RaggedArray, extra: ExtraVector | None = None) -> dict[str, B
     unheld = None if extra is None else _unheld(ragged, extra, ~bad)
     if unheld is not None:
         found[UNHELD] = _any(rows, unheld, len(ragged))
-    if extra is not None and ragged.indices is None:
+    if extra is not None and extra.metric is not None and ragged.indices is None:
         large = vector_norms.overflowing_rows(_finite(ragged, ~bad), extra.metric)
         if large is not None:
             found[OVERFLOWS] = _any(rows, large, len(ragged))
@@ -226,7 +226,7 @@ def check(
             raise ZeroVectorError(first, len(rows), what=what, ids=named)
         if why == UNHELD:
             raise unheld_rows(first, len(rows), datatype=extra.datatype, what=what, ids=named)
-        if why == OVERFLOWS:
+        if why == OVERFLOWS and extra.metric is not None:
             raise overflowing_rows(first, len(rows), metric=extra.metric, what=what, ids=named)
         raise InputError(
             f"{what}: row {first[0]} {f'(id {named[0]!r}) ' if named else ''}{why}"
