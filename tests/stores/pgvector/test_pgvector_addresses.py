@@ -88,7 +88,9 @@ def test_the_database_of_a_url_without_one_is_part_of_the_identity(
     assert Address.parse("postgresql://").identity == ann.identity
     monkeypatch.setenv("PGDATABASE", "app")
     assert Address.parse("postgresql://ben@localhost").identity.endswith("/app")
-    assert Address.parse("postgresql://?service=s").identity == "postgresql://localhost:5432?service=s"
+    assert (
+        Address.parse("postgresql://?service=s").identity == "postgresql://localhost:5432?service=s"
+    )
 
 
 def test_the_environment_of_libpq_names_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
