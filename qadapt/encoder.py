@@ -205,7 +205,7 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
         key, equals, value = option.partition("=")
         if not equals or key not in _OPTIONS:
             raise SpecError.unknown("option", key, _OPTIONS, where="--encoder NAME,dim=256")
-        if key != "device" and not value.isdecimal():
+        if key != "device" and not (value.isdecimal() and len(value) < 20):
             raise SpecError(
                 f"{key} must be an integer; got {value!r}",
                 hint=f"for example --encoder NAME,{key}=256",

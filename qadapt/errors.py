@@ -121,19 +121,22 @@ class AddressError(SpecError):
     """An invalid database address."""
 
 
-def _rows(rows: Sequence[int], total: int) -> str:
+def row_numbers(rows: Sequence[int], total: int) -> str:
+    """The first row numbers, for a message."""
     shown = ", ".join(str(int(row)) for row in rows[:10])
     return shown + (f", ... ({total} in total)" if total > len(rows[:10]) else "")
 
 
-def _these_rows(total: int, ids: Sequence[int | str]) -> str:
+def these_rows(total: int, ids: Sequence[int | str]) -> str:
+    """Rows in a hint, with their ids if these are known."""
     if not ids:
         return "these rows"
     named = ", ".join(repr(key)[:60] for key in ids[:10])
     return f"these rows (ids {named}{', ...' if total > len(ids[:10]) else ''})"
 
 
-def _untouched(what: str) -> str:
+def untouched(what: str) -> str:
+    """What the hint of an error of rows ends with: a write changes nothing."""
     return "" if what == "queries" else "; nothing was written"
 
 
@@ -161,8 +164,8 @@ class _RowsError(InputError):
         self.rows = [int(row) for row in rows]
         self.total = len(self.rows) if total is None else int(total)
         self.ids = list(ids)
-        hint = hint.format(rows=_these_rows(self.total, self.ids))
-        super().__init__(f"{message}: {_rows(self.rows, self.total)}", hint=hint)
+        hint = hint.format(rows=these_rows(self.total, self.ids))
+        super().__init__(f"{message}: {row_numbers(self.rows, self.total)}", hint=hint)
 
 
 class NonFiniteError(_RowsError):
@@ -181,7 +184,7 @@ class NonFiniteError(_RowsError):
             rows,
             total,
             hint="remove or correct {rows}; values above 3.4e38 are infinite in float32"
-            + _untouched(what),
+            + untouched(what),
             ids=ids,
         )
 
@@ -201,38 +204,9 @@ class ZeroVectorError(_RowsError):
             f"zero vectors cannot be normalized (metric cosine), in {what}, rows",
             rows,
             total,
-            hint="remove {rows}, or use the metric dot or euclidean" + _untouched(what),
+            hint="remove {rows}, or use the metric dot or euclidean" + untouched(what),
             ids=ids,
         )
-
-
-# Value ranges of datatypes, for messages.
-_HOLDS = {
-    "float32": "absolute values from 1.4e-45 to 3.4e38",
-    "float16": "absolute values from 6e-8 to 65,504",
-    "bfloat16": "absolute values from 9.2e-41 to 3.39e38",
-    "uint8": "integers from 0 to 255",
-    "int8": "integers from -128 to 127",
-}
-
-
-def unheld_rows(
-    rows: Sequence[int],
-    total: int | None = None,
-    *,
-    datatype: str,
-    what: str = "vectors",
-    ids: Sequence[int | str] = (),
-) -> InputError:
-    """The error for values that the datatype of the vector cannot represent."""
-    holds = _HOLDS.get(datatype, "vectors with a norm of at most 3.4e38")
-    count = len(rows) if total is None else total
-    return InputError(
-        f"{what}: the datatype {datatype} can store {holds}; other values in rows: "
-        f"{_rows(rows, count)}",
-        hint=f"scale or round {_these_rows(count, ids)}, or create the vector with the datatype "
-        f"float32{_untouched(what)}",
-    )
 
 
 class DimensionError(InputError):

@@ -36,7 +36,7 @@ def scan_threads() -> int:
     text = os.environ.get(VARIABLE, "").strip()
     if not text:
         return 1
-    return _checked(int(text) if text.isdecimal() else text, VARIABLE)
+    return _checked(int(text) if text.isdecimal() and len(text) < 20 else text, VARIABLE)
 
 
 def _checked(count: object, what: str) -> int:

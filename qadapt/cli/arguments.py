@@ -92,7 +92,7 @@ def read_gate(
 
 def read_queries(text: str) -> Any:
     """Number of stored vectors to use as queries, or path of a query file."""
-    return int(text) if text.isdecimal() else text
+    return int(text) if text.isdecimal() and len(text) < 20 else text
 
 
 def read_filter(text: str) -> Any:

@@ -11,7 +11,7 @@ from qadapt.code_index.id_column import IdColumn
 from qadapt.code_index.row_map import first_repeated
 from qadapt.code_index.rows import shown
 from qadapt.code_index.storage import row_bytes
-from qadapt.code_index.vector_blocks import check
+from qadapt.code_index.vector_blocks import check, check_norms
 from qadapt.codecs import Calibration, Codebook
 from qadapt.codecs.bitquery import QueryBits
 from qadapt.codecs.rotational import CODE_BITS
@@ -85,7 +85,8 @@ class Settings:
         """Check ids and vectors of a call.
 
         Raises:
-            InputError: duplicate ids, or different numbers of ids and vectors.
+            InputError: duplicate ids, different numbers of ids and vectors, or norms whose scores
+                overflow float32.
             DimensionError, NonFiniteError, ZeroVectorError: invalid vectors.
         """
         refuse_packed(
@@ -94,6 +95,7 @@ class Settings:
         array = as_matrix(vectors, dim=self.dim)
         names = unique_ids(ids, len(array))
         check(array, self.metric, what="vectors")
+        check_norms(array, self.metric, what="vectors")
         return names, array
 
     def fits_codebook(self, codebook: Codebook) -> None:

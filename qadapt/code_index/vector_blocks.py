@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from qadapt.errors import NonFiniteError, ZeroVectorError
+from qadapt.model import vector_norms
 from qadapt.model.arrays import Floats, Vectors
 from qadapt.model.metric import Metric
+from qadapt.model.value_errors import overflowing_rows
 
 BLOCK_BYTES = 8 << 20
 """Bytes of float32 vectors per block."""
@@ -39,6 +41,23 @@ def check(vectors: Vectors, metric: Metric, *, what: str) -> None:
         raise NonFiniteError(bad, what=what)
     if zero:
         raise ZeroVectorError(zero, what=what)
+
+
+def check_norms(vectors: Vectors, metric: Metric, *, what: str) -> None:
+    """Reject vectors to add whose scores may be infinite in float32, in blocks.
+
+    Raises:
+        InputError: a norm above ``vector_norms.LARGEST``.
+    """
+    large: list[int] = []
+    step = block_rows(vectors.shape[1])
+    for start in range(0, len(vectors), step):
+        block = vectors[start : start + step].astype(np.float32, copy=False)
+        over = vector_norms.overflowing_rows(block, metric)
+        if over is not None:
+            large += (np.flatnonzero(over) + start).tolist()
+    if large:
+        raise overflowing_rows(large, metric=metric, what=what)
 
 
 def prepared(vectors: Vectors, metric: Metric) -> Floats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,7 +39,7 @@ NOT_FINITE = "NaN or infinite values"
 ZERO = "all components 0 with the cosine metric"
 SHORT = "a norm far below 1, which the engine did not normalize"
 BEYOND = "a norm outside the range of float32 arithmetic"
-TOO_FAR = "an infinite distance in float32 (a norm above 1.8e19)"
+TOO_FAR = "scores that may be infinite in float32 (norms above 9e18, or 1.8e19 with dot)"
 SHORTEST = 0.5
 # Relative rounding error of a sum of float32 products; norms whose square overflows.
 ROUNDING, FAR = 4 * 2.0**-24, 1e15
@@ -136,9 +135,9 @@ class CheckContext:
         found = {NOT_FINITE: ~finite}
         lengths = np.zeros(len(rows))
         lengths[finite] = _lengths(rows[finite])
-        if self.vector.metric is Metric.EUCLIDEAN:
+        if (largest := vector_norms.LARGEST.get(self.vector.metric)) is not None:
             # Some engines leave such rows out of results.
-            found[TOO_FAR] = lengths > math.sqrt(vector_norms.FLOAT32_MOST)
+            found[TOO_FAR] = lengths > largest
         if self.vector.metric is Metric.COSINE:
             zero = finite & ~rows.any(axis=1)
             found[ZERO] = zero

@@ -137,6 +137,10 @@ class RowFilter:
             if unheld is not None:
                 why = f"{label} has values outside the range of {vector.datatype}"
                 yield ~absent & unheld, why, REJECTED
+            large = vector_norms.overflowing_rows(array, vector.metric)
+            if large is not None:
+                why = f"{label} has a norm whose scores overflow float32"
+                yield ~absent & finite & large, why, REJECTED
         for name, ragged in batch.extras.items():
             label = vector_label(name)
             if not self._missing_vectors:

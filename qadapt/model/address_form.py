@@ -35,7 +35,8 @@ class AddressForm:
             before ``@`` is a user and a password, and the path names a database.
         remote: schemes of URLs that may follow ``NAME:`` in place of a path, such as ``s3``.
         url_environment: environment variables of the client library for the ``host`` and the
-            ``port`` of a URL that has neither, and for a ``service``, which replaces both.
+            ``port`` of a URL that has neither, and for a ``service``, which replaces both; also
+            for the ``database`` and the ``user`` of a URL without them.
     """
 
     ports: Mapping[str, int] = field(default_factory=dict)

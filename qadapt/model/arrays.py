@@ -13,12 +13,12 @@ from qadapt.errors import (
     InputError,
     NonFiniteError,
     ZeroVectorError,
-    unheld_rows,
 )
 from qadapt.model import vector_norms
 from qadapt.model.array_input import plain_array
 from qadapt.model.ids import Id
 from qadapt.model.metric import Metric
+from qadapt.model.value_errors import overflowing_rows, unheld_rows
 from qadapt.model.vector import Vector
 
 Floats = npt.NDArray[np.float32]
@@ -104,8 +104,8 @@ def check_vectors(
     present: npt.NDArray[np.bool_] | None = None,
     ids: Sequence[Id] = (),
 ) -> None:
-    """Raise an error for wrong dimensions, NaN, infinity, zero vectors under cosine, and values
-    outside of the range of the datatype.
+    """Raise an error for wrong dimensions, NaN, infinity, zero vectors under cosine, values outside
+    of the range of the datatype, and norms whose scores overflow float32.
 
     Args:
         x: float32 ``(n, d)``.
@@ -115,7 +115,8 @@ def check_vectors(
 
     Raises:
         DimensionError, NonFiniteError, ZeroVectorError: invalid vectors.
-        InputError: values outside of the range of the datatype.
+        InputError: values outside of the range of the datatype, or a norm above
+            ``vector_norms.LARGEST``.
     """
     if x.shape[1] != vector.dim:
         raise DimensionError(vector.dim, x.shape[1], what=what)
@@ -127,6 +128,9 @@ def check_vectors(
     unheld = vector_norms.unrepresentable_rows(x, vector.datatype, cosine=cosine)
     if unheld is not None and (named := _named(unheld, present, ids)) is not None:
         raise unheld_rows(*named[:2], datatype=vector.datatype, what=what, ids=named[2])
+    large = vector_norms.overflowing_rows(x, vector.metric)
+    if large is not None and (named := _named(large, present, ids)) is not None:
+        raise overflowing_rows(*named[:2], metric=vector.metric, what=what, ids=named[2])
 
 
 def _named(

@@ -51,7 +51,7 @@ def split_url(
     default = str(form.ports[TRANSPORT])
     if port is None:
         port = default if host else None
-    elif not port.isdecimal() or not 1 <= int(port) <= 65535:
+    elif not port.isdecimal() or len(port) > 5 or not 1 <= int(port) <= 65535:
         fail(text, "the port must be from 1 to 65535", f"the default is {default}")
     database = decode(name, text).strip("/")
     if "/" in database:

@@ -8,6 +8,7 @@ from typing import Any
 
 from qadapt.errors import SpecError
 from qadapt.model.dates import moment
+from qadapt.model.numbers import is_huge
 
 Scalar = str | bool | int | float
 Bound = int | float | str
@@ -43,9 +44,9 @@ def check_scalar(value: Any, name: str) -> Scalar:
         raise SpecError(f"a value of the filter on {name!r} is null", hint="use IsNull(field)")
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, float) and not math.isfinite(value):
+    if is_huge(value) or (isinstance(value, float) and not math.isfinite(value)):
         raise SpecError(
-            f"the filter on {name!r} has the value {value!r}, which is not finite",
+            f"the filter on {name!r} has {brief(value)}, which is not finite in float64",
             hint="pass a finite number, or remove the bound",
         )
     if isinstance(value, str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import ipaddress
 import os
 import re
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from qadapt.model.address_form import UNKNOWN, form_of
+from qadapt.model.address_form import UNKNOWN, AddressForm, form_of
 
 # Options of every database that do not identify the database.
 _CONNECTING = ("key_env", "timeout", "user")
@@ -42,6 +43,8 @@ def of_server(store: str, transport: str, location: str, options: Mapping[str, s
         port = port or kept.pop("port", None)
         if kept.get("host") in _SOCKET_FOLDERS:
             del kept["host"]
+    if form.url_schemes and not prefix:
+        prefix = quoted(_default_database(form, options))
     default = form.ports.get(transport)
     port = port or (None if default is None else str(default))
     if form.path_option and prefix:
@@ -52,6 +55,28 @@ def of_server(store: str, transport: str, location: str, options: Mapping[str, s
             del kept[name]
     place = canonical_host(host) + (f":{port}" if port else "") + (f"/{prefix}" if prefix else "")
     return with_options(f"{form.prefix(store, transport)}{place}", kept)
+
+
+def _default_database(form: AddressForm, options: Mapping[str, str]) -> str:
+    """The database that libpq uses for a URL without one: that with the name of the user. Empty if
+    it is the one of a service."""
+    variables = form.url_environment
+
+    def given(name: str) -> str:
+        return os.environ.get(variables.get(name, ""), "")
+
+    if "service" in options or given("service"):
+        return ""
+    return given("database") or options.get("user") or given("user") or _account()
+
+
+def _account() -> str:
+    """The name of the user whose process this is; empty if the system has none."""
+    try:
+        pwd = importlib.import_module("pwd")
+        return str(pwd.getpwuid(os.geteuid()).pw_name)
+    except (ImportError, KeyError, AttributeError):  # Windows; a container without accounts
+        return ""
 
 
 def of_path(path: Path) -> str:

@@ -5,6 +5,21 @@ from __future__ import annotations
 from numbers import Integral, Real
 from typing import Any
 
+# Digits of larger integers are not shown: Python refuses to convert them from 4,300 digits.
+_SHOWN_BITS = 256
+
+
+def is_huge(value: Any) -> bool:
+    """Whether a value is an integer beyond the range of float64."""
+    return isinstance(value, int) and value.bit_length() > 1023
+
+
+def shown(value: Any) -> str:
+    """A value in a message: its first 60 characters, or the size of an integer."""
+    if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
+        return f"an integer of {value.bit_length():,} bits"
+    return f"{value!r:.60}"
+
 
 def is_whole(value: Any) -> bool:
     """Whether a value is an integer; ``4.0`` is one, ``True`` and ``"4"`` are not.

@@ -11,6 +11,7 @@ from qadapt.errors import InputError
 from qadapt.model.arrays import Floats, check_vectors
 from qadapt.model.metric import Metric
 from qadapt.model.vector import Vector
+from qadapt.model.vector_norms import LARGEST
 
 _FLOAT = np.finfo(np.float32)
 _FLOAT32 = np.dtype(np.float32)
@@ -30,7 +31,8 @@ def check_queries(x: Floats, vector: Vector, *, what: str = "queries") -> None:
 
     Raises:
         DimensionError, NonFiniteError, ZeroVectorError: see ``check_vectors``.
-        InputError: the squared norm of a query overflows float32, or underflows it under cosine.
+        InputError: the squared norm of a query overflows float32 (or a score may, under dot and
+            euclidean), or underflows it under cosine.
     """
     if vector.datatype == "float32" and x.shape[1] == vector.dim and _ordinary(_squares(x)):
         return
@@ -94,7 +96,7 @@ def check_norms(x: Floats, metric: Metric, *, what: str = "queries") -> None:
     """
     squares = _squares(x)
     for wrong, word in (
-        (squares > _FLOAT.max, "overflows"),
+        (_overflows(squares, metric), "overflows"),
         (_underflows(squares, metric), "underflows"),
     ):
         rows = np.flatnonzero(wrong).tolist()
@@ -115,7 +117,8 @@ def usable_queries(x: Floats, vector: Vector) -> npt.NDArray[np.bool_]:
     """Mask of the vectors that ``check_queries`` accepts, bool ``(nq,)``; dimensions must match."""
     with np.errstate(invalid="ignore", over="ignore"):
         squares = _squares(x)
-    good = np.isfinite(squares) & (squares <= _FLOAT.max) & ~_underflows(squares, vector.metric)
+    metric = vector.metric
+    good = np.isfinite(squares) & ~_overflows(squares, metric) & ~_underflows(squares, metric)
     found: npt.NDArray[np.bool_] = good
     return found
 
@@ -148,6 +151,12 @@ def _ordinary(squares: npt.NDArray[np.float64]) -> bool:
     """Whether all norms are in the range from SHORT to LONG; False with NaN. One query takes
     microseconds, and no other check can then fail for float32."""
     return bool(len(squares) and squares.min() >= SHORT**2 and squares.max() <= LONG**2)
+
+
+def _overflows(squares: npt.NDArray[np.float64], metric: Metric) -> npt.NDArray[np.bool_]:
+    largest = LARGEST.get(metric)
+    over: npt.NDArray[np.bool_] = squares > (_FLOAT.max if largest is None else largest**2)
+    return over
 
 
 def _underflows(squares: npt.NDArray[np.float64], metric: Metric) -> npt.NDArray[np.bool_]:

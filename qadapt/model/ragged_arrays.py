@@ -14,11 +14,11 @@ from qadapt.errors import (
     InputError,
     NonFiniteError,
     ZeroVectorError,
-    unheld_rows,
 )
 from qadapt.model import vector_norms
 from qadapt.model.collection_schema import ExtraVector, RaggedArray
 from qadapt.model.metric import Metric
+from qadapt.model.value_errors import overflowing_rows, unheld_rows
 
 Bools = npt.NDArray[np.bool_]
 # Reasons why a row is invalid in every database.
@@ -27,6 +27,7 @@ NOT_ASCENDING = "has duplicate indices, or indices that do not ascend"
 NO_ROWS = "has no rows; a multivector needs at least one"
 ZERO = "has a zero row, which cannot be normalized under cosine"
 UNHELD = "has values outside of the range of its datatype"
+OVERFLOWS = "has a norm whose scores overflow float32"
 
 
 # -- from rows -----------------------------------------------------------------------------------
@@ -142,6 +143,10 @@ def faults(ragged: RaggedArray, extra: ExtraVector | None = None) -> dict[str, B
     unheld = None if extra is None else _unheld(ragged, extra, ~bad)
     if unheld is not None:
         found[UNHELD] = _any(rows, unheld, len(ragged))
+    if extra is not None and extra.metric is not None and ragged.indices is None:
+        large = vector_norms.overflowing_rows(_finite(ragged, ~bad), extra.metric)
+        if large is not None:
+            found[OVERFLOWS] = _any(rows, large, len(ragged))
     masks = {why: mask & there for why, mask in found.items()}
     return {why: mask for why, mask in masks.items() if mask.any()}
 
@@ -154,10 +159,15 @@ def _unheld(ragged: RaggedArray, extra: ExtraVector, finite: Bools) -> Bools | N
             return None
         large: Bools = finite & (np.abs(ragged.values) >= vector_norms.HALF_INFINITE)
         return large
-    values = np.where(finite[:, None], ragged.values, np.float32(0))
     return vector_norms.unrepresentable_rows(
-        values, extra.datatype, cosine=extra.metric is Metric.COSINE
+        _finite(ragged, finite), extra.datatype, cosine=extra.metric is Metric.COSINE
     )
+
+
+def _finite(ragged: RaggedArray, finite: Bools) -> npt.NDArray[np.float32]:
+    """The rows of multivectors, with zeros for those that are not finite."""
+    found: npt.NDArray[np.float32] = np.where(finite[:, None], ragged.values, np.float32(0))
+    return found
 
 
 def rescaled(ragged: RaggedArray, extra: ExtraVector, *, normalizes_cosine: bool) -> RaggedArray:
@@ -216,6 +226,8 @@ def check(
             raise ZeroVectorError(first, len(rows), what=what, ids=named)
         if why == UNHELD:
             raise unheld_rows(first, len(rows), datatype=extra.datatype, what=what, ids=named)
+        if why == OVERFLOWS and extra.metric is not None:
+            raise overflowing_rows(first, len(rows), metric=extra.metric, what=what, ids=named)
         raise InputError(
             f"{what}: row {first[0]} {f'(id {named[0]!r}) ' if named else ''}{why}"
             + (f"; and {len(rows) - 1:,} more" if len(rows) > 1 else ""),

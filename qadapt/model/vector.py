@@ -10,7 +10,7 @@ from qadapt.errors import (
 )
 from qadapt.model import synonyms
 from qadapt.model.metric import Metric
-from qadapt.model.numbers import is_whole
+from qadapt.model.numbers import is_whole, shown
 from qadapt.model.serializable import Serializable
 
 # Datatypes that a database stores vectors in.
@@ -44,7 +44,7 @@ class Vector(Serializable):
             raise SpecError.unknown("datatype", str(self.datatype), DATATYPES)
         if not is_whole(self.dim) or not 1 <= self.dim <= MAX_DIM:
             raise SpecError(
-                f"dim must be a whole number from 1 to {MAX_DIM}; got {self.dim!r:.60}",
+                f"dim must be a whole number from 1 to {MAX_DIM}; got {shown(self.dim)}",
                 hint="use the number of dimensions of the embedding model",
             )
         object.__setattr__(self, "dim", int(self.dim))

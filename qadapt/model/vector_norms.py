@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from qadapt.model.metric import Metric
+
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 # Minimum and maximum norm of rows that are sent unchanged.
@@ -28,6 +30,10 @@ NORMALIZED: NormRange = (2.0**-10, 2.0**60)
 HALF: NormRange = (2.0**-6, 65504.0)
 
 FLOAT32_MOST = float(np.finfo(np.float32).max)
+# Norms with which the score of any two vectors is finite in float32: a distance is at most twice
+# as long as the longer vector. Engines leave rows with an infinite score out of the results, or
+# return them with it.
+LARGEST = {Metric.DOT: 1.8e19, Metric.EUCLIDEAN: 9e18}
 # Numbers from the first limit become infinite, and up to the second become 0.
 HALF_INFINITE, _HALF_NOTHING = 65520.0, 2.0**-25
 _BRAIN_INFINITE, _BRAIN_NOTHING = 2.0**128 - 2.0**119, 2.0**-134
@@ -82,6 +88,20 @@ def prepared_queries(
     """Scale queries with extreme norms, as rows are scaled."""
     lengths = safe_norm_range(datatype, normalizes_cosine=normalizes_cosine) if cosine else None
     return queries if lengths is None else rescaled(queries, lengths)
+
+
+def overflowing_rows(rows: Floats, metric: Metric) -> Bools | None:
+    """Mask of rows whose scores may be infinite in float32; None if there are none.
+
+    Args:
+        rows: finite float32 ``(n, d)``.
+    """
+    largest = LARGEST.get(metric)
+    if largest is None:  # cosine: the norm is divided out
+        return None
+    with np.errstate(over="ignore"):
+        found: Bools = np.einsum("ij,ij->i", rows, rows) > largest**2
+    return found if found.any() else None
 
 
 # -- what a datatype holds -----------------------------------------------------------------------

@@ -8,13 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
 
-from qadapt.errors import BusyError, PlanError, PlanStaleError, StoreError, UnsupportedError
+from qadapt.errors import (
+    BusyError,
+    IntegrityError,
+    PlanError,
+    PlanStaleError,
+    StorageError,
+    StoreError,
+    UnsupportedError,
+)
 from qadapt.local import client_operations, collection_info
 from qadapt.local.state import being_changed, changed_by, exclusive
 from qadapt.model import Plan
+from qadapt.planning import journal
 from qadapt.planning.change_record import ChangeRecord
 from qadapt.stores.base import OnProgress, Store
+
+# Seconds within which a change of another process is one of the same time.
+RECENT = 60.0
 
 
 @contextmanager
@@ -34,10 +47,11 @@ def alone(store: Store, collection: str) -> Iterator[None]:
 
 @contextmanager
 def named_if_changing(store: Store, collection: str) -> Iterator[None]:
-    """Replace a planning error by one that names the process that is changing the collection.
+    """Replace a planning error by one that names the other process that caused it.
 
     Raises:
         BusyError: another process is changing the collection.
+        PlanStaleError: another process has just changed it.
     """
     before = changed_by(store.address, collection)
     try:
@@ -46,9 +60,32 @@ def named_if_changing(store: Store, collection: str) -> Iterator[None]:
         raise
     except (UnsupportedError, StoreError, PlanError) as error:
         holder = before or changed_by(store.address, collection)
-        if holder is None:
+        if holder is not None:
+            raise being_changed(f"the collection {collection!r}", holder) from error
+        other = _just_applied_elsewhere(store, collection)
+        if other is None:
             raise
-        raise being_changed(f"the collection {collection!r}", holder) from error
+        raise PlanStaleError(
+            f"another process has just changed {collection!r} to {other.plan.target} (the change "
+            f"{other.id}); {error.message}",
+            hint=f"keep its setting, or roll it back (qadapt undo {other.id}) and plan again"
+            + (f"; or {error.hint}" if error.hint else ""),
+        ) from error
+
+
+def _just_applied_elsewhere(store: Store, collection: str) -> ChangeRecord | None:
+    """The newest change of a collection, if another process applied it less than a minute ago."""
+    try:
+        records = journal.of_collection(store.address.identity, collection)
+    except (IntegrityError, StorageError):
+        return None  # the error of the plan is reported
+    if not records or records[0].id in journal.begun_here:
+        return None
+    applied = records[0].last("applied")
+    if applied is None or records[0].state != "applied":
+        return None
+    age = datetime.now(timezone.utc) - datetime.fromisoformat(applied["at"])
+    return records[0] if abs(age.total_seconds()) < RECENT else None
 
 
 def refuse_other_kind(store: Store, plan: Plan) -> None:

@@ -64,6 +64,10 @@ def folder_of(plan: Plan) -> Path:
     return changes_dir() / place_of(plan) / plan.id
 
 
+# Ids of the changes that this process began.
+begun_here: set[str] = set()
+
+
 def begin(plan: Plan, queries: np.ndarray | None = None) -> ChangeRecord:
     """Create a record with the plan and a ``started`` event.
 
@@ -89,6 +93,7 @@ def begin(plan: Plan, queries: np.ndarray | None = None) -> ChangeRecord:
                 _begin_again(ChangeRecord(folder), plan, queries)
             else:
                 _begin_new(folder, plan, queries)
+        begun_here.add(plan.id)
         return ChangeRecord(folder)
 
 

@@ -17,11 +17,15 @@ from qadapt.errors import (
 )
 from qadapt.model import Kind, Quantization, Vector
 from qadapt.model.address import Address
+from qadapt.model.numbers import shown
 from qadapt.stores.store_types import SearchRequest, check_k
 
 # Levels of a payload that the engines read.
 MAX_DEPTH = 64
 Field = TypeVar("Field")
+
+
+MOST_PAGE = 2**31 - 1
 
 
 def page(size: Any) -> int:
@@ -30,9 +34,10 @@ def page(size: Any) -> int:
     Raises:
         InputError
     """
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+    whole = isinstance(size, (int, np.integer)) and not isinstance(size, bool)
+    if not whole or not 1 <= size <= MOST_PAGE:
         raise InputError(
-            f"the page size must be at least 1; got {size!r}",
+            f"the page size must be an integer from 1 to {MOST_PAGE:,}; got {shown(size)}",
             hint="for example page=2000",
         )
     return int(size)
@@ -126,7 +131,7 @@ def number(address: Address, name: str, default: int) -> int:
         AddressError
     """
     text = address.options.get(name, str(default))
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+    if not text.isdecimal() or len(text) > 5 or not 1 <= int(text) <= 65535:
         raise AddressError(
             f"{address}: {name} must be a positive integer; got {text!r}",
             hint=f"for example ?{name}=100",
@@ -181,7 +186,7 @@ def _check_json(value: Any, row: int, place: str, depth: int) -> None:
             problem = "is text with a lone surrogate, which is not valid Unicode"
     elif isinstance(value, int):
         if not -(2**63) <= value < 2**64:
-            problem = f"is the number {value}, which does not fit into 64 bits"
+            problem = f"is the number {shown(value)}, which does not fit into 64 bits"
     elif isinstance(value, float):
         if not math.isfinite(value):
             problem = f"is {value}, which JSON cannot represent"

@@ -5,15 +5,18 @@ A call of such an engine waits forever, and so may the destructor of its client.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from qadapt.errors import StoreError
 
 SPAWN = "start processes with multiprocessing.get_context('spawn')"
+_FORKED = 0x40  # Linux: PF_FORKNOEXEC in the flags of a process
 
 # The process in which an engine was started, by package.
 _started: dict[str, int] = {}
@@ -42,6 +45,46 @@ def engine_starts(package: str, place: str) -> None:
 def started_by_parent(package: str) -> bool:
     """Whether an engine was started before this process was forked."""
     return _started.get(package, os.getpid()) != os.getpid()
+
+
+def refuse_inherited(package: str, threads: str, place: str, client: object = None) -> None:
+    """Refuse an engine that the parent process has started, be it without qadapt.
+
+    Only Linux lists the threads of a process; elsewhere nothing is refused.
+
+    Args:
+        package: that of the engine.
+        threads: the start of the names of the engine's threads.
+        place: what is opened or wrapped, for the message.
+        client: one whose destructor would wait for the engine.
+
+    Raises:
+        StoreError: this process was forked, and no thread of the engine runs in it.
+    """
+    if _was_forked() and not any(name.startswith(threads) for name in _thread_names()):
+        never_free(client)
+        raise StoreError(
+            f"{place} cannot be used: the parent process has loaded {package}, whose threads do "
+            "not exist after a fork",
+            hint=f"{SPAWN}; or import {package} after the fork only",
+        )
+
+
+def _was_forked() -> bool:
+    """Whether this process was forked and has not started another program since."""
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return bool(int(fields[6]) & _FORKED)
+
+
+def _thread_names() -> list[str]:
+    found = []
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # the thread has ended
+            found.append((thread / "comm").read_text())
+    return found
 
 
 def leave_to_parent(client: object) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.model import Hits, Id, Match, MatchLevel, Quantization, Rescore
-from qadapt.model.numbers import is_whole
+from qadapt.model.numbers import is_whole, shown
 from qadapt.model.vector import Datatype
 
 MAX_K = 10_000
@@ -154,7 +154,7 @@ def check_k(k: int, limit: int = MAX_K) -> int:
     """
     if not is_whole(k) or not 1 <= k <= limit:
         raise InputError(
-            f"k must be an integer from 1 to {limit}; got {k!r:.60}",
+            f"k must be an integer from 1 to {limit}; got {shown(k)}",
             hint="for example k=10",
         )
     return int(k)

@@ -109,12 +109,13 @@ def test_rows_of_other_clients_without_a_direction(
     assert check.reachability is None or check.reachability.unreachable == ()
 
 
-def test_a_row_at_an_infinite_distance_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("metric", "large"), [("euclidean", 1e19), ("dot", 2e19)])
+def test_a_row_whose_scores_overflow_is_found(tmp_path: Path, metric: str, large: float) -> None:
     """Edge leaves it out of results; other engines rank it last."""
-    pytest.importorskip("qdrant_edge")
-    with qa.open(f"edge:{tmp_path}") as database:
-        notes = database.create("notes", dim=2, metric="euclidean")
-        notes.write(qa.Batch([1, 2, 3], {"": [[3e30, 4e30], [1, 1], [5e18, 5e18]]}))
+    with qa.open(f"chroma:{tmp_path}") as database:
+        notes = database.create("notes", dim=2, metric=metric)
+        notes.write(qa.Batch([2, 3], {"": [[1, 1], [5e18, 5e18]]}))
+        chroma(database._store, [large, 0])
         (finding,) = [each for each in notes.doctor().findings if each.code == "unusable-vectors"]
     assert "1 of 3" in finding.message
-    assert [each.value for each in finding.evidence][1:] == [["1"]]
+    assert [each.value for each in finding.evidence][1:] == [[str(KEY)]]

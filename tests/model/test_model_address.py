@@ -244,7 +244,18 @@ def test_the_reopen_address_has_options_and_a_masked_key() -> None:
             "milvus+http://h?consistency=Strong milvus+http://h?user=me&password=x",
         ),
         ("milvus+http://h:19530?database=a", "milvus+http://h/a milvus+http://h?database=a"),
-        ("weaviate+http://localhost:8080", "weaviate+http://127.0.0.1?grpc=50051"),
+        (
+            "weaviate+http://localhost:8080",
+            "weaviate+http://127.0.0.1?grpc=50051 weaviate+http://[::1]",
+        ),
+        *(
+            (
+                f"{name}+http://localhost:9200",
+                f"{name}+http://127.0.0.1 {name}+http://[::1]:9200/ {name}+http://me:x@LOCALHOST "
+                f"{name}+http://localhost:9200?timeout=3",
+            )
+            for name in ("elasticsearch", "opensearch")
+        ),
     ],
 )
 def test_each_spelling_of_a_server_has_one_identity(canonical: str, spellings: str) -> None:

@@ -49,11 +49,11 @@ def test_other_rows_are_the_same_bits() -> None:
     ("datatype", "held", "refused"),
     [
         ("float16", [[65519, 1], [6e-8, 0], [0, 0], [1e-9, 1]], [[65520, 1], [-7e4, 1], [1e-9, 0]]),
-        ("bfloat16", [[3.38e38, 1], [1e-40, 0]], [[3.4e38, 1], [1e-42, 0]]),
+        ("bfloat16", [[1e19, 1], [1e-40, 0]], [[3.4e38, 1], [1e-42, 0]]),
         ("uint8", [[255, 0], [0, 0]], [[256, 0], [-1, 0], [0.5, 0]]),
         ("int8", [[127, -128]], [[128, 0], [-129, 0], [0.5, 0]]),
-        ("turbo8", [[3e38, 1]], [[3e38, 3e38]]),
-        ("float32", [[3.4e38, 3.4e38], [1e-45, 0]], []),
+        ("turbo8", [[1e19, 1]], [[3e38, 3e38]]),
+        ("float32", [[1e19, 1e19], [1e-45, 0]], []),
     ],
 )
 def test_values_beyond_a_datatype_are_named(
@@ -66,6 +66,22 @@ def test_values_beyond_a_datatype_are_named(
         with pytest.raises(InputError, match=f"'title': the datatype {datatype} .*rows: 1") as told:
             Batch(["a", "b", "c"], {"title": rows}).check({"title": vector})
         assert "(ids 'b')" in str(told.value) and "nothing was written" in str(told.value)
+
+
+@pytest.mark.parametrize(("metric", "largest"), [("dot", 1.8e19), ("euclidean", 9e18)])
+def test_scores_of_the_largest_norms_are_finite(metric: str, largest: float) -> None:
+    vector = Vector(2, Metric(metric))
+    held = floats([[largest * 0.999, 0], [-largest * 0.999, 0]])
+    check_vectors(held, vector)
+    one, other = held
+    assert np.isfinite(one @ other if metric == "dot" else ((one - other) ** 2).sum())
+    with pytest.raises(InputError, match=f"rows: 1\n.*{metric} allows norms of at most"):
+        check_vectors(floats([[1, 1], [largest, largest]]), vector)
+    absent = np.array([True, False])
+    check_vectors(floats([[1, 1], [largest, largest]]), vector, present=absent)
+    parts = Batch([4, 5], {}, extras={"parts": multi([[1, 0]], [[1, 1], [2e19, 0]])})
+    with pytest.raises(InputError, match="overflows float32 in vector 'parts', rows: 1"):
+        parts.check({}, {"parts": ExtraVector("multi", 2, Metric(metric))})
 
 
 def test_float16_limits_match_numpy() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import qadapt as qa
-from qadapt.errors import BusyError
+from qadapt.errors import BusyError, PlanStaleError, UnsupportedError
 from qadapt.locking import Holder, Lock, LockHeldError
 from qadapt.stores.qdrant.edge import optimize
 
@@ -165,6 +165,32 @@ def test_a_refused_change_names_the_lock_holder(spellings: tuple[str, str]) -> N
 
         db["articles"].plan("scalar").apply(yes=True, progress=meanwhile)
     assert f"'articles' is being changed by this process ({os.getpid()}), since" in refused[0]
+
+
+def test_a_plan_that_a_change_of_another_process_prevents_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weaviate cannot replace a quantizer in place, and the loser was told only that."""
+    address = f"sqlite-vec:{tmp_path}/notes.db"
+    with qa.open(address) as db:
+        articles = db.create("articles", dim=16)
+        articles.write(qa.Batch(range(400), {"": np.eye(400, 16) + 1}))
+        child = _start(address, "binary")
+        _go(child)
+        assert _told(child) == ("applied", "")
+
+        def cannot(*_: object) -> None:
+            raise UnsupportedError("cannot change binary to scalar in place", hint="copy it")
+
+        monkeypatch.setattr(type(db._store), "plan_change", cannot)
+        with pytest.raises(PlanStaleError, match="just changed 'articles' to binary") as caught:
+            articles.plan("scalar")
+        (change,) = qa.history()
+        assert f"qadapt undo {change.id}" in str(caught.value) and "copy it" in str(caught.value)
+        assert "cannot change binary to scalar" in str(caught.value)
+        monkeypatch.setattr("qadapt.planning.conflicts.RECENT", 0.0)  # long ago
+        with pytest.raises(UnsupportedError):
+            articles.plan("scalar")
 
 
 # -- the lock itself -----------------------------------------------------------------------------

@@ -198,6 +198,44 @@ print("parent:", nearest(made), flush=True)
     assert lines[2] == "parent: [[7]]"
 
 
+CLIENTS = {
+    "chroma": """
+import chromadb
+from chromadb.config import Settings
+client = chromadb.PersistentClient(place, settings=Settings(anonymized_telemetry=False))
+""",
+    "clickhouse": "import chdb; client = chdb.connect(place)",
+    "lancedb": "import lancedb; client = lancedb.connect(place)",
+}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux: threads in /proc")
+@pytest.mark.parametrize(
+    ("store", "package", "refused"),
+    [("chroma", "chromadb", True), ("clickhouse", "chdb", True), ("lancedb", "lancedb", False)],
+)
+def test_an_engine_that_the_parent_used_without_qadapt_is_refused(
+    store: str, package: str, refused: bool, tmp_path: Path
+) -> None:
+    pytest.importorskip(package)
+    lines = run(
+        f"""
+{CLIENTS[store]}
+forked(lambda: qa.wrap(client).collections(), os._exit)
+forked(lambda: qa.open("{store}:" + place).collections(), os._exit)
+print("parent:", qa.wrap(client).collections(), flush=True)
+""",
+        tmp_path,
+    )
+    if refused:
+        for line in lines[:2]:
+            assert line.startswith("child: StoreError")
+            assert f"the parent process has loaded {package}" in line and "spawn" in line
+    else:
+        assert lines[:2] == ["child: []", "child: []"]
+    assert lines[2] == "parent: []"
+
+
 def test_a_code_index_is_searched_in_the_child_and_written_in_the_parent(tmp_path: Path) -> None:
     lines = run(
         """

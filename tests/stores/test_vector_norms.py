@@ -86,6 +86,48 @@ def test_zero_vectors_are_valid_under_other_metrics(database: Any) -> None:
         assert collection.fetch([1, 2]).vectors[""].max() == np.float32(1e-30)
 
 
+@pytest.mark.parametrize(("metric", "size"), [("dot", 2e19), ("euclidean", 1e19)])
+def test_rows_whose_scores_overflow_are_refused(database: Any, metric: str, size: float) -> None:
+    """Edge left them out of the results; other engines returned infinite distances."""
+    collection = database.create("a", dim=6, metric=metric)
+    with pytest.raises(
+        InputError, match="overflows float32 in the unnamed vector, rows: 1"
+    ) as told:
+        collection.write(qa.Batch([7, 8], {"": DIRECTIONS[:2] * [[1], [size]]}))
+    assert "(ids 8)" in str(told.value) and "nothing was written" in str(told.value)
+    with pytest.raises(InputError, match="overflows float32 in queries"):
+        collection.search(DIRECTIONS[0] * size, k=1)
+    assert collection.count() == 0
+    largest = DIRECTIONS[:1] * size * 0.89
+    collection.write(qa.Batch([7, 8], {"": np.concatenate([largest, -largest])}))
+    hits = collection.search(largest, k=2)
+    assert hits.ids.tolist() == [[7, 8]] and np.isfinite(hits.scores).all()
+
+
+def test_a_file_with_rows_whose_scores_overflow_is_refused(database: Any, tmp_path: Path) -> None:
+    source = tmp_path / "rows.npy"
+    np.save(source, (DIRECTIONS[:3] * [[1], [1], [1e30]]).astype(np.float32))
+    with pytest.raises(InputError, match="overflow"):
+        qa.import_file(source, (database, "a"), metric="euclidean")
+    assert database.collections() == []
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
+def test_a_migration_names_rows_whose_scores_overflow(database: Any, tmp_path: Path) -> None:
+    """Rows that another program wrote."""
+    pytest.importorskip("milvus_lite")
+    with qa.open(f"milvus:{tmp_path}/source.db") as source:
+        made = source.create("a", dim=6, metric="euclidean")
+        made.write(qa.Batch(range(3), {"": DIRECTIONS[:3]}))
+        by_hand(source, {1: (DIRECTIONS[1] * 1e30).astype(np.float32)})
+        target = (database, "b")
+        with pytest.raises(InputError, match=r"1 .*scores overflow float32"):
+            qa.migrate((source, "a"), target)
+        assert "scores that may be infinite" in str(made.doctor())
+        result = qa.migrate((source, "a"), target, allow=["rejected-rows"], restart=True)
+        assert [key for key, _ in result.skipped] == [1] and database["b"].count() == 2
+
+
 def test_a_file_keeps_directions(database: Any, tmp_path: Path) -> None:
     source = tmp_path / "rows.npy"
     np.save(source, ROWS.astype(np.float32))
@@ -165,3 +207,10 @@ def test_a_code_index_keeps_directions(tmp_path: Path) -> None:
         assert hits.ids[:, 0].tolist() == list(range(len(SIZES)))
         with pytest.raises(ZeroVectorError):
             index.add([100], [[0.0] * 6])
+
+
+def test_a_code_index_refuses_norms_whose_scores_overflow(tmp_path: Path) -> None:
+    with qa.CodeIndex.create(tmp_path / "index", dim=6, metric="euclidean") as index:
+        with pytest.raises(InputError, match="overflows float32 in vectors, rows: 1"):
+            index.add([1, 2], DIRECTIONS[:2] * [[1], [1e30]])
+        assert len(index) == 0

@@ -16,6 +16,7 @@ from qadapt.stores.chroma.errors import translate
 from qadapt.stores.client_imports import load, load_client, quiet
 
 PACKAGE = "chromadb"
+ENGINE_THREADS = "tokio-"
 SERVER, EMBEDDED = "server", "embedded"
 OPTIONS = ("timeout", "key_env", "tenant", "database")
 TENANT, DATABASE = "default_tenant", "default_database"
@@ -118,6 +119,7 @@ def connect(address: Address) -> Connection:
     secret = header_key(address)
     if address.transport is None:
         forks.engine_starts(PACKAGE, str(address))
+        _refuse_systems_of_parent(str(address))
     given: dict[str, Any] = {
         "settings": load("chromadb.config").Settings(anonymized_telemetry=False),
         "tenant": address.options.get("tenant", TENANT),
@@ -129,6 +131,18 @@ def connect(address: Address) -> Connection:
     except Exception as error:
         raise translate(error, f"open {address}") from error
     return Connection(client, owned=True)
+
+
+def _refuse_systems_of_parent(place: str) -> None:
+    """Refuse a folder if a forked process has engines of its parent: a client of the same folder
+    would use the parent's.
+
+    Raises:
+        StoreError
+    """
+    shared = load("chromadb.api.shared_system_client").SharedSystemClient
+    if getattr(shared, "_identifier_to_system", None):
+        forks.refuse_inherited(PACKAGE, ENGINE_THREADS, place)
 
 
 def _opened(chromadb: Any, address: Address, secret: str | None, given: dict[str, Any]) -> Any:
@@ -151,6 +165,11 @@ def _opened(chromadb: Any, address: Address, secret: str | None, given: dict[str
     return client
 
 
+def in_rust(server: Any) -> bool:
+    """Whether the server of a client is the engine in this process."""
+    return type(server).__name__ == "RustBindingsAPI"
+
+
 def _limit_time(client: Any, seconds: float) -> None:
     """Set the time limit of requests, which the client has none of."""
     for session in _sessions(client):
@@ -171,6 +190,7 @@ def address_of(client: Any) -> Address:
 
     Raises:
         UnsupportedError: a collection, or an asynchronous client.
+        StoreError: the parent process opened the folder.
     """
     if type(client).__module__ != "chromadb.api.client" or type(client).__name__ != "Client":
         raise UnsupportedError(
@@ -191,4 +211,6 @@ def address_of(client: Any) -> Address:
         secure = bool(made.chroma_server_ssl_enabled)
         return Address("chroma", "https" if secure else "http", host, options)
     folder = str(Path(made.persist_directory).absolute()) if made.is_persistent else MEMORY
+    if in_rust(client._server):
+        forks.refuse_inherited(PACKAGE, ENGINE_THREADS, f"chroma:{folder}", client)
     return Address("chroma", None, folder, options)

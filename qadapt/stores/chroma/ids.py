@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from qadapt.errors import InputError
 from qadapt.model import Id
+from qadapt.model.numbers import shown
 from qadapt.stores.decimal_ids import numbers
 
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,19}")
@@ -39,7 +40,7 @@ def check(ids: Sequence[Id]) -> None:
     for key in ids:
         if not accepts(key):
             raise InputError(
-                f"the id {key!r:.60} is not valid in Chroma",
+                f"the id {shown(key)} is not valid in Chroma",
                 hint="use integers of 64 bits, or texts that are not empty",
             )
 

@@ -26,6 +26,7 @@ from qadapt.stores.clickhouse.native_format import ESCAPES, Given, encoded
 from qadapt.stores.clickhouse.version import require_oldest
 
 PACKAGE, EXTRA = "chdb", "clickhouse"
+ENGINE_THREADS = "ThreadPool"  # from the import of the package
 OPTIONS = ("database", "metric", "id", "timeout", "user")
 DATABASE = "default"
 # Texts, numbers, and lists of either.
@@ -195,6 +196,7 @@ def open_folder(path: Path) -> ChdbTransport:
             hint="chdb writes to its folder with each use: give this user write permission",
         )
     forks.engine_starts(PACKAGE, repr(place))
+    forks.refuse_inherited(PACKAGE, ENGINE_THREADS, repr(place))
     with _OpenFolder.lock:
         if _OpenFolder.users and place != _OpenFolder.path:
             raise StoreError(
@@ -314,6 +316,7 @@ def wrapped(client: Any) -> Connection:
 
     Raises:
         UnsupportedError: another type.
+        StoreError: the parent process started chDB.
     """
     if not is_client(client):
         raise UnsupportedError(
@@ -321,6 +324,7 @@ def wrapped(client: Any) -> Connection:
             hint="pass chdb.connect(DIR) or clickhouse_connect.get_client(host=...)",
         )
     if type(client).__module__.startswith("chdb"):
+        forks.refuse_inherited(PACKAGE, ENGINE_THREADS, "this client", client)
         return Connection(ChdbTransport(client))
     return Connection(ClientTransport(client), getattr(client, "database", None) or DATABASE)
 

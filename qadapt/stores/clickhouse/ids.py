@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from qadapt.errors import InputError
 from qadapt.model import Id
+from qadapt.model.numbers import shown
 from qadapt.stores.clickhouse.schema import Column, Table
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
@@ -47,7 +48,7 @@ def check_ids(table: Table, ids: Sequence[Id]) -> None:
     for each in ids:
         if not accepts(column, each):
             raise InputError(
-                f"the id {each!r:.60} does not fit the column {column.name!r} of the type "
+                f"the id {shown(each)} does not fit the column {column.name!r} of the type "
                 f"{column.type}",
                 hint="use ids of this type; the first rows of a new table determine the type",
             )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from qadapt.errors import InputError
 from qadapt.model import Id
+from qadapt.model.numbers import shown
 from qadapt.stores.decimal_ids import numbers
 
 MAX_BYTES = 512
@@ -46,7 +47,7 @@ def check(ids: Iterable[Id], *, managed: bool) -> None:
         why = problem(each, managed=managed)
         if why is not None:
             raise InputError(
-                f"the id {each!r:.60} {why}",
+                f"the id {shown(each)} {why}",
                 hint="use integers, or texts that are no integers, of at most 512 bytes"
                 if managed
                 else "use texts of at most 512 bytes",

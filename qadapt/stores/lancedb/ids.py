@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from qadapt.errors import InputError
 from qadapt.model import Id
+from qadapt.model.numbers import shown
 from qadapt.stores.lancedb.schema import Table
 
 _INT64 = 2**63
@@ -37,7 +38,7 @@ def check_ids(table: Table, ids: Sequence[Id]) -> None:
         if not accepts(table, each):
             kind = "texts" if table.text_key else "integers of 64 bits"
             raise InputError(
-                f"the id {each!r:.60} does not fit the column {table.key!r} of the type "
+                f"the id {shown(each)} does not fit the column {table.key!r} of the type "
                 f"{table.arrow.field(table.key).type}",
                 hint=f"use ids that are {kind}; the first rows of a new table determine the type",
             )

@@ -316,7 +316,7 @@ def _level(address: Address) -> str | None:
 
 def _seconds(address: Address) -> int:
     text = address.options.get("timeout", str(TIMEOUT))
-    if not text.isdecimal() or not 1 <= int(text) <= 86_400:
+    if not text.isdecimal() or len(text) > 5 or not 1 <= int(text) <= 86_400:
         raise AddressError(
             f"{address}: timeout must be a whole number of seconds, not {text!r}",
             hint="for example ?timeout=60",

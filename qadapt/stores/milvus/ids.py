@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from qadapt.errors import InputError
 from qadapt.model import Id
+from qadapt.model.numbers import shown
 
 MAX_LENGTH = 512
 MAX_NUMBER = 2**64 - 1
@@ -67,7 +68,7 @@ class PrimaryKey:
 
     def _no(self, key: Id, why: str) -> InputError:
         return InputError(
-            f"{key!r:.100} is not a valid id for this collection: {why}",
+            f"{shown(key)} is not a valid id for this collection: {why}",
             hint="use ids of the type and length that the primary key of the collection has",
         )
 

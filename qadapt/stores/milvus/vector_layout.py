@@ -18,9 +18,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.errors import unheld_rows
 from qadapt.model import Metric, Vector, vector_norms
 from qadapt.model.bfloat16 import from_bfloat16, to_bfloat16
+from qadapt.model.value_errors import unheld_rows
 
 VectorForm = Literal["float", "sidecar", "array"]
 FLOAT: VectorForm = "float"

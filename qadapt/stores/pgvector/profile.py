@@ -50,7 +50,10 @@ PROFILE = StoreProfile(
             "target_session_attrs", "metric",
         ),
         url_schemes=("postgresql", "postgres"),
-        url_environment={"host": "PGHOST", "port": "PGPORT", "service": "PGSERVICE"},
+        url_environment={
+            "host": "PGHOST", "port": "PGPORT", "service": "PGSERVICE",
+            "database": "PGDATABASE", "user": "PGUSER",
+        },
     ),
     package="psycopg",
     distribution="psycopg",

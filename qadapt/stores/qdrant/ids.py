@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from qadapt.errors import InputError
 from qadapt.model import Id
+from qadapt.model.numbers import shown
 from qadapt.stores import uuids
 
 MAX = 2**64 - 1
@@ -29,7 +30,7 @@ def checked(ids: Sequence[Id]) -> list[Id]:
 
 def _refused(key: Id) -> InputError:
     return InputError(
-        f"{key!r} is not a valid Qdrant id (unsigned integer or UUID)",
+        f"{shown(key)} is not a valid Qdrant id (unsigned integer or UUID)",
         hint="ids must be integers from 0 to 2^64 - 1 or UUIDs; derive a UUID from another id "
         "with uuid.uuid5 and store the original id in the payload",
     )

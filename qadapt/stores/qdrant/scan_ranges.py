@@ -16,6 +16,7 @@ from typing import Any
 
 from qadapt.errors import InputError, SpecError
 from qadapt.model import Id
+from qadapt.model.numbers import shown
 from qadapt.stores.base import ScanRange
 from qadapt.stores.qdrant import ids as qdrant_ids
 
@@ -80,7 +81,7 @@ def _known(key: Any) -> Id | None:
     good = None if key is None else qdrant_ids.canonical(key)
     if good is None and key is not None:
         raise InputError(
-            f"{key!r} is not a valid Qdrant id (unsigned integer or UUID)",
+            f"{shown(key)} is not a valid Qdrant id (unsigned integer or UUID)",
             hint="ids are integers from 0 to 2^64 - 1 or UUIDs",
         )
     return good

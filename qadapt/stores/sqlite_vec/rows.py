@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.model import Batch, Id
+from qadapt.model.numbers import shown
 from qadapt.stores import blobs, key_ids
 from qadapt.stores.base import ReadRequest
 from qadapt.stores.sqlite_vec import filters, mapping, payload
@@ -43,7 +44,7 @@ def check_ids(table: Table, ids: Sequence[Id]) -> None:
         if not accepts(table, each):
             kind = "texts" if table.text_key else "integers of 64 bits"
             raise InputError(
-                f"the id {each!r:.60} does not fit the primary key {table.key.name!r} of the type "
+                f"the id {shown(each)} does not fit the primary key {table.key.name!r} of the type "
                 f"{table.key.type}",
                 hint=f"use ids that are {kind}; the first rows of a new table determine the type",
             )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from qadapt.errors import InputError
 from qadapt.model import Id
+from qadapt.model.numbers import shown
 from qadapt.stores import uuids
 
 
@@ -26,7 +27,7 @@ def checked(ids: Sequence[Id]) -> list[str]:
 
 def _refused(key: Id) -> InputError:
     return InputError(
-        f"the id {key!r} is not a valid Weaviate id (UUID)",
+        f"the id {shown(key)} is not a valid Weaviate id (UUID)",
         hint="derive a UUID with uuid.uuid5(NAMESPACE, str(id)), with one namespace per type "
         "of id, and store the original id in the payload; nothing was written",
     )

@@ -329,3 +329,38 @@ def test_a_repeated_search_of_a_collection_that_was_made_again(
     again = client.create_collection("articles", embedding_function=None)
     again.add(ids=["x"], embeddings=sample.rows[:1])
     assert articles.search(sample.queries[0], 5).ids[0].tolist() == ["x", *[None] * 4]
+
+
+@pytest.mark.parametrize(
+    ("message", "repeated"),
+    [("disk I/O error", False), ("database is locked", True), ("Collection does not exist", True)],
+)
+def test_a_repeated_search_reports_errors_that_the_general_search_cannot_mend(
+    articles: Collection, sample: Sample, monkeypatch: pytest.MonkeyPatch,
+    message: str, repeated: bool,
+) -> None:  # fmt: skip
+    for _ in range(2):
+        expected = articles.search(sample.queries[0], 5).ids.tolist()
+    server = articles._store.connection.client._server  # type: ignore[attr-defined]
+    calls = []
+
+    class Failing:
+        """The engine, whose first search fails."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(bindings, name)
+
+        def query(self, *args: Any) -> Any:
+            calls.append(args)
+            if len(calls) == 1:
+                raise RuntimeError(message)
+            return bindings.query(*args)
+
+    bindings = server.bindings
+    monkeypatch.setattr(server, "bindings", Failing())
+    if repeated:
+        assert articles.search(sample.queries[0], 5).ids.tolist() == expected
+    else:
+        with pytest.raises(StoreError, match="could not search 'articles': disk I/O error"):
+            articles.search(sample.queries[0], 5)
+    assert len(calls) == 1 + repeated

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qadapt.errors import AddressError
+from qadapt.model import identity
 from qadapt.model.address import Address
 from qadapt.model.masking import mask
 from qadapt.stores.pgvector.connection import arguments
@@ -69,6 +70,27 @@ def test_spellings_of_one_database_have_one_identity() -> None:
     )
     again = Address.parse(Address.parse(spellings[1]).identity)
     assert again.identity == Address.parse(spellings[0]).identity
+
+
+def test_the_database_of_a_url_without_one_is_part_of_the_identity(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """libpq takes the name of the user, so these are two databases, each with its own settings."""
+    for name in ("PGDATABASE", "PGUSER", "PGSERVICE", "PGHOST"):
+        monkeypatch.delenv(name, raising=False)
+    ann, ben = (Address.parse(f"postgresql://{name}@localhost") for name in ("ann", "ben"))
+    assert ann.identity == Address.parse("postgresql://localhost/ann").identity
+    assert ann.identity != ben.identity
+    assert str(ann) == "postgresql://ann@localhost:5432", "an address is printed as given"
+    monkeypatch.setattr(identity, "_account", lambda: "me")
+    assert Address.parse("postgresql://").identity == "postgresql://localhost:5432/me"
+    monkeypatch.setenv("PGUSER", "ann")
+    assert Address.parse("postgresql://").identity == ann.identity
+    monkeypatch.setenv("PGDATABASE", "app")
+    assert Address.parse("postgresql://ben@localhost").identity.endswith("/app")
+    assert (
+        Address.parse("postgresql://?service=s").identity == "postgresql://localhost:5432?service=s"
+    )
 
 
 def test_the_environment_of_libpq_names_the_host(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,3 +144,25 @@ def test_without_telemetry_only_requested_scores_are_exact() -> None:
     assert (hits.how.scores, hits.how.notes) == ("approximate", (search.MAY_HOLD_CODES,))
     hits = store.search("articles", ONE, SearchRequest(k=1))
     assert (hits.how.scores, sent(server)) == ("exact", {"rescore": True})
+
+
+@pytest.mark.parametrize(
+    ("rescore", "params", "scores"),
+    [
+        (None, {"rescore": True}, "exact"),
+        (4, {"rescore": True, "oversampling": 4.0}, "exact"),
+        (OFF, {"rescore": False}, "approximate"),
+    ],
+)
+def test_a_repeated_search_sends_the_same_despite_an_older_snapshot(
+    rescore: Any, params: Any, scores: str
+) -> None:
+    """The second search is resolved already, and the third comes after a change of the codes."""
+    server = collection(None)
+    articles = Database(server.store())["articles"]
+    for _ in range(2):
+        articles.search(ONE, k=1, rescore=rescore)
+    changed(server, BINARY)
+    hits = articles.search(ONE, k=1, rescore=rescore)
+    assert sent(server) == params
+    assert hits.how.scores == scores
