@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,23 +120,31 @@ def texts(source: str) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.lineno, node.value
     start, last, comment = 0, -1, ""
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type != tokenize.COMMENT:
-            continue
-        if token.start[0] != last + 1:
+    for line, text in comments(source):
+        if line != last + 1:
             yield start, comment
-            start, comment = token.start[0], ""
-        last, comment = token.start[0], comment + " " + token.string.lstrip("#")
+            start, comment = line, ""
+        last, comment = line, comment + " " + text.lstrip("#")
     yield start, comment
+
+
+def comments(source: str) -> Iterator[tuple[int, str]]:
+    """The rest of each line from the first ``#`` on, which may be in a string: a tokenizer takes
+    as long as everything else here."""
+    for line, text in enumerate(source.splitlines(), 1):
+        if "#" in text:
+            yield line, text[text.index("#") :]
 
 
 def findings(name: str, found: Iterator[tuple[int, str]]) -> list[str]:
     wrong = []
-    for line, text in found:
-        spelled = words(text)
+    spellings = [(line, words(text)) for line, text in found]
+    whole = "\n".join(spelled for _, spelled in spellings)
+    phrases = [phrase for phrase in PHRASES if phrase in whole]
+    for line, spelled in spellings:
         if spelled in NAMES:
             continue
-        hits = [phrase for phrase in PHRASES if phrase in spelled]
+        hits = [phrase for phrase in phrases if phrase in spelled]
         hits += [match.group() for match in _HOUSE.finditer(spelled)]
         wrong += [f"{name}:{line}: {hit}" for hit in hits]
     return wrong
@@ -150,9 +156,7 @@ def descriptions(source: str) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, documented) and (text := ast.get_docstring(node)):
             yield getattr(node, "lineno", 1), text
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            yield token.start[0], token.string
+    yield from comments(source)
 
 
 def test_the_package_contains_no_replaced_phrase() -> None:

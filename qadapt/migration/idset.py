@@ -1,4 +1,4 @@
-"""Sets of ids on disk: 8 bytes for each id, compared bucket by bucket.
+"""Sets of ids, those of more than 65,536 on disk: 8 bytes for each id, compared bucket by bucket.
 
 Memory holds one bucket and one block, for any number of rows. The sets hold hashes (blake2b of the
 id with its type). Among 10^9 ids, two share a hash with a probability of 3 %, so ids that differ or
@@ -8,7 +8,7 @@ occur twice are confirmed by reading the ids again.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 
@@ -41,11 +41,12 @@ def hash_ids(keys: Iterable[Id], partition: str | None = None) -> Hashes:
 
 
 class IdSet:
-    """A set of id hashes in a temporary folder, which leaving the context removes."""
+    """A set of id hashes: in memory up to a block, then in a temporary folder that leaving the
+    context removes."""
 
     def __init__(self) -> None:
         remove_leftovers_once(Path(tempfile.gettempdir()), PREFIX)
-        self._folder = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{mark()}-")
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._pending: list[Hashes] = []
         self._pending_count = 0
         self.count = 0
@@ -54,7 +55,8 @@ class IdSet:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def add(self, keys: Iterable[Id], partition: str | None = None) -> None:
         """Add ids; an id that is added twice is counted twice."""
@@ -66,30 +68,29 @@ class IdSet:
             self._flush()
 
     def _flush(self) -> None:
-        if not self._pending_count:
-            return
-        block = np.sort(np.concatenate(self._pending))
-        self._pending, self._pending_count = [], 0
-        edges = np.searchsorted(block >> _SHIFT, np.arange(_BUCKETS + 1, dtype=np.uint64))
-        for bucket in range(_BUCKETS):
-            part = block[edges[bucket] : edges[bucket + 1]]
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{mark()}-")
+        for bucket, part in enumerate(self._pending_buckets()):
             if len(part):
-                with self._path(bucket).open("ab") as file:
+                with self._path(self._folder.name, bucket).open("ab") as file:
                     file.write(part.tobytes())
+        self._pending, self._pending_count = [], 0
 
-    def _path(self, bucket: int) -> Path:
-        return Path(self._folder.name) / f"{bucket:02}"
+    def _pending_buckets(self) -> list[Hashes]:
+        block = np.sort(np.concatenate([np.empty(0, dtype=np.uint64), *self._pending]))
+        firsts = np.arange(1, _BUCKETS, dtype=np.uint64)
+        return np.split(block, np.searchsorted(block >> _SHIFT, firsts))
 
-    def _bucket(self, bucket: int) -> Hashes:
-        path = self._path(bucket)
-        if not path.exists():
-            return np.empty(0, dtype=np.uint64)
-        found: Hashes = np.sort(np.fromfile(path, dtype=np.uint64))
-        return found
+    @staticmethod
+    def _path(folder: str, bucket: int) -> Path:
+        return Path(folder) / f"{bucket:02}"
 
-    def _buckets(self) -> Iterator[Hashes]:
+    def _buckets(self) -> Iterable[Hashes]:
+        if self._folder is None:
+            return self._pending_buckets()
         self._flush()
-        return (self._bucket(bucket) for bucket in range(_BUCKETS))
+        folder = self._folder.name
+        return (_sorted_hashes(self._path(folder, bucket)) for bucket in range(_BUCKETS))
 
     def duplicates(self, most: int = 1000) -> set[int]:
         """Hashes that occur more than once, about ``most`` of them at most."""
@@ -104,6 +105,12 @@ class IdSet:
         """Hashes that the other set does not have; memory grows with their number."""
         pairs = zip(self._buckets(), other._buckets(), strict=True)
         return np.concatenate([np.setdiff1d(mine, theirs) for mine, theirs in pairs])
+
+
+def _sorted_hashes(path: Path) -> Hashes:
+    if not path.exists():
+        return np.empty(0, dtype=np.uint64)
+    return np.sort(np.fromfile(path, dtype=np.uint64))
 
 
 def select(keys: list[Id], wanted: Hashes, partition: str | None = None) -> list[Id]:

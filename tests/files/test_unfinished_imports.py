@@ -181,8 +181,9 @@ def test_ids_on_disk(words: tuple[str, str, str], monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("TMPDIR", folder)
     killed(
         """
-        from qadapt.migration import id_scan
-        id_scan.Router.scan = dies
+        from qadapt.migration import idset
+        idset._BLOCK = 1
+        idset.IdSet.duplicates = idset.IdSet.difference = dies
         qa.migrate(source + "#docs", target + "#docs")
         """,
         *words,

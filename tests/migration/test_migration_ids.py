@@ -8,6 +8,7 @@ generate_uuid5("1")`` in the client of Weaviate.
 from __future__ import annotations
 
 import json
+from unittest.mock import patch
 
 import hypothesis.strategies as st
 import pytest
@@ -56,12 +57,15 @@ def test_a_users_field_of_that_name_is_ignored(payload: dict[str, object] | None
     assert ids.source_id(ids.to_uuid("mine"), payload) is None
 
 
-@given(st.lists(keys, max_size=60), st.lists(keys, max_size=60))
-def test_id_sets_on_disk_equal_sets_in_memory(mine: list[ids.Id], theirs: list[ids.Id]) -> None:
+@pytest.mark.parametrize("block", [1, 65536])
+@given(mine=st.lists(keys, max_size=60), theirs=st.lists(keys, max_size=60))
+def test_id_sets_have_the_ids_that_python_sets_have(
+    block: int, mine: list[ids.Id], theirs: list[ids.Id]
+) -> None:
     def typed(items: list[ids.Id]) -> set[str]:
         return {ids.typed_text(key) for key in items}
 
-    with IdSet() as a, IdSet() as b:
+    with patch("qadapt.migration.idset._BLOCK", block), IdSet() as a, IdSet() as b:
         a.add(mine)
         b.add(theirs)
         lost = a.difference(b)
@@ -74,10 +78,13 @@ def test_id_sets_on_disk_equal_sets_in_memory(mine: list[ids.Id], theirs: list[i
 
 def test_id_sets_are_flushed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qadapt.migration.idset._BLOCK", 100)
-    with IdSet() as a, IdSet() as b:
+    with IdSet() as a, IdSet() as b, IdSet() as small:
+        small.add(range(49))
         for start in range(0, 5000, 50):
             a.add(range(start, start + 50))
             b.add(range(start, start + 49))
         assert len(a.difference(b)) == 100
         assert not len(b.difference(a))
+        assert len(a.difference(small)) == 5000 - 49
+        assert not len(small.difference(a))
         assert sorted(hash_ids([49, 99])) == sorted(set(a.difference(b)) & set(hash_ids([49, 99])))

@@ -30,6 +30,8 @@ _UNFINISHED = ".atomicwrite"
 # of the turbo datatypes.
 _GROWING = ("vectors", "tq_vectors")
 _FIXED = ("matrix.dat", "tq_vectors.dat")
+_GROWING_CODES = ("quantized_data",)
+_FIXED_CODES = ("quantized.data",)
 
 Json = dict[str, Any]
 
@@ -242,16 +244,10 @@ def _held(storage: Path, *, codes: bool) -> int:
     Files of growing segments are allocated far beyond their content, so their used blocks are
     counted; files of an indexed segment have their exact size.
     """
-    total = 0
-    for path in sorted(storage.rglob("*")):
-        top = path.relative_to(storage).parts[0]
-        if codes and top == "quantized.data":
-            total += path.stat().st_size
-        elif top in (("quantized_data",) if codes else _GROWING):
-            total += _blocks(path) if path.name.startswith("chunk") else 0
-        elif not codes and top in _FIXED:
-            total += path.stat().st_size
-    return total
+    growing, fixed = (_GROWING_CODES, _FIXED_CODES) if codes else (_GROWING, _FIXED)
+    chunks = [path for name in growing for path in (storage / name).glob("chunk*")]
+    files = [path for name in fixed if (path := storage / name).is_file()]
+    return sum(map(_blocks, chunks)) + sum(path.stat().st_size for path in files)
 
 
 def _blocks(path: Path) -> int:
