@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from qadapt.errors import UnsupportedError
 from qadapt.local.settings import kept_in, read_settings
 from qadapt.model import Quantization, Rescore, Vector, VectorInfo
 from qadapt.model.client_params import ClientParams, KeptIn
 from qadapt.stores.base import SearchRequest, Store
-from qadapt.stores.client_form import ClientCode, ClientSearch
+from qadapt.stores.client_form import CUTS, ClientCode, ClientSearch
 
-BY_FULL_VECTOR = "the original vectors for the scores are those of the vector {!r}"
+BY_FULL_VECTOR = "the original vectors for the scores are those of {}"
+CUT = "query: the first {:,} dimensions, scaled to length 1 under cosine"
+RESCORE = "; request more than {} results, and score them again with {}"
 
 
 def client_params(
@@ -41,7 +44,7 @@ def client_params(
         count = min(rescore.count(k), store.traits.max_k)
         search = _search(store, collection, info.name, count, None)
         found = _params(collection, info.name, k, rescore, search, kept).replace(
-            needed=True, rescores=True, notes=(BY_FULL_VECTOR.format(full),)
+            needed=True, rescores=True, notes=(BY_FULL_VECTOR.format(_label(full)),)
         )
     else:
         limited = None if rescore is None else store.limit_rescore(collection, rescore, k)
@@ -61,7 +64,13 @@ def client_params(
         found = found.replace(dims=info.dim)
     if not code:
         return found
-    return found.replace(code=write_code(store, collection, info.name, info.vector, k, search))
+    about = ClientCode(store.address, collection, info.name, info.vector, k, search)
+    if found.rescores and full is not None:
+        about = dataclasses.replace(about, full_vector=full)
+    code_of_forms = write_code(store, about)
+    if found.dims is not None:
+        code_of_forms = _with_dims(store, code_of_forms, about)
+    return found.replace(code=code_of_forms)
 
 
 def planned_params(
@@ -88,13 +97,28 @@ def planned_params(
     return found if found.needed or found.dims is not None else None
 
 
-def write_code(
-    store: Store, collection: str, name: str, vector: Vector, k: int, search: ClientSearch
-) -> dict[str, str]:
+def write_code(store: Store, about: ClientCode) -> dict[str, str]:
     """The code of all forms that can be used."""
-    about = ClientCode(store.address, collection, name, vector, k, search)
     written = {form.name: form.write(about) for form in store.profile.client_forms}
     return {name: code for name, code in written.items() if code is not None}
+
+
+def _with_dims(store: Store, code: Mapping[str, str], about: ClientCode) -> dict[str, str]:
+    """Code with a comment about its queries, unless the code cuts and rescores them itself."""
+    words = CUT.format(about.vector.dim)
+    if about.full_vector is not None:
+        words += RESCORE.format(about.k, _label(about.full_vector))
+    sign = {
+        form.name: "--" if form.language == "sql" else "#" for form in store.profile.client_forms
+    }
+    return {
+        name: text if CUTS in text else f"{sign[name]} {words}\n{text}"
+        for name, text in code.items()
+    }
+
+
+def _label(vector: str) -> str:
+    return f"the vector {vector!r}" if vector else "the unnamed vector"
 
 
 def _statement(

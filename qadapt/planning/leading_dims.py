@@ -5,7 +5,7 @@ from __future__ import annotations
 from qadapt.errors import UnsupportedError
 from qadapt.local.client_operations import RememberDims
 from qadapt.local.settings import read_settings
-from qadapt.model import Kind, Quantization, Step, Symbol, Vector, VectorInfo
+from qadapt.model import Kind, Quantization, Step, Strategy, Symbol, Vector, VectorInfo
 from qadapt.stores.base import Store
 from qadapt.stores.leading_dims import too_many
 
@@ -24,6 +24,16 @@ def target_dim(store: Store, now: VectorInfo, wanted: Quantization) -> int:
         match = too_many(wanted.dims, now.dim)
         raise UnsupportedError(match.differences[0], hint=f"use {match.support[0]}")
     return now.dim if store.traits.shortens_codes else wanted.kept_dims(now.dim)
+
+
+def strategy(store: Store, now: VectorInfo, target: Vector | None) -> Strategy | None:
+    """The strategy of fewer dimensions in a store that adds vectors and has no aliases.
+
+    None if the store decides.
+    """
+    narrower = target is not None and target.replace(dim=now.dim) == now.vector
+    traits = store.traits
+    return "vector" if narrower and traits.adds_vectors and not traits.recreates else None
 
 
 def check(

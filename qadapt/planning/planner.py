@@ -78,6 +78,7 @@ def make_plan(
     codes_datatype = codes_only.datatype_of(store, now, wanted)
     datatype = codes_datatype or options.datatype
     target_vector = _target_vector(store, now, wanted, options.metric, datatype)
+    strategy = strategy or leading_dims.strategy(store, now, target_vector)
     if strategy != "vector":
         leading_dims.check(store, collection, now, wanted, target_vector)
     by_us, target, match = _decide_backend(store, now, wanted, accept)

@@ -10,6 +10,9 @@ from typing import Any
 from qadapt.model import Vector
 from qadapt.model.address import Address
 
+# Code with this comment takes queries with all dimensions.
+CUTS = "# all dimensions"
+
 
 @dataclass(frozen=True)
 class ClientSearch:
@@ -42,6 +45,8 @@ class ClientCode:
         vector: its dimensions, metric and datatype.
         k: number of results.
         search: the request.
+        full_vector: the vector of the same rows whose first dimensions the vector holds, with which
+            the candidates are scored again; None if there is none.
     """
 
     address: Address
@@ -50,6 +55,7 @@ class ClientCode:
     vector: Vector
     k: int
     search: ClientSearch
+    full_vector: str | None = None
 
     @property
     def opened(self) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,9 +91,12 @@ def vector_store(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return fake
 
 
-def test_a_store_without_additional_vectors_is_refused(articles: Collection) -> None:
-    with pytest.raises(UnsupportedError, match="does not add a vector"):
-        articles.plan("binary", strategy="vector")
+def test_a_store_without_additional_vectors_is_refused(tmp_path: Path) -> None:
+    with qa.open(f"sqlite-vec:{tmp_path / 'rows.db'}") as database:
+        articles = database.create("articles", dim=8)
+        articles.write(qa.Batch([1], {"": [[1.0] * 8]}))
+        with pytest.raises(UnsupportedError, match="does not add a vector"):
+            articles.plan("binary", strategy="vector")
 
 
 def test_the_new_vector_is_waited_for_and_saved(vector_store: Any) -> None:

@@ -65,13 +65,20 @@ def test_more_dimensions_than_the_vectors_have_are_refused() -> None:
 def test_a_store_without_aliases_names_the_command_that_copies(
     tmp_path: Path, rows: np.ndarray
 ) -> None:
-    with qa.open(f"edge:{tmp_path}") as db:
+    pytest.importorskip("chromadb")
+    with qa.open(f"chroma:{tmp_path}") as db:
         articles = db.create("articles", dim=FULL)
         articles.write(qa.Batch(range(len(rows)), {"": rows}))
         with pytest.raises(UnsupportedError) as refused:
-            articles.plan(f"scalar:dims={KEPT},rescore=2")
-        command = f"#articles_{KEPT}' --quantize 'scalar:dims={KEPT}'"
-        assert command in str(refused.value.hint)
+            articles.plan(f"none:dims={KEPT}")
+    command = f"#articles_{KEPT}' --quantize 'none:dims={KEPT}'"
+    assert command in str(refused.value.hint)
+
+
+def test_a_migration_copies_the_first_dimensions(tmp_path: Path, rows: np.ndarray) -> None:
+    with qa.open(f"edge:{tmp_path}") as db:
+        articles = db.create("articles", dim=FULL)
+        articles.write(qa.Batch(range(len(rows)), {"": rows}))
         source, target = (f"edge:{tmp_path}#articles{tail}" for tail in ("", f"_{KEPT}"))
     done = qa.migrate(source, target, quantization=f"none:dims={KEPT}")
     assert done.check is not None and done.check.passed

@@ -24,7 +24,7 @@ LARGE = {
     "copy_switch", "copy_schema", "copy_rows", "vector_index", "status", "errors", "version",
     "diagnostics", "ids", "memory", "bulk_load", "cost_model", "quantizer_models",
     "change_counter", "client_code", "row_counts", "settings", "scan_ranges", "extra_vectors",
-    "placement", "copy_dims", "prepared_search",
+    "placement", "copy_dims", "prepared_search", "named_vectors",
 }  # fmt: skip
 # Files for what one engine alone has, named after the engine's term.
 OF_ONE_ENGINE = {
@@ -51,7 +51,7 @@ OF_ONE_ENGINE = {
     "chroma": {"graph_file"},
     "clickhouse": {"bit_planes", "http_transport", "native_format", "product_model", "rotation"},
     "weaviate": {
-        "cursor", "dimensions", "layout_reader", "multivectors", "named_vectors", "native_rescore",
+        "cursor", "dimensions", "layout_reader", "multivectors", "native_rescore",
         "schema_update", "vector_index_config",
     },
 }  # fmt: skip

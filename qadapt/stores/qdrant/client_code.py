@@ -10,7 +10,7 @@ from typing import Any
 
 from qadapt.model import Quantization
 from qadapt.stores.base import SearchRequest, Store
-from qadapt.stores.client_form import ClientCode, ClientForm, ClientSearch, literal
+from qadapt.stores.client_form import CUTS, ClientCode, ClientForm, ClientSearch, literal
 
 
 def client_search(
@@ -111,6 +111,8 @@ def _edge(about: ClientCode) -> str:
     folder = os.path.join(about.opened or "", about.collection)
     lines = ["import qdrant_edge", ""]
     lines += [f"shard = qdrant_edge.EdgeShard.load({folder!r})", "", ""]
+    if about.full_vector is not None:
+        return "\n".join([*lines, *_edge_rescored(about, about.full_vector)])
     lines += ["def search(query):", f'    """Ids of the {about.k} best rows."""']
     lines += ["    request = qdrant_edge.QueryRequest("]
     lines += [f"        query=qdrant_edge.Query.Nearest(query, using={about.name or None!r}),"]
@@ -118,6 +120,26 @@ def _edge(about: ClientCode) -> str:
     lines += [f"        params=qdrant_edge.SearchParams({_arguments(about, 'qdrant_edge.')}),"]
     lines += ["    )", "    return [point.id for point in shard.query(request)]"]
     return "\n".join(lines)
+
+
+def _edge_rescored(about: ClientCode, full: str) -> list[str]:
+    """Candidates by the first dimensions, scored by the engine with another vector of the row."""
+    vector = about.vector
+    return [
+        f"def search(query):  {CUTS}",
+        f'    """Ids of the {about.k} best rows."""',
+        "    candidates = qdrant_edge.Prefetch(",
+        f"        query=qdrant_edge.Query.Nearest(query[:{vector.dim}], using={about.name!r}),",
+        f"        limit={about.search.limit},",
+        f"        params=qdrant_edge.SearchParams({_arguments(about, 'qdrant_edge.')}),",
+        "    )",
+        "    request = qdrant_edge.QueryRequest(",
+        f"        query=qdrant_edge.Query.Nearest(query, using={full or None!r}),",
+        "        prefetches=[candidates],",
+        f"        limit={about.k},",
+        "    )",
+        "    return [point.id for point in shard.query(request)]",
+    ]
 
 
 def _arguments(about: ClientCode, module: str) -> str:

@@ -78,11 +78,11 @@ class Configure(Operation):
         shard = at.store.shard(at.collection)
         with shard.lock:
             if self.by_way_of_none:
-                _own(shard, at)
+                own(shard, at)
                 none = Configure(self.vector, None, self.memory, self.on_disk, self.optimizers)
                 none._edit(shard)
                 _rebuild(shard, at)
-            _own(shard, at)
+            own(shard, at)
             if self.rebuilt_with:
                 self._with(self.rebuilt_with)._edit(shard)
                 _rebuild(shard, at)
@@ -134,7 +134,7 @@ class Optimize(Operation):
     def run(self, at: Execution[EdgeStore]) -> None:
         shard = at.store.shard(at.collection)
         with shard.lock:
-            _own(shard, at)
+            own(shard, at)
             _rebuild(shard, at)
 
     def reverse(self, snapshot: Any) -> Optimize:
@@ -149,7 +149,7 @@ def _given(operation: Configure) -> Mapping[str, Any]:
     return {} if isinstance(operation.optimizers, Keep) else operation.optimizers
 
 
-def _own(shard: Shard, at: Execution[Any]) -> None:
+def own(shard: Shard, at: Execution[Any]) -> None:
     """Open the shard, waiting if a killed process has not released it yet."""
     patience = Deadline(min(at.deadline.left, PATIENCE))
     while True:
@@ -239,6 +239,27 @@ def _restoring(reverse: Configure, settings: schema.Config, observation: Observa
     return replace(reverse, optimizers=optimizers, rebuilt_with=found or None)
 
 
+def restoring_index(
+    optimizers: Mapping[str, Any] | Keep,
+    snapshot: edge_snapshot.Snapshot,
+    observation: Observation,
+) -> tuple[Mapping[str, Any] | Keep, Mapping[str, Any] | None]:
+    """The settings of the optimizers before a change, and those to rebuild with before them.
+
+    A rebuild with a new vector indexes the segments; if none had an index, an undo removes it.
+
+    Args:
+        optimizers: the settings that the change sets.
+        observation: the evidence of a vector whose own quantization does not change.
+    """
+    former = snapshot.config.get("optimizers") or {}
+    found = {} if isinstance(optimizers, Keep) else {key: former.get(key) for key in optimizers}
+    if not _undo_removes_index(Configure(""), observation):
+        return found or KEEP, None
+    found["indexing_threshold"] = former.get("indexing_threshold")
+    return found, {"indexing_threshold": 0}
+
+
 def _undo_removes_index(reverse: Configure, observation: Observation) -> bool:
     """Whether no segment has an index, and none of the former codes requires one."""
     needs_index = bool(observation.target) and not codes_while_growing(observation.target)
@@ -304,13 +325,13 @@ def _operation(
 ) -> Configure | None:
     """The operation that changes the configuration; None if it need not change."""
     wanted = (mapped.native or {}).get("quantization_config")
-    optimizers = _lowered_threshold(observation, wanted)
+    optimizers = lowered_threshold(observation, wanted)
     if mapping.satisfies(info.quantization, mapped.target) and optimizers is None:
         return None
     return _settings_alone(info.name, mapped, KEEP if optimizers is None else optimizers)
 
 
-def _lowered_threshold(
+def lowered_threshold(
     observation: Observation, wanted: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
     """The new indexing threshold for codes that require an index; None if it need not change."""

@@ -111,9 +111,9 @@ def create(
     try:
         with translated(doing):
             edge = client_module()
-            params = {name: _params(edge, item) for name, item in vectors.items()}
+            params = {name: vector_params(edge, item) for name, item in vectors.items()}
             for name, item in extra_vectors.multi(more or {}).items():
-                params[name] = _params(edge, item, extra_vectors.many(edge))
+                params[name] = vector_params(edge, item, extra_vectors.many(edge))
             made = edge.EdgeConfig(params, extra_vectors.sparse(edge, more or {}))
             edge.EdgeShard.create(str(making), made).close()
         before = schema.read(making)
@@ -137,7 +137,12 @@ def create(
         shutil.rmtree(making, ignore_errors=True)
 
 
-def _params(edge: Any, vector: Vector, many: Any = None) -> Any:
+def vector_params(edge: Any, vector: Vector, many: Any = None) -> Any:
+    """The engine's parameters of a vector.
+
+    Raises:
+        UnsupportedError: a datatype that the engine lacks.
+    """
     datatype = getattr(edge.VectorStorageDatatype, vector.datatype.capitalize(), None)
     if datatype is None:
         raise UnsupportedError(

@@ -94,6 +94,7 @@ PROFILE = StoreProfile(
         keeps_payload=False,
         accepts_id=accepts_id,
         segment_candidates=True,
+        adds_vectors=True,
     ),
     tested="`edge` needs qdrant-edge-py 0.6. The conformance suite passes on 0.6.0, 0.6.1, 0.7.0, "
     "0.7.2, 0.8.0 and 0.9.0; 0.1, 0.4 and 0.5 cannot create a collection.",

@@ -42,13 +42,7 @@ from qadapt.stores.base import (
     require_supported,
     unknown_kind,
 )
-from qadapt.stores.change import (
-    ChangePlan,
-    ChangeRequest,
-    Inspection,
-    check_strategy,
-    no_recreation,
-)
+from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.qdrant import client_code, mapping, payload, scan_ranges
 from qadapt.stores.qdrant import extra_vectors as shared_extras
@@ -57,10 +51,10 @@ from qadapt.stores.qdrant import rows as shared_rows
 from qadapt.stores.qdrant import search as shared_search
 from qadapt.stores.qdrant.edge import (
     change_counter,
-    changes,
     collections,
     diagnostics,
     extra_vectors,
+    named_vectors,
     payload_indexes,
     row_counts,
     rows,
@@ -91,7 +85,7 @@ class EdgeStore(Store):
     """
 
     profile = PROFILE
-    operations = changes.OPERATIONS
+    operations = named_vectors.OPERATIONS
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         super().__init__(address, disabled=disabled)
@@ -382,13 +376,7 @@ class EdgeStore(Store):
         return require_supported(self.map(quantization, vector), quantization, self.name)
 
     def plan_change(self, request: ChangeRequest) -> ChangePlan:
-        check_strategy(self.name, request)
-        if request.target_vector is not None:
-            raise no_recreation(self.name)
-        if request.codes is None:
-            return ChangePlan()
-        about = edge_snapshot.vector(request.inspection.native.config, request.vector)
-        return changes.plan_change(request, self._mapped(request.codes, about))
+        return named_vectors.plan_change(request, self._mapped)
 
     # -- doctor ------------------------------------------------------------------------------
 
