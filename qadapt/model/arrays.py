@@ -46,7 +46,13 @@ def as_matrix(
         InputError: not numbers, masked values, rows of different length, or not 1 or 2 axes.
         DimensionError: ``dim`` is given and ``x`` has other dimensions.
     """
-    if type(x) is np.ndarray and x.dtype.type in _PLAIN and x.ndim == 2 and x.shape[1] == dim and len(x):
+    if (
+        type(x) is np.ndarray
+        and x.dtype.type in _PLAIN
+        and x.ndim == 2
+        and x.shape[1] == dim
+        and len(x)
+    ):
         return x  # no other check applies; a search takes microseconds
     if np.ma.is_masked(x):
         raise InputError(
