@@ -38,7 +38,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from code_index_peers import FACTOR, NoFilterError, Search, optional, peers, set_threads
+from code_index_peers import BATCH, FACTOR, NoFilterError, Search, optional, peers, set_threads
 
 from qadapt.code_index import CodeIndex
 from qadapt.code_index.bit_blocks import BitBlocks
@@ -151,7 +151,8 @@ def search(asked: argparse.Namespace) -> None:
     set_threads(asked.threads)
     everything = clustered(asked.rows + 64, asked.dim)
     x, queries = everything[:-64], everything[-64:]
-    exact = exact_scores(queries, x, Metric.COSINE)
+    blocks = [slice(start, start + BATCH) for start in range(0, len(x), BATCH)]
+    exact = np.hstack([exact_scores(queries, x[rows], Metric.COSINE) for rows in blocks])
 
     def wanted(name: str) -> bool:
         return asked.only is None or any(each in name for each in asked.only)

@@ -13,6 +13,7 @@ from qadapt.engines.exact import best_candidates
 from qadapt.model import Metric
 
 FACTOR = 4  # candidates of a search, in multiples of k
+BATCH = 50_000  # rows added at a time, which limits the memory that libraries need meanwhile
 
 # Queries, number of results, and the rows that may be found (None: all) -> row numbers.
 Search = Callable[[np.ndarray, int, "np.ndarray | None"], np.ndarray]
@@ -85,7 +86,8 @@ def _faiss_refined(x: np.ndarray, threads: int) -> dict[str, Callable[[], Search
         scalar = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_8bit, inner)
         refined = faiss.IndexRefine(base, scalar)
         refined.train(x[:20_000])
-        refined.add(x)
+        for start in range(0, len(x), BATCH):
+            refined.add(x[start : start + BATCH])
         refined.k_factor = FACTOR
         return base, refined
 
@@ -134,7 +136,8 @@ def _turbovec(x: np.ndarray, threads: int) -> dict[str, Callable[[], Search]]:
 
     def of(bits: int) -> Search:
         turbo = turbovec.TurboQuantIndex(x.shape[1], bits)
-        turbo.add(x)
+        for start in range(0, len(x), BATCH):
+            turbo.add(x[start : start + BATCH])
 
         def by_turbovec(q: np.ndarray, k: int, mask: np.ndarray | None) -> np.ndarray:
             some = {} if mask is None else {"mask": mask}

@@ -20,6 +20,7 @@ WIDTH: Mapping[str, float] = {
     "turbo4": 0.5,
     "turbo8": 1,
     "turbo16": 2,
+    "bit": 0.125,
 }
 
 

@@ -27,14 +27,12 @@ from qadapt.code_index.storage import (
     require_empty,
 )
 from qadapt.code_index.two_stage_search import search
-from qadapt.code_index.vector_blocks import check, prepared
+from qadapt.code_index.vector_blocks import prepared_queries
 from qadapt.codecs import Calibration, CalibrationWarning, Codebook
 from qadapt.engines import Engine
 from qadapt.errors import InputError
 from qadapt.model.arrays import as_matrix
 from qadapt.model.embedding_kinds import EmbeddingKind
-from qadapt.model.metric import Metric
-from qadapt.model.query_checks import check_norms
 
 
 class CodeIndex(OpenIndex):
@@ -346,10 +344,7 @@ class CodeIndex(OpenIndex):
         """
         inside = self._open
         array = as_matrix(Q, what="queries", dim=inside.settings.dim)
-        check(array, inside.settings.metric, what="queries")
-        queries = prepared(array, inside.settings.metric)
-        if inside.settings.metric is not Metric.COSINE:  # their length is 1
-            check_norms(queries, inside.settings.metric)
+        queries = prepared_queries(array, inside.settings.metric)
         allowed = inside.allowed(mask, ids, exclude)
         return search(
             inside, queries, k, oversampling=rescore, wanted=candidates, source=source, fetch=fetch,

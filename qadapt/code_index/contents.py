@@ -314,8 +314,9 @@ class Contents:
             InputError: both are given, or the mask is not bool or has the wrong length.
         """
         chosen = self._chosen(mask, ids)
-        names = IdColumn.of(exclude)
-        out = self.rows.rows_of(names) if len(names) else ()
+        if type(exclude) is tuple and not exclude:
+            return chosen
+        out = self.rows.rows_of(IdColumn.of(exclude))
         if not len(out):
             return chosen
         left = np.ones(self.rows.total, dtype=np.bool_) if chosen is None else chosen.copy()

@@ -92,6 +92,8 @@ class RowMap:
     def at(self, rows: npt.NDArray[np.int64]) -> list[Id | None]:
         """Ids of these rows; None for negative numbers."""
         flat = rows.ravel()
+        if len(self._chunks) == 1 and not self._tail and len(flat) and flat.min() >= 0:
+            return [*self._chunks[0].column.take(flat).tolist()]
         found = np.full(len(flat), None, dtype=object)
         for chunk in self._all_chunks():
             here = (flat >= chunk.first) & (flat < chunk.first + len(chunk))

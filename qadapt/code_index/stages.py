@@ -12,8 +12,9 @@ from qadapt.code_index.bit_blocks import BitBlocks
 from qadapt.code_index.int8_rows import Int8Rows
 from qadapt.code_index.rows import Id, shown
 from qadapt.code_index.vector_blocks import BLOCK_BYTES, block_rows, check
-from qadapt.codecs import bit_query, pack_bits, pad_words
+from qadapt.codecs import bit_query
 from qadapt.codecs.bitquery import plane_query
+from qadapt.codecs.bits import query_words
 from qadapt.codecs.estimates import EstimateQuery
 from qadapt.engines import Engine, PlaneEngine, score_topk
 from qadapt.engines.base import PADDING_ROW, Array, Mask, Rows
@@ -42,7 +43,7 @@ def by_hamming(
     queries: Floats, bits: BitBlocks, k: int, mask: Mask | None, engine: Engine
 ) -> tuple[Rows, Scores]:
     """Scan by Hamming distance h; scores are 1 - 2 h / dim, from -1 to 1."""
-    rows, distances = engine.hamming_topk(pad_words(pack_bits(queries)), bits.blocks(), k, mask)
+    rows, distances = engine.hamming_topk(query_words(queries), bits.blocks(), k, mask)
     scores = (1 - distances * (2 / queries.shape[1])).astype(np.float32)
     scores[rows < 0] = np.nan
     return rows, scores
@@ -139,6 +140,10 @@ def in_row_order(rows: Rows) -> Rows:
 
 def best_of(rows: Rows, scores: Scores, k: int) -> tuple[Rows, Scores]:
     """Best ``k`` candidates of each query; rows must ascend, negative rows are padding."""
+    if len(rows) and rows[:, 0].min() >= 0:  # no padding
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        line = np.arange(len(rows))[:, None]
+        return rows[line, order], scores[line, order]
     scores[rows < 0] = -np.inf
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     rows = np.take_along_axis(rows, order, axis=1)

@@ -24,8 +24,9 @@ from qadapt.code_index.stages import (
     rescore,
     rescore_originals,
 )
-from qadapt.codecs import bit_query, fold
+from qadapt.codecs import bit_query
 from qadapt.codecs.bitquery import QueryBits
+from qadapt.codecs.folded import fold_rows
 from qadapt.engines import Engine, NumpyEngine, get_engine
 from qadapt.engines.base import PADDING_ROW, Mask, Rows
 from qadapt.engines.registry import with_planes
@@ -72,20 +73,27 @@ def search(
     candidates = k if source == "off" else _candidates(k, oversampling, wanted)
     there = inside.rows.total if mask is None else int(np.count_nonzero(mask))
     candidates = min(candidates, there)
-    rows = np.full((len(queries), k), PADDING_ROW, dtype=np.int64)
-    scores = np.full((len(queries), k), np.nan, dtype=np.float32)
-    if candidates:
-        originals = fetch if source == "originals" else None
-        step = query_step(candidates, queries.shape[1], originals=originals is not None)
-        for start in range(0, len(queries), step):
-            some = queries[start : start + step]
-            found, points = _first(inside, some, candidates, mask, scanner)
-            if source != "off":
-                found, points = _second(inside, some, found, k, source, originals)
-            rows[start : start + step, : found.shape[1]] = found
-            scores[start : start + step, : found.shape[1]] = points
+    originals = fetch if source == "originals" else None
+
+    def both(some: Floats) -> tuple[Rows, Scores]:
+        found = _first(inside, some, candidates, mask, scanner)
+        if source == "off":
+            return found
+        return _second(inside, some, found[0], k, source, originals)
+
+    step = query_step(candidates, queries.shape[1], originals=originals is not None)
+    if k <= candidates and 0 < len(queries) <= step:
+        rows, scores = both(queries)
+    else:
+        rows = np.full((len(queries), k), PADDING_ROW, dtype=np.int64)
+        scores = np.full((len(queries), k), np.nan, dtype=np.float32)
+        for start in range(0, len(queries) if candidates else 0, step):
+            some = slice(start, start + step)
+            found, points = both(queries[some])
+            rows[some, : found.shape[1]], scores[some, : found.shape[1]] = found, points
     if inside.settings.metric is Metric.COSINE:
-        np.clip(scores, -1, 1, out=scores)  # NaN padding is preserved
+        np.minimum(scores, 1, out=scores)  # NaN padding is preserved
+        np.maximum(scores, -1, out=scores)
     ids = np.empty(rows.shape, dtype=object)
     ids.ravel()[:] = inside.rows.at(rows)
     return CodeHits(
@@ -190,7 +198,8 @@ def _second(
 
 def _folded(inside: Contents, queries: Floats) -> PairScorer:
     assert inside.calibration is not None
-    folded: PairScorer = fold(queries, inside.calibration, metric=inside.settings.metric.value)
+    wide = queries.astype(np.float64)
+    folded: PairScorer = fold_rows(wide, inside.calibration, inside.settings.metric.value)
     return folded
 
 

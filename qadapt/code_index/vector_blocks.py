@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from qadapt.errors import NonFiniteError, ZeroVectorError
-from qadapt.model import vector_norms
+from qadapt.model import query_checks, vector_norms
 from qadapt.model.arrays import Floats, Vectors
 from qadapt.model.metric import Metric
 from qadapt.model.value_errors import overflowing_rows
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 BLOCK_BYTES = 8 << 20
 """Bytes of float32 vectors per block."""
@@ -69,6 +71,31 @@ def prepared(vectors: Vectors, metric: Metric) -> Floats:
         return np.ascontiguousarray(vectors, dtype=np.float32)
     wide = vectors.astype(np.float32, copy=False).astype(np.float64)
     wide /= np.sqrt(np.einsum("ij,ij->i", wide, wide))[:, None]
+    return wide.astype(np.float32)
+
+
+def prepared_queries(queries: Vectors, metric: Metric) -> Floats:
+    """:func:`check` and :func:`prepared` in one pass, for queries.
+
+    Raises:
+        NonFiniteError, ZeroVectorError: see :func:`check`.
+        InputError: under dot and euclidean, the squared norm of a query overflows float32.
+    """
+    if queries.dtype == np.float64:
+        with np.errstate(over="ignore"):
+            queries = queries.astype(np.float32)
+    rows = np.ascontiguousarray(queries, dtype=np.float32)
+    wide = rows.astype(np.float64)
+    # Finite and positive if and only if all values are finite and one is not zero: the square of
+    # each float32 is in the range of float64.
+    squares = np.vecdot(wide, wide)
+    if len(squares) and not (squares.min() > 0 and squares.max() <= _FLOAT32_MAX):
+        check(queries, metric, what="queries")
+        if metric is not Metric.COSINE:  # their length is 1
+            query_checks.check_norms(rows, metric)
+    if metric is not Metric.COSINE:
+        return rows
+    wide /= np.sqrt(squares)[:, None]
     return wide.astype(np.float32)
 
 

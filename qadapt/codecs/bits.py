@@ -79,6 +79,11 @@ def pack_bits(x: npt.ArrayLike, *, block_bytes: int = BLOCK_BYTES) -> npt.NDArra
     return packed[0] if np.ndim(x) == 1 else packed
 
 
+def query_words(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
+    """Sign bits of checked rows ``(n, d)`` as words; see `pack_bits` and `pad_words`."""
+    return pad_words(np.packbits(rows > 0, axis=1))
+
+
 def to_signed(ubinary: npt.ArrayLike) -> npt.NDArray[np.int8]:
     """ubinary bytes (uint8, any shape) as binary bytes (int8, same shape): each byte minus 128.
 

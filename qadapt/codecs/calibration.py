@@ -186,6 +186,13 @@ class Calibration:
         return steps
 
     @cached_property
+    def wide_steps(self) -> npt.NDArray[np.float64]:
+        """float64 ``(d,)``: ``steps``."""
+        steps = self.steps.astype(np.float64)
+        steps.flags.writeable = False
+        return steps
+
+    @cached_property
     def half(self) -> npt.NDArray[np.float32]:
         """float32 ``(d,)``: middle of a bucket in buckets; 0.5, and 0 in constant dimensions."""
         half = np.where(self.hi > self.lo, np.float32(0.5), np.float32(0))
@@ -202,8 +209,8 @@ class Calibration:
     @cached_property
     def origin(self) -> npt.NDArray[np.float64]:
         """float64 ``(d,)``: value of the code ``centre``."""
-        steps = self.steps.astype(np.float64)
-        origin = self.lo.astype(np.float64) + (self.centre + 128 + self.half) * steps
+        codes = self.centre + 128 + self.half
+        origin = self.lo.astype(np.float64) + codes * self.wide_steps
         origin.flags.writeable = False
         return origin
 

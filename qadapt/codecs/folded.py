@@ -35,7 +35,7 @@ class FoldedQuery(LinearQuery):
     ) -> None:
         super().__init__(weights, bias, squares)
         self._centre: FloatArray = np.asarray(centre, dtype=np.float32)
-        self._centred = not self._centre.any()
+        self._centred = not centre.any()
 
     def _check(self, codes: npt.ArrayLike, ndim: int) -> Array:
         return require_codes(codes, self.dim, (ndim,))
@@ -78,18 +78,29 @@ def fold(
     q = float_queries(queries)
     if q.shape[1] != calibration.dim:
         raise DimensionError(calibration.dim, q.shape[1], what="queries")
-    steps = calibration.steps.astype(np.float64)
-    # Codes are relative to the middle of the range, so that sums and their rounding errors stay
-    # small; in a constant dimension to the first code, which all values in range have.
-    centre, origin = calibration.centre, calibration.origin
-    if metric == "euclidean":
-        offset = q - origin
-        lengths = np.square(offset).sum(axis=1)
-        return FoldedQuery(2 * offset * steps, -lengths, np.square(steps), centre=centre)
     if metric == "cosine":
         norms = np.linalg.norm(q, axis=1, keepdims=True)
         zero = np.flatnonzero(norms == 0)
         if len(zero):
             raise ZeroVectorError(zero.tolist(), what="queries")
         q /= norms
+    return fold_rows(q, calibration, metric)
+
+
+def fold_rows(
+    q: npt.NDArray[np.float64], calibration: Calibration, metric: FoldMetric
+) -> FoldedQuery:
+    """`fold` of queries that were checked, and scaled to length 1 under cosine.
+
+    Args:
+        q: float64 ``(nq, d)``.
+        calibration, metric: as in `fold`.
+    """
+    # Codes are relative to the middle of the range, so that sums and their rounding errors stay
+    # small; in a constant dimension to the first code, which all values in range have.
+    centre, origin, steps = calibration.centre, calibration.origin, calibration.wide_steps
+    if metric == "euclidean":
+        offset = q - origin
+        lengths = np.square(offset).sum(axis=1)
+        return FoldedQuery(2 * offset * steps, -lengths, np.square(steps), centre=centre)
     return FoldedQuery(q * steps, q @ origin, None, centre=centre)

@@ -34,7 +34,7 @@ def no_effect(context: CheckContext) -> list[Finding]:
 def stale_setting(context: CheckContext) -> list[Finding]:
     """A default search parameter or a qadapt setting no longer matches the collection."""
     ignored = ignored_default(context.vector, context.settings)
-    notes = (ignored,) if ignored is not None else ()
+    notes: tuple[str, ...] = () if ignored is None else (ignored,)
     if context.name == next(iter(context.info.vectors)):
         notes += settings_without_vector(context.info, context.all_settings)
     return [

@@ -160,6 +160,15 @@ def _columns(block: Words) -> Words:
     if rows and block.strides[0] == 8 and stride % 8 == 0 and stride >= 8 * rows:
         # The last column may extend beyond the memory of the block, where nothing is read.
         shape = (words, stride // 8)
-        view: Words = np.lib.stride_tricks.as_strided(block, shape, (stride, 8), writeable=False)
+        whole = block.base
+        if (
+            type(whole) is np.ndarray
+            and whole.shape == shape
+            and whole.strides == (stride, 8)
+            and np.may_share_memory(whole[0, :1], block[0, :1])  # the first words of both
+        ):
+            view: Words = whole.view()  # as_strided takes much longer
+        else:
+            view = np.lib.stride_tricks.as_strided(block, shape, (stride, 8), writeable=False)
         return view
     return np.ascontiguousarray(block.T)

@@ -157,8 +157,9 @@ class Arrays:
                 hint="numpy.save(path, array) with an array of the shape (n, d), d at least 1",
             )
         width = int(self._rows.shape[1])
-        dim = 8 * width if self._kind in PACKED else width
-        self.head = Head(path.stem, {"": Vector(dim)}, "json")
+        packed = self._kind in PACKED
+        vector = Vector(8 * width, datatype="bit") if packed else Vector(width)
+        self.head = Head(path.stem, {"": vector}, "json")
         self._ids = ids_of(path)
 
     def pages(self, page: int, row_errors: RowErrors, seen: IdSet | None = None) -> Iterator[Batch]:

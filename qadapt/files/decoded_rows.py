@@ -27,13 +27,13 @@ class DecodedRows:
         self.inner = inner
         self._kind = kind
         self.path, self.rows = inner.path, inner.rows
-        scale = 8 if kind in PACKED else 1
-        self.head = inner.head.replace(
-            vectors={
-                name: each.replace(dim=scale * each.dim)
-                for name, each in inner.head.vectors.items()
+        vectors = inner.head.vectors
+        if kind in PACKED:
+            vectors = {
+                name: each.replace(dim=8 * each.dim, datatype="bit")
+                for name, each in vectors.items()
             }
-        )
+        self.head = inner.head.replace(vectors=vectors)
 
     def pages(self, page: int, row_errors: RowErrors, seen: IdSet | None = None) -> Iterator[Batch]:
         """Read the rows in pages; errors are collected."""

@@ -121,8 +121,8 @@ def import_file(
             of floats of a fixed size, or the only column of lists of floats.
         number_rows: use row numbers, from 0, as ids.
         kind: form of the vectors, if they are embeddings of a service: ``int8``, ``uint8``,
-        ``ubinary`` or ``binary`` (packed bits, which become -1 and 1), ``bfloat16`` (uint16), or
-        ``numbers``. Required for int8 and uint8.
+        ``ubinary`` or ``binary`` (packed bits: the datatype ``bit`` if the target has it and no
+        quantization is given, else -1 and 1), ``bfloat16`` (uint16), or ``numbers``.
         metric: metric, if the file does not contain it; cosine by default.
         quantization: quantization of all vectors; default: that of the file.
         add: add rows to an existing collection.
@@ -145,9 +145,7 @@ def import_file(
             hint="import its files one at a time, all but the first with --add",
         )
     if not file.is_file():
-        raise InputError(
-            f"the file {str(file)!r} does not exist", hint="check the name and the folder"
-        )
+        raise InputError(f"the file {str(file)!r} does not exist", hint="check its path")
     for name in allow:
         if name not in LOSSES:
             raise SpecError.unknown("loss to allow", name, LOSSES)
@@ -226,7 +224,7 @@ class _Import:
                 f"the collection {end.name!r} already exists in {end.store.address.identity}",
                 hint="choose another name after '#', or add rows to it with --add",
             )
-        made = {name: _made(end, name, each) for name, each in head.vectors.items()}
+        made = {name: self._made(name, each) for name, each in head.vectors.items()}
         collection_schema = extra_vectors.plan_extras(
             end, head.extras, head.family, made, created=created, allow=self.allow
         )
@@ -248,6 +246,14 @@ class _Import:
                     hint="import it again when no process writes to it",
                 )
             return self._coded(codec, created=created)
+
+    def _made(self, name: str, vector: Vector) -> Vector:
+        """The vector of a new collection: float32 without the datatype, or to quantize bits."""
+        asked = Quantization.of("none" if self.asked is None else self.asked)
+        quantized = vector.datatype == "bit" and asked.kind is not Kind.NONE
+        if quantized or self.end.store.unsupported_vectors({name: vector}) is not None:
+            return vector.replace(datatype="float32")
+        return vector
 
     @contextmanager
     def _whole_or_not(self, *, created: bool) -> Iterator[None]:
@@ -392,9 +398,3 @@ def _refuse_metric(asked: Metric | str | None, info: CollectionInfo) -> None:
             (each.metric is not Metric.of(asked), f"metric={asked} (--metric)", "with add (--add)",
              f"the metric of {label} is {each.metric}"),
         )  # fmt: skip
-
-
-def _made(end: Endpoint, name: str, vector: Vector) -> Vector:
-    if end.store.unsupported_vectors({name: vector}) is None:
-        return vector
-    return vector.replace(datatype="float32")

@@ -88,7 +88,7 @@ def _target_vector(store: Store, now: VectorInfo, options: Options) -> Vector:
             mapped = require_supported(store.map(asked, now.vector), asked, store.name)
             return now.vector.replace(datatype=mapped.datatype or now.datatype)
     wanted = options.datatype
-    if wanted is None and now.datatype in ("float16", "uint8"):
+    if wanted is None and now.datatype in ("float16", "uint8", "bit"):
         same = Vector(now.dim, now.metric, now.datatype)
         return (
             same

@@ -128,7 +128,7 @@ def scaled_queries(x: Floats, vector: Vector) -> Floats:
 
     Engines normalize in float32, and some treat a short vector as normalized or as zero.
     """
-    if vector.metric is not Metric.COSINE or vector.datatype in ("uint8", "int8"):
+    if vector.metric is not Metric.COSINE or vector.datatype in ("uint8", "int8", "bit"):
         return x
     squares = _squares(x)
     if _ordinary(squares):

@@ -37,7 +37,11 @@ def candidate_count(k: int, oversampling: float = 1.0, candidates: int | None = 
         candidates: the number itself.
     """
     if candidates is None:
-        candidates = math.ceil(Fraction(repr(float(oversampling))) * k)
+        factor = float(oversampling)
+        if factor.is_integer():
+            candidates = int(factor) * k
+        else:
+            candidates = math.ceil(Fraction(repr(factor)) * k)
     return max(k, candidates)
 
 

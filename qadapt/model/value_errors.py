@@ -15,6 +15,7 @@ _HOLDS = {
     "bfloat16": "absolute values from 9.2e-41 to 3.39e38",
     "uint8": "integers from 0 to 255",
     "int8": "integers from -128 to 127",
+    "bit": "-1 and 1 (as of numpy.where(x > 0, 1, -1)), or rows of one absolute value",
 }
 
 

@@ -13,8 +13,10 @@ from qadapt.model.metric import Metric
 from qadapt.model.numbers import is_whole, shown
 from qadapt.model.serializable import Serializable
 
-# Datatypes that a database stores vectors in.
-Datatype = Literal["float32", "float16", "bfloat16", "uint8", "int8", "turbo4", "turbo8", "turbo16"]
+# Datatypes that a database stores vectors in. ``bit`` holds -1 and 1.
+Datatype = Literal[
+    "float32", "float16", "bfloat16", "uint8", "int8", "turbo4", "turbo8", "turbo16", "bit"
+]
 
 
 DATATYPES: tuple[str, ...] = get_args(Datatype)

@@ -45,7 +45,7 @@ def safe_norm_range(datatype: str, *, normalizes_cosine: bool) -> NormRange | No
     Args:
         normalizes_cosine: whether the database stores rows normalized.
     """
-    if datatype in ("uint8", "int8"):
+    if datatype in ("uint8", "int8", "bit"):
         return None
     if normalizes_cosine:
         return NORMALIZED
@@ -112,13 +112,13 @@ def unrepresentable_rows(rows: Floats, datatype: str, *, cosine: bool) -> Bools 
     there are none.
 
     Under cosine, floating-point rows are scaled to the range of the datatype (``rescaled``), and
-    int8 rows are scaled to int8.
+    int8 rows are scaled to int8, and bit rows to -1 and 1.
 
     Args:
         rows: finite float32 ``(n, d)``.
     """
     test = _TESTS.get(datatype)
-    if test is None or (cosine and datatype != "uint8"):
+    if test is None or (cosine and datatype not in ("uint8", "bit")):
         return None
     found = test(rows)
     return found if found.any() else None
@@ -141,6 +141,12 @@ def _whole(least: int, most: int) -> Callable[[Floats], Bools]:
     return test
 
 
+def _signs(rows: Floats) -> Bools:
+    size = np.abs(rows)
+    found: Bools = (size != size[:, :1]).any(axis=1) | (size[:, 0] == 0)
+    return found
+
+
 def _length(rows: Floats) -> Bools:
     """Qdrant stores the norm of `turbo...` vectors separately, as float32."""
     squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
@@ -153,6 +159,7 @@ _TESTS: Mapping[str, Callable[[Floats], Bools]] = {
     "bfloat16": _floats(_BRAIN_INFINITE, _BRAIN_NOTHING),
     "uint8": _whole(0, 255),
     "int8": _whole(-128, 127),
+    "bit": _signs,
     "turbo4": _length,
     "turbo8": _length,
     "turbo16": _length,

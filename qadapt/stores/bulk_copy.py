@@ -94,6 +94,10 @@ class BulkCopy:
 
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
         """Why ``create`` would reject these vectors; None if it accepts them."""
+        known = self.profile.datatypes
+        for name, each in vectors.items():
+            if each.datatype not in known:
+                return f"{self.name} stores {', '.join(known)}, not {each.datatype} ({name!r})"
         return None
 
     def ensure_loaded(self, collection: str) -> None:

@@ -218,13 +218,6 @@ class RowStore(Store):
                 hint="for example 'articles'",
             )
 
-    def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
-        known = self.profile.datatypes
-        for name, each in vectors.items():
-            if each.datatype not in known:
-                return f"{self.name} stores {', '.join(known)}, not {each.datatype} ({name!r})"
-        return None
-
     def drop(self, collection: str) -> None:
         self.must_be_there(collection)
         self.remove(collection)

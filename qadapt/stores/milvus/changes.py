@@ -152,7 +152,7 @@ def steps(
     native = mapped.native
     if native is None:
         return []
-    if native["index_type"] == BITS:
+    if native["index_type"] == BITS and snapshot.layout.field(vector).vector.datatype != "bit":
         return _bits_steps(snapshot, vector)
     if snapshot.vectors[vector].lite and snapshot.layout.field(vector).coded:
         raise UnsupportedError(
@@ -274,7 +274,7 @@ def _index_steps(
     wanted = {
         "index_name": f"{field.field}_{native['index_type'].lower()}",
         "index_type": native["index_type"],
-        "metric_type": schema.METRICS[field.vector.metric],
+        "metric_type": schema.metric_word(field.vector),
         "params": dict(native["params"]),
     }
     former = field.index.definition if field.index else None

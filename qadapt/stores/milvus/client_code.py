@@ -15,7 +15,7 @@ from qadapt.stores.base import SearchRequest
 from qadapt.stores.client_form import ClientCode, ClientForm, ClientSearch, literal
 from qadapt.stores.milvus import binary_sidecar, mapping, search_params, vector_layout
 from qadapt.stores.milvus.index_params import Index
-from qadapt.stores.milvus.schema import METRICS, Field, Layout
+from qadapt.stores.milvus.schema import METRICS, Field, Layout, metric_word
 from qadapt.stores.milvus.version import BITS, SINCE_REST_2, ServerVersion
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _changed(field: Field, target: Quantization, version: ServerVersion) -> Fiel
     native = mapping.to_native(target, field.vector, version, current).native
     if native is None:
         return field
-    metric = METRICS[field.vector.metric]
+    metric = metric_word(field.vector)
     return dataclasses.replace(
         field, index=Index("", native["index_type"], metric, native["params"], {})
     )

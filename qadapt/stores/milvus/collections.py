@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from qadapt.errors import InputError, NotFoundError, QadaptError, UnsupportedError
-from qadapt.model import CollectionSchema, Quantization, Vector
+from qadapt.model import CollectionSchema, Metric, Quantization, Vector
 from qadapt.stores.base import MappedQuantization, silent
 from qadapt.stores.milvus import (
     aliases,
@@ -64,6 +64,13 @@ def unsupported_vectors(vectors: Mapping[str, Vector], server_version: ServerVer
                 f"{vector.datatype}",
                 hint=f"use float32; a Milvus server supports {offers}",
             )
+        if vector.datatype == "bit" and (vector.dim % 8 or vector.metric is not Metric.COSINE):
+            raise UnsupportedError(
+                f"{vector.dim} dimensions with the metric {vector.metric} are not supported: a "
+                "BINARY_VECTOR has a multiple of 8 dimensions and is compared by Hamming distance, "
+                "which orders rows as cosine does",
+                hint="use metric='cosine' and whole bytes, or datatype='float32'",
+            )
 
 
 def form_of(
@@ -77,7 +84,7 @@ def form_of(
             (measured on 2.3.5), but sign bits in the same collection can be filtered and always
             match their rows.
     """
-    if mapped.native is None or mapped.native["index_type"] != BITS:
+    if not _sidecar(mapped, vector):
         return vector_layout.FLOAT
     if server_version.several:
         return vector_layout.SIDECAR_FIELD
@@ -86,6 +93,12 @@ def form_of(
         if array and vector.dim <= vector_layout.MAX_ARRAY
         else vector_layout.FLOAT
     )
+
+
+def _sidecar(mapped: MappedQuantization, vector: Vector) -> bool:
+    """Whether a vector of floats gets sign bits in addition."""
+    native = mapped.native
+    return native is not None and native["index_type"] == BITS and vector.datatype != "bit"
 
 
 def definitions(
@@ -101,14 +114,14 @@ def definitions(
         name: the name of the vector's field.
     """
     native = mapped.native
-    if native is None or native["index_type"] == BITS:
+    if native is None or _sidecar(mapped, vector):
         # The vector field has an index of original vectors in both cases.
         native = mapping.to_native(Quantization.parse("none"), vector, server_version).native or {}
     found: dict[str, dict[str, Any]] = {}
     if form != vector_layout.ARRAY:
         found[name] = {
             "index_name": f"{name}_{native['index_type'].lower()}",
-            "metric_type": schema.METRICS[vector.metric],
+            "metric_type": schema.metric_word(vector),
             **native,
         }
     if form != vector_layout.FLOAT:
@@ -177,9 +190,7 @@ def create(
             create_index(connection, collection, name, definition, limit=connection.timeout)
         connection.call(f"load {collection!r}", client.load_collection, collection)
         for name, made in mapped.items():
-            native = made.native
-            has_sidecar = native is not None and native["index_type"] == BITS
-            if has_sidecar and shapes[name] == vector_layout.FLOAT:
+            if _sidecar(made, vectors[name]) and shapes[name] == vector_layout.FLOAT:
                 made_bits = binary_sidecar.SetBits(name, names[name], on=True)
                 limit = Deadline(connection.timeout)
                 binary_sidecar.put(connection, collection, made_bits, silent, limit)

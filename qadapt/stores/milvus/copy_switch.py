@@ -187,6 +187,14 @@ def target_definitions(
             "change the scores",
             hint="use metric='cosine', or write integer vectors to a new collection",
         )
+    if vector.datatype != field.vector.datatype and "bit" in (
+        vector.datatype,
+        field.vector.datatype,
+    ):
+        raise UnsupportedError(
+            f"{field.vector.datatype} vectors are not converted to {vector.datatype}",
+            hint="`qadapt import FILE --kind ubinary` creates a collection of bits",
+        )
     if field.form == vector_layout.FLOAT and name in snapshot.bits:
         raise UnsupportedError(
             f"the sign bits of {name!r} are in a second collection, which cannot be copied",
@@ -219,7 +227,7 @@ def _target_definitions(
     return {
         "dim": vector.dim,
         "datatype": vector.datatype,
-        "metric": schema.METRICS[vector.metric],
+        "metric": schema.metric_word(vector),
         "form": form,
         "indexes": {field: dict(each) for field, each in definitions.items()},
     }
@@ -280,7 +288,7 @@ def _words(field: schema.Field, target_vector: Mapping[str, Any]) -> str:
         found.append(f"the first {target_vector['dim']} dimensions")
     if target_vector["datatype"] != field.vector.datatype:
         found.append(f"datatype {target_vector['datatype']}")
-    if target_vector["metric"] != schema.METRICS[field.vector.metric]:
+    if target_vector["metric"] != schema.metric_word(field.vector):
         found.append(f"metric {target_vector['metric']}")
     if target_vector["form"] == vector_layout.ARRAY:
         found.append("original vectors as ARRAY and sign bits as BINARY_VECTOR")

@@ -67,7 +67,8 @@ def of_index(
     """The footprint of one vector with an index of this type and these parameters."""
     kind, params = str(native["index_type"]), dict(native.get("params") or {})
     raw = original_bytes(count, vector)
-    floats = kind in mapping.FLOATS
+    # The bits of a BINARY_VECTOR are its original vectors.
+    floats = kind in mapping.FLOATS or vector.datatype == "bit"
     codes = 0 if floats else _codes(kind, params, vector, count, target)
     refine = _refine(params, vector, count)
     graph, words = _structure(kind, params, vector, count)

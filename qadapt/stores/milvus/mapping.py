@@ -99,6 +99,8 @@ def to_native(
     """
     if server_version.deployment == CLOUD and quantization.kind is not Kind.NONE:
         return _no(quantization, "the cloud service chooses the index (AUTOINDEX)", _ELSEWHERE)
+    if vector.datatype == "bit":
+        return _of_bits(quantization, current)
     if vector.datatype in HALVES and quantization.kind is Kind.FLOAT16:
         return MappedQuantization(None, quantization, Match.of())
     refused = codes_only.refuse(
@@ -139,6 +141,15 @@ def to_native(
     if target.kind is not quantization.kind and not differences:
         differences.append(f"the index {kind} stores {target} codes")
     return MappedQuantization(native, target, Match.of(*differences))
+
+
+def _of_bits(quantization: Quantization, current: Mapping[str, Any] | None) -> MappedQuantization:
+    """The index of a BINARY_VECTOR: the current one, or BIN_FLAT, which compares all bits."""
+    if quantization.kind is not Kind.NONE or quantization.native:
+        what = "a BINARY_VECTOR holds bits, and no index of Milvus stores codes of them"
+        return _no(quantization, what, "none", "a vector of the datatype float32")
+    native = dict(current) if current else {"index_type": BITS, "params": {}}
+    return MappedQuantization(native, Quantization(Kind.NONE), Match.of())
 
 
 def _refinement(quantization: Quantization) -> dict[str, str]:

@@ -143,7 +143,7 @@ PROFILE = StoreProfile(
     ),
     deployments=(SERVER, LITE, CLOUD),
     rules=RULES,
-    datatypes=("float32", "float16", "bfloat16", "int8"),
+    datatypes=("float32", "float16", "bfloat16", "int8", "bit"),
     mapping=mapping.to_native,
     cost_model=MilvusCostModel(),
     quantizers=MilvusQuantizers(),

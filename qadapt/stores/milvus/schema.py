@@ -32,7 +32,9 @@ UNNAMED = "vector"
 PREFIX = "vector_"
 MAX_DIM = 32_768
 METRICS = {Metric.COSINE: "COSINE", Metric.DOT: "IP", Metric.EUCLIDEAN: "L2"}
-_METRICS = {word: metric for metric, word in METRICS.items()}
+# The Hamming distance h of bits is (1 - cosine) / 2 times the dimensions.
+HAMMING = "HAMMING"
+_METRICS = {**{word: metric for metric, word in METRICS.items()}, HAMMING: Metric.COSINE}
 _DATATYPES = {word: cast(Datatype, datatype) for datatype, word in vector_layout.TYPES.items()}
 _META = "$meta"
 OURS = "qadapt."
@@ -226,6 +228,11 @@ def _check_partition(
         raise NotFoundError.missing("partition", partition, known)
 
 
+def metric_word(vector: Vector) -> str:
+    """The Milvus metric type of a vector."""
+    return HAMMING if vector.datatype == "bit" else METRICS[vector.metric]
+
+
 def metric_of(word: str) -> Metric:
     """The metric of a Milvus metric type."""
     return _METRICS[word]
@@ -360,13 +367,16 @@ def _vector(
         "float32" if form == vector_layout.ARRAY else _DATATYPES.get(each["type"])
     )
     if datatype is None:
-        packed = each["type"] == "BINARY_VECTOR"
-        # packed bits are no floats: only a code index searches them without the original vectors
-        use = "; CodeIndex.add takes its rows as codes of the kind 'ubinary'" if packed else ""
-        return f"is a {each['type']}{use}", None
+        return f"is a {each['type']}", None
     index = found.get(name) if form != vector_layout.ARRAY else None
     word = index.metric if index is not None else str(properties.get(metric_property(name), ""))
     if index is not None and word not in _METRICS:
+        if datatype == "bit":
+            use = "CodeIndex.add takes its rows as codes of the kind 'ubinary'"
+            return (
+                f"is a BINARY_VECTOR with the metric {word}; qadapt supports HAMMING; {use}",
+                None,
+            )
         return f"has the metric {word}; qadapt supports COSINE, IP and L2", None
     metric = _METRICS.get(word)
     dim = each["params"]["max_capacity" if form == vector_layout.ARRAY else "dim"]

@@ -33,7 +33,7 @@ from qadapt.stores.milvus import (
 )
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.json_existence import compiled
-from qadapt.stores.milvus.schema import METRICS, Field, Layout
+from qadapt.stores.milvus.schema import HAMMING, Field, Layout, metric_word
 from qadapt.stores.milvus.version import ServerVersion
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class IndexSearch(AwaitedSearch):
             "filter": expression,
             "limit": search.k,
             "output_fields": output,
-            "search_params": {"metric_type": METRICS[field.vector.metric], "params": given},
+            "search_params": {"metric_type": metric_word(field.vector), "params": given},
             "consistency_level": search_params.level(search, layout),
             **layout.where,
         }
@@ -175,7 +175,7 @@ class IndexSearch(AwaitedSearch):
 
     def _hits(self, found: Sequence[Any]) -> Hits:
         layout = self._layout
-        read = partial(_columns, found, layout, self._field.vector.metric)
+        read = partial(_columns, found, layout, self._field.vector)
         payloads = partial(_payloads, found, layout) if self._search.with_payload else None
         return Hits.of_rows(FoundRows(read, self._search.k, payloads), self._how)
 
@@ -196,11 +196,14 @@ class LoadedSearch(AwaitedSearch):
 
 
 def _columns(
-    found: Sequence[Any], layout: Layout, metric: Metric
+    found: Sequence[Any], layout: Layout, vector: Vector
 ) -> tuple[list[list[Id]], list[list[float]]]:
     """Ids and scores; a higher score is better."""
-    sign = -1.0 if metric is Metric.EUCLIDEAN else 1.0
+    sign = -1.0 if vector.metric is Metric.EUCLIDEAN else 1.0
     ids = [layout.keys.all_from_native(row.ids) for row in found]
+    if vector.datatype == "bit":  # the cosine of -1 and 1, of which `distance` differ
+        scores = [[1 - 2 * far / vector.dim for far in row.distances] for row in found]
+        return ids, [float32_values(row) for row in scores]
     scores = [[sign * score for score in row.distances] for row in found]
     return ids, [float32_values(row) for row in scores]
 
@@ -235,7 +238,7 @@ def _search_bits(
             anns_field=vector_layout.codes_field(field.field) if own else binary_sidecar.CODES,
             limit=search.k,
             output_fields=[layout.keys.field],
-            search_params={"metric_type": "HAMMING", "params": {}},
+            search_params={"metric_type": HAMMING, "params": {}},
             consistency_level=search_params.level(search, layout),
             **limits,
         )

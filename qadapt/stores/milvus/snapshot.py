@@ -188,7 +188,7 @@ def vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
         status=snapshot.status(name),
         default_rescore=rescore,
         code_bytes=size,
-        float_bytes=width * snapshot.rows * field.vector.dim,
+        float_bytes=int(width * snapshot.rows * field.vector.dim),
     )
 
 

@@ -5,7 +5,7 @@
     array    an ARRAY, which cannot be indexed, and the sign bits in a BINARY_VECTOR (2.3, which
              supports one vector per collection)
 
-bfloat16 and int8 vectors are sent as bytes. With cosine, an ``int8`` row is scaled so that its
+bfloat16 vectors and bits are sent as bytes. With cosine, an ``int8`` row is scaled so that its
 largest value is 127, which keeps its direction. With other metrics, rows must be integers from -128
 to 127, because scaling would change the scores.
 """
@@ -32,8 +32,11 @@ TYPES: Mapping[str, str] = {
     "float16": "FLOAT16_VECTOR",
     "bfloat16": "BFLOAT16_VECTOR",
     "int8": "INT8_VECTOR",
+    "bit": "BINARY_VECTOR",
 }
-WIDTHS: Mapping[str, int] = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
+WIDTHS: Mapping[str, float] = {
+    "float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "bit": 0.125,
+}  # fmt: skip
 CODES = "qadapt_bits_"
 MAX_ARRAY = 4096
 _HALF_MAX = 65504
@@ -97,6 +100,8 @@ def stored(array: npt.NDArray[np.float32], vector: Vector) -> Sequence[Any]:
         return [row.tobytes() for row in to_bfloat16(array)]
     if vector.datatype == "int8":
         return list(to_int8(array, vector.metric))
+    if vector.datatype == "bit":
+        return [code.tobytes() for code in pack(array)]
     return list(array)
 
 
@@ -125,6 +130,8 @@ def floats(values: Sequence[Any], vector: Vector) -> npt.NDArray[np.float32]:
         found = np.frombuffer(raw, dtype=np.float16).astype(np.float32)
     elif vector.datatype == "bfloat16":
         found = from_bfloat16(np.frombuffer(raw, dtype=np.uint16))
+    elif vector.datatype == "bit":
+        found = 2 * np.unpackbits(np.frombuffer(raw, dtype=np.uint8)).astype(np.float32) - 1
     else:
         found = np.frombuffer(raw, dtype=np.int8).astype(np.float32)
     return found.reshape(len(values), vector.dim)

@@ -19,7 +19,7 @@ SINCE_RABITQ_BITS = "3.0"
 SINCE_NAMED = "2.4"
 SINCE_REST_2 = "2.4"  # /v2/vectordb
 # Datatypes other than float32. 2.3.5 creates the fields and fails when the first row is written.
-SINCE_DATATYPE = {"float16": "2.4", "bfloat16": "2.4", "int8": "2.6"}
+SINCE_DATATYPE = {"float16": "2.4", "bfloat16": "2.4", "int8": "2.6", "bit": "2.3"}
 SINCE_MMAP = "2.4"
 
 HNSW_CODES = ("HNSW_SQ", "HNSW_PQ", "HNSW_PRQ")

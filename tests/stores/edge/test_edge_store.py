@@ -251,3 +251,12 @@ def test_searches_run_one_by_one_without_batch_support(
     assert alone.ids.tolist() == together.ids.tolist()
     assert np.array_equal(alone.scores, together.scores)
     assert alone.payloads == together.payloads
+
+
+def test_datatypes_that_edge_does_not_have_are_named_before_a_collection_is_created(
+    store: EdgeStore,
+) -> None:
+    for datatype in ("bit", "int8", "bfloat16"):
+        problem = store.unsupported_vectors({"": Vector(8, datatype=datatype)})  # type: ignore[arg-type]
+        assert problem is not None and f"not {datatype}" in problem
+    assert store.unsupported_vectors({"": Vector(8, datatype="uint8")}) is None
