@@ -18,7 +18,7 @@ from qadapt.stores.elastic import ids as row_ids
 from qadapt.stores.elastic import payload
 from qadapt.stores.elastic.connection import Connection, check_shards, dumped, joined
 from qadapt.stores.elastic.errors import Refused, refused
-from qadapt.stores.elastic.product import Product
+from qadapt.stores.elastic.product import Product, number_lists
 from qadapt.stores.elastic.schema import OWN, PAYLOAD, Index, VectorField, quoted
 from qadapt.stores.row_batches import in_order
 
@@ -88,7 +88,7 @@ def _encoded(product: Product, index: Index, rows: Any) -> Sequence[bytes]:
     """Vectors as numbers where other programs read them in the documents of their index."""
     if index.managed or product.reads_doc_values(index):
         return product.encoded(rows)
-    return [dumped(row) for row in rows.tolist()]
+    return number_lists(rows)
 
 
 def write_documents(
