@@ -230,7 +230,7 @@ class NotFoundError(QadaptError, LookupError):
     @classmethod
     def missing(cls, what: str, name: str, known: Iterable[str]) -> NotFoundError:
         """The error for a missing name; the hint suggests the nearest existing one."""
-        names = sorted(str(item) or "(unnamed)" for item in known)
+        names = sorted({str(item) or "(unnamed)" for item in known})
         near = difflib.get_close_matches(name, names, n=1)
         guess = f"did you mean {near[0]!r}? " if near else ""
         listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")

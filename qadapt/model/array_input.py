@@ -41,16 +41,30 @@ def plain_array(x: Any, *, what: str = "vectors") -> npt.NDArray[Any]:
     return array
 
 
+_IDS = {int, str}
+
+
 def plain_ids(ids: Any) -> list[Any]:
-    """Convert ids of other libraries to a list; numpy integers become ``int``, UUIDs ``str``."""
+    """Convert ids of other libraries to a list; numpy integers become ``int``, UUIDs ``str``.
+
+    Raises:
+        InputError: an invalid type of id.
+    """
     for method in ("to_pylist", "tolist", "to_list"):  # pyarrow; numpy, pandas, torch; polars
         if hasattr(ids, method):
             ids = getattr(ids, method)()
             break
     listed = list(ids)
-    if set(map(type, listed)) <= {int, str}:  # no call for each of many ids
+    if set(map(type, listed)) <= _IDS:  # no call for each of many ids
         return listed
-    return [_plain_id(key) for key in listed]
+    plain = [_plain_id(key) for key in listed]
+    wrong = [key for key in plain if type(key) not in _IDS]
+    if wrong:
+        raise InputError(
+            f"ids must be int or str; got {wrong[0]!r} of type {type(wrong[0]).__name__}",
+            hint="convert other types with int() or str()",
+        )
+    return plain
 
 
 def _plain_id(key: Any) -> Any:

@@ -127,7 +127,7 @@ class Batch:
     def rows(self, start: int, stop: int) -> Batch:
         """Rows ``start`` to ``stop``; the arrays are views."""
         payloads = None if self.payloads is None else self.payloads[start:stop]
-        return _unchecked(
+        return unchecked(
             self.ids[start:stop],
             {name: array[start:stop] for name, array in self.vectors.items()},
             payloads,
@@ -139,7 +139,7 @@ class Batch:
         """Rows in the given order; the arrays are copies."""
         payloads = self.payloads
         index = np.asarray(rows, dtype=np.intp)
-        return _unchecked(
+        return unchecked(
             [self.ids[row] for row in rows],
             {name: array[index] for name, array in self.vectors.items()},
             None if payloads is None else [payloads[row] for row in rows],
@@ -155,7 +155,7 @@ class Batch:
             InputError: the batches have different vectors.
         """
         if not batches:
-            return _unchecked([], {}, None, {}, {})
+            return unchecked([], {}, None, {}, {})
         names = batches[0].vectors
         for batch in batches:
             shapes = [{n: x.shape[1] for n, x in b.vectors.items()} for b in (batches[0], batch)]
@@ -165,7 +165,7 @@ class Batch:
                     hint="concatenate batches of the same vectors, such as those of one read",
                 )
         missing = {name for batch in batches for name in batch.missing}
-        return _unchecked(
+        return unchecked(
             [key for batch in batches for key in batch.ids],
             {name: _stacked([batch.vectors[name] for batch in batches]) for name in names},
             None
@@ -198,11 +198,21 @@ class Batch:
             InputError: values outside of the range of the datatype, sparse indices that do not
                 ascend, or a multivector without rows.
         """
+        self._check(wanted, extras, ())
+
+    def _check(
+        self,
+        wanted: Mapping[str, Vector],
+        extras: Mapping[str, ExtraVector] | None,
+        checked: Sequence[str],
+    ) -> None:
+        """As ``check``, without the vectors ``checked``."""
         for name, array in self.vectors.items():
             if name not in wanted:
                 raise SpecError.unknown("vector", name or UNNAMED, _known(wanted))
-            present = ~self.missing[name] if name in self.missing else None
-            check_vectors(array, wanted[name], what=_label(name), present=present, ids=self.ids)
+            if name not in checked:
+                present = ~self.missing[name] if name in self.missing else None
+                check_vectors(array, wanted[name], what=_label(name), present=present, ids=self.ids)
         there = extras or {}
         for name in self.extras:
             if name not in there:
@@ -226,22 +236,36 @@ class Batch:
         Raises:
             SpecError, DimensionError, NonFiniteError, ZeroVectorError, InputError: see ``check``.
         """
-        self.check(wanted, extras)
-        vectors = dict(self.vectors)
-        for name, array in self.vectors.items():
-            lengths = vector_norms.safe_norm_range(
-                wanted[name].datatype, normalizes_cosine=normalizes_cosine
+        ranges = {
+            name: lengths
+            for name, vector in wanted.items()
+            if name in self.vectors
+            and vector.metric is Metric.COSINE
+            and self.vectors[name].shape[1] == vector.dim
+            and (
+                lengths := vector_norms.safe_norm_range(
+                    vector.datatype, normalizes_cosine=normalizes_cosine
+                )
             )
-            if wanted[name].metric is Metric.COSINE and lengths is not None:
-                present = ~self.missing[name] if name in self.missing else None
-                vectors[name] = vector_norms.rescaled(array, lengths, present=present)
+        }
+        # Norms within a range show that the numbers are finite and no row is zero.
+        good = [
+            name
+            for name, lengths in ranges.items()
+            if vector_norms.norm_within(self.vectors[name], lengths).all()
+        ]
+        self._check(wanted, extras, good)
+        vectors = dict(self.vectors)
+        for name in ranges.keys() - set(good):
+            present = ~self.missing[name] if name in self.missing else None
+            vectors[name] = vector_norms.rescaled(vectors[name], ranges[name], present=present)
         more = {
             name: ragged_arrays.rescaled(
                 each, (extras or {})[name], normalizes_cosine=normalizes_cosine
             )
             for name, each in self.extras.items()
         }
-        return _unchecked(self.ids, vectors, self.payloads, self.missing, more)
+        return unchecked(self.ids, vectors, self.payloads, self.missing, more)
 
 
 def _alike(one: Mapping[str, int], other: Mapping[str, int]) -> bool:
@@ -263,14 +287,14 @@ def _stacked(arrays: Sequence[Floats]) -> Floats:
     )
 
 
-def _unchecked(
+def unchecked(
     ids: Sequence[Id],
     vectors: Mapping[str, Floats],
     payloads: Sequence[Mapping[str, Any]] | None,
     missing: Mapping[str, npt.NDArray[np.bool_]],
     extras: Mapping[str, RaggedArray],
 ) -> Batch:
-    """Create a batch of columns that were checked before."""
+    """Create a batch of valid columns: different ids, C-ordered float32 arrays, equal lengths."""
     batch = object.__new__(Batch)
     vars(batch).update(ids=ids, vectors=vectors, payloads=payloads, missing=missing, extras=extras)
     return batch

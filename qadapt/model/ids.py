@@ -25,14 +25,7 @@ def listed_ids(ids: Iterable[Id] | npt.NDArray[Any]) -> list[Id]:
             f"ids must be a list of int or str; got {ids!r:.60}",
             hint="for a single id: [id]",
         )
-    listed = plain_ids(ids)
-    if not set(map(type, listed)) <= {int, str}:
-        wrong = [key for key in listed if type(key) is not int and type(key) is not str]
-        raise InputError(
-            f"ids must be int or str; got {wrong[0]!r} of type {type(wrong[0]).__name__}",
-            hint="convert other types with int() or str()",
-        )
-    return listed
+    return plain_ids(ids)
 
 
 def checked_ids(ids: Iterable[Id] | npt.NDArray[Any]) -> list[Id]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.errors import InputError
+from qadapt.errors import InputError, UnsupportedError
 from qadapt.model import Vector
 from qadapt.stores.elastic.connection import Connection
 from qadapt.stores.elastic.product import Product
@@ -16,6 +16,7 @@ from qadapt.stores.elastic.schema import (
     UNNAMED_FIELD,
     is_valid_name,
     leaves,
+    left_out,
     quoted,
 )
 
@@ -120,10 +121,24 @@ def create(
 def put(
     connection: Connection, name: str, mappings: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> None:
-    """Create an index with a mapping and settings, and wait for its primary shards."""
+    """Create an index with a mapping and settings, and wait for its primary shards.
+
+    Raises:
+        UnsupportedError: an index template adds that documents do not hold all fields, which a
+            request cannot turn off; the index was deleted again.
+    """
     body = {"mappings": mappings, "settings": settings}
     doing = f"create the index {name!r}"
     connection.ask("PUT", f"/{quoted(name)}", body, doing=doing, repeatable=False)
+    path = f"/{quoted(name)}/_mapping"
+    params = {"filter_path": "*.mappings._source"}
+    for made in (connection.found(path, doing=doing, params=params) or {}).values():
+        if why := left_out(made["mappings"]):
+            drop(connection, name)
+            raise UnsupportedError(
+                f"an index template makes `_source` of {name!r} incomplete: it {why}",
+                hint="use a name that no index template matches (`GET /_index_template`)",
+            )
 
 
 def drop(connection: Connection, name: str) -> None:

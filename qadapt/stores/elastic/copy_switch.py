@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from qadapt.errors import StoreError
+from qadapt.errors import StoreError, UnsupportedError
 from qadapt.model import Vector
 from qadapt.stores import copy_switch
 from qadapt.stores.elastic import (
@@ -28,7 +28,7 @@ from qadapt.stores.elastic import (
     schema,
     settings,
 )
-from qadapt.stores.elastic.schema import OWN, Index, VectorField, quoted
+from qadapt.stores.elastic.schema import OWN, Index, VectorField, left_out, quoted
 from qadapt.stores.operations import Execution, Operation
 from qadapt.stores.store_types import ReadRequest
 
@@ -192,15 +192,34 @@ def release(store: ElasticStore[Any], index: Index) -> None:
         store.forget(index.name)
 
 
-def problem(index: Index) -> str | None:
-    """Why an index cannot be copied without loss; None if it can."""
-    if index.others:
-        return f"the field {next(iter(index.others))!r} {next(iter(index.others.values()))}"
-    if (index.mappings.get("_source") or {}).get("enabled") is False:
-        return "the index does not store documents (_source)"
+def check_documents(index: Index) -> None:
+    """Check that an index can be copied by its documents.
+
+    Raises:
+        UnsupportedError: they do not hold all fields, or would be changed again.
+    """
+    if why := left_out(index.mappings):
+        raise _not_copied(index, f"`_source` {why}")
     if index.setting("final_pipeline"):
-        return "its final_pipeline would change the documents again"
-    return None
+        raise _not_copied(index, "its final_pipeline would change the documents again")
+
+
+def check_fields(index: Index) -> None:
+    """Check that an index can be copied by its documents and the vectors that qadapt reads.
+
+    Raises:
+        UnsupportedError
+    """
+    check_documents(index)
+    for path, why in index.others.items():
+        raise _not_copied(index, f"the field {path!r} {why}")
+
+
+def _not_copied(index: Index, why: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"this change needs a copy of {index.real!r}, which is not possible: {why}",
+        hint="create an index with these settings, and write the rows to it",
+    )
 
 
 def _block(store: ElasticStore[Any], real: str, *, blocked: bool) -> None:

@@ -73,6 +73,19 @@ _RULES = (
     AnswerRule(TransientError, SERVER_LOG, (502, 503)),
     AnswerRule(StoreTimeoutError, "raise the time limit: ?timeout=SECONDS", (408, 504)),
     AnswerRule(
+        UnsupportedError, "open the index: POST /INDEX/_open", words=(r"index_closed_exception",)
+    ),
+    AnswerRule(
+        UnsupportedError,
+        "the mapping requires a routing value, which qadapt does not send; write with the client",
+        words=(r"routing_missing_exception",),
+    ),
+    AnswerRule(
+        InputError,
+        "use a name that no template of a data stream matches (`GET /_index_template`)",
+        words=(r"creates data streams only",),
+    ),
+    AnswerRule(
         InputError,
         "the index refuses this value; its mapping shows the expected type",
         words=(r"document_parsing_exception", r"mapper_parsing_exception", r"illegal_argument"),

@@ -117,13 +117,24 @@ class Product(abc.ABC):
 
     # -- searching ---------------------------------------------------------------------------
 
-    @abc.abstractmethod
-    def encoded_query(self, query: Floats) -> Any:
-        """A query vector in the body of a search, as JSON."""
+    def encoded_query(self, query: Floats) -> bytes:
+        """The JSON of a query vector in the body of a search."""
+        return number_lists(query[None])[0]
 
     @abc.abstractmethod
     def scores(self, field: VectorField, found: Floats) -> Floats:
         """Native scores in the unit of the metric: cosine, dot product, negative squared L2."""
+
+
+def number_lists(rows: Floats) -> list[bytes]:
+    """Each row ``(n, d)`` as a JSON list of numbers with 9 digits, which identify a float32.
+
+    That takes a third of the time of ``json.dumps``, which writes the 17 digits of a float64.
+    """
+    form = f"[{','.join(['%.9g'] * rows.shape[1])}]"
+    found = [form % tuple(row) for row in rows.tolist()]
+    # A parser reads -0 as the integer 0; an exponent has two digits.
+    return [e.replace("-0,", "-0.0,").replace("-0]", "-0.0]").encode() for e in found]
 
 
 def similarity_score(metric: Metric, scores: Floats) -> Floats:

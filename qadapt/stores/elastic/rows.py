@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from qadapt.errors import BusyError, InputError, QadaptError
+from qadapt.errors import BusyError, InputError, QadaptError, UnsupportedError
 from qadapt.model import Batch, Id
 from qadapt.stores.elastic import ids as row_ids
 from qadapt.stores.elastic import payload
 from qadapt.stores.elastic.connection import Connection, check_shards, dumped, joined
 from qadapt.stores.elastic.errors import Refused, refused
-from qadapt.stores.elastic.product import Product
-from qadapt.stores.elastic.schema import OWN, PAYLOAD, Index, VectorField, quoted
+from qadapt.stores.elastic.product import Product, number_lists
+from qadapt.stores.elastic.schema import OWN, PAYLOAD, Index, VectorField, quoted, unreadable
 from qadapt.stores.row_batches import in_order
 
 BULK_BYTES = 10 << 20
@@ -88,7 +88,7 @@ def _encoded(product: Product, index: Index, rows: Any) -> Sequence[bytes]:
     """Vectors as numbers where other programs read them in the documents of their index."""
     if index.managed or product.reads_doc_values(index):
         return product.encoded(rows)
-    return [dumped(row) for row in rows.tolist()]
+    return number_lists(rows)
 
 
 def write_documents(
@@ -199,9 +199,20 @@ def _deletion(key: Id) -> bytes:
 def body_of(
     product: Product, index: Index, fields: Sequence[VectorField], with_payload: bool
 ) -> dict[str, Any]:
-    """The part of a search body that selects vectors and payload."""
+    """The part of a search body that selects vectors and payload.
+
+    Raises:
+        UnsupportedError: the documents do not hold a vector.
+    """
     paths = [each.path for each in fields]
-    if product.reads_doc_values(index):
+    doc_values = product.reads_doc_values(index)
+    for path in paths:
+        if why := unreadable(index.mappings, path, doc_values=doc_values):
+            raise UnsupportedError(
+                f"the vector {path!r} of {index.name!r} cannot be read: `_source` {why}",
+                hint="write the vectors to an index whose documents hold them",
+            )
+    if doc_values:
         values = [{"field": path, "format": "binary"} for path in paths]
         source: Any = payload.source_filter(index) if with_payload else False
         return {"docvalue_fields": values, "_source": source} if paths else {"_source": source}

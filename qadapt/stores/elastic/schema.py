@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
@@ -156,7 +157,10 @@ def parse(name: str, answer: Mapping[str, Any], product: Product) -> Index:
             hint="write the vectors to an index",
         )
     vectors, others = {}, {}
-    for path, definition in leaves((found.get("mappings") or {}).get("properties") or {}):
+    mappings = found.get("mappings") or {}
+    if why := left_out(mappings):
+        others["_source"] = why
+    for path, definition in leaves(mappings.get("properties") or {}):
         kind = definition.get("type")
         if kind in _FOREIGN:
             others[path] = _FOREIGN[kind]
@@ -171,9 +175,43 @@ def parse(name: str, answer: Mapping[str, Any], product: Product) -> Index:
             vector = "" if path == UNNAMED_FIELD else path
             vectors[vector] = VectorField(vector, path, parsed.vector, definition)
     return Index(
-        name, real, found.get("aliases") or {}, found.get("mappings") or {},
+        name, real, found.get("aliases") or {}, mappings,
         found.get("settings") or {}, vectors, others,
     )  # fmt: skip
+
+
+_OFF = "is turned off, so that the index does not store documents"
+
+
+def left_out(mappings: Mapping[str, Any]) -> str:
+    """Why the documents of an index do not hold all fields; empty if they do."""
+    source = mappings.get("_source") or {}
+    if source.get("enabled") is False or source.get("mode") == "disabled":
+        return _OFF
+    words = [*(f"all but {each}" for each in source.get("includes") or ())]
+    words += source.get("excludes") or ()
+    return f"leaves fields out of the documents: {', '.join(words)}" if words else ""
+
+
+def unreadable(mappings: Mapping[str, Any], path: str, *, doc_values: bool) -> str:
+    """Why a vector cannot be read; empty if it can.
+
+    Args:
+        doc_values: whether vectors are read from their own storage.
+    """
+    why = left_out(mappings)
+    if not why or why == _OFF or doc_values:
+        return why if why == _OFF else ""
+    kept, dropped = (mappings["_source"].get(each) or () for each in ("includes", "excludes"))
+    held = not kept or any(_matches(path, each) for each in kept)
+    return "" if held and not any(_matches(path, each) for each in dropped) else why
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """Whether a pattern of ``_source`` names a field or an object that holds it."""
+    parts = path.split(".")
+    wholes = (".".join(parts[: at + 1]) for at in range(len(parts)))
+    return any(fnmatchcase(each, pattern) for each in wholes)
 
 
 def _has_vectors(definition: Mapping[str, Any], product: Product) -> bool:

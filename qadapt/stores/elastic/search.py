@@ -117,7 +117,7 @@ def _bodies(product: Product, search: Prepared, queries: npt.NDArray[np.float32]
     """The bodies of all queries."""
     bodies = []
     for query in queries:
-        vector = dumped(product.encoded_query(query))
+        vector = product.encoded_query(query)
         bodies += [body.replace(_MARK, vector) for body in search.bodies]
     return bodies
 

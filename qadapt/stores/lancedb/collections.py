@@ -8,6 +8,7 @@ from qadapt.model import Id, Vector
 from qadapt.stores.lancedb import schema
 from qadapt.stores.lancedb.connection import Connection
 from qadapt.stores.lancedb.errors import translated
+from qadapt.stores.lancedb.ids import check_kind
 from qadapt.stores.lancedb.schema import Table, note_of
 
 
@@ -25,15 +26,19 @@ def choose_key(connection: Connection, table: Table, ids: Sequence[Id]) -> bool:
     """Give the id column of a new, empty table the type of the first ids; whether it changed.
 
     The engine cannot convert integers to texts, so the column is dropped and added again.
+
+    Raises:
+        InputError: the ids have both types.
     """
-    text = isinstance(ids[0], str)
+    texts = isinstance(ids[0], str)
     field = table.arrow.field(table.key)
-    if text == table.text_key or note_of(field).get("role") != schema.OURS:
+    if texts == table.text_key or note_of(field).get("role") != schema.OURS:
         return False
+    check_kind(ids)
     with translated(f"write to {table.name!r}"):
         handle = connection.open_table(table.name)
         if handle.count_rows():
             return False
         handle.drop_columns([table.key])
-        handle.add_columns(schema.id_field(text, note_of(field)))
+        handle.add_columns(schema.id_field(texts, note_of(field)))
     return True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pyarrow as pa
+
 from qadapt.errors import InputError
 from qadapt.model import Id
 from qadapt.model.numbers import shown
@@ -32,8 +34,6 @@ def check_ids(table: Table, ids: Sequence[Id]) -> None:
     Raises:
         InputError
     """
-    if _all_fit(table, ids):
-        return
     for each in ids:
         if not accepts(table, each):
             kind = "texts" if table.text_key else "integers of 64 bits"
@@ -44,12 +44,26 @@ def check_ids(table: Table, ids: Sequence[Id]) -> None:
             )
 
 
-def _all_fit(table: Table, ids: Sequence[Id]) -> bool:
-    """Whether the id column can have all of many ids, without a call for each."""
-    kinds = set(map(type, ids))
-    if kinds == {int} and not table.text_key:
-        return bool(min(ids) >= -_INT64 and max(ids) < _INT64)  # type: ignore[operator]
-    return kinds == {str} and table.text_key and is_text("".join(ids))  # type: ignore[arg-type]
+def to_arrow(table: Table, ids: Sequence[Id]) -> pa.Array:
+    """Ids as an array of the id column, without a Python call for each.
+
+    Raises:
+        InputError
+    """
+    text = isinstance(ids[0], str)
+    if text is not table.text_key or (text and not is_text("".join(ids))):  # type: ignore[arg-type]
+        check_kind(ids)
+        check_ids(table, ids)
+    kind = table.arrow.field(table.key).type
+    try:
+        return pa.array(ids, type=kind)
+    except (pa.ArrowException, OverflowError) as error:
+        check_kind(ids)
+        check_ids(table, ids)
+        raise InputError(
+            f"an id does not fit the column {table.key!r} of the type {kind}: {error}",
+            hint="use smaller ids",
+        ) from error
 
 
 def check_kind(ids: Sequence[Id]) -> None:
@@ -58,7 +72,7 @@ def check_kind(ids: Sequence[Id]) -> None:
     Raises:
         InputError
     """
-    if len({str if kind is str else int for kind in set(map(type, ids))}) > 1:
+    if len(set(map(type, ids))) > 1:
         raise InputError(
             "the ids are both integers and texts, but a column has one type",
             hint="use one type of id",

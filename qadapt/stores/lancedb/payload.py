@@ -77,8 +77,8 @@ def _documents(
     table: Table, payloads: Sequence[Mapping[str, Any]] | None, count: int
 ) -> pa.ExtensionArray:
     if payloads is None:
-        texts = ["{}"] * count
-    elif table.fields:
+        return pa.ExtensionArray.from_storage(pa.json_(), pa.repeat(pa.scalar("{}"), count))
+    if table.fields:
         rest = [{k: v for k, v in each.items() if k not in table.fields} for each in payloads]
         texts = [json.dumps(each) for each in rest]
     else:

@@ -15,14 +15,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from qadapt.errors import InputError, UnsupportedError
+from qadapt.errors import UnsupportedError
 from qadapt.model import Batch, Id
+from qadapt.model.batch import unchecked
 from qadapt.stores.base import ReadRequest
+from qadapt.stores.lancedb import ids as row_ids
 from qadapt.stores.lancedb import payload
-from qadapt.stores.lancedb.connection import async_table, event_loop
+from qadapt.stores.lancedb.connection import Stamp, async_table, event_loop
 from qadapt.stores.lancedb.errors import translated
 from qadapt.stores.lancedb.filters import joined
-from qadapt.stores.lancedb.ids import accepts, check_ids
 from qadapt.stores.lancedb.schema import Table, sql_id, sql_ids, sql_name
 from qadapt.stores.row_batches import in_order
 
@@ -33,6 +34,8 @@ FETCHED = 5_000
 KEPT, REFUSED = "null", "error"
 # Rows of one block of ids, and bytes of one block of rows with vectors.
 IDS, BLOCK = 1 << 16, 1 << 25
+# Instead of the largest id of an empty table.
+_NOTHING = object()
 
 
 # -- writing -------------------------------------------------------------------------------------
@@ -47,23 +50,31 @@ class Written:
         largest: the largest id; None if it is unknown.
         handle: at this version.
         table: its columns.
+        manifest: the file of the version; None if it cannot tell whether there is a later one.
     """
 
     version: int
     largest: Any
     handle: Any
     table: Table
+    manifest: Stamp | None = None
 
 
-def latest(handle: Any) -> tuple[int, pa.Schema]:
-    """Let a handle show the latest version of its table; the version and the columns."""
+def shown(handle: Any, *, latest: bool = False) -> tuple[int, pa.Schema]:
+    """The version and the columns that a handle shows.
+
+    Args:
+        latest: let it show the latest version first.
+    """
     table = async_table(handle)
     if table is None:
-        handle.checkout_latest()
+        if latest:
+            handle.checkout_latest()
         return handle.version, handle.schema
 
     async def read() -> tuple[int, pa.Schema]:
-        await table.checkout_latest()
+        if latest:
+            await table.checkout_latest()
         return await table.version(), await table.schema()
 
     found: tuple[int, pa.Schema] = event_loop().run(read())  # instead of three calls of its thread
@@ -83,33 +94,65 @@ def write(handle: Any, version: int, table: Table, batch: Batch, known: Written 
             f"qadapt cannot write to {table.name!r}: the column {name!r} {why}",
             hint="write the rows with lancedb",
         )
-    check_ids(table, batch.ids)
     rows = to_arrow(table, batch)
     absent = any(rows.column(each.name).null_count for each in table.vectors.values())
     bad = KEPT if absent else REFUSED
-    largest: Any = max(batch.ids)
-    if known is None or known.version != version or known.largest is None:
-        largest = None
-    elif min(batch.ids) > known.largest:
-        added = handle.add(rows, on_bad_vectors=bad)
-        return Written(added.version, largest, handle, table)
+    low, high = pc.min_max(rows.column(table.key)).as_py().values()
+    largest: Any = None
+    if known is not None and known.version == version:
+        largest = known.largest
+    elif not handle.count_rows():
+        largest = _NOTHING
+    if (largest is not None and (largest is _NOTHING or low > largest)) or _are_new(
+        handle, table, batch.ids, (low, high)
+    ):
+        done = handle.add(rows, on_bad_vectors=bad)
     else:
-        largest = max(largest, known.largest)
-    if _are_new(handle, table, batch.ids):
-        if largest is None and not handle.count_rows():
-            largest = max(batch.ids)
-        handle.add(rows, on_bad_vectors=bad)
-    else:
-        merge = handle.merge_insert(table.key).when_matched_update_all()
-        merge.when_not_matched_insert_all().execute(rows, on_bad_vectors=bad)
-    return Written(handle.version, largest, handle, table)
+        done = _merge(handle, table, rows, bad)
+    if done.version != version + 1:  # another client changed the table at the same time
+        _remove_repeated(handle, table, batch.ids, (low, high), rows, bad)
+        return Written(handle.version, None, handle, table)
+    if largest is not None:
+        largest = high if largest is _NOTHING else max(high, largest)
+    return Written(done.version, largest, handle, table)
 
 
-def _are_new(handle: Any, table: Table, ids: Sequence[Id]) -> bool:
-    """Whether no row has one of these ids."""
+def _merge(handle: Any, table: Table, rows: pa.Table, bad: str) -> Any:
+    merge = handle.merge_insert(table.key).when_matched_update_all()
+    return merge.when_not_matched_insert_all().execute(rows, on_bad_vectors=bad)
+
+
+def _remove_repeated(
+    handle: Any, table: Table, ids: Sequence[Id], ends: tuple[Id, Id], rows: pa.Table, bad: str
+) -> None:
+    """Write the rows again if another client has added some of their ids at the same time, which is
+    no conflict for the engine."""
+    if handle.count_rows(_between(table, ends)) <= len(ids) or _count(handle, table, ids) == len(
+        ids
+    ):
+        return
+    for chosen in _conditions(table, ids):
+        handle.delete(chosen)
+    _merge(handle, table, rows, bad)
+
+
+def _count(handle: Any, table: Table, ids: Sequence[Id]) -> int:
+    return sum(handle.count_rows(chosen) for chosen in _conditions(table, ids))
+
+
+def _conditions(table: Table, ids: Sequence[Id]) -> Iterator[str]:
+    for start in range(0, len(ids), FETCHED):
+        yield sql_ids(table.key, ids[start : start + FETCHED])
+
+
+def _between(table: Table, ends: tuple[Id, Id]) -> str:
     key = sql_name(table.key)
-    low, high = min(ids), max(ids)
-    if not handle.count_rows(f"{key} >= {sql_id(low)} AND {key} <= {sql_id(high)}"):
+    return f"{key} >= {sql_id(ends[0])} AND {key} <= {sql_id(ends[1])}"
+
+
+def _are_new(handle: Any, table: Table, ids: Sequence[Id], ends: tuple[Id, Id]) -> bool:
+    """Whether no row has one of these ids, of which ``ends`` are the least and the largest."""
+    if not handle.count_rows(_between(table, ends)):
         return True
     return len(ids) <= FETCHED and not handle.count_rows(sql_ids(table.key, ids))
 
@@ -121,7 +164,7 @@ def to_arrow(table: Table, batch: Batch) -> pa.Table:
         InputError
     """
     count = len(batch)
-    arrays: dict[str, Any] = {table.key: _ids(table, batch.ids)}
+    arrays: dict[str, Any] = {table.key: row_ids.to_arrow(table, batch.ids)}
     for name, column in table.vectors.items():
         kind = table.arrow.field(column.name).type
         rows = batch.vectors.get(name)
@@ -134,17 +177,6 @@ def to_arrow(table: Table, batch: Batch) -> pa.Table:
 
 def _plain(table: Table, arrays: dict[str, Any]) -> pa.Schema:
     return pa.schema([pa.field(name, arrays[name].type) for name in table.arrow.names])
-
-
-def _ids(table: Table, ids: Sequence[Id]) -> pa.Array:
-    kind = table.arrow.field(table.key).type
-    try:
-        return pa.array(ids, type=kind)
-    except (pa.ArrowException, OverflowError) as error:
-        raise InputError(
-            f"an id does not fit the column {table.key!r} of the type {kind}: {error}",
-            hint="use smaller ids",
-        ) from error
 
 
 def _lists(
@@ -163,7 +195,7 @@ def fetch(
     handle: Any, table: Table, ids: Sequence[Id], names: Sequence[str], fields: bool
 ) -> Batch:
     """Rows by id, in the requested order; missing ids are omitted."""
-    possible = [each for each in dict.fromkeys(ids) if accepts(table, each)]
+    possible = [each for each in dict.fromkeys(ids) if row_ids.accepts(table, each)]
     found = []
     for start in range(0, len(possible), FETCHED):
         chosen = sql_ids(table.key, possible[start : start + FETCHED])
@@ -204,7 +236,7 @@ def to_batch(
         vectors[name], gone = _floats(rows.column(column.name), column.vector.dim)
         if gone is not None:
             missing[name] = gone
-    return Batch(ids, vectors, payload.read(table, rows) if fields else None, missing)
+    return unchecked(ids, vectors, payload.read(table, rows) if fields else None, missing, {})
 
 
 def _floats(

@@ -12,6 +12,7 @@ import numpy as np
 from qadapt.footprint import original_bytes
 from qadapt.model import CollectionInfo, Quantization, Rescore, Server, VectorInfo
 from qadapt.stores.lancedb import mapping, schema, status
+from qadapt.stores.lancedb.connection import Connection, Stamp, manifest
 from qadapt.stores.lancedb.errors import translated
 from qadapt.stores.lancedb.schema import Column, Table
 from qadapt.stores.lancedb.status import Observation, VectorIndex
@@ -25,15 +26,17 @@ class Layout:
     """A table and its indexes at one version: what searches and writes need.
 
     Attributes:
-        handle: shows this version until ``checkout_latest`` is called.
+        handle: shows this version; it is for reads only.
         version: of the table.
         indexes: the vector indexes of each column, the one that serves searches first.
+        manifest: the file of the version; None if it cannot tell whether there is a later one.
     """
 
     handle: Any
     version: int
     table: Table
     indexes: Mapping[str, tuple[VectorIndex, ...]]
+    manifest: Stamp | None = None
 
     def index_of(self, column: Column) -> VectorIndex | None:
         """The index that serves searches of a column; None if there is none."""
@@ -63,14 +66,17 @@ class Snapshot:
         return self.layout.table
 
 
-def read_layout(name: str, handle: Any, options: Mapping[str, str]) -> Layout:
+def read_layout(
+    connection: Connection, name: str, handle: Any, options: Mapping[str, str]
+) -> Layout:
     """Read the columns and the indexes of a table at the version of its handle."""
     with translated(f"read the definition of {name!r}"):
         version = handle.version
         indexes = vector_indexes(handle)
         arrow = handle.schema
     metrics = {column: found[0].metric for column, found in indexes.items()}
-    return Layout(handle, version, schema.read_table(name, arrow, metrics, options), indexes)
+    table = schema.read_table(name, arrow, metrics, options)
+    return Layout(handle, version, table, indexes, manifest(connection, name, version))
 
 
 def vector_indexes(handle: Any) -> dict[str, tuple[VectorIndex, ...]]:

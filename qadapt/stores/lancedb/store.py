@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ from qadapt.stores.lancedb.connection import (
     address_of,
     connect,
     is_client,
+    manifest,
     retried,
     wrapped,
 )
@@ -162,22 +164,30 @@ class LanceDbStore(TableStore[Connection, Table]):
         Raises:
             NotFoundError, InputError
         """
-        known: Layout | None = self.snapshots.get(collection, max_age) if max_age else None
-        return self._opened(collection)[0] if known is None else known
-
-    def _opened(self, collection: str) -> tuple[Layout, Any]:
-        """The layout of the latest version, and a new handle of it."""
         known: Layout | None = self.snapshots.get(collection)
+        if known is None or self.snapshots.get(collection, max_age) is None:
+            known = self._latest(collection, known)
+            self.snapshots.put(collection, known)
+            self._settings[collection] = (time.monotonic(), known.table.settings)
+        return known
+
+    def _latest(self, collection: str, known: Layout | None) -> Layout:
+        """The layout of the latest version: ``known`` if it still is."""
+        stamp = known and manifest(self.connection, collection, known.version)
+        if known is not None and stamp is not None and known.manifest is not None:
+            if stamp == known.manifest:
+                return known
+            known = None  # a table of the same name and version
         try:
             handle = self.connection.open_table(collection)
         except NotFoundError:
+            self.forget(collection)
             raise NotFoundError.missing("collection", collection, self.collections()) from None
-        if known is None or handle.version != known.version or handle.schema != known.table.arrow:
-            known = snapshot.read_layout(collection, handle, self._options)
-            handle = self.connection.open_table(collection)
-        self.snapshots.put(collection, known)
-        self._settings[collection] = (time.monotonic(), known.table.settings)
-        return known, handle
+        with translated(f"open the table {collection!r}"):
+            same = known is not None and rows.shown(handle) == (known.version, known.table.arrow)
+        if known is not None and same:
+            return known
+        return snapshot.read_layout(self.connection, collection, handle, self._options)
 
     def forget(self, collection: str) -> None:
         super().forget(collection)
@@ -195,7 +205,6 @@ class LanceDbStore(TableStore[Connection, Table]):
             ready = batch.ready(table.wanted, {}, normalizes_cosine=self.traits.normalizes_cosine)
             if not len(ready):
                 return None
-            row_ids.check_kind(ready.ids)
             if collections.choose_key(self.connection, table, ready.ids):
                 self.forget(collection)
                 table, handle, version = self._writer(collection)
@@ -204,7 +213,8 @@ class LanceDbStore(TableStore[Connection, Table]):
         with self._writing:
             done = retried(f"write to {collection!r}", write, time.sleep)
             if done is not None:
-                self._written[collection] = done
+                stamp = manifest(self.connection, collection, done.version)
+                self._written[collection] = replace(done, manifest=stamp)
         self.snapshots.forget(collection)  # the settings are the same
 
     def _writer(self, collection: str) -> tuple[Table, Any, int]:
@@ -212,12 +222,19 @@ class LanceDbStore(TableStore[Connection, Table]):
         changed the table since, because opening a table takes as long as writing 1,000 rows."""
         known = self._written.get(collection)
         if known is not None:
+            stamp = manifest(self.connection, collection, known.version)
+            if stamp is not None and known.manifest is not None:
+                if stamp == known.manifest:
+                    return known.table, known.handle, known.version
+                self.forget(collection)  # a table of the same name and version
+                return self._writer(collection)
             # If the table was dropped, opening it has the error.
             with suppress(StoreError), translated(f"open the table {collection!r}"):
-                if rows.latest(known.handle) == (known.version, known.table.arrow):
+                if rows.shown(known.handle, latest=True) == (known.version, known.table.arrow):
                     return known.table, known.handle, known.version
-        layout, handle = self._opened(collection)
-        return layout.table, handle, layout.version
+        table = self.layout(collection).table
+        handle = self.connection.open_table(collection)
+        return table, handle, handle.version
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         table = self.table(collection)
@@ -258,26 +275,23 @@ class LanceDbStore(TableStore[Connection, Table]):
     def read(self, collection: str, request: ReadRequest = ALL_ROWS) -> Iterator[Batch]:
         checks.page(request.page)
         layout = self.layout(collection)
+        handle, version = layout.handle, layout.version
+        if self._pinned.get(collection, version) != version:
+            version = self._pinned[collection]
+            handle = self.connection.open_table(collection)
+            with translated(f"read {collection!r}"):
+                handle.checkout(version)
         if request.after is not None:
             row_ids.check_ids(layout.table, [request.after])
         names = self.vector_names(layout.table, request.vectors)
         condition = self._condition(layout, request.filter)
-        handle = self._at_one_version(collection)
         whole = condition is None and not request.scan_range and request.after is None
-        ordered = self._ordered.get(collection) == handle.version
+        ordered = self._ordered.get(collection) == version
         if not ordered:
             ordered = rows.are_in_order(handle, layout.table, request, condition)
             if ordered and whole:
-                self._ordered[collection] = handle.version
+                self._ordered[collection] = version
         return rows.pages(handle, layout.table, names, request, condition, ordered=ordered)
-
-    def _at_one_version(self, collection: str) -> Any:
-        """A handle of its own for a read, so that no write moves it to another version."""
-        handle = self.connection.open_table(collection)
-        if collection in self._pinned:
-            with translated(f"read {collection!r}"):
-                handle.checkout(self._pinned[collection])
-        return handle
 
     @contextmanager
     def consistent_reads(

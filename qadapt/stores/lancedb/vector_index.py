@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from qadapt.errors import StoreTimeoutError
+from qadapt.errors import StoreError, StoreTimeoutError
 from qadapt.stores.lancedb import mapping, settings
 from qadapt.stores.lancedb.connection import retried
 from qadapt.stores.lancedb.schema import Column
@@ -147,32 +147,59 @@ def restore(
         given = {key: value for key, value in config.items() if key in current.config}
         if mapping.same_codes(current.config, config, given) and not current.unindexed:
             return
-    if word == metric and only_indexes_changed(handle, version):
+    latest = unchanged_through(handle, version) if word == metric else None
+    if latest is not None:
         kept = settings.read(handle, at.store.layout(at.collection).table)
-        retried(f"restore version {version}", lambda: handle.restore(version), time.sleep)
+        done = retried(
+            f"restore version {version}",
+            lambda: _restored(handle, version, latest),
+            time.sleep,
+        )
         settings.write_if_different(at.store, at.collection, kept)
-        return
+        if done:
+            return
     build(at, vector, config)
 
 
-def only_indexes_changed(handle: Any, version: int) -> bool:
-    """Whether no commit since a version has written, deleted or rewritten rows."""
+def _restored(handle: Any, version: int, latest: int) -> bool:
+    """Restore a version; whether no other client has committed after ``latest``.
+
+    ``restore`` conflicts with no other commit. If there was one, its version is restored, so that
+    its rows are not lost.
+    """
+    handle.restore(version)
+    made = handle.version
+    if made == latest + 1:
+        return True
+    handle.restore(made - 1)
+    if handle.version != made + 1:
+        raise StoreError(
+            f"other clients changed the table while version {version} was restored: rows of the "
+            f"versions {made - 1} and {handle.version - 1} differ",
+            hint="stop other writes, and compare these versions with `table.checkout` of lancedb",
+        )
+    return False
+
+
+def unchanged_through(handle: Any, version: int) -> int | None:
+    """The latest version, if no commit since a version has written, deleted or rewritten rows."""
     listed = {int(each["version"]): each["metadata"] for each in handle.list_versions()}
     latest = max(listed)
     if version not in listed or any(each not in listed for each in range(version, latest + 1)):
-        return False
+        return None
     totals = [
         {key: value for key, value in listed[each].items() if key.startswith("total_")}
         for each in range(version, latest + 1)
     ]
-    return bool(totals[0]) and all(each == totals[0] for each in totals)
+    same = bool(totals[0]) and all(each == totals[0] for each in totals)
+    return latest if same else None
 
 
 def _opened(at: Execution[LanceDbStore], vector: str) -> tuple[Any, Column]:
-    """A handle of the latest version, and the column of a vector."""
+    """A handle of the latest version for changes, and the column of a vector."""
     at.store.forget(at.collection)
-    layout = at.store.layout(at.collection)
-    return layout.handle, layout.table.column_of(vector)
+    column = at.store.layout(at.collection).table.column_of(vector)
+    return at.store.connection.open_table(at.collection), column
 
 
 def _indexes(handle: Any, column: Column) -> tuple[VectorIndex, ...]:

@@ -96,11 +96,11 @@ def test_writes_see_the_version_of_other_clients(
     articles: Collection, sample: Sample, raw: Any
 ) -> None:
     handle = raw.open_table("articles")
-    version, columns = rows.latest(handle)
+    version, columns = rows.shown(handle, latest=True)
     assert (version, columns) == (handle.version, handle.schema)
     articles.write(qa.Batch([ROWS], {"": sample.rows[:1]}))
     raw.open_table("articles").delete(f"id = {ROWS}")
-    assert rows.latest(handle)[0] == version + 2
+    assert rows.shown(handle, latest=True)[0] == version + 2
     articles.write(qa.Batch([0, ROWS], {"": sample.rows[1:3]}))
     assert articles.count() == ROWS + 1
     assert np.allclose(articles.fetch([0]).vectors[""], sample.rows[1:2])

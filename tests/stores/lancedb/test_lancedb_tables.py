@@ -273,14 +273,14 @@ def test_commits_of_rows_differ_from_those_of_indexes(articles: Collection, raw:
     start = handle.version
     handle.create_index("vector", config=IvfSq(distance_type="cosine"))
     handle.drop_index("vector_idx")
-    assert vector_index.only_indexes_changed(handle, start)
+    assert vector_index.unchanged_through(handle, start)
     handle.merge_insert("id").when_matched_update_all().execute(
         handle.search().where("id = 3").to_arrow()
     )
     handle.optimize()
     assert handle.count_rows() == ROWS
-    assert not vector_index.only_indexes_changed(handle, start)
-    assert not vector_index.only_indexes_changed(handle, handle.version + 1)
+    assert not vector_index.unchanged_through(handle, start)
+    assert not vector_index.unchanged_through(handle, handle.version + 1)
 
 
 def test_the_command_line_reads_a_table_of_another_program(

@@ -11,7 +11,7 @@ from stores.opensearch.conftest import DIM, ROWS, create, field, filled
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.errors import InputError, NotFoundError, SpecError
+from qadapt.errors import InputError, NotFoundError, SpecError, UnsupportedError
 from qadapt.evaluation.exact_neighbors import recall_in
 from qadapt.model import Metric
 from qadapt.testing.data import Sample
@@ -173,3 +173,25 @@ def test_rows_are_invisible_until_a_refresh_if_it_is_disabled(
     assert "refresh-disabled" not in {each.code for each in plain.doctor().findings}
     client.indices.put_settings(index=name, body={"index": {"refresh_interval": "-1"}})
     assert "refresh-disabled" in {each.code for each in plain.doctor().findings}
+
+
+def test_vectors_that_documents_do_not_hold_are_not_read_as_missing(
+    database: Database, client: Any, name: str
+) -> None:
+    fields = {"emb": field(16), "title": {"type": "keyword"}}
+    mapping = {"_source": {"excludes": ["emb"]}, "properties": fields}
+    client.indices.create(
+        index=name, body={"settings": {"index": {"knn": True}}, "mappings": mapping}
+    )
+    rows = np.eye(16, dtype=np.float32)
+    for row in range(3):
+        client.index(index=name, id=str(row), body={"emb": rows[row].tolist(), "title": "x"})
+    client.indices.refresh(index=name)
+    found = database[name]
+    assert found.search(rows[2], k=1, vector="emb").ids.tolist() == [["2"]]
+    for read in (lambda: list(found.read()), lambda: found.fetch(["1"])):
+        with pytest.raises(UnsupportedError, match="cannot be read: `_source` leaves fields out"):
+            read()
+    assert found.fetch(["1"], vectors=()).payloads == [{"title": "x"}]
+    with pytest.raises(UnsupportedError, match="not possible"):
+        found.plan("scalar:bits=7", vector="emb").apply(yes=True)

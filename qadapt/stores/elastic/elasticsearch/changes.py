@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from qadapt.errors import StoreError, StoreTimeoutError, UnsupportedError
+from qadapt.errors import StoreError, StoreTimeoutError
 from qadapt.model import Estimate, State, Step, Symbol, Vector
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy
 from qadapt.stores.elastic import collections, copy_switch, refreshes
@@ -311,12 +311,7 @@ class _Planner:
         return {**self.field.definition, "index_options": dict(self.current)}
 
     def _copy(self, vector: Vector | None = None) -> Step:
-        why = copy_switch.problem(self.index)
-        if why is not None:
-            raise UnsupportedError(
-                f"this change needs a copy of {self.index.real!r}, which is not possible: {why}",
-                hint="create an index with these settings, and write the rows to it",
-            )
+        copy_switch.check_fields(self.index)
         wanted = vector or self.field.vector
         definition = {**self.field.definition, "index_options": self.options}
         dims = None

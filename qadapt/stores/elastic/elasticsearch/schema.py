@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,7 +24,7 @@ from qadapt.stores.elastic.elasticsearch.version import (
     SINCE_SLICES_BY_ID,
     ServerVersion,
 )
-from qadapt.stores.elastic.product import ParsedVector, Product, similarity_score
+from qadapt.stores.elastic.product import ParsedVector, Product, number_lists, similarity_score
 from qadapt.stores.elastic.schema import Index, VectorField, quoted
 
 MAX_DIM = 4096
@@ -124,7 +123,7 @@ class Elasticsearch(Product):
 
     def encoded(self, rows: Floats) -> Sequence[bytes]:
         if not self.server_version.has(SINCE_BASE64):
-            return [json.dumps(row).encode() for row in rows.tolist()]
+            return number_lists(rows)
         raw = np.ascontiguousarray(rows, dtype=">f4").tobytes()
         width = 4 * rows.shape[1]
         return [
@@ -143,10 +142,10 @@ class Elasticsearch(Product):
     def close_pit(self, pit: str) -> tuple[str, dict[str, Any]]:
         return "/_pit", {"id": pit}
 
-    def encoded_query(self, query: Floats) -> Any:
+    def encoded_query(self, query: Floats) -> bytes:
         if not self.server_version.has(SINCE_BASE64_QUERY):
-            return query.tolist()
-        return base64.b64encode(np.ascontiguousarray(query, dtype=">f4").tobytes()).decode()
+            return super().encoded_query(query)
+        return b'"%s"' % base64.b64encode(np.ascontiguousarray(query, dtype=">f4").tobytes())
 
     def scores(self, field: VectorField, found: Floats) -> Floats:
         if field.definition.get("similarity") == "dot_product":

@@ -12,6 +12,7 @@ from typing import Any
 
 from qadapt.model import State, Vector
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy
+from qadapt.stores.elastic.copy_switch import check_documents
 from qadapt.stores.elastic.opensearch import copy_switch, status
 from qadapt.stores.elastic.opensearch.copy_switch import Copy, Switch
 from qadapt.stores.elastic.opensearch.schema import FAISS, LUCENE, SPACES, Field
@@ -37,7 +38,7 @@ def plan_change(
         taken: names of all indexes and aliases.
 
     Raises:
-        UnsupportedError: another strategy than a copy.
+        UnsupportedError: another strategy than a copy, or documents that cannot be copied.
     """
     check_strategy("OpenSearch", request, "alias")
     planner = _Planner(request, mapped)
@@ -104,6 +105,7 @@ class _Planner:
 
     def step(self, taken: Collection[str]) -> Any:
         index, target = self.taken.index, self.target
+        check_documents(index)
         dims = None
         if self.vector.dim < self.field.vector.dim:
             dims = {self.field.path: self.vector.dim}

@@ -8,7 +8,6 @@ and the method ``flat`` has codes of 1 bit that the mapping does not mention
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from qadapt.stores.elastic.opensearch.version import (
     SINCE_RESCORE_OFF,
     ServerVersion,
 )
-from qadapt.stores.elastic.product import ParsedVector, Product, similarity_score
+from qadapt.stores.elastic.product import ParsedVector, Product, number_lists, similarity_score
 from qadapt.stores.elastic.schema import Index, VectorField, quoted
 
 LUCENE, FAISS, NMSLIB = "lucene", "faiss", "nmslib"
@@ -238,7 +237,7 @@ class OpenSearch(Product):
 
     def encoded(self, rows: Floats) -> Sequence[bytes]:
         """Lists of numbers: base64 is read as a vector without dimensions."""
-        return [json.dumps(row, separators=(",", ":")).encode() for row in rows.tolist()]
+        return number_lists(rows)
 
     def reads_doc_values(self, index: Index) -> bool:
         return False
@@ -249,9 +248,6 @@ class OpenSearch(Product):
 
     def close_pit(self, pit: str) -> tuple[str, dict[str, Any]]:
         return "/_search/point_in_time", {"pit_id": [pit]}
-
-    def encoded_query(self, query: Floats) -> Any:
-        return query.tolist()
 
     def scores(self, field: VectorField, found: Floats) -> Floats:
         return similarity_score(field.vector.metric, found)
