@@ -245,3 +245,24 @@ def test_hits_can_be_pickled_and_changed_before_and_after_they_are_read(
     assert len(hits) == 6
     with pytest.raises(AttributeError, match="nothing"):
         hits.nothing  # noqa: B018
+
+
+def test_a_collection_that_another_client_creates_again_with_other_dimensions() -> None:
+    """The definition of the vector is kept for seconds: a query of the new one was refused."""
+    client = pytest.importorskip("qdrant_client").QdrantClient(":memory:")
+    models = pytest.importorskip("qdrant_client.models")
+    with qa.wrap(client) as database:
+        notes = database.create("notes", dim=4)
+        notes.write(qa.Batch([1], {"": np.ones((1, 4))}))
+        for _ in range(2):
+            assert notes.search(np.ones(4), k=1).ids.tolist() == [[1]]
+        with pytest.raises(DimensionError, match="2 dimensions, expected 4"):
+            notes.search(np.ones(2), k=1)
+        client.delete_collection("notes")
+        vectors = models.VectorParams(size=2, distance=models.Distance.DOT)
+        client.create_collection("notes", vectors_config=vectors)
+        client.upsert("notes", [models.PointStruct(id=5, vector=[1.0, 0.0])])
+        assert notes.search(np.ones(2), k=1).ids.tolist() == [[5]]
+        assert notes.search(np.zeros(2), k=1).scores.tolist() == [[0]], "the metric is dot"
+        with pytest.raises(DimensionError, match="4 dimensions, expected 2"):
+            notes.search(np.ones(4), k=1)

@@ -8,9 +8,12 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from qadapt.api.prepared_searches import PreparedSearches
+from qadapt.errors import InputError
 from qadapt.local.rescoring import full_vector
 from qadapt.local.settings import read_settings
+from qadapt.local.state import VectorSettings
 from qadapt.model import Hits, Rescore, RescoreLike, Vector, as_vectors, check_queries
+from qadapt.model.arrays import Floats
 from qadapt.model.leading_dims import CUT_QUERIES, as_stored
 from qadapt.model.option_checks import refuse_pairs
 from qadapt.planning.planner import which_vector
@@ -65,11 +68,18 @@ class CollectionSearch:
         Args:
             key: under which to prepare the search for other queries; None if it is not repeated.
         """
+        begun = time.monotonic()
         name, about = self.vector(vector)
         saved = read_settings(self._store, self._name)
         given = as_vectors(queries, what="queries")
-        array = as_stored(given, about, saved.of(name).full_dim)
-        check_queries(array, about)
+        try:
+            array = _checked(given, about, saved.of(name))
+        except InputError:
+            if self._asked >= begun:
+                raise
+            self._asked = -math.inf  # the collection may have been created again
+            name, about = self.vector(vector)
+            array = _checked(given, about, saved.of(name))
         wanted = SearchRequest(
             k=check_k(k, self._store.traits.max_k),
             vector=name,
@@ -94,3 +104,14 @@ class CollectionSearch:
         if array.shape != given.shape and not by_all:
             found = found.with_note(CUT_QUERIES.format(given.shape[1], about.dim))
         return found.described(found.how, typed_ids=True)
+
+
+def _checked(queries: Floats, about: Vector, saved: VectorSettings) -> Floats:
+    """Queries with the stored dimensions.
+
+    Raises:
+        InputError: they cannot be compared with the vector.
+    """
+    array = as_stored(queries, about, saved.full_dim)
+    check_queries(array, about)
+    return array

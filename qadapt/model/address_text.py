@@ -51,7 +51,9 @@ def with_option(text: str, name: str, value: str) -> str:
     """An address with another option."""
     place, hash_, collection = text.partition("#")
     joined = "&" if "?" in place else "?"
-    return f"{place}{joined}{name}={quote(value, safe='')}{hash_}{collection}"
+    # Bytes of a command line that are not UTF-8 become an invalid address, which is reported.
+    given = quote(value, safe="", errors="surrogateescape")
+    return f"{place}{joined}{name}={given}{hash_}{collection}"
 
 
 def decode(part: str, text: str) -> str:

@@ -15,6 +15,7 @@ from slow import examples
 
 from qadapt.errors import AddressError
 from qadapt.model.address import Address, Secret
+from qadapt.model.address_text import with_option
 
 # text: store, transport, location
 FORMS = {
@@ -262,6 +263,14 @@ def test_each_spelling_of_a_server_has_one_identity(canonical: str, spellings: s
     assert Address.parse(canonical).identity == canonical
     for text in spellings.split():
         assert Address.parse(text).identity == canonical, text
+
+
+def test_an_option_that_is_no_text_is_an_invalid_address() -> None:
+    """``--id`` with bytes that are not UTF-8: the command line reported a bug of qadapt."""
+    for address in ("edge:/data#a", "qdrant+http://h?timeout=3"):
+        with pytest.raises(AddressError):
+            Address.parse(with_option(address, "id", "\udcff"))
+    assert with_option("sqlite-vec:a.db#t", "id", "a b") == "sqlite-vec:a.db?id=a%20b#t"
 
 
 def test_each_spelling_of_a_path_has_one_identity(

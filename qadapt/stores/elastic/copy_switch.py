@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from qadapt.errors import StoreError, UnsupportedError
+from qadapt.errors import AlreadyExistsError, PlanStaleError, UnsupportedError
 from qadapt.model import Vector
 from qadapt.stores import copy_switch
 from qadapt.stores.elastic import (
@@ -63,8 +63,11 @@ class Rebuild(copy_switch.CopyAndSwitch):
         if source.real == self.target:
             allow_writes(at.store, self.source)  # a killed process left them blocked
             return
-        with writes_blocked(at.store, source):
-            self.create(at)
+        _refuse_second_copy(at.store, source, self.target)
+        # Only one process creates the target: the name is a claim. The writes of its source stay
+        # blocked, because no other process gets as far as to allow them.
+        self.create(at)
+        with writes_blocked(at.store, source, self.target):
             self.load(at)
             self.compare(at)
             self.switch(at)
@@ -80,21 +83,33 @@ class Rebuild(copy_switch.CopyAndSwitch):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def create(self, at: Execution[ElasticStore[Any]]) -> None:
-        found = schema.read(at.store.connection, self.target, at.store.product)
-        if found is not None:
-            if found.meta.get("copy") == self._digest:
-                return
-            raise StoreError(
-                f"an index {self.target!r} exists, and it is no copy of this change",
-                hint="plan again: the next plan uses a free name",
-            )
+        if self._exists(at):
+            return
         source = at.store.index(self.alias)
         meta = {"copy": self._digest} | ({} if source.is_alias else {"replaces": self.alias})
         body = mappings_of(source, self.fields, meta)
         made = settings_of(source)
         if source.managed:
             made |= at.store.product.new_settings(self._vectors(at, source))
-        collections.put(at.store.connection, self.target, at.store.product.recorded(body), made)
+        try:
+            collections.put(at.store.connection, self.target, at.store.product.recorded(body), made)
+        except AlreadyExistsError:  # by another process, a moment ago
+            self._exists(at)
+
+    def _exists(self, at: Execution[ElasticStore[Any]]) -> bool:
+        """Whether the copy exists.
+
+        Raises:
+            PlanStaleError: another index has its name.
+        """
+        found = schema.read(at.store.connection, self.target, at.store.product)
+        if found is None or found.meta.get("copy") == self._digest:
+            return found is not None
+        raise PlanStaleError(
+            f"an index {self.target!r} exists, and it is no copy of this change: another client "
+            f"may be changing {self.alias!r}",
+            hint="if it does, wait until it has finished; then plan again: `qadapt plan`",
+        )
 
     def _vectors(self, at: Execution[ElasticStore[Any]], source: Index) -> dict[str, Vector]:
         """The vectors of the copy."""
@@ -160,16 +175,34 @@ class Switch(Operation):
         release(at.store, at.store.index(self.alias))
 
 
+def _refuse_second_copy(store: ElasticStore[Any], index: Index, target: str) -> None:
+    """Refuse to copy an index while a client with another state folder copies it.
+
+    Raises:
+        PlanStaleError
+    """
+    other = index.meta.get(BLOCKED)
+    if not isinstance(other, str) or other == target:
+        return
+    if schema.read(store.connection, other, store.product) is not None:
+        raise PlanStaleError(
+            f"another client is changing {index.name!r}: it copies the index to {other!r}",
+            hint="wait until it has finished, then plan again: `qadapt plan`; if it was killed, "
+            f"run `qadapt undo` there, or delete the index {other!r}",
+        )
+
+
 @contextmanager
-def writes_blocked(store: ElasticStore[Any], index: Index) -> Iterator[None]:
+def writes_blocked(store: ElasticStore[Any], index: Index, target: str) -> Iterator[None]:
     """Block writes to an index, unless another program blocks them already.
 
-    The mapping records that the block is one of qadapt, which a killed process leaves behind.
+    The mapping records that the block is one of qadapt, which a killed process leaves behind, and
+    the name of the copy.
     """
     if index.setting("blocks.write") == "true" and not index.meta.get(BLOCKED):
         yield
         return
-    settings.write(store.connection, index, BLOCKED, True)
+    settings.write(store.connection, index, BLOCKED, target)
     _block(store, index.real, blocked=True)
     try:
         yield

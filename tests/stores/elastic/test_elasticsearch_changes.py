@@ -12,7 +12,8 @@ from slow import SLOW
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.errors import ReadOnlyError, UnsupportedError
+from qadapt.errors import PlanStaleError, ReadOnlyError, UnsupportedError
+from qadapt.stores.base import silent
 from qadapt.stores.elastic import copy_switch
 from qadapt.stores.elastic.elasticsearch.in_place import NEWEST
 
@@ -125,7 +126,7 @@ def test_writes_are_refused_while_rows_are_copied(
 ) -> None:
     store: Any = database._store
     with (
-        copy_switch.writes_blocked(store, store.index(name)),
+        copy_switch.writes_blocked(store, store.index(name), f"{name}_v2"),
         pytest.raises(ReadOnlyError, match="blocked by"),
     ):
         articles.write(qa.Batch([1], {"": np.ones((1, 64))}))
@@ -184,6 +185,21 @@ def test_original_vectors_on_disk_and_the_graph_are_set_in_the_mapping(
     assert options()["m"] == 24
     plan = articles.plan(qa.binary(native={"m": 8}))
     assert [step.symbol.value for step in plan.steps] == ["-/+"], "a graph cannot get fewer links"
+
+
+def test_a_type_that_another_client_set_is_named(
+    database: Database, raw: Any, name: str, articles: Collection, since: Callable[[str], None]
+) -> None:
+    """Between the check of the plan and the request; codes of 8 bits do not replace sign bits."""
+    since("8.19.0")
+    (step, *_) = articles.plan("scalar").steps
+    articles.plan("binary").apply(yes=True)
+    with pytest.raises(
+        PlanStaleError, match="at the same time: its index has the type bbq"
+    ) as told:
+        database._store.run(name, step.request, silent, 30)
+    assert "qadapt plan" in str(told.value.hint)
+    assert str(articles.info().vectors[""].quantization.kind) == "binary"
 
 
 def test_the_block_of_a_killed_change_is_removed_by_the_next_one(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from stores.opensearch.conftest import DIM, ROWS
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.errors import ApplyError, StoreError, UnsupportedError
+from qadapt.errors import ApplyError, PlanStaleError, StoreError, UnsupportedError
 from qadapt.evaluation.shortlist import default_codes
 from qadapt.stores.elastic.connection import Connection
+from qadapt.stores.elastic.opensearch.copy_switch import Copy
 
 
 @pytest.fixture
@@ -64,9 +66,35 @@ def test_an_index_with_the_name_of_the_copy_is_not_overwritten(
     plan = articles.plan("binary")
     client.indices.create(index=f"{name}_v2")
     client.index(index=f"{name}_v2", body={"theirs": 1}, refresh=True)
-    with pytest.raises(ApplyError, match="no copy of this change"):
+    with pytest.raises(PlanStaleError, match="no copy of this change"):
         plan.apply(yes=True, timeout=120)
     assert client.count(index=f"{name}_v2")["count"] == 1
+
+
+@pytest.mark.parametrize("planned_later", [False, True])
+def test_a_second_client_does_not_end_the_copy_of_the_first(
+    articles: Collection, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    planned_later: bool,
+) -> None:  # fmt: skip
+    """With another state folder they share no lock: the second allowed writes, so both failed."""
+    late = None if planned_later else articles.plan("scalar:bits=7")
+    load, told = Copy.load, []
+
+    def meanwhile(self: Copy, at: Any) -> None:
+        with monkeypatch.context() as other:
+            other.setattr(Copy, "load", load)
+            other.setenv("QADAPT_STATE_DIR", str(tmp_path / "other"))
+            with pytest.raises(PlanStaleError) as caught:
+                (late or articles.plan("scalar:bits=7")).apply(yes=True, timeout=120)
+        told.append(str(caught.value))
+        load(self, at)
+
+    monkeypatch.setattr(Copy, "load", meanwhile)
+    articles.plan("binary").apply(yes=True, timeout=120)
+    assert "another client" in told[0] and "wait until it has finished" in told[0]
+    vector = articles.info().vectors[""]
+    assert (str(vector.quantization.kind), str(vector.status.state)) == ("binary", "active")
+    articles.write(qa.Batch([ROWS], {"": np.ones((1, DIM))}))
 
 
 def test_other_aliases_and_settings_are_copied(

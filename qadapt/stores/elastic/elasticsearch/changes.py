@@ -19,8 +19,9 @@ from qadapt.stores.elastic import collections, copy_switch, refreshes
 from qadapt.stores.elastic.elasticsearch import code_record, in_place, mapping
 from qadapt.stores.elastic.elasticsearch.snapshot import Snapshot
 from qadapt.stores.elastic.elasticsearch.status import status_of
+from qadapt.stores.elastic.elasticsearch.vector_index import put_options, same_options
 from qadapt.stores.elastic.elasticsearch.version import SINCE_BYTES_OF_CODES
-from qadapt.stores.elastic.schema import Index, VectorField, quoted
+from qadapt.stores.elastic.schema import Index, quoted
 from qadapt.stores.operations import Execution, Operation, table
 from qadapt.stores.polling import poll
 from qadapt.stores.store_types import MappedQuantization, Progress
@@ -85,35 +86,6 @@ class Switch(copy_switch.Switch):
 
 
 OPERATIONS = table(SetOptions, Copy, Switch)
-
-
-def same_options(shown: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether options equal the wanted ones, with the defaults that the server adds."""
-    return _with_default(shown) == _with_default(wanted)
-
-
-def _with_default(options: Mapping[str, Any]) -> dict[str, Any]:
-    found = {key: value for key, value in options.items() if key != "confidence_interval"}
-    if found.get("flat_index_threshold") == -1:
-        del found["flat_index_threshold"]
-    if found.get("on_disk_rescore") is False:
-        del found["on_disk_rescore"]
-    codes = mapping.split_type(str(found.get("type")))[0]
-    default = mapping.DEFAULT_OVERSAMPLING.get(codes)
-    oversample = (found.pop("rescore_vector", None) or {}).get("oversample", default)
-    return {**found, "oversample": None if oversample is None else float(oversample)}
-
-
-def put_options(
-    store: ElasticsearchStore, index: Index, field: VectorField, options: Mapping[str, Any]
-) -> None:
-    """Send the whole definition of a field: what a request leaves out gets its default."""
-    definition: dict[str, Any] = {**field.definition, "index_options": dict(options)}
-    for part in reversed(field.path.split(".")):
-        definition = {"properties": {part: definition}}
-    path = f"/{quoted(index.real)}/_mapping"
-    store.connection.ask("PUT", path, definition, doing=f"change the mapping of {index.name!r}")
-    store.forget(index.name)
 
 
 def rewrite(at: Execution[ElasticsearchStore], vector: str) -> None:
