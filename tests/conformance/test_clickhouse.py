@@ -26,7 +26,7 @@ class TestClickHouse(OneIdType):
     must_support = ("scalar", "binary", "float16", "rotational:bits=1", "rotational:bits=2")
     many_rows = 2_000
     rows = 600
-    queries = 30  # chDB starts a pipeline for each
+    queries = 15  # chDB starts a pipeline for each
     dim = 32
 
     @pytest.fixture

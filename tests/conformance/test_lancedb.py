@@ -17,7 +17,9 @@ class TestLanceDb(OneIdType):
 
     must_support = ("scalar", "rotational:bits=1", "product:ratio=16")
     coarse = "rotational:bits=1"
-    many_rows = 5_000
+    rows = 1_000
+    queries = 40
+    many_rows = 2_000
 
     @pytest.fixture
     def database(self, tmp_path: Path) -> Iterator[Database]:

@@ -59,7 +59,9 @@ class TestMilvusLite(StoreConformance):
     """``milvus:FILE.db``: Lite 3, or 2.5 where that is installed (make test-milvus-lite25)."""
 
     uuid_ids = False
-    many_rows = 2000
+    rows = 800
+    queries = 40
+    many_rows = 1000
     must_support = () if lite_is_old() else ("scalar",)
 
     @pytest.fixture

@@ -91,7 +91,8 @@ class TestQdrantFolder(LocalMode):
 
     rows = 300
     few_rows = 100
-    many_rows = 1500
+    many_rows = 700
+    count = 300
 
     @pytest.fixture
     def database(self, tmp_path: Path) -> Iterator[Database]:

@@ -18,7 +18,9 @@ class TestSqliteVec(OneIdType):
     id_column = "the primary key 'id'"
     must_support = ("scalar", "binary")
     metrics = ("cosine", "euclidean")
-    many_rows = 5_000
+    rows = 1_000
+    queries = 50
+    many_rows = 2_000
 
     @pytest.fixture
     def database(self, tmp_path: Path) -> Iterator[Database]:

@@ -7,11 +7,10 @@ fails a test that asks for a server without the marker, so none is overlooked.
 
 from __future__ import annotations
 
-import ast
 import functools
 import inspect
-import textwrap
 from collections.abc import Callable, Iterable, Iterator
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -49,8 +48,11 @@ def _strings(values: Iterable[Any]) -> Iterator[str]:
 def _fixtures(item: pytest.Item, strings: set[str]) -> dict[str, Callable[..., Any]]:
     """The fixtures that a test uses, those that a parameter names for getfixturevalue included."""
     manager = item.session._fixturemanager
-    found: dict[str, Callable[..., Any]] = {}
-    waiting = [*getattr(item, "fixturenames", ()), *strings]
+    known = item._fixtureinfo.name2fixturedefs if hasattr(item, "_fixtureinfo") else {}
+    found: dict[str, Callable[..., Any]] = {
+        name: definitions[-1].func for name, definitions in known.items()
+    }
+    waiting = [name for name in strings if name not in found]
     while waiting:
         name = waiting.pop()
         definitions = None if name in found else manager.getfixturedefs(name, item)
@@ -63,12 +65,15 @@ def _fixtures(item: pytest.Item, strings: set[str]) -> dict[str, Callable[..., A
 @functools.cache
 def _named_in(function: Callable[..., Any]) -> frozenset[str]:
     """The strings in a function: of ``live("milvus")`` and of ``for engine in ("milvus", ...)``."""
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
-    decorators = set(getattr(definition, "decorator_list", ()))  # whose parameters are known
-    return frozenset(
-        each.value
-        for part in ast.iter_child_nodes(definition)
-        if part not in decorators
-        for each in ast.walk(part)
-        if isinstance(each, ast.Constant) and isinstance(each.value, str)
-    )
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return frozenset() if code is None else frozenset(_constants(code.co_consts))
+
+
+def _constants(values: Iterable[Any]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, (tuple, frozenset)):
+            yield from _constants(value)
+        elif isinstance(value, CodeType):
+            yield from _constants(value.co_consts)

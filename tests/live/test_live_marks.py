@@ -47,6 +47,9 @@ def test_by_a_tuple(opened, engines, n): pass
 @pytest.mark.parametrize("engine", ["milvus"])
 def test_by_name_only(engine): pass
 def test_embedded(live): live("edge")
+
+@pytest.mark.parametrize("server", ["edge"])
+def test_by_a_parameter_in_place_of_a_fixture(live, server): live(server)
 """
 EMBEDDED = {
     "test_by_parameter[edge]",
@@ -54,6 +57,7 @@ EMBEDDED = {
     "test_by_the_name_of_a_fixture[lite]",
     "test_by_name_only[milvus]",
     "test_embedded",
+    "test_by_a_parameter_in_place_of_a_fixture[edge]",
 }
 SERVERS = {
     "test_by_a_fixture_that_starts_one",
@@ -88,7 +92,7 @@ def test_each_test_is_in_one_of_two_runs(tmp_path: Path, words: str, expected: s
 
 
 def test_an_unmarked_server_test_fails(tmp_path: Path) -> None:
-    hidden = "def test_hidden(live):\n    name = 'mil' + 'vus'\n    live(name)\n"
+    hidden = "def test_hidden(live):\n    name = 'mil'\n    live(name + 'vus')\n"
     done = pytest_on(tmp_path, hidden, "-m", "not server")
     assert done.returncode == 1
     assert "pytest.mark.server" in done.stdout

@@ -46,7 +46,7 @@ def index_every_kind(edge: Database, count: int) -> Collection:
 def test_every_kind_of_index_is_copied_and_survives_quantization(
     edge: Database, ends: Ends
 ) -> None:
-    there, indexed = ends("edge"), index_every_kind(edge, 2000)
+    there, indexed = ends("edge"), index_every_kind(edge, 500)
     indexed.plan("scalar").apply(yes=True)
     plan = qa.plan_migration(indexed, (there, "docs"))
     assert plan.payload_indexes == EVERY
@@ -60,7 +60,7 @@ def test_every_kind_of_index_is_copied_and_survives_quantization(
     shard = there._store.shard("docs")  # type: ignore[attr-defined]
     with shard.use("look at") as opened:
         schema = opened.info().payload_schema
-        assert {key: schema[key].points for key in EVERY} == dict.fromkeys(EVERY, 2000)
+        assert {key: schema[key].points for key in EVERY} == dict.fromkeys(EVERY, 500)
     assert qa.migrate(indexed, (there, "docs")).state == "done"  # repeating it changes nothing
 
 

@@ -92,6 +92,7 @@ def test_paging_by_ids_with_quotes(ends: Ends) -> None:
         assert list(again.ids) == list(following)
 
 
+@pytest.mark.long
 def test_more_rows_than_the_result_window_of_milvus_are_read(ends: Ends) -> None:
     """vecparity pages by offset, which Milvus limits to 16,384."""
     made = ends("lite").create("many", dim=4, metric="dot")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from qadapt.errors import AlreadyExistsError, InputError
-from qadapt.model import Id, Metric, Vector
+from qadapt.model import Id, Vector
 from qadapt.stores import key_ids
 from qadapt.stores.clickhouse.connection import Connection, literal, quoted
 from qadapt.stores.clickhouse.schema import (
@@ -302,10 +302,3 @@ def drop(connection: Connection, table: Table) -> None:
     connection.execute(f"DROP TABLE {relation(table)} SYNC", f"drop {table.name!r}")
     copy = f"{quoted(table.database)}.{quoted(table.name + COPY)}"
     connection.execute(f"DROP TABLE IF EXISTS {copy} SYNC", f"drop the copy of {table.name!r}")
-
-
-def metric_settings(table: Table, column: str, metric: Metric, dim: int) -> dict[str, Any]:
-    """The settings of a table with the metric and the dimensions of a column."""
-    metrics = {**(table.settings.get("metrics") or {}), column: metric.value}
-    dims = {**(table.settings.get("dims") or {}), column: dim}
-    return {**table.settings, "metrics": metrics, "dims": dims}

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.errors import SpecError
 from qadapt.model import Kind, Match, Metric, Quantization, Vector
 from qadapt.model.quantization_options import BITS
 from qadapt.stores import codes_only, rescore_tiers
@@ -21,6 +20,7 @@ from qadapt.stores.clickhouse.version import (
     has_codec,
 )
 from qadapt.stores.leading_dims import too_many
+from qadapt.stores.native_keys import check_native
 from qadapt.stores.store_types import MappedQuantization
 
 NONE = Quantization(Kind.NONE)
@@ -236,23 +236,10 @@ def _index(word: str, native: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _checked(native: Mapping[str, Any]) -> Mapping[str, Any]:
-    for key in native:
-        if key not in NATIVE_KEYS:
-            raise SpecError.unknown("native key", str(key), NATIVE_KEYS, where="clickhouse")
-    using = native.get("using", INDEX)
-    if using not in (*FORMS, "flat"):
-        raise SpecError.unknown("form", str(using), (*FORMS, "flat"), where="native.using")
-    word = native.get("quantization", "f32")
-    if word not in (*FULL, *KINDS):
-        known = (*FULL, *KINDS)
-        raise SpecError.unknown("quantization", str(word), known, where="native.quantization")
-    for name, (least, most) in LIMITS.items():
-        value = native.get(name, least)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise SpecError(
-                f"{name} must be an integer from {least} to {most}; got {value!r:.40}",
-                hint=f'for example native={{"{name}": {least * 8}}}',
-            )
+    words = {
+        "using": ("form", (*FORMS, "flat")), "quantization": ("quantization", (*FULL, *KINDS))
+    }  # fmt: skip
+    check_native(native, NATIVE_KEYS, "clickhouse", words=words, integers=LIMITS)
     return native
 
 

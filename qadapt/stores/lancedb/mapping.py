@@ -13,6 +13,7 @@ from typing import Any
 from qadapt.errors import SpecError
 from qadapt.model import Kind, Match, Metric, Quantization, Vector
 from qadapt.stores import codes_only, rescore_tiers
+from qadapt.stores.native_keys import check_native
 from qadapt.stores.product_segments import segments
 from qadapt.stores.store_types import MappedQuantization
 
@@ -218,23 +219,15 @@ def checked_native(native: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         SpecError
     """
-    for key in native:
-        if key not in NATIVE_KEYS:
-            raise SpecError.unknown("native key", str(key), NATIVE_KEYS, where="lancedb")
-    family = native.get("index", "ivf")
-    if family not in FAMILIES:
-        raise SpecError.unknown("index", str(family), FAMILIES, where="native.index")
-    for key, (least, most) in {**IVF_KEYS, **HNSW_KEYS}.items():
-        value = native.get(key, least)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise SpecError(
-                f"{key} must be an integer from {least} to {most:,}; got {value!r:.40}",
-                hint=f'for example native={{"{key}": {max(least, 16)}}}',
-            )
-        if key in native and key in HNSW_KEYS and family != "hnsw":
+    integers = {**IVF_KEYS, **(HNSW_KEYS if native.get("index") == "hnsw" else {})}
+    check_native(
+        native, NATIVE_KEYS, "lancedb", words={"index": ("index", FAMILIES)}, integers=integers
+    )
+    for key in HNSW_KEYS:
+        if key in native and native.get("index") != "hnsw":
             raise SpecError(
                 f"{key} is a parameter of hnsw indexes",
-                hint=f'native={{"index": "hnsw", "{key}": {value}}}',
+                hint=f'native={{"index": "hnsw", "{key}": {native[key]}}}',
             )
     return dict(native)
 

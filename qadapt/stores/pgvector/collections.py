@@ -8,7 +8,7 @@ from typing import Any
 from psycopg import sql
 
 from qadapt.errors import AlreadyExistsError, InputError
-from qadapt.model import Id, Metric, Vector
+from qadapt.model import Id, Vector
 from qadapt.stores.pgvector.connection import Connection
 from qadapt.stores.pgvector.ids import kind_of_ids
 from qadapt.stores.pgvector.schema import (
@@ -85,7 +85,6 @@ def create(
     extension: Extension,
     name: str,
     vectors: Mapping[str, Vector],
-    metrics_only: bool = False,
 ) -> None:
     """Create a table with a primary key, the vectors and a jsonb column.
 
@@ -166,9 +165,3 @@ def comment(at: Any, table: Table, settings: Mapping[str, Any]) -> None:
         ),
         [],
     )
-
-
-def metric_settings(table: Table, column: str, metric: Metric) -> dict[str, Any]:
-    """The settings with the metric of a column."""
-    metrics = {**(table.settings.get("metrics") or {}), column: metric.value}
-    return {**table.settings, "metrics": metrics}

@@ -14,6 +14,7 @@ from qadapt.errors import SpecError
 from qadapt.model import Kind, Match, Metric, Quantization, Vector
 from qadapt.stores import sign_bits
 from qadapt.stores.leading_dims import too_many
+from qadapt.stores.native_keys import check_native
 from qadapt.stores.pgvector.version import SINCE_QUANTIZATION, ExtensionVersion
 from qadapt.stores.store_types import MappedQuantization
 
@@ -148,28 +149,17 @@ def _native_options(native: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         SpecError
     """
-    for key in native:
-        if key not in NATIVE_KEYS:
-            raise SpecError.unknown("native key", str(key), NATIVE_KEYS, where="pgvector")
     using = native.get("using", HNSW)
-    if using not in METHODS:
-        raise SpecError.unknown("access method", str(using), METHODS, where="native.using")
-    found: dict[str, int] = {}
-    for name, (least, most) in LIMITS.items():
-        if name not in native:
-            continue
+    integers = {name: LIMITS[name] for name in OPTIONS.get(using, ())}
+    words = {"using": ("access method", METHODS)}
+    check_native(native, NATIVE_KEYS, "pgvector", words=words, integers=integers)
+    found = {name: native[name] for name in LIMITS if name in native}
+    for name in found:
         if name not in OPTIONS[using]:
             raise SpecError(
                 f"{name} is not a parameter of {using}",
                 hint=f"parameters of {using}: {', '.join(OPTIONS[using])}",
             )
-        value = native[name]
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise SpecError(
-                f"{name} must be an integer from {least} to {most}; got {value!r:.40}",
-                hint=f'for example native={{"using": "{using}", "{name}": {least * 8}}}',
-            )
-        found[name] = value
     return {"using": using, "options": found}
 
 

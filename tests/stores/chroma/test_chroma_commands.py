@@ -155,7 +155,9 @@ def test_predictions_are_near_the_engine(articles: Collection, sample: Sample) -
 
 
 def test_advice_measures_client_codes(articles: Collection, sample: Sample) -> None:
-    advice = articles.advise(0.9, queries=sample.queries, accept="client")
+    advice = articles.advise(
+        0.9, queries=sample.queries[:20], codes=["none", "scalar"], accept="client"
+    )
     assert advice.best is not None
     assert advice.best.quantization == qa.none(), "codes need more RAM than none"
     measured = [each.setting for each in advice.results if each.recall is not None]

@@ -72,14 +72,15 @@ def test_a_repeated_search_returns_what_the_first_one_did(
 
 
 def test_threads_repeat_a_search_at_the_same_time(articles: Collection, sample: Sample) -> None:
-    expected = [articles.search(query, 5).ids.tolist() for query in sample.queries]
+    queries = sample.queries[:8]
+    expected = [articles.search(query, 5).ids.tolist() for query in queries]
 
     def work(at: int) -> list[Any]:
-        return [articles.search(sample.queries[at], 5).ids.tolist() for _ in range(20)]
+        return [articles.search(queries[at], 5).ids.tolist() for _ in range(10)]
 
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(work, range(len(sample.queries))))
-    assert found == [[each] * 20 for each in expected]
+        found = list(pool.map(work, range(len(queries))))
+    assert found == [[each] * 10 for each in expected]
 
 
 def test_few_rows_are_padded_in_a_repeated_search(database: Database) -> None:

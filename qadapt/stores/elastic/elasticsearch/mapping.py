@@ -23,6 +23,7 @@ from qadapt.stores.elastic.elasticsearch.version import (
     ServerVersion,
 )
 from qadapt.stores.leading_dims import by_leading_dims
+from qadapt.stores.native_keys import check_native
 from qadapt.stores.store_types import MappedQuantization
 
 HNSW, FLAT = "hnsw", "flat"
@@ -222,24 +223,11 @@ def _native_options(native: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         SpecError
     """
-    found: dict[str, Any] = {}
-    options: dict[str, Any] = {}
-    for key, value in native.items():
-        if key not in NATIVE_KEYS:
-            raise SpecError.unknown("native key", str(key), NATIVE_KEYS, where="elasticsearch")
-        if key == "index":
-            if value not in (HNSW, FLAT):
-                raise SpecError.unknown("index", str(value), (HNSW, FLAT), where="native.index")
-            found["index"] = value
-        elif key in _LIMITS:
-            least, most = _LIMITS[key]
-            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-                default = DEFAULT_M if key == "m" else DEFAULT_EF
-                raise SpecError(
-                    f"{key} must be an integer from {least} to {most}; got {value!r:.40}",
-                    hint=f'for example native={{"{key}": {default}}}',
-                )
-            options[key] = value
+    words = {"index": ("index", (HNSW, FLAT))}
+    integers = {} if native.get("index") == FLAT else _LIMITS
+    check_native(native, NATIVE_KEYS, "elasticsearch", words=words, integers=integers)
+    found = {"index": native["index"]} if "index" in native else {}
+    options = {key: native[key] for key in native if key in _LIMITS}
     if options and found.get("index") == FLAT:
         raise SpecError(
             f"{', '.join(options)}: a flat index has no graph", hint="omit them, or use index hnsw"

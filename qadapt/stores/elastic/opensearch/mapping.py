@@ -21,6 +21,7 @@ from qadapt.stores.elastic.opensearch import version as since
 from qadapt.stores.elastic.opensearch.schema import FAISS, FLAT, HNSW, LUCENE, Field
 from qadapt.stores.elastic.opensearch.version import NEWEST, ServerVersion
 from qadapt.stores.leading_dims import by_leading_dims
+from qadapt.stores.native_keys import check_native
 from qadapt.stores.store_types import MappedQuantization
 
 NONE = Quantization(Kind.NONE)
@@ -208,19 +209,8 @@ def _checked(native: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         SpecError
     """
-    for key in native:
-        if key not in NATIVE_KEYS:
-            raise SpecError.unknown("native key", str(key), NATIVE_KEYS, where="opensearch")
-    for key, allowed in (("engine", (LUCENE, FAISS)), ("method", (HNSW, FLAT))):
-        if key in native and native[key] not in allowed:
-            raise SpecError.unknown(key, str(native[key]), allowed, where=f"native.{key}")
-    for name, (least, most) in LIMITS.items():
-        value = native.get(name, least)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise SpecError(
-                f"{name} must be an integer from {least} to {most}; got {value!r:.40}",
-                hint=f'for example native={{"{name}": {least * 8}}}',
-            )
+    words = {"engine": ("engine", (LUCENE, FAISS)), "method": ("method", (HNSW, FLAT))}
+    check_native(native, NATIVE_KEYS, "opensearch", words=words, integers=LIMITS)
     interval = native.get("confidence_interval", 1)
     number = isinstance(interval, (int, float)) and not isinstance(interval, bool)
     if not number or not (interval == 0 or LEAST_INTERVAL <= interval <= 1):

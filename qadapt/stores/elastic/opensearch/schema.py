@@ -25,7 +25,7 @@ from qadapt.stores.elastic.opensearch.version import (
 from qadapt.stores.elastic.product import ParsedVector, Product, number_lists, similarity_score
 from qadapt.stores.elastic.schema import Index, VectorField, quoted
 
-LUCENE, FAISS, NMSLIB = "lucene", "faiss", "nmslib"
+LUCENE, FAISS = "lucene", "faiss"
 HNSW, FLAT = "hnsw", "flat"
 ON_DISK = "on_disk"
 SPACES = {
