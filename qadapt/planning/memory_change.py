@@ -44,6 +44,26 @@ def memory_change(
     return MemoryChange(before.ram, ram, before.disk, disk, note)
 
 
+def graph_note(profile: StoreProfile, info: CollectionInfo, name: str, wanted: Quantization) -> str:
+    """Says that the size of a graph which is not built yet is estimated; empty otherwise.
+
+    How many links a graph gets is known once the engine has built it.
+    """
+    if profile.cost_model is None or info.vectors[name].graph_bytes != 0:
+        return ""
+    try:
+        parts = as_planned(info, name, wanted).components
+    except UnsupportedError:
+        return ""
+    graph = next((part.disk for part in parts if part.name == "graph"), 0)
+    if not graph:
+        return ""
+    return (
+        f"the sizes after the change include an estimate of the graph, {human_bytes(graph)}; apply "
+        "reports its size once it is built"
+    )
+
+
 def memory_afterwards(
     profile: StoreProfile, plan: Plan, info: CollectionInfo
 ) -> MemoryChange | None:
