@@ -151,6 +151,7 @@ def as_planned(
     *,
     client_side: bool = False,
     rows: int | None = None,
+    kept: bool | None = None,
 ) -> Footprint:
     """The footprint of a live vector with another quantization; see ``planned_for``."""
     return planned_for(
@@ -160,6 +161,7 @@ def as_planned(
         target_vector,
         client_side=client_side,
         rows=rows,
+        kept=kept,
     )
 
 
@@ -171,6 +173,7 @@ def planned_for(
     *,
     client_side: bool = False,
     rows: int | None = None,
+    kept: bool | None = None,
 ) -> Footprint:
     """The footprint of a live vector with another quantization.
 
@@ -182,6 +185,8 @@ def planned_for(
         target_vector: new metric and datatype; None if they do not change.
         client_side: the codes are client-side, and the store holds none.
         rows: another number of rows.
+        kept: whether the plan keeps the vector and adds another one, so that both are counted; None
+            for the default of the store.
 
     Raises:
         UnsupportedError: the store lacks this quantization.
@@ -203,6 +208,10 @@ def planned_for(
         components = [_codes_as_now(part, store, vector) for part in components]
         if vector.graph_bytes == 0:
             components = [part for part in components if part.name != "graph"]
+    if kept is None:
+        kept = _adds_vector(store, vector, quantization) and not client_side
+    if kept:
+        components += grown(store, vector, count).components
     return found.replace(
         components=tuple(components),
         ram=sum(part.ram for part in components),
@@ -226,6 +235,13 @@ def _seen(part: Component, vector: VectorInfo) -> Component:
     if part.name in ("codes", "graph"):
         scale = reported / biggest
     return part.replace(ram=round(part.ram * scale), disk=round(part.disk * scale), source=REPORTED)
+
+
+def _adds_vector(store: str, vector: VectorInfo, quantization: Quantization) -> bool:
+    """Whether a plan adds a vector of fewer dimensions and keeps the existing one."""
+    traits = registry.profile(store).traits
+    fewer = quantization.kept_dims(vector.dim) < vector.dim
+    return fewer and traits.adds_vectors and not traits.recreates
 
 
 def _same_codes(target: Quantization, vector: VectorInfo) -> bool:
@@ -257,22 +273,27 @@ def as_grown(info: CollectionInfo, name: str, rows: int) -> Footprint:
 
     Parts grow as the formulas do: a graph by more than the rows, centroids not at all.
     """
-    vector, seen = info.vectors[name], as_seen(info, name)
-    if not vector.count:
+    return grown(info.server.store, info.vectors[name], rows)
+
+
+def grown(store: str, vector: VectorInfo, rows: int) -> Footprint:
+    """As ``as_grown``, for a vector of a store."""
+    seen = footprint_of(store, vector)
+    if not vector.count or rows == vector.count:
         return seen
-    model = cost_model(info.server.store)[1]
+    model = cost_model(store)[1]
     now, then = (
         {part.name: part for part in model.as_configured(vector.replace(count=count)).components}
         for count in (vector.count, rows)
     )
 
-    def grown(part: Component) -> Component:
+    def scaled(part: Component) -> Component:
         scale = rows / vector.count
         if part.name in now and part.name in then and now[part.name].disk:
             scale = then[part.name].disk / now[part.name].disk
         return part.replace(ram=round(part.ram * scale), disk=round(part.disk * scale))
 
-    parts = tuple(map(grown, seen.components))
+    parts = tuple(map(scaled, seen.components))
     return Footprint.of(seen.store, seen.target, parts, native=seen.native, notes=seen.notes)
 
 

@@ -34,12 +34,10 @@ def memory_change(
         return None
     try:
         before = as_seen(info, name)
-        after = as_planned(info, name, wanted, target_vector, client_side=by_us)
+        after = as_planned(info, name, wanted, target_vector, client_side=by_us, kept=kept)
     except UnsupportedError:
         return None
     ram, disk = after.ram, after.disk
-    if kept:
-        ram, disk = ram + before.ram, disk + before.disk
     note = _saving_note(info, name, wanted, before.ram, ram, by_us) if target_vector is None else ""
     return MemoryChange(before.ram, ram, before.disk, disk, note)
 

@@ -202,3 +202,18 @@ def test_live_sizes_are_those_of_the_same_setting(live: Callable[[str], str], se
         assert planned is not None and planned.ram_before == planned.ram_after
         (codes,) = (each for each in cost.after.footprint.components if each.name == "codes")
         assert codes.disk == found.info().vectors[""].code_bytes
+
+
+def test_a_vector_that_a_plan_adds_is_counted_with_the_existing_one(
+    live: Callable[[str], str],
+) -> None:
+    setting = f"scalar:dims={DIM // 2},originals=disk"
+    with _collection(live, "edge") as found:
+        plan, cost = found.plan(setting), found.cost(setting)
+        assert plan.new_vector is not None and plan.memory is not None
+        assert cost.before is not None and cost.before.footprint is not None
+        assert cost.after is not None and cost.after.footprint is not None
+        assert plan.memory.ram_after == cost.after.footprint.ram > cost.before.footprint.ram
+        measured = found.evaluate(setting, queries=20, concurrency=(), live=False).result(setting)
+        assert measured.memory is not None
+        assert measured.memory.ram_after == plan.memory.ram_after
