@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qadapt.costing.document import Cost, Line, Scale
-from qadapt.costing.footprints import as_planned, as_seen, cost_model, memory, modelled
+from qadapt.costing.footprints import as_grown, as_planned, cost_model, memory, modelled
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.footprint import Footprint
 from qadapt.model import (
@@ -141,9 +141,13 @@ def compare(
 
     before = None
     if live is not None:
-        seen = as_seen(live.info, live.name)
-        grown = tuple(_scaled(seen, rows, factor, replicas, prices) for factor in scales)
-        before = Line(store, str(live.info.vectors[live.name].quantization), seen, grown)
+        there = live
+
+        def grown(count: int) -> Footprint:
+            return as_grown(there.info, there.name, count)
+
+        setting = live.info.vectors[live.name].quantization
+        before = _line(store, setting, rows, grown, scales, replicas, prices)
     return Cost(
         collection="" if live is None else live.info.name,
         address="" if live is None else live.address,
@@ -189,12 +193,6 @@ def _line(
         for factor, each in zip(scales, found, strict=True)
     )
     return Line(store, str(setting), first, grown)
-
-
-def _scaled(seen: Footprint, rows: int, factor: float, replicas: int, prices: Prices) -> Scale:
-    """A measured footprint, scaled in proportion."""
-    ram, disk = round(seen.ram * factor) * replicas, round(seen.disk * factor) * replicas
-    return Scale(factor, round(rows * factor), ram, disk, prices.monthly(ram, disk))
 
 
 def _notes(prices: Prices, of_stores: Sequence[str]) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from qadapt.stores.base import require_supported
 from qadapt.stores.profile import StoreProfile
 
 CLIENT_CODES = "client-side codes"
+REPORTED = "reported by the store"  # the source of a size
 
 
 def modelled() -> list[str]:
@@ -150,6 +151,7 @@ def as_planned(
     *,
     client_side: bool = False,
     rows: int | None = None,
+    kept: bool | None = None,
 ) -> Footprint:
     """The footprint of a live vector with another quantization; see ``planned_for``."""
     return planned_for(
@@ -159,6 +161,7 @@ def as_planned(
         target_vector,
         client_side=client_side,
         rows=rows,
+        kept=kept,
     )
 
 
@@ -170,6 +173,7 @@ def planned_for(
     *,
     client_side: bool = False,
     rows: int | None = None,
+    kept: bool | None = None,
 ) -> Footprint:
     """The footprint of a live vector with another quantization.
 
@@ -181,6 +185,8 @@ def planned_for(
         target_vector: new metric and datatype; None if they do not change.
         client_side: the codes are client-side, and the store holds none.
         rows: another number of rows.
+        kept: whether the plan keeps the vector and adds another one, so that both are counted; None
+            for the default of the store.
 
     Raises:
         UnsupportedError: the store lacks this quantization.
@@ -198,6 +204,14 @@ def planned_for(
         words = "binary: dim / 8 in RAM; scalar of 4 bits: dim / 2 + 8; int8: dim on disk"
         components.append(Component(CLIENT_CODES, ram, disk, words, "files of the code index"))
     components = [_graph_as_now(part, store, vector) for part in components]
+    if not client_side and about == vector.vector and _same_codes(found.target, vector):
+        components = [_codes_as_now(part, store, vector) for part in components]
+        if vector.graph_bytes == 0:
+            components = [part for part in components if part.name != "graph"]
+    if kept is None:
+        kept = _adds_vector(store, vector, quantization) and not client_side
+    if kept:
+        components += grown(store, vector, count).components
     return found.replace(
         components=tuple(components),
         ram=sum(part.ram for part in components),
@@ -211,6 +225,8 @@ def _seen(part: Component, vector: VectorInfo) -> Component:
         "codes": vector.code_bytes, "originals": vector.float_bytes, "graph": vector.graph_bytes,
     }.get(part.name)  # fmt: skip
     biggest = max(part.ram, part.disk)
+    if part.name == "graph" and reported == 0:
+        return part.replace(ram=0, disk=0, source=REPORTED)
     if not reported or not biggest:
         return part
     scale = (
@@ -218,9 +234,67 @@ def _seen(part: Component, vector: VectorInfo) -> Component:
     )
     if part.name in ("codes", "graph"):
         scale = reported / biggest
-    return part.replace(
-        ram=round(part.ram * scale), disk=round(part.disk * scale), source="reported by the store"
+    return part.replace(ram=round(part.ram * scale), disk=round(part.disk * scale), source=REPORTED)
+
+
+def _adds_vector(store: str, vector: VectorInfo, quantization: Quantization) -> bool:
+    """Whether a plan adds a vector of fewer dimensions and keeps the existing one."""
+    traits = registry.profile(store).traits
+    fewer = quantization.kept_dims(vector.dim) < vector.dim
+    return fewer and traits.adds_vectors and not traits.recreates
+
+
+def _same_codes(target: Quantization, vector: VectorInfo) -> bool:
+    """Whether a planned setting has the codes of the live vector, in any place."""
+    active = str(vector.status.state) in ("active", "absent") and vector.quantized_by != "qadapt"
+    both = [
+        each.replace(rescore=None, codes=None, originals=None)
+        for each in (target, vector.quantization)
+    ]
+    return active and both[0] == both[1]
+
+
+def _codes_as_now(part: Component, store: str, vector: VectorInfo) -> Component:
+    """Planned codes with as many bytes per row as those that the store reports."""
+    if part.name != "codes" or not vector.code_bytes:
+        return part
+    live = cost_model(store)[1].as_configured(vector)
+    computed = next(
+        (max(each.ram, each.disk) for each in live.components if each.name == "codes"), 0
     )
+    if not computed:
+        return part
+    scale = vector.code_bytes / computed
+    return part.replace(ram=round(part.ram * scale), disk=round(part.disk * scale), source=REPORTED)
+
+
+def as_grown(info: CollectionInfo, name: str, rows: int) -> Footprint:
+    """The footprint of a live vector with another number of rows.
+
+    Parts grow as the formulas do: a graph by more than the rows, centroids not at all.
+    """
+    return grown(info.server.store, info.vectors[name], rows)
+
+
+def grown(store: str, vector: VectorInfo, rows: int) -> Footprint:
+    """As ``as_grown``, for a vector of a store."""
+    seen = footprint_of(store, vector)
+    if not vector.count or rows == vector.count:
+        return seen
+    model = cost_model(store)[1]
+    now, then = (
+        {part.name: part for part in model.as_configured(vector.replace(count=count)).components}
+        for count in (vector.count, rows)
+    )
+
+    def scaled(part: Component) -> Component:
+        scale = rows / vector.count
+        if part.name in now and part.name in then and now[part.name].disk:
+            scale = then[part.name].disk / now[part.name].disk
+        return part.replace(ram=round(part.ram * scale), disk=round(part.disk * scale))
+
+    parts = tuple(map(scaled, seen.components))
+    return Footprint.of(seen.store, seen.target, parts, native=seen.native, notes=seen.notes)
 
 
 def _graph_as_now(part: Component, store: str, vector: VectorInfo) -> Component:
@@ -235,9 +309,7 @@ def _graph_as_now(part: Component, store: str, vector: VectorInfo) -> Component:
     if not computed:
         return part
     scale = vector.graph_bytes / computed
-    return part.replace(
-        ram=round(part.ram * scale), disk=round(part.disk * scale), source="reported by the store"
-    )
+    return part.replace(ram=round(part.ram * scale), disk=round(part.disk * scale), source=REPORTED)
 
 
 def _uncompressed(components: Sequence[Component], vector: VectorInfo) -> list[Component]:
@@ -245,7 +317,7 @@ def _uncompressed(components: Sequence[Component], vector: VectorInfo) -> list[C
     kept = [part for part in components if part.name not in ("codes", "centroids", "originals")]
     size = vector.float_bytes or original_bytes(vector.count, vector.vector)
     words = "searches use the originals: no codes are active"
-    return [*kept, Component("originals", size, size, words, "reported by the store")]
+    return [*kept, Component("originals", size, size, words, REPORTED)]
 
 
 def total(parts: Sequence[Footprint]) -> Footprint:

@@ -39,6 +39,8 @@ class GroundTruth:
         vector: dimensions, metric and datatype of the vectors that scores are computed from.
         fetch: returns these vectors: the ids that exist, and float32 ``(n, d)``.
         sample: the rows that were read, if they are a sample.
+        near: ids of the next best rows of each query after its neighbors, best first; empty if
+            they were not asked for.
     """
 
     ids: list[list[Id]]
@@ -49,6 +51,7 @@ class GroundTruth:
     vector: Vector
     fetch: Fetch
     sample: Batch | None = None
+    near: Sequence[Sequence[Id]] = ()
 
     def labelled(self, filter: str) -> GroundTruth:
         """The same ground truth, described as that of a filter or partition."""
@@ -170,7 +173,7 @@ def ground_truth_of(
         bound: meaning of a recall against a sample.
         filter: the filter of the rows, as text.
     """
-    ids, scores, beyond = sorted_neighbors(best, own, k)
+    ids, scores, beyond, near = sorted_neighbors(best, own, k)
     unread = sample is not None and rows < of
     more = (np.isfinite(beyond) | (unread and of > k + 1)).tolist()
     most = max(map(len, ids), default=0)
@@ -179,14 +182,15 @@ def ground_truth_of(
         ground_truth=truth_of(vector), proof=proof_of(queries, k, more, most),
         filter=filter,
     )  # fmt: skip
-    return GroundTruth(ids, scores, beyond, about, queries, vector, fetch, sample)
+    return GroundTruth(ids, scores, beyond, about, queries, vector, fetch, sample, near)
 
 
 def sorted_neighbors(
     best: Nearest, own: Any, k: int
-) -> tuple[list[list[Id]], list[list[float]], Doubles]:
-    """Distinct ids and scores of each query without its own row, and the best score beyond them."""
-    ids, scores, beyond = [], [], np.full(len(best.names), -np.inf)
+) -> tuple[list[list[Id]], list[list[float]], Doubles, list[list[Id]]]:
+    """Distinct ids and scores of each query without its own row, the best score beyond them, and
+    the ids of the rows of ``best`` that follow."""
+    ids, scores, beyond, near = [], [], np.full(len(best.names), -np.inf), []
     rows = zip(own, best.names.tolist(), best.scores.tolist(), strict=True)
     for at, (self_id, names, values) in enumerate(rows):
         kept: dict[Id, float] = {}
@@ -196,9 +200,10 @@ def sorted_neighbors(
         left = list(kept.items())
         ids.append([key for key, _ in left[:k]])
         scores.append([score for _, score in left[:k]])
+        near.append([key for key, _ in left[k:]])
         if len(left) > k:
             beyond[at] = left[k][1]
-    return ids, scores, beyond
+    return ids, scores, beyond, near
 
 
 def nearest_in(batch: Batch, name: str, vector: Vector, queries: Floats, k: int) -> Nearest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +12,10 @@ import numpy.typing as npt
 from qadapt.errors import InputError
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.row_samples import SubsetSample
-from qadapt.evaluation.streamed_ground_truth import exact_truth
+from qadapt.evaluation.streamed_ground_truth import Keep, exact_truth
 from qadapt.evaluation.subsets import Subset
 from qadapt.local.settings import read_settings
-from qadapt.model import Batch, Id, Vector, as_vectors, check_queries
+from qadapt.model import Id, Vector, as_vectors, check_queries
 from qadapt.model.embedding_kinds import decoded, unclear_bytes
 from qadapt.model.leading_dims import as_stored
 from qadapt.model.npy import open_npy
@@ -148,14 +147,14 @@ def exact_neighbors(
     *,
     cached: bool = False,
     filter: Any = None,
-    keep: Callable[[Batch], None] | None = None,
+    keep: Keep | None = None,
 ) -> GroundTruth:
     """Compute the ``k`` nearest rows of each query from the stored vectors.
 
     Args:
         cached: use and update the cache if the engine counts changes of the collection.
         filter: among the rows that match only.
-        keep: called with each page of rows that is read.
+        keep: called with each page of rows that is read, and the ids of the best rows so far.
     """
     return exact_truth(
         store,

@@ -26,7 +26,7 @@ from qadapt.model.leading_dims import leading
 from qadapt.quantizers.base import Exact, Shared
 from qadapt.quantizers.models import Check, ModelMatch
 from qadapt.simulation import registry
-from qadapt.simulation.rank_recall import Ranks, ranks
+from qadapt.simulation.rank_recall import Ranks, ranks, without_codes
 from qadapt.simulation.registry import UNCHECKED
 from qadapt.stores.base import MappedQuantization, Progress
 
@@ -54,7 +54,8 @@ class Population:
         own: int64 ``(nq,)``, row number of each query, -1 if it is not a row.
         right: for queries with more correct rows than ``truth`` has: all correct rows.
         count: rows of the collection.
-        learnt: the rows from which ranges and centroids are learned: those drawn uniformly.
+        learnt: float32 ``(m, d)``, rows drawn uniformly, from which ranges and centroids are
+            learned; None for ``rows``.
     """
 
     rows: Floats
@@ -63,7 +64,7 @@ class Population:
     truth: npt.NDArray[np.int64]
     own: npt.NDArray[np.int64]
     count: int
-    learnt: slice = field(default_factory=lambda: slice(None))
+    learnt: Floats | None = None
     right: Mapping[int, npt.NDArray[np.int64]] = field(default_factory=dict)
 
     @property
@@ -205,6 +206,8 @@ class _Modelled:
         modelled = registry.model_of(
             self._engine.name, mapped, self._engine.vector.replace(dim=dim)
         )
+        if mapped.target.kind is Kind.NONE and dim == self._engine.vector.dim:
+            return modelled, without_codes(represented.truth)
         arrays = self._of_dims(dim)
         model = modelled.model.fit(arrays.learnt, arrays.shared)
         found = ranks(
@@ -239,7 +242,8 @@ class _Arrays:
         """The first ``dim`` dimensions."""
         rows = leading(represented.rows, dim, metric)
         queries = leading(represented.queries, dim, metric)
-        learnt = rows if represented.learnt == slice(None) else rows[represented.learnt]
+        given = represented.learnt
+        learnt = rows if given is None else leading(given, dim, metric)
         return cls(rows, queries, learnt, Shared())
 
 
@@ -271,6 +275,7 @@ def population(
     known: GroundTruth,
     count: int | None = None,
     themselves: int | None = None,
+    learnt: Floats | None = None,
 ) -> Population:
     """Rows that represent a collection.
 
@@ -278,6 +283,7 @@ def population(
         count: rows of the collection; None if ``batch`` holds all of them.
         themselves: number of rows at the start of ``batch`` with weight 1, while the others
             represent the rest of the collection; None if ``batch`` holds all rows.
+        learnt: float32 ``(m, d)``, rows to learn from; None for those of ``batch``.
     """
     rows = np.ascontiguousarray(batch.vectors[name])
     k, total = known.about.k, len(rows) if count is None else count
@@ -291,7 +297,6 @@ def population(
     if themselves is not None and len(rows) > themselves:
         weight = np.ones(len(rows))
         weight[themselves:] = (total - themselves) / (len(rows) - themselves)
-    learnt = slice(None) if weight is None else slice(themselves, None)
     own = own.astype(np.int64)
     right = _right(rows, queries, known, own)
     return Population(rows, weight, queries.vectors, spots, own, total, learnt, right)

@@ -7,13 +7,16 @@ that none of them is read again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import compress
 
 from qadapt.evaluation.subsets import Subset
 from qadapt.model import Batch, Id
 from qadapt.stores.base import Store
 from qadapt.stores.sampling import check_size
+
+FETCHED = 1_000  # rows per fetch request
+MOST_KEPT = 2  # kept rows for each row that is among the best
 
 
 class SubsetSample:
@@ -34,6 +37,7 @@ class SubsetSample:
         self._wanted: frozenset[Id] = frozenset()
         self._pages: list[Batch] = []  # kept rows, in the order of reading
         self._read = 0
+        self._near: list[Batch] = []  # kept rows that were among the best of a query
 
     def ids(self, n: int) -> list[Id]:
         """The ids of ``n`` rows; all of them if there are fewer.
@@ -50,13 +54,35 @@ class SubsetSample:
             self._wanted = frozenset(self._listed)
         return self._listed[:n]
 
-    def keep(self, page: Batch) -> None:
-        """Keep the sampled rows of a page of a read that has the vector."""
+    def keep(self, page: Batch, best: Collection[Id] = ()) -> None:
+        """Keep the sampled rows of a page of a read that has the vector.
+
+        Args:
+            best: ids of the best rows of all queries so far, which are kept too.
+        """
         self.ids(self._most)
         self._read += len(page)
         sampled = compress(range(len(page)), map(self._wanted.__contains__, page.ids))
         if places := list(sampled):
             self._pages.append(page.take(places))
+        if places := [at for at, key in enumerate(page.ids) if key in best]:
+            self._near.append(page.take(places))
+        if sum(map(len, self._near)) > MOST_KEPT * len(best):
+            self._near = [_of_ids(Batch.concat(self._near), best)]
+
+    def near(self, ids: Sequence[Id], read: Callable[[int], None]) -> Batch:
+        """Rows by id, in this order; those that were kept are not read again.
+
+        Args:
+            read: called with the number of rows after each request.
+        """
+        kept = [each for each in (*self._near, self._kept()) if len(each)]
+        known = {key for each in kept for key in each.ids}
+        rest = [key for key in ids if key not in known]
+        for start in range(0, len(rest), FETCHED):
+            kept.append(self._fetch(rest[start : start + FETCHED]))
+            read(len(ids) - len(rest) + min(start + FETCHED, len(rest)))
+        return _of_ids(Batch.concat(kept), ids)
 
     def rows(self, n: int) -> Batch:
         """A sample of ``n`` rows with the vector, in random order; rows deleted since are omitted.
@@ -87,6 +113,12 @@ class SubsetSample:
 
     def _fetch(self, ids: Sequence[Id]) -> Batch:
         return self._store.fetch(self._subset.collection, ids, vectors=[self._name], payload=False)
+
+
+def _of_ids(rows: Batch, ids: Collection[Id]) -> Batch:
+    """The rows with these ids, in this order."""
+    places = {key: at for at, key in enumerate(rows.ids)}
+    return rows.take([places[key] for key in ids if key in places])
 
 
 class RowSamples:

@@ -37,7 +37,10 @@ from qadapt.stores.base import Progress, Store
 
 Floats = npt.NDArray[np.float32]
 
-FETCHED = 1_000  # rows per fetch request
+# Rows of each query that are ranked themselves; the rows after them are represented by a sample.
+# The rows that codes put before a true neighbor are mostly among them.
+NEAR = 50
+LEAST = 3  # the sample of other rows has at least 1 / LEAST of the rows
 
 NO_GRAPH = "predictions assume that all codes are scanned; a graph or lists may miss more rows"
 ONLY_MATCHING = "ranges and centroids are learned from the rows that match, not from all rows"
@@ -203,7 +206,7 @@ def _known(
     known = exact_truth(
         store, collection, name, vector, queries, options.k, memory=options.memory,
         cached=not options.fresh, seed=options.seed, filter=subset.filter, keep=sample.keep,
-        progress=options.progress,
+        near=_depth(options, len(queries)), progress=options.progress,
     ).labelled(subset.label)  # fmt: skip
     begin(overall_progress.SAMPLE)
     represented, sampled = _population(store, subset, name, queries, known, sample, options)
@@ -233,18 +236,25 @@ def _population(
             rows = whole_of(store, collection, name, filter=subset.filter)
         batch = present(rows, name, collection)
         return population(batch, name, queries, known), len(batch)
-    near = list(dict.fromkeys(key for row in known.ids for key in row))
-    parts = []
-    for start in range(0, len(near), FETCHED):
-        part = store.fetch(collection, near[start : start + FETCHED], vectors=[name], payload=False)
-        parts.append(part)
-        options.progress(Progress("reading true neighbors", start + len(part), len(near)))
+    near = list(dict.fromkeys(key for row in (*known.ids, *known.near) for key in row))
+    own = sample.near(
+        near, lambda done: options.progress(Progress("reading true neighbors", done, len(near)))
+    )
     drawn = sample.rows(options.sample_rows)
     uniform = present(drawn, name, collection)
     # Rows without the vector do not count.
     count = round(known.about.total_rows * len(uniform) / len(drawn))
-    true = set(near)
+    true = set(own.ids)
     others = [at for at, key in enumerate(uniform.ids) if key not in true]
-    parts.append(Batch([uniform.ids[at] for at in others], {name: uniform.vectors[name][others]}))
-    batch = Batch.concat(parts)
-    return population(batch, name, queries, known, count, len(near)), len(uniform)
+    learnt = np.ascontiguousarray(uniform.vectors[name])
+    others = others[: max(options.sample_rows // LEAST, options.sample_rows - len(own))]
+    rest = Batch([uniform.ids[at] for at in others], {name: uniform.vectors[name][others]})
+    batch = Batch.concat([own, rest])
+    found = population(batch, name, queries, known, count, len(own), learnt)
+    return found, len(uniform)
+
+
+def _depth(options: EvaluationOptions, queries: int) -> int:
+    """Rows after the neighbors of each query that are ranked themselves."""
+    most = max(NEAR, 2 * options.k)
+    return max(0, min(most, 2 * options.sample_rows // max(1, queries)) - options.k)

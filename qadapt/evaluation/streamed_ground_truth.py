@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,11 @@ from qadapt.model import Batch, Id, Vector
 from qadapt.model.filters import is_common
 from qadapt.stores.base import OnProgress, Progress, ReadRequest, Store
 
+Keep = Callable[[Batch, Collection[Id]], None]
+
 SMALLEST_PAGE = 64
 SAVED_EVERY = 30.0  # seconds
-FORMAT = "qadapt.truth/3"
+FORMAT = "qadapt.truth/4"
 
 
 def exact_truth(
@@ -56,7 +59,8 @@ def exact_truth(
     counted: bool = False,
     seed: int = 0,
     filter: Any = None,
-    keep: Callable[[Batch], None] | None = None,
+    keep: Keep | None = None,
+    near: int = 0,
     progress: OnProgress,
 ) -> GroundTruth:
     """Compute the ``k`` nearest rows of each query by exact scores.
@@ -68,8 +72,9 @@ def exact_truth(
         cached: use and update the cache.
         counted: use the cache only if the engine counted no change since.
         filter: compute neighbors among the rows that match only.
-        keep: called with each page of rows that is read: none if the result is cached, and only
-            the rest if an interrupted computation is resumed.
+        keep: called with each page of rows that is read, and the ids of the best rows so far: none
+            if the result is cached, and only the rest if an interrupted computation is resumed.
+        near: also find this many rows after the neighbors of each query.
 
     Raises:
         InputError: ``memory`` is too small for a page.
@@ -89,11 +94,11 @@ def exact_truth(
         place = cache_dir() / "truth" / key
         same = changes if counted else ""
         known = _cached(place, store, collection, name, vector, queries, same)
-        if known is not None:
+        if known is not None and (known.near or not near):
             return known
     begun = time.monotonic()
     best, done, before = _stream(
-        store, subset, name, vector, queries, k, page,
+        store, subset, name, vector, queries, k + near, page,
         None if counted else place, count, keep, progress,
     )  # fmt: skip
     seconds = before + time.monotonic() - begun
@@ -111,6 +116,8 @@ def exact_truth(
         seconds,
         filter=subset.label,
     )
+    if not near:
+        known = replace(known, near=())
     if place is not None:
         document = {
             "format": FORMAT,
@@ -119,6 +126,7 @@ def exact_truth(
             "ids": known.ids,
             "scores": known.scores,
             "beyond": _finite(known.beyond.tolist()),
+            "near": known.near,
         }
         write_state_file(place / "truth.json", json.dumps(document))
         (place / "partial.json").unlink(missing_ok=True)
@@ -146,7 +154,7 @@ def _stream(
     page: int,
     place: Path | None,
     count: int,
-    keep: Callable[[Batch], None] | None,
+    keep: Keep | None,
     progress: OnProgress,
 ) -> tuple[Nearest, int, float]:
     """Read all rows; returns the best ones, the number read, and seconds of an earlier attempt."""
@@ -164,7 +172,7 @@ def _stream(
             state = (best.names.copy(), best.scores.copy())
             done, last = done + len(batch), batch.ids[-1]
             if keep is not None:
-                keep(batch)
+                keep(batch, set(best.names.ravel().tolist()))
             progress(Progress("computing ground truth", done, count))
             if place is not None and time.monotonic() - saved > SAVED_EVERY:
                 saved = time.monotonic()
@@ -233,7 +241,9 @@ def _cached(
         if not np.isclose(score, scores[at][-1], rtol=1e-3, atol=1e-4):
             return None
     fetch = stored_vectors(store, collection, name)
-    return GroundTruth(ids, scores, beyond, about, queries.vectors, vector, fetch)
+    return GroundTruth(
+        ids, scores, beyond, about, queries.vectors, vector, fetch, near=document["near"]
+    )
 
 
 def _finite(scores: list[float]) -> list[float | None]:
@@ -259,7 +269,7 @@ def _resume(
 ) -> tuple[Nearest, int, Id | None, float]:
     best = Nearest(queries.vectors, vector.metric, k + SPARE)
     document = None if place is None else _read(place / "partial.json")
-    if document is None or len(document["ids"]) != len(queries):
+    if document is None or [len(row) for row in document["ids"]] != [best.k] * len(queries):
         return best, 0, None, 0.0
     for at, (names, scores) in enumerate(zip(document["ids"], document["scores"], strict=True)):
         best.names[at] = names

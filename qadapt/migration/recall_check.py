@@ -141,7 +141,7 @@ def _recall_per_side(
     most = 0
     with_exact = all(each.exact is not None for each in queries)
     for each in queries:
-        ids, scores, beyond = sorted_neighbors(each.best, each.own, k)
+        ids, scores, beyond, _ = sorted_neighbors(each.best, each.own, k)
         more += np.isfinite(beyond).tolist()
         counts = [len(row) for row in ids]
         most = max(most, *counts)

@@ -34,14 +34,32 @@ def memory_change(
         return None
     try:
         before = as_seen(info, name)
-        after = as_planned(info, name, wanted, target_vector, client_side=by_us)
+        after = as_planned(info, name, wanted, target_vector, client_side=by_us, kept=kept)
     except UnsupportedError:
         return None
     ram, disk = after.ram, after.disk
-    if kept:
-        ram, disk = ram + before.ram, disk + before.disk
     note = _saving_note(info, name, wanted, before.ram, ram, by_us) if target_vector is None else ""
     return MemoryChange(before.ram, ram, before.disk, disk, note)
+
+
+def graph_note(profile: StoreProfile, info: CollectionInfo, name: str, wanted: Quantization) -> str:
+    """Says that the size of a graph which is not built yet is estimated; empty otherwise.
+
+    How many links a graph gets is known once the engine has built it.
+    """
+    if profile.cost_model is None or info.vectors[name].graph_bytes != 0:
+        return ""
+    try:
+        parts = as_planned(info, name, wanted).components
+    except UnsupportedError:
+        return ""
+    graph = next((part.disk for part in parts if part.name == "graph"), 0)
+    if not graph:
+        return ""
+    return (
+        f"the sizes after the change include an estimate of the graph, {human_bytes(graph)}; apply "
+        "reports its size once it is built"
+    )
 
 
 def memory_afterwards(

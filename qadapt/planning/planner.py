@@ -33,7 +33,7 @@ from qadapt.model import (
 from qadapt.model.vector import Datatype
 from qadapt.planning import client_steps, codes_only, journal, leading_dims
 from qadapt.planning.change_record import utc_now
-from qadapt.planning.memory_change import memory_change
+from qadapt.planning.memory_change import graph_note, memory_change
 from qadapt.planning.plan_options import PlanOptions
 from qadapt.planning.restore_commands import restore_commands
 from qadapt.stores.base import ChangePlan, ChangeRequest, Store, unsupported_error
@@ -134,6 +134,7 @@ def make_plan(
             *leading_dims.notes(now, target_vector, new),
             *codes_only.notes(store, now, wanted, codes_datatype),
             *change.notes,
+            *filter(None, [graph_note(store.profile, info, now.name, codes_only.stored(wanted))]),
         ),
         disabled=store.disabled,
         guard=rooted(options.guard),

@@ -76,7 +76,8 @@ class Model(abc.ABC):
             shared: what other models computed from the same arrays; None to compute all.
         """
         self._shared = shared
-        self._fit(self._prepared(rows))
+        if type(self)._fit is not Model._fit:  # the rows need not be prepared otherwise
+            self._fit(self._prepared(rows))
         return self
 
     def rows(self, rows: Floats) -> Codes:

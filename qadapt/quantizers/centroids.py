@@ -13,9 +13,9 @@ Ints = npt.NDArray[np.intp]
 
 SAMPLE = 10_000  # rows for training, as in Qdrant's engine
 # Rounds of k-means on the first rows of a random order: the first rounds only find rough places.
-# They cost a third of 15 rounds on all rows; codes lose 2.5 % more, and recall@10 of codes without
+# They cost an eighth of 12 rounds on all rows; codes lose 4 % more, and recall@10 of codes without
 # rescoring is the same within 0.01.
-GROWING = ((2_000, 4), (5_000, 3), (SAMPLE, 2))
+GROWING = ((2_000, 4), (6_000, 1))
 ROWS_A_CENTROID = 8  # fewest rows of a round
 BLOCK = 4096  # rows per matrix product
 NARROW = 64  # dimensions up to which a product of BLOCK rows is not worth threads
@@ -45,14 +45,24 @@ def _improve(centroids: Floats, rows: Floats, random: np.random.Generator) -> No
     count = len(centroids)
     nearest = assign(rows, centroids)
     sizes = np.bincount(nearest, minlength=count)
-    sums = np.stack(
-        [np.bincount(nearest, weights=column, minlength=count) for column in rows.T], axis=1
-    )
     filled = sizes > 0
+    sums = _sums(rows, nearest, count)
     centroids[filled] = (sums[filled] / sizes[filled, None]).astype(np.float32)
     # An empty cluster restarts from a random row.
     lost = np.flatnonzero(~filled)
     centroids[lost] = rows[random.choice(len(rows), len(lost))]
+
+
+def _sums(rows: Floats, nearest: Ints, count: int) -> npt.NDArray[np.float64]:
+    """The sum of the rows of each cluster, ``(count, w)``."""
+    if rows.shape[1] <= NARROW:
+        columns = [np.bincount(nearest, weights=column, minlength=count) for column in rows.T]
+        return np.stack(columns, axis=1)
+    order = np.argsort(nearest, kind="stable")
+    found = np.zeros((count, rows.shape[1]))
+    there, starts = np.unique(nearest[order], return_index=True)
+    found[there] = np.add.reduceat(rows[order], starts, axis=0, dtype=np.float64)
+    return found
 
 
 def assign(rows: Floats, centroids: Floats) -> Ints:

@@ -77,16 +77,26 @@ def _steps_to_scale(x: Floats, bits: int) -> Floats:
     """
     half = 1 << (bits - 1)
     largest = np.abs(x).max(axis=1, keepdims=True)
-    largest = np.where(largest > 0, largest, 1)
-    best, score = x, np.full((len(x), 1), -np.inf, dtype=np.float32)
-    squared = np.einsum("ij,ij->i", x, x)[:, None]
+    largest = (np.where(largest > 0, largest, 1) / half).astype(np.float32)
+    best = np.ones_like(largest)
+    score = np.full(len(x), -np.inf, dtype=np.float32)
     for scale in _SCALES:
-        step = scale * largest / half
-        values = np.clip(np.floor(x / step), -half, half - 1) + np.float32(0.5)
-        both = np.einsum("ij,ij->i", x, values)[:, None]
-        length = np.sqrt(np.einsum("ij,ij->i", values, values))[:, None]
-        found = both / length
+        values = _levels(x, np.float32(scale) * largest, half)
+        both = np.einsum("ij,ij->i", x, values)
+        found = both / np.sqrt(np.einsum("ij,ij->i", values, values))
         better = found > score
-        best = np.where(better, values * (squared / np.where(both > 0, both, 1)), best)
-        score = np.where(better, found, score)
-    return best.astype(np.float32)
+        best[better], score[better] = scale, found[better]
+    values = _levels(x, best * largest, half)
+    both = np.einsum("ij,ij->i", x, values)
+    squared = np.einsum("ij,ij->i", x, x)
+    values *= (squared / np.where(both > 0, both, 1))[:, None]
+    return values
+
+
+def _levels(x: Floats, step: Floats, half: int) -> Floats:
+    """The middles of the steps of each value, in steps: from ``0.5 - half`` to ``half - 0.5``."""
+    values: Floats = x / step
+    np.floor(values, out=values)
+    np.clip(values, -half, half - 1, out=values)
+    values += np.float32(0.5)
+    return values

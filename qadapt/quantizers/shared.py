@@ -13,6 +13,9 @@ class SignBits(Model):
     """One bit per dimension, set for values above 0; compared by Hamming distance, which ignores
     the lengths of vectors."""
 
+    def _prepared(self, x: Floats) -> Floats:
+        return x  # signs do not depend on lengths
+
     def _rows(self, rows: Floats) -> Codes:
         return Codes(self._queries(rows))
 

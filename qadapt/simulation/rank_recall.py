@@ -108,6 +108,15 @@ def ranks(
     return _with_groups(ahead, level, truth, groups)
 
 
+def without_codes(truth: Ints) -> Ranks:
+    """The ranks of the neighbors ``(nq, k)`` by the original vectors themselves; -1 for none."""
+    there = truth >= 0
+    ahead = np.where(there, np.cumsum(there, axis=1) - 1.0, np.nan)
+    ones = np.ones(truth.shape)
+    tied = np.zeros(len(truth), dtype=np.bool_)
+    return Ranks(ahead, ones, ones, there.sum(axis=1), tied)
+
+
 def _groups(
     scores: npt.NDArray[np.float32], right: Ints, part: Ints, weight: Doubles | None
 ) -> Doubles:

@@ -179,3 +179,41 @@ def test_resident_memory_is_reported_with_the_estimate(tmp_path: object) -> None
     print(f"estimate {estimate / 2**20:.1f} MiB, resident memory grew by {grown / 2**20:.1f} MiB")
     assert estimate == pytest.approx(20_000 * (256 * 4 + 21 + 50), rel=0.1)
     assert grown > 0.9 * 20_000 * 256 * 4
+
+
+@pytest.mark.parametrize("setting", ["rotational:bits=2", "scalar:originals=disk", "product"])
+def test_live_sizes_are_those_of_the_same_setting(live: Callable[[str], str], setting: str) -> None:
+    """A live setting and the same one requested have one size, with any number of rows."""
+    with _collection(live, "edge") as found:
+        plain = found.info().vectors[""]
+        assert plain.graph_bytes == 0
+        before = found.cost(setting).before
+        assert before is not None and before.footprint is not None
+        assert [part.name for part in before.footprint.components] == ["originals", "ids"]
+        assert any("estimate of the graph" in note for note in found.plan(setting).notes)
+        found.plan(setting).apply(yes=True)
+        cost = found.cost(setting)
+        assert cost.before is not None and cost.after is not None
+        assert cost.before.footprint is not None and cost.after.footprint is not None
+        assert cost.before.footprint.ram == cost.after.footprint.ram
+        for one, other in zip(cost.before.scales, cost.after.scales, strict=True):
+            assert (one.ram, one.disk) == pytest.approx((other.ram, other.disk), abs=200)
+        planned = found.plan(setting).memory
+        assert planned is not None and planned.ram_before == planned.ram_after
+        (codes,) = (each for each in cost.after.footprint.components if each.name == "codes")
+        assert codes.disk == found.info().vectors[""].code_bytes
+
+
+def test_a_vector_that_a_plan_adds_is_counted_with_the_existing_one(
+    live: Callable[[str], str],
+) -> None:
+    setting = f"scalar:dims={DIM // 2},originals=disk"
+    with _collection(live, "edge") as found:
+        plan, cost = found.plan(setting), found.cost(setting)
+        assert plan.new_vector is not None and plan.memory is not None
+        assert cost.before is not None and cost.before.footprint is not None
+        assert cost.after is not None and cost.after.footprint is not None
+        assert plan.memory.ram_after == cost.after.footprint.ram > cost.before.footprint.ram
+        measured = found.evaluate(setting, queries=20, concurrency=(), live=False).result(setting)
+        assert measured.memory is not None
+        assert measured.memory.ram_after == plan.memory.ram_after

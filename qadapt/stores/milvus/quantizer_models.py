@@ -14,7 +14,7 @@ import numpy as np
 
 from qadapt.model import Kind, Metric, Quantization, Vector
 from qadapt.quantizers import shared
-from qadapt.quantizers.base import Codes, Floats, Model
+from qadapt.quantizers.base import Codes, Floats, Model, by_blocks
 from qadapt.quantizers.centroids import assign
 from qadapt.quantizers.models import QuantizerModels, segments_of
 from qadapt.quantizers.rabitq import RaBitQ, list_centres
@@ -37,9 +37,19 @@ class Scalar(Model):
         self._wide = np.where(wide > 0, wide, 1).astype(np.float32)
 
     def _rows(self, rows: Floats) -> Codes:
-        share = np.clip((rows - self._low) / self._wide, 0, 1)
-        codes = np.floor(share * self._steps)
-        return self._stand_for(self._low + (codes + np.float32(0.5)) / self._steps * self._wide)
+        return self._stand_for(by_blocks(self._values, rows))
+
+    def _values(self, rows: Floats) -> Floats:
+        values: Floats = rows - self._low
+        values /= self._wide
+        np.clip(values, 0, 1, out=values)
+        values *= self._steps
+        np.floor(values, out=values)
+        values += np.float32(0.5)
+        values /= self._steps
+        values *= self._wide
+        values += self._low
+        return values
 
     def _queries(self, queries: Floats) -> Floats:
         return self._asking(queries)

@@ -59,18 +59,20 @@ class Rotational4(_Rotated):
     """4-bit RQ with 8-bit queries: the best of five ranges, rescaled by least squares."""
 
     def _values(self, spun: Floats) -> Floats:
-        best, score = spun, np.full((len(spun), 1), -np.inf, dtype=np.float32)
+        low, high = spun.min(axis=1, keepdims=True), spun.max(axis=1, keepdims=True)
+        best = np.ones_like(low)
+        score = np.full(len(spun), -np.inf, dtype=np.float32)
         for share in (1.0, *CLIPS):
-            low = share * spun.min(axis=1, keepdims=True)
-            values = _linear(spun, low, share * spun.max(axis=1, keepdims=True), 15)
-            own = np.einsum("ij,ij->i", values, values)[:, None]
-            both = np.einsum("ij,ij->i", spun, values)[:, None]
-            safe = np.where(own > 0, own, 1)
-            found = both**2 / safe
+            values = _linear(spun, share * low, share * high, 15)
+            own = np.einsum("ij,ij->i", values, values)
+            found = np.einsum("ij,ij->i", spun, values) ** 2 / np.where(own > 0, own, 1)
             better = found > score
-            best = np.where(better, values * (both / safe), best)
-            score = np.where(better, found, score)
-        return best
+            best[better], score[better] = share, found[better]
+        values = _linear(spun, best * low, best * high, 15)
+        own = np.einsum("ij,ij->i", values, values)
+        both = np.einsum("ij,ij->i", spun, values)
+        values *= (both / np.where(own > 0, own, 1))[:, None]
+        return values
 
 
 class Rotational1(_Rotated):
@@ -121,7 +123,12 @@ def _own_range(x: Floats, steps: int) -> Floats:
 
 def _linear(x: Floats, low: Floats, high: Floats, steps: int) -> Floats:
     step = np.where(high > low, (high - low) / steps, 1).astype(np.float32)
-    found: Floats = low + step * np.clip(rounded((x - low) / step), 0, steps)
+    found: Floats = x - low
+    found /= step
+    found = rounded(found)
+    np.clip(found, 0, steps, out=found)
+    found *= step
+    found += low
     return found
 
 

@@ -179,10 +179,13 @@ def vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
 
 
 def _graph_bytes(segments: Sequence[segment_files.SegmentVector]) -> int | None:
-    """Bytes of the graphs; None while rows are in segments without one."""
-    if not all(each.indexed or each.empty for each in segments):
+    """Bytes of the graphs; None while only some rows are in segments with one."""
+    filled = [each for each in segments if not each.empty]
+    if filled and not any(each.indexed for each in filled):
+        return 0
+    if not all(each.indexed for each in filled):
         return None
-    return sum(each.graph_bytes for each in segments) or None
+    return sum(each.graph_bytes for each in filled) or None
 
 
 def collection_info(name: str, server: Server, snapshot: Snapshot) -> CollectionInfo:
