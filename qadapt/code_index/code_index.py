@@ -32,7 +32,7 @@ from qadapt.codecs import Calibration, CalibrationWarning, Codebook
 from qadapt.engines import Engine
 from qadapt.errors import InputError
 from qadapt.model.arrays import as_matrix
-from qadapt.model.embedding_kinds import EmbeddingKind
+from qadapt.model.embedding_kinds import EmbeddingKind, refuse_packed
 
 
 class CodeIndex(OpenIndex):
@@ -343,6 +343,10 @@ class CodeIndex(OpenIndex):
             NotFoundError: ``fetch`` returned no vector for some ids.
         """
         inside = self._open
+        refuse_packed(
+            Q, inside.settings.dim, what="queries",
+            how="queries are floats: qadapt.codecs.unpack_signs(codes, dim) decodes ubinary",
+        )  # fmt: skip
         array = as_matrix(Q, what="queries", dim=inside.settings.dim)
         queries = prepared_queries(array, inside.settings.metric)
         allowed = inside.allowed(mask, ids, exclude)

@@ -26,7 +26,7 @@ class _Part:
         """Copy of rows, after their pages were verified."""
         if self._file is not None:
             self._file.verify(_KIND, self.codes.shape[1], rows)
-        return self.codes[rows]
+        return self.codes.take(rows, axis=0)
 
     def block(self, start: int, stop: int) -> Codes:
         """View of consecutive rows, after their pages were verified."""
@@ -144,15 +144,15 @@ class Int8Rows:
             skipped = max(0, skipped - len(part.codes))
 
     def take(self, rows: npt.NDArray[np.int64]) -> Codes:
-        """The given rows (any shape) as int8 (\\*shape, dim), read in disk order."""
-        flat = rows.ravel()
-        ascending = bool((flat[1:] > flat[:-1]).all())  # of one query, without duplicates
-        wanted, back = (flat, None) if ascending else np.unique(flat, return_inverse=True)
-        found = np.empty((len(wanted), self._dim), dtype=np.int8)
+        """The given rows (any shape) as int8 (\\*shape, dim), read in the given order."""
+        flat, parts = rows.ravel(), self._all()
+        if len(parts) == 1:
+            return parts[0].verified(flat).reshape(*rows.shape, self._dim)
+        found = np.empty((len(flat), self._dim), dtype=np.int8)
         first = 0
-        for part in self._all():
-            low, high = np.searchsorted(wanted, [first, first + len(part.codes)])
-            if low < high:
-                found[low:high] = part.verified(wanted[low:high] - first)
+        for part in parts:
+            here = np.flatnonzero((flat >= first) & (flat < first + len(part.codes)))
+            if len(here):
+                found[here] = part.verified(flat[here] - first)
             first += len(part.codes)
-        return (found if back is None else found[back]).reshape(*rows.shape, self._dim)
+        return found.reshape(*rows.shape, self._dim)

@@ -95,11 +95,12 @@ class LinearQuery(ABC):
         rows = rows_in(_BLOCK_BYTES, self.dim * 4)
         step = max(1, min(rows, array.shape[1]))  # candidates at a time
         group = max(1, rows // step)  # queries at a time
+        work = np.empty((min(group, len(array)), step, self.dim), dtype=np.float32)
         for q in range(0, len(array), group):
             weights = self._weights[q : q + group, np.newaxis]
             for c in range(0, array.shape[1], step):
                 block = array[q : q + group, c : c + step]
-                z = np.empty((*block.shape[:2], self.dim), dtype=np.float32)
+                z = work[: len(block), : block.shape[1]]
                 self._decode(block, z)
                 # One dot product per pair: with the blocking of a matrix product, scores of equal
                 # rows can differ in the last digit, so ties would not be in row order.

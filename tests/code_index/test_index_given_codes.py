@@ -107,3 +107,15 @@ def test_memory_maps_and_halves_are_added(tmp_path: Path, vectors: np.ndarray) -
         whole = index.search(vectors, 1).ids.tolist()
         index.upsert(range(300), vectors.astype(np.float16))
         assert index.search(vectors, 1).ids.tolist() == whole
+
+
+@pytest.mark.parametrize("kind", ["ubinary", "binary"])
+def test_packed_queries_are_refused_by_name(
+    tmp_path: Path, vectors: np.ndarray, queries: np.ndarray, kind: str
+) -> None:
+    packed = quantize(queries, kind)  # type: ignore[arg-type]
+    with CodeIndex.create(tmp_path / "i", 37) as index:
+        index.add(range(300), vectors)
+        with pytest.raises(InputError, match="fits packed bits of 37 dimensions") as raised:
+            index.search(packed, 5)
+    assert "unpack_signs" in str(raised.value.hint)

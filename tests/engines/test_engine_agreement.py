@@ -160,3 +160,16 @@ def test_an_engine_names_its_version(name: str) -> None:
     engine = get_engine(name)
     assert isinstance(engine, Engine)
     assert engine.name == name and engine.version[0].isdigit()
+
+
+@pytest.mark.parametrize("rows", [slice(0, 70), slice(8, 70), slice(3, 9)])
+def test_part_of_a_block_of_columns_is_scanned_from_its_own_rows(rows: slice) -> None:
+    rng = np.random.default_rng(0)
+    held = rng.integers(0, 2**63, (3, 96), dtype=np.uint64)  # words of a column together
+    queries = rng.integers(0, 2**63, (2, 3), dtype=np.uint64)
+    block = held.T[rows]
+    want = get_engine("numpy").hamming_topk(queries, np.ascontiguousarray(block), 5)
+    for name in ENGINES:
+        found = get_engine(name).hamming_topk(queries, block, 5)
+        for left, right in zip(found, want, strict=True):
+            np.testing.assert_array_equal(left, right)
