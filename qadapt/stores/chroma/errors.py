@@ -52,6 +52,11 @@ _RULES: tuple[AnswerRule, ...] = (
     AnswerRule(BusyError, "try again later", names=("RateLimitError",)),
     AnswerRule(BusyError, "another process writes to the folder", words=("database is locked",)),
     AnswerRule(StorageError, "free disk space", words=("disk is full", "no space left")),
+    AnswerRule(
+        StorageError,
+        "check the free disk space, then write these rows again: some of them may be stored",
+        words=("failed to apply logs",),
+    ),
     AnswerRule(NotFoundError, LISTED, names=("NotFoundError",)),
     AnswerRule(NotFoundError, LISTED, words=("does not exist",)),
     AnswerRule(InputError, LIMITS, names=_ARGUMENTS),

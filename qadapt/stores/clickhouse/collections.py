@@ -12,6 +12,7 @@ from qadapt.model import Id, Vector
 from qadapt.stores import key_ids
 from qadapt.stores.clickhouse.connection import Connection, literal, quoted
 from qadapt.stores.clickhouse.schema import (
+    COUNT,
     DATATYPES,
     ID_COLUMN,
     PAYLOAD_COLUMN,
@@ -74,8 +75,9 @@ def read_table(connection: Connection, name: str, key_name: str = "") -> Table |
         return None
     engine, comment, sorting_key = found[0]
     columns = tuple(
-        Column(each, kind, Codec.parse(codec), default in ("MATERIALIZED", "ALIAS", "EPHEMERAL"))
+        Column(each, kind, Codec.parse(codec), default in ("MATERIALIZED", "ALIAS"))
         for each, kind, codec, default in connection.rows(_COLUMNS, doing, given)
+        if default != "EPHEMERAL"  # it has no values, only the row that is inserted
     )
     if not any(each.type in DATATYPES or QBIT.match(each.type) for each in columns):
         return None
@@ -103,7 +105,7 @@ def _measured(connection: Connection, table: Table) -> Table:
     for name in unknown:
         column = quoted(name)
         text = (
-            f"SELECT toInt64(length({column})) AS n FROM {relation(table)} "
+            f"SELECT toInt64(length({column})) AS {COUNT} FROM {relation(table)} "
             f"WHERE notEmpty({column}) LIMIT 1"
         )
         rows = connection.rows(text, f"read the dimensions of {name!r}")

@@ -90,6 +90,10 @@ class Connection:
         columns = [e if isinstance(e, list) else e.tolist() for e in found.values()]
         return list(zip(*columns, strict=True))
 
+    def native(self, text: str, doing: str, parameters: Parameters | None = None) -> bytes:
+        """The result in the format Native, which ``insert_bytes`` takes."""
+        return self._run(text, doing, parameters or {})
+
     def execute(self, text: str, doing: str, parameters: Parameters | None = None) -> None:
         """Run a statement without a result."""
         self._run(text, doing, parameters or {})
@@ -158,6 +162,14 @@ class ChdbTransport:
         return bytes(data) if data else b""
 
     def insert(self, text: str, form: str, data: bytes) -> None:
+        """Insert rows.
+
+        ``send_insert`` reports no error of the table, such as that of a constraint, and the rows
+        are lost (docs/engines/clickhouse.md#native-format). A statement does, but holds text only.
+        """
+        if form != "Native":
+            self._client.query(f"{text} FORMAT {form}\n{data.decode()}")
+            return
         with self._client.send_insert(text, form) as stream:
             stream.append(data)
             stream.finish()

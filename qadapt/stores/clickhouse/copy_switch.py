@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _CODEC = re.compile(r" CODEC\(Quantized\([^)]*\)\)")
 _PLACE = re.compile(r"CREATE TABLE (?:`(?:[^`\\]|\\.)*`|\w+)\.(?:`(?:[^`\\]|\\.)*`|\w+)")
 # Rows are compared by id and vectors, in any order.
-_CHECK = "SELECT count() AS n, sum(cityHash64({columns})) AS h FROM {source}"
+_CHECK = "SELECT count() AS qadapt_count, sum(cityHash64({columns})) AS qadapt_sum FROM {source}"
 
 
 @dataclass(frozen=True)

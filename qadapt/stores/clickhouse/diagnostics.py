@@ -6,7 +6,7 @@ from qadapt.model import Evidence, Finding, Metric, Severity
 from qadapt.stores.clickhouse import rows
 from qadapt.stores.clickhouse.collections import relation
 from qadapt.stores.clickhouse.connection import Connection, quoted
-from qadapt.stores.clickhouse.schema import Column, Table
+from qadapt.stores.clickhouse.schema import COUNT, Column, Table
 from qadapt.stores.clickhouse.snapshot import Snapshot
 
 DELETED_SHARE = 0.1
@@ -42,10 +42,10 @@ def _codec(connection: Connection, table: Table, name: str, column: Column) -> l
         )
     ]
     text = (
-        f"SELECT toInt64(countIf(arrayAll(x -> x = 0, {quoted(column.name)}))) AS n "
+        f"SELECT toInt64(countIf(arrayAll(x -> x = 0, {quoted(column.name)}))) AS {COUNT} "
         f"FROM {relation(table)}"
     )
-    lost = int(connection.select(text, f"read vectors of {table.name!r}")["n"][0])
+    lost = int(connection.select(text, f"read vectors of {table.name!r}")[COUNT][0])
     if lost:
         found.append(
             Finding(

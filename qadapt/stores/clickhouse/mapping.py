@@ -206,6 +206,9 @@ def _rotational(asked: Quantization, vector: Vector) -> tuple[dict[str, Any] | M
         reason = f"rabitq and turboquant serve the cosine distance; the metric is {vector.metric}"
         instead = ("scalar",) if vector.metric is Metric.EUCLIDEAN else ()
         return _no(reason, *instead, "float16", _CLIENT), []
+    if vector.dim % 8:
+        reason = "the codecs rabitq and turboquant require a multiple of 8 dimensions; the vector "
+        return _no(f"{reason}has {vector.dim}", "scalar", "scalar:bits=4", _CLIENT), []
     for method, each in METHODS.items():
         if each.kind is Kind.ROTATIONAL and each.bits == (asked.bits or 4):
             return {"using": CODEC, "method": method, "numbers": []}, []

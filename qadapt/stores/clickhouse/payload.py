@@ -9,16 +9,16 @@ from typing import Any
 from qadapt.errors import InputError
 from qadapt.stores.checks import check_payloads
 from qadapt.stores.clickhouse.connection import quoted
-from qadapt.stores.clickhouse.schema import PAYLOAD_COLUMN, Table
+from qadapt.stores.clickhouse.schema import PAYLOAD, PAYLOAD_COLUMN, Table
 
 
 def expressions(table: Table) -> list[str]:
     """The expressions from which a payload is read: JSON texts."""
     if table.owned:
-        return [f"{PAYLOAD_COLUMN} AS p"]
+        return [f"{PAYLOAD_COLUMN} AS {PAYLOAD}"]
     # The text of a LowCardinality or Nullable column has this type, too.
     return [
-        f"ifNull(CAST(toJSONString({quoted(each)}) AS Nullable(String)), 'null') AS p{at}"
+        f"ifNull(CAST(toJSONString({quoted(each)}) AS Nullable(String)), 'null') AS {PAYLOAD}{at}"
         for at, each in enumerate(table.fields)
     ]
 
@@ -26,10 +26,10 @@ def expressions(table: Table) -> list[str]:
 def plain(table: Table, found: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
     """The payloads of rows; NULL is a field that is missing."""
     if table.owned:
-        return [json.loads(text) if text else {} for text in found.get("p", [])]
+        return [json.loads(text) if text else {} for text in found.get(PAYLOAD, [])]
     rows: list[dict[str, Any]] = [{} for _ in range(count)]
     for at, name in enumerate(table.fields):
-        for row, text in zip(rows, found.get(f"p{at}", []), strict=True):
+        for row, text in zip(rows, found.get(f"{PAYLOAD}{at}", []), strict=True):
             value = json.loads(text)
             if value is not None:
                 row[name] = value

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.errors import InputError
+from qadapt.errors import InputError, QadaptError, StoreError, UnsupportedError
 from qadapt.model import Batch, Id
 from qadapt.stores.base import ReadRequest
 from qadapt.stores.clickhouse import ids, payload
@@ -25,13 +27,18 @@ from qadapt.stores.clickhouse.connection import Connection, quoted
 from qadapt.stores.clickhouse.filters import Condition, ids_condition
 from qadapt.stores.clickhouse.native_format import Arrays, Given
 from qadapt.stores.clickhouse.schema import (
+    COUNT,
+    ID,
     ID_COLUMN,
     PAYLOAD_COLUMN,
+    VECTOR,
     VERSION_COLUMN,
     Table,
 )
 from qadapt.stores.row_batches import in_order
 
+# Engines that keep each row, or the last one of a sorting key.
+_KEEPS_ROWS = re.compile("^(Replicated|Shared)?(Replacing)?MergeTree$")
 # Ids of one statement: an address with parameters has at most 1 MiB.
 IDS = 2_000
 # Ids from which scan ranges are computed.
@@ -53,7 +60,17 @@ def key_of(table: Table) -> str:
 
 
 def write(connection: Connection, table: Table, batch: Batch) -> None:
-    """Insert rows, and delete former rows with the same ids."""
+    """Insert rows, and delete former rows with the same ids.
+
+    Raises:
+        UnsupportedError: the engine of the table does not keep rows as they are inserted.
+    """
+    if not _KEEPS_ROWS.search(table.engine):
+        raise UnsupportedError(
+            f"qadapt does not write to {table.name!r}: the engine {table.engine} combines rows or "
+            "hides them by the values of their other columns",
+            hint="write the rows with your own statements, or create a table with qadapt",
+        )
     ids.check_ids(table, batch.ids)
     if not len(batch):
         return
@@ -65,9 +82,9 @@ def write(connection: Connection, table: Table, batch: Batch) -> None:
     doing = f"write to {table.name!r}"
     if not table.owned:
         data = _json_rows(table, batch, vectors)
-        if present:
-            _delete(connection, table, present)
-        connection.insert_bytes(f"INSERT INTO {relation(table)}", doing, "JSONEachRow", data)
+        statement = f"INSERT INTO {relation(table)}"
+        with _replaced(connection, table, present, doing):
+            connection.insert_bytes(statement, doing, "JSONEachRow", data)
         return
     version = time.time_ns()
     columns = [Given(ID_COLUMN, table.require_key().type, list(batch.ids))]
@@ -78,8 +95,54 @@ def write(connection: Connection, table: Table, batch: Batch) -> None:
     columns.append(Given(VERSION_COLUMN, "UInt64", np.full(len(batch), version, dtype="<u8")))
     names = ", ".join(quoted(each.name) for each in columns)
     connection.insert(f"INSERT INTO {relation(table)} ({names})", doing, columns)
+    if connection.deployment == "embedded":
+        _check_stored(connection, table, version, len(batch), doing)
     if present:
         _delete(connection, table, present, before=version)
+
+
+def _check_stored(
+    connection: Connection, table: Table, version: int, expected: int, doing: str
+) -> None:
+    """Check that chDB has stored the rows of a version, because it reports no error.
+
+    Raises:
+        StoreError: rows are missing; former rows with these ids are unchanged.
+    """
+    text = (
+        f"SELECT count() AS {COUNT} FROM {relation(table)} "
+        f"WHERE {VERSION_COLUMN} = {{version:UInt64}}"
+    )
+    found = int(connection.select(text, doing, {"version": str(version)})[COUNT][0])
+    if found < expected:
+        raise StoreError(
+            f"could not {doing}: the engine stored {found:,} of {expected:,} rows, and reports no "
+            "reason",
+            hint="check the free disk space and the constraints of the table",
+        )
+
+
+@contextmanager
+def _replaced(
+    connection: Connection, table: Table, keys: Sequence[Id], doing: str
+) -> Iterator[None]:
+    """Delete rows before others with their ids are inserted; they are inserted again if this fails,
+    as by a value that a column or a constraint refuses."""
+    names = ", ".join(quoted(each.name) for each in table.columns if not each.generated)
+    former = []
+    for start in range(0, len(keys), IDS):
+        condition = ids_condition(table, keys[start : start + IDS])
+        text = f"SELECT {names} FROM {relation(table)}{condition.where}"
+        former.append(connection.native(text, doing, condition.values))
+    if keys:
+        _delete(connection, table, keys)
+    try:
+        yield
+    except QadaptError:
+        for each in filter(None, former):
+            statement = f"INSERT INTO {relation(table)} ({names})"
+            connection.insert_bytes(statement, doing, "Native", each)
+        raise
 
 
 def _incomplete(table: Table, name: str, key: Id) -> InputError:
@@ -93,7 +156,7 @@ def _existing(connection: Connection, table: Table, keys: Sequence[Id]) -> list[
     found: list[Id] = []
     for start in range(0, len(keys), IDS):
         condition = ids_condition(table, keys[start : start + IDS])
-        text = f"SELECT DISTINCT {key_of(table)} AS k FROM {relation(table)}{condition.where}"
+        text = f"SELECT DISTINCT {key_of(table)} AS {ID} FROM {relation(table)}{condition.where}"
         rows = connection.rows(text, f"read ids of {table.name!r}", condition.values)
         found += [row[0] for row in rows]
     return found
@@ -213,9 +276,9 @@ def _bound(key: Id) -> str:
 
 def count(connection: Connection, table: Table, condition: Condition) -> int:
     """The number of rows, or of those of a condition."""
-    text = f"SELECT count() AS n FROM {source(table)}{condition.where}"
+    text = f"SELECT count() AS {COUNT} FROM {source(table)}{condition.where}"
     found = connection.select(text, f"count the rows of {table.name!r}", condition.values)
-    return int(found["n"][0])
+    return int(found[COUNT][0])
 
 
 def ranges(connection: Connection, table: Table, n: int) -> list[dict[str, Any]]:
@@ -224,8 +287,8 @@ def ranges(connection: Connection, table: Table, n: int) -> list[dict[str, Any]]
     total = count(connection, table, Condition())
     step = max(1, total // SAMPLE)
     text = (
-        f"SELECT {key} AS k FROM {relation(table)} WHERE cityHash64({key}) % {{step:UInt64}} = 0 "
-        "ORDER BY k"
+        f"SELECT {key} AS {ID} FROM {relation(table)} "
+        f"WHERE cityHash64({key}) % {{step:UInt64}} = 0 ORDER BY {ID}"
     )
     keys = [row[0] for row in connection.rows(text, doing, {"step": str(step)})]
     ends = [keys[len(keys) * part // n - 1] for part in range(1, n) if len(keys) * part // n]
@@ -240,34 +303,34 @@ def duplicates(connection: Connection, table: Table) -> tuple[int, list[Id]]:
     """Rows that a read counts and that share the id of another row, and some of these ids."""
     key, doing = key_of(table), f"count the ids of {table.name!r}"
     text = (
-        f"SELECT {key} AS k, count() AS n FROM {source(table)} GROUP BY k HAVING n > 1 "
-        "ORDER BY k LIMIT 10"
+        f"SELECT {key} AS {ID}, count() AS {COUNT} FROM {source(table)} GROUP BY {ID} "
+        f"HAVING {COUNT} > 1 ORDER BY {ID} LIMIT 10"
     )
     some = [row[0] for row in connection.rows(text, doing)]
     if not some:
         return 0, []
-    text = f"SELECT toInt64(count() - uniqExact({key})) AS n FROM {source(table)}"
-    return int(connection.select(text, doing)["n"][0]), some
+    text = f"SELECT toInt64(count() - uniqExact({key})) AS {COUNT} FROM {source(table)}"
+    return int(connection.select(text, doing)[COUNT][0]), some
 
 
 def _list(table: Table, names: Sequence[str], fields: bool) -> str:
-    columns = [f"{key_of(table)} AS k"]
+    columns = [f"{key_of(table)} AS {ID}"]
     for at, name in enumerate(names):
         column = table.vectors[name]
         value = quoted(column.name)
         if column.type != "Array(Float32)":
             value = f"CAST({value} AS Array(Float32))"
-        columns.append(f"{value} AS v{at}")
+        columns.append(f"{value} AS {VECTOR}{at}")
     return ", ".join(columns + (payload.expressions(table) if fields else []))
 
 
 def _batch(table: Table, found: Any, names: Sequence[str], fields: bool) -> Batch:
-    keys = found.get("k", [])
+    keys = found.get(ID, [])
     keys = keys if isinstance(keys, list) else keys.tolist()
     vectors, missing = {}, {}
     for at, name in enumerate(names):
         dim = table.vector(name).dim
-        values = found.get(f"v{at}")
+        values = found.get(f"{VECTOR}{at}")
         vectors[name], absent = _matrix(values, dim, len(keys))
         if absent.any():
             missing[name] = absent

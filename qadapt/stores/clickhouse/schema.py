@@ -17,6 +17,10 @@ from qadapt.stores import checks
 UNNAMED_COLUMN, PAYLOAD_COLUMN, ID_COLUMN, VERSION_COLUMN = (
     "embedding", "payload", "id", "qadapt_version"
 )  # fmt: skip
+# Names of the columns of results. ClickHouse takes the name in a condition for that of a result
+# first, so these are names that no column has.
+ID, DISTANCE, COUNT = "qadapt_id", "qadapt_distance", "qadapt_count"
+VECTOR, PAYLOAD = "qadapt_vector", "qadapt_payload"
 RESERVED = (PAYLOAD_COLUMN, ID_COLUMN, VERSION_COLUMN)
 FUNCTIONS = {
     Metric.COSINE: "cosineDistance", Metric.EUCLIDEAN: "L2Distance", Metric.DOT: "dotProduct",

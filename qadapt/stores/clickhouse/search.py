@@ -21,7 +21,15 @@ from qadapt.stores.clickhouse.collections import relation
 from qadapt.stores.clickhouse.connection import Connection, quoted
 from qadapt.stores.clickhouse.filters import Condition
 from qadapt.stores.clickhouse.rows import key_of
-from qadapt.stores.clickhouse.schema import FUNCTIONS, PLANES, Column, Index, Table
+from qadapt.stores.clickhouse.schema import (
+    DISTANCE,
+    FUNCTIONS,
+    ID,
+    PLANES,
+    Column,
+    Index,
+    Table,
+)
 
 OPTIONS = ("hnsw_candidate_list_size_for_search",)
 # The server refuses a larger vector_search_index_fetch_multiplier.
@@ -200,19 +208,22 @@ def _by_planes(
     if on:
         nearest = f"{FUNCTIONS[metric]}({quoted(column.name)}, {{q:Array(Float32)}})"
         source = f"(SELECT * FROM {source}{condition.where} ORDER BY {distance} LIMIT {candidates})"
-        inner = f"SELECT {columns}, {nearest} AS d FROM {source} ORDER BY d LIMIT {request.k}"
-    else:
         inner = (
-            f"SELECT {columns}, {distance} AS d FROM {source}{condition.where} ORDER BY d "
+            f"SELECT {columns}, {nearest} AS {DISTANCE} FROM {source} ORDER BY {DISTANCE} "
             f"LIMIT {request.k}"
         )
-    text = f"SELECT * FROM ({inner}) ORDER BY d, k"
+    else:
+        inner = (
+            f"SELECT {columns}, {distance} AS {DISTANCE} FROM {source}{condition.where} "
+            f"ORDER BY {DISTANCE} LIMIT {request.k}"
+        )
+    text = f"SELECT * FROM ({inner}) ORDER BY {DISTANCE}, {ID}"
     return Prepared(table, text, inner, condition.values, metric, how, request.with_payload)
 
 
 def _columns(table: Table, request: SearchRequest) -> str:
     """The id and the payload, as a search selects them."""
-    found = [f"{key_of(table)} AS k"]
+    found = [f"{key_of(table)} AS {ID}"]
     found += payload.expressions(table) if request.with_payload else []
     return ", ".join(found)
 
@@ -300,14 +311,14 @@ def _text(
     form: _Form,
 ) -> tuple[str, str]:
     """The statement, and its inner one without settings."""
-    distance = f"{FUNCTIONS[metric]}({quoted(column.name)}, {{q:Array(Float32)}}) AS d"
+    distance = f"{FUNCTIONS[metric]}({quoted(column.name)}, {{q:Array(Float32)}}) AS {DISTANCE}"
     order = " DESC" if metric is Metric.DOT else ""
     source = f"{relation(table)} FINAL" if form.final else relation(table)
     inner = (
         f"SELECT {_columns(table, request)}, {distance} FROM {source}{condition.where} "
-        f"ORDER BY d{order} LIMIT {request.k}"
+        f"ORDER BY {DISTANCE}{order} LIMIT {request.k}"
     )
-    text = f"SELECT * FROM ({inner}) ORDER BY d{order}, k"
+    text = f"SELECT * FROM ({inner}) ORDER BY {DISTANCE}{order}, {ID}"
     if form.settings:
         pairs = ", ".join(f"{name} = {value}" for name, value in form.settings.items())
         text += f" SETTINGS {pairs}"
@@ -353,8 +364,8 @@ def _rows(
     found = connection.select(text, f"search {prepared.table.name!r}", given)
     if not found:
         return [], [], []
-    keys = found["k"] if isinstance(found["k"], list) else found["k"].tolist()
-    distances = found["d"].tolist()
+    keys = found[ID] if isinstance(found[ID], list) else found[ID].tolist()
+    distances = found[DISTANCE].tolist()
     cells: list[Any] = [None] * len(keys)
     if prepared.with_payload:
         cells = list(payload.plain(prepared.table, found, len(keys)))

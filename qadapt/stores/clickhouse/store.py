@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -139,11 +140,18 @@ class ClickHouseStore(CatalogStore[Connection, Table]):
     def write(self, collection: str, batch: Batch) -> None:
         table = self.known_table(collection)
         wanted = {name: table.vector(name, self._assumed) for name in table.vectors}
+        # A table without rows has no dimensions yet.
+        open_ = [name for name, each in table.vectors.items() if not table.dim_of(each)]
+        for name in open_:
+            if name in batch.vectors and batch.vectors[name].shape[1]:
+                wanted[name] = replace(wanted[name], dim=batch.vectors[name].shape[1])
         batch = batch.ready(wanted, {}, normalizes_cosine=self.traits.normalizes_cosine)
         collections.kind_of_ids(batch.ids)
         if collections.choose_key(self.connection, table, batch.ids):
             table = self.table(collection)
         rows.write(self.connection, table, batch)
+        if open_:
+            self.forget(collection)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         rows.delete(self.connection, self.known_table(collection), ids)

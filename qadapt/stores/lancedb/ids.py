@@ -1,4 +1,4 @@
-"""Ids: a column has integers of 64 bits or texts."""
+"""Ids: a column has integers or texts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from qadapt.model import Id
 from qadapt.model.numbers import shown
 from qadapt.stores.lancedb.schema import Table
 
-_INT64 = 2**63
-
 
 def accepts(table: Table, key: Id) -> bool:
     """Whether the id column can have an id."""
     if isinstance(key, int):
-        return not table.text_key and -_INT64 <= key < _INT64
+        return not table.text_key and table.least_id <= key <= table.largest_id
     return table.text_key and is_text(key)
 
 
@@ -36,7 +34,8 @@ def check_ids(table: Table, ids: Sequence[Id]) -> None:
     """
     for each in ids:
         if not accepts(table, each):
-            kind = "texts" if table.text_key else "integers of 64 bits"
+            numbers = f"integers from {table.least_id} to {table.largest_id}"
+            kind = "texts" if table.text_key else numbers
             raise InputError(
                 f"the id {shown(each)} does not fit the column {table.key!r} of the type "
                 f"{table.arrow.field(table.key).type}",

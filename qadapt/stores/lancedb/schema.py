@@ -71,6 +71,18 @@ class Table:
         """The vectors by name."""
         return {name: each.vector for name, each in self.vectors.items()}
 
+    @property
+    def least_id(self) -> int:
+        """The least integer of the id column."""
+        kind = self.arrow.field(self.key).type
+        return -(1 << kind.bit_width - 1) if pa.types.is_signed_integer(kind) else 0
+
+    @property
+    def largest_id(self) -> int:
+        """The largest integer of the id column."""
+        kind = self.arrow.field(self.key).type
+        return (1 << kind.bit_width - pa.types.is_signed_integer(kind)) - 1
+
     def column_of(self, vector: str) -> Column:
         """The column of a vector.
 

@@ -85,7 +85,8 @@ def vector_indexes(handle: Any) -> dict[str, tuple[VectorIndex, ...]]:
     for each in handle.list_indices():
         index = VectorIndex.of(each)
         if index is not None:
-            found.setdefault(each.columns[0], []).append(index)
+            # The engine returns a name with other characters than letters in backticks.
+            found.setdefault(each.columns[0].strip("`"), []).append(index)
     return {
         column: tuple(sorted(several, key=lambda index: index.created))
         for column, several in found.items()

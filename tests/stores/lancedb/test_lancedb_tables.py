@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from lancedb_helpers import DIM, ROWS, table
 
@@ -294,3 +295,46 @@ def test_the_command_line_reads_a_table_of_another_program(
         assert "active" in capsys.readouterr().out
     assert main(["inspect", f"lancedb:{folder}", "shop"]) != 0
     assert "?id=COLUMN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "ids"),
+    [
+        (pa.int8(), [-128, 127]),
+        (pa.uint8(), [0, 255]),
+        (pa.int32(), [-(2**31), 5]),
+        (pa.uint64(), [1, 2**63, 2**64 - 1]),
+    ],
+    ids=str,
+)
+def test_ids_have_the_range_of_their_column(
+    database: Database, raw: Any, sample: Sample, kind: Any, ids: list[int]
+) -> None:
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(sample.rows[: len(ids)].ravel()), DIM)
+    raw.create_table("narrow", pa.table({"id": pa.array(ids, kind), "vector": vectors}))
+    found = database["narrow"]
+    assert [key for page in found.read(page=1) for key in page.ids] == ids
+    assert found.fetch([*ids, 2**70, -1 - 2**40]).ids == ids
+    found.write(qa.Batch(ids[-1:], {"": sample.rows[5:6]}))
+    assert np.array_equal(found.fetch(ids[-1:]).vectors[""], sample.rows[5:6])
+    found.delete([2**70, ids[0]])
+    assert found.count() == len(ids) - 1
+    with pytest.raises(InputError, match="does not fit") as error:
+        found.write(qa.Batch([2**64], {"": sample.rows[:1]}))
+    assert str(ids[-1]) in str(error.value.hint) or kind == pa.int32()
+
+
+@pytest.mark.parametrize("name", ["title-vector", "v 2", "it's", "ünï", "select"])
+def test_an_index_of_a_vector_with_any_name_is_found(
+    database: Database, sample: Sample, name: str
+) -> None:
+    """Without it, the index is built and the change waits for it."""
+    made = database.create("named", vectors={name: qa.Vector(DIM)})
+    made.write(qa.Batch(range(300), {name: sample.rows[:300]}))
+    for setting in ("scalar", "rotational:bits=4"):
+        assert made.plan(setting, vector=name).apply(yes=True).status.state is qa.State.ACTIVE
+    assert made.search(sample.rows[7], k=1, vector=name).ids.tolist() == [[7]]
+    change = made.plan("rotational:bits=4", vector=name, metric="euclidean").apply(yes=True)
+    assert made.info().vectors[name].metric.value == "euclidean"
+    change.undo()
+    assert made.info().vectors[name].metric.value == "cosine"
