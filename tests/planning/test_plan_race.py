@@ -170,7 +170,7 @@ def test_a_refused_change_names_the_lock_holder(spellings: tuple[str, str]) -> N
 def test_a_plan_that_a_change_of_another_process_prevents_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Weaviate cannot replace a quantizer in place, and the error of the loser said only that."""
+    """Weaviate cannot replace a quantizer in place, and the error named no other process."""
     address = f"sqlite-vec:{tmp_path}/notes.db"
     with qa.open(address) as db:
         articles = db.create("articles", dim=16)

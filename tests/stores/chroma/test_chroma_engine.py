@@ -335,7 +335,7 @@ def test_a_repeated_search_of_a_collection_that_was_made_again(
     ("message", "repeated"),
     [("disk I/O error", False), ("database is locked", True), ("Collection does not exist", True)],
 )
-def test_a_repeated_search_reports_errors_that_no_general_search_can_avoid(
+def test_a_repeated_search_reports_errors_that_the_general_search_would_repeat(
     articles: Collection, sample: Sample, monkeypatch: pytest.MonkeyPatch,
     message: str, repeated: bool,
 ) -> None:  # fmt: skip
