@@ -37,7 +37,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> qa.Collection:
 
 
 def test_a_sample_predicts_as_all_rows_do(collection: qa.Collection) -> None:
-    """A sampled row stands for many others, but not the 50 nearest rows of each query."""
+    """A sampled row represents many others, but not the 50 nearest rows of each query."""
     asked = settings()
     whole = collection.simulate(*asked, queries=60, sample_rows=ROWS, fresh=True)
     sampled = collection.simulate(*asked, queries=60, sample_rows=SAMPLE, fresh=True)
