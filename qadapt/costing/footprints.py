@@ -239,9 +239,8 @@ def _seen(part: Component, vector: VectorInfo) -> Component:
 
 def _adds_vector(store: str, vector: VectorInfo, quantization: Quantization) -> bool:
     """Whether a plan adds a vector of fewer dimensions and keeps the existing one."""
-    traits = registry.profile(store).traits
     fewer = quantization.kept_dims(vector.dim) < vector.dim
-    return fewer and traits.adds_vectors and not traits.recreates
+    return fewer and registry.profile(store).traits.keeps_full_vectors
 
 
 def _same_codes(target: Quantization, vector: VectorInfo) -> bool:

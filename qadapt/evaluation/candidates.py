@@ -20,6 +20,7 @@ from qadapt.evaluation.searcher import Searcher, Workload
 from qadapt.evaluation.settings import Setting
 from qadapt.local import client_codes, collection_info
 from qadapt.local.apply_steps import apply_steps
+from qadapt.local.client_operations import RememberDims
 from qadapt.local.wait import Goal, wait_for
 from qadapt.model import (
     Batch,
@@ -35,12 +36,14 @@ from qadapt.model import (
 from qadapt.model.leading_dims import leading
 from qadapt.model.vector import Datatype
 from qadapt.stores.base import ChangeRequest, Store
+from qadapt.stores.operations import Execution
 from qadapt.stores.polling import Deadline, Wait
 
 Client = Callable[[], float]
 
 FRESH_COPY = "measured on a separate copy: the database cannot convert the previous copy"
 OURS = "client-side codes"
+FULL = "qadapt_full"  # vector of a copy with all dimensions
 ONLY_SIMILAR = "{} supports only the nearest equivalent"
 OFFER = "accept='client' (--accept client): measure it with client-side codes"
 
@@ -268,16 +271,30 @@ class _Builder:
         work, vector, sample = self._work, self._work.vector.vector, self._sample
         if datatype is not None:
             vector = vector.replace(datatype=datatype)
-        if dims is not None and dims < vector.dim:
-            vector = vector.replace(dim=dims)
-            rows = leading(sample.vectors[work.name], dims, vector.metric)
-            sample = Batch(sample.ids, {work.name: rows}, sample.payloads)
-        return self._stack.enter_context(
+        vectors = {work.name: vector}
+        cut = dims is not None and dims < vector.dim
+        if dims is not None and cut:
+            whole, vectors[work.name] = vector, vector.replace(dim=dims)
+            rows = sample.vectors[work.name]
+            arrays = {work.name: leading(rows, dims, vector.metric)}
+            if work.store.traits.keeps_full_vectors:  # as a plan does
+                vectors[FULL], arrays[FULL] = whole, rows
+            sample = Batch(sample.ids, arrays, sample.payloads)
+        copy = self._stack.enter_context(
             scratch_copy(
-                work.store, {work.name: vector}, [sample], work.steps,
+                work.store, vectors, [sample], work.steps,
                 quantization=quantization, of=work.collection,
             )
         )  # fmt: skip
+        if FULL in vectors:
+            self._remember(copy, RememberDims(work.name, vectors[FULL].dim, FULL))
+            self._stack.callback(self._remember, copy, RememberDims(work.name, None))
+        return copy
+
+    def _remember(self, copy: str, dims: RememberDims) -> None:
+        """Record which vector of a copy has all dimensions, with which qadapt rescores."""
+        limit = Deadline(self._work.options.timeout)
+        dims.run(Execution(self._work.store, copy, self._work.steps, limit))
 
     def _by_store(
         self, quantization: Quantization, copy: str | None

@@ -148,7 +148,7 @@ def predict(
             ),
         )
         shares = found.recall(count, options.k)
-        if quantization.dims is not None and not registry.shortens_codes(engine.name):
+        if quantization.dims is not None and not registry.rescores_all_dims(engine.name):
             # Rescoring reaches no better order than the stored dimensions without codes.
             _, narrow = known.of(engine.map(Quantization(Kind.NONE, dims=quantization.dims)))
             shares = np.minimum(shares, narrow.recall(options.k, options.k))

@@ -32,8 +32,7 @@ def strategy(store: Store, now: VectorInfo, target: Vector | None) -> Strategy |
     None if the store decides.
     """
     narrower = target is not None and target.replace(dim=now.dim) == now.vector
-    traits = store.traits
-    return "vector" if narrower and traits.adds_vectors and not traits.recreates else None
+    return "vector" if narrower and store.traits.keeps_full_vectors else None
 
 
 def check(

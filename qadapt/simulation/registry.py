@@ -44,9 +44,10 @@ def model_of(store: str, mapped: MappedQuantization, vector: Vector) -> ModelMat
     return replace(found, name=f"{registry.profile(store).family.capitalize()} {found.name}")
 
 
-def shortens_codes(store: str) -> bool:
-    """Whether ``dims`` shortens codes only, so that rescoring compares all dimensions."""
-    return registry.profile(store).traits.shortens_codes
+def rescores_all_dims(store: str) -> bool:
+    """Whether rescoring compares all dimensions, although ``dims`` shortens the codes."""
+    traits = registry.profile(store).traits
+    return traits.shortens_codes or traits.keeps_full_vectors
 
 
 def mapped_to(store: str, quantization: Quantization, vector: Vector) -> MappedQuantization:

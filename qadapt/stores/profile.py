@@ -92,6 +92,11 @@ class Traits:
     lowercase_names: bool = False
     max_k: int = MAX_K
 
+    @property
+    def keeps_full_vectors(self) -> bool:
+        """Whether a plan of fewer dimensions adds a vector, and keeps the one with all of them."""
+        return self.adds_vectors and not self.recreates
+
 
 @dataclass(frozen=True)
 class DoctorCheck:

@@ -155,3 +155,18 @@ def test_another_vector_may_have_the_same_dimensions(articles: Collection) -> No
     again = articles.plan("rotational:bits=8", vector="", strategy="vector")
     assert again.new_vector == f"{plan.new_vector}_2"
     assert not articles.plan("none", vector="", strategy="vector").changes
+
+
+def test_an_evaluation_rescores_as_the_plan_does(articles: Collection, rows: np.ndarray) -> None:
+    """A copy has both vectors: rescoring by the kept dimensions alone had a lower recall."""
+    setting = f"scalar:dims={KEPT},rescore=6"
+    measured = articles.evaluate(setting, k=K, queries=rows[:60], concurrency=(), live=False)
+    predicted = articles.simulate(setting, k=K, queries=rows[:60])
+    plan = articles.plan(setting)
+    plan.apply(yes=True)
+    live = articles.verify(vector=plan.new_vector, k=K, queries=rows[:60]).recall
+    found = measured.result(setting).recall
+    expected = predicted.result(setting).recall
+    assert live is not None and found is not None and expected is not None
+    assert found.value == pytest.approx(live.value, abs=0.01)
+    assert expected.value == pytest.approx(live.value, abs=0.02)
