@@ -26,7 +26,8 @@ from qadapt.errors import InputError
 from qadapt.jit import numba_version
 from qadapt.threads import scan_threads
 
-_HEAP_BYTES = 64 << 20  # memory limit for the heaps of queries that are processed together
+_KEY_BYTES = 128 << 20  # memory limit for the keys of queries that are processed together
+_LEAST_ROOM = 16  # keys of a query that are kept before they are reduced to the best
 _ALONE = {1: 2, 4: 2, 8: 2}
 """Vectors of rows per tile for a single query, by bits of the query."""
 _TOGETHER = {1: 8, 4: 2, 8: 1}
@@ -92,7 +93,7 @@ def _topk(
 ) -> tuple[Rows, Ints]:
     """Nearest rows for planes uint64 (nq, bits, w)."""
     best = np.full((len(planes), k), NO_KEY, dtype=np.int64)
-    step = max(8, _HEAP_BYTES // (8 * k) // 8 * 8)
+    step = max(8, _KEY_BYTES // (16 * k) // 8 * 8)
     for start in range(0, len(planes), step):
         some = slice(start, start + step)
         best[some] = _Batch(planes[some], offsets[some], k).scan(blocks, mask)
@@ -123,10 +124,11 @@ class _Batch:
         work = list(masked(blocks, mask, self._gather_below))
         threads = min(scan_threads(), len(work))
         if threads <= 1:
-            return self._scan(work)
-        shares = [work[at::threads] for at in range(threads)]
-        with ThreadPoolExecutor(threads) as pool:
-            keys = np.concatenate(list(pool.map(self._scan, shares)), axis=1)
+            keys = self._scan(work)
+        else:
+            shares = [work[at::threads] for at in range(threads)]
+            with ThreadPoolExecutor(threads) as pool:
+                keys = np.concatenate(list(pool.map(self._scan, shares)), axis=1)
         return np.partition(keys, self._k - 1, axis=1)[:, : self._k]
 
     def _scan(
@@ -134,7 +136,9 @@ class _Batch:
     ) -> Keys:
         from qadapt.engines.numba_kernels import scan
 
-        best = np.full((len(self._offsets), self._k), NO_KEY, dtype=np.int64)
+        room = max(2 * self._k, _LEAST_ROOM)
+        best = np.full((len(self._offsets), room), NO_KEY, dtype=np.int64)
+        filled = np.zeros(len(self._offsets), dtype=np.int64)
         limits = np.full(len(self._offsets), NO_KEY >> KEY_SHIFT, dtype=np.int64)
         limits[self._count :] = -1  # nothing is nearer to the padding
         numbers = np.empty(0, dtype=np.int64)
@@ -148,7 +152,7 @@ class _Batch:
                 *self._sizes, columns, count, first,
                 numbers if chosen is None else chosen.astype(np.int64) + first,
                 everything if allowed is None else np.require(allowed, requirements=["C", "W"]),
-                self._planes, self._offsets, limits, best,
+                self._planes, self._offsets, limits, best, filled, self._k,
             )  # fmt: skip
         return best[: self._count]
 

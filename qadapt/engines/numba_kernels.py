@@ -16,7 +16,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 
 from qadapt.engines.base import KEY_SHIFT
 from qadapt.jit import Kernel
@@ -93,9 +93,10 @@ class _Tile:
         return found
 
     def below(self, distances: list[Any], limits: Any, out: Any) -> Any:
-        """Store the distances in ``out``; nonzero i64 if any is below the limit of its query."""
+        """Store the distances in ``out``; i64 with a bit for each that is below the limit of its
+        query, in the order of ``out``."""
         b = self._builder
-        near = ir.Constant(ir.VectorType(ir.IntType(1), _LANES), [0] * _LANES)
+        near = []
         for query in range(self._queries):
             limit = self._splat(b.load(b.gep(limits, [_I64(query)])))
             for group in range(self._groups):
@@ -103,8 +104,17 @@ class _Tile:
                 place = b.gep(out, [_I64(number * _LANES)])
                 stored = b.store(distances[number], b.bitcast(place, _VECTOR.as_pointer()))
                 stored.align = 8
-                near = b.or_(near, b.icmp_signed("<", distances[number], limit))
-        return b.zext(b.bitcast(near, ir.IntType(_LANES)), _I64)
+                near.append(b.icmp_signed("<", distances[number], limit))
+        while len(near) > 1:
+            near = [self._joined(*near[at : at + 2]) for at in range(0, len(near), 2)]
+        width = near[0].type.count
+        bits = b.bitcast(near[0], ir.IntType(width))
+        return bits if width == 64 else b.zext(bits, _I64)
+
+    def _joined(self, left: Any, right: Any) -> Any:
+        count = 2 * left.type.count
+        order = ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(count)))
+        return self._builder.shuffle_vector(left, right, order)
 
     def _load(self, at: Any, group: int) -> Any:
         b = self._builder
@@ -157,10 +167,39 @@ def _typed_tile(
 _tile = intrinsic(_typed_tile)
 
 
+@register_jitable
+def _select(keys, k):  # type: ignore[no-untyped-def]
+    """Move the ``k`` smallest of distinct keys to the front; their largest is ``keys[k - 1]``."""
+    low, high = 0, len(keys) - 1
+    while low < high:
+        left, middle, right = keys[low], keys[(low + high) // 2], keys[high]
+        pivot = max(min(left, middle), min(max(left, middle), right))
+        i, j = low, high
+        while i <= j:
+            while keys[i] < pivot:
+                i += 1
+            while keys[j] > pivot:
+                j -= 1
+            if i <= j:
+                keys[i], keys[j] = keys[j], keys[i]
+                i += 1
+                j -= 1
+        if k - 1 <= j:
+            high = j
+        elif k - 1 >= i:
+            low = i
+        else:
+            break
+
+
 def _scan(  # type: ignore[no-untyped-def]
-    bits, queries, groups, codes, count, first, numbers, allowed, planes, offsets, limits, best
-):
-    """Compare the rows of a block with all queries, and keep the best keys in heaps.
+    bits, queries, groups, codes, count, first, numbers, allowed, planes, offsets, limits, best,
+    filled, k,
+):  # fmt: skip
+    """Compare the rows of a block with all queries, and keep the best keys.
+
+    Keys are appended until there is no room, and then reduced to the best ``k``: for k of 100 and
+    more, a heap takes longer than the comparison of the bits.
 
     Args:
         bits, queries, groups: tuples; their lengths are the sizes of a tile.
@@ -171,13 +210,17 @@ def _scan(  # type: ignore[no-untyped-def]
         allowed: bool (count,), rows that may be kept; or empty.
         planes: uint64 (tiles, w * queries * bits), the words of all queries of a tile together.
         offsets: int64 (tiles * queries,), largest product of a query; not used for 1 bit.
-        limits: int64 (tiles * queries,), distance of the worst key that a query keeps.
-        best: int64 (tiles * queries, k), max-heaps of keys ``distance << KEY_SHIFT | row``.
+        limits: int64 (tiles * queries,), rows at this distance or more are not kept.
+        best: int64 (tiles * queries, room), keys ``distance << KEY_SHIFT | row``. The best ``k``
+            are among them.
+        filled: int64 (tiles * queries,), keys before which the others may be overwritten.
+        k: number of keys to keep, less than ``room``.
     """
     held = len(queries)
     height = _LANES * len(groups)
+    lanes = (1 << height) - 1
     words = codes.shape[0]
-    k = best.shape[1]
+    room = best.shape[1]
     out = np.empty(held * height, dtype=np.int64)
     whole = count - count % height
     tail = np.zeros((words, height), dtype=np.uint64)
@@ -207,27 +250,26 @@ def _scan(  # type: ignore[no-untyped-def]
                 if not near:
                     continue
                 for query in range(held):
+                    below = near >> (query * height)
+                    if not below & lanes:
+                        continue
                     limit = limits[some + query]
-                    heap = best[some + query]
+                    keys = best[some + query]
+                    have = filled[some + query]
                     for i in range(size):
+                        if not (below >> i) & 1:
+                            continue
                         distance = out[query * height + i]
                         if distance >= limit or (len(allowed) and not allowed[row + i]):
                             continue
                         number = numbers[row + i] if len(numbers) else first + row + i
-                        key = (distance << KEY_SHIFT) | number
-                        parent = 0
-                        while True:
-                            child = 2 * parent + 1
-                            if child >= k:
-                                break
-                            if child + 1 < k and heap[child + 1] > heap[child]:
-                                child += 1
-                            if heap[child] <= key:
-                                break
-                            heap[parent] = heap[child]
-                            parent = child
-                        heap[parent] = key
-                        limit = heap[0] >> KEY_SHIFT
+                        keys[have] = (distance << KEY_SHIFT) | number
+                        have += 1
+                        if have == room:
+                            _select(keys, k)
+                            have = k
+                            limit = keys[k - 1] >> KEY_SHIFT
+                    filled[some + query] = have
                     limits[some + query] = limit
 
 
