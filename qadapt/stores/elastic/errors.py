@@ -70,6 +70,11 @@ _RULES = (
         "the server limits the size of a request (http.max_content_length)",
         (413,),
     ),
+    AnswerRule(
+        StoreError,
+        "the server keeps a point in time for minutes only: read again, and process pages faster",
+        words=(r"search_context_missing_exception",),
+    ),
     AnswerRule(TransientError, SERVER_LOG, (502, 503)),
     AnswerRule(StoreTimeoutError, "raise the time limit: ?timeout=SECONDS", (408, 504)),
     AnswerRule(

@@ -165,8 +165,8 @@ class ElasticStore(ClientStore[Connection], Generic[P]):
         """
         found = self._recent_index(collection)
         if found.real not in self._points:  # a point in time shows no later writes
-            self._unrefreshed.discard(found.real)
-            refreshes.show_all(self.connection, self.product, found)
+            with self._refreshing(found):
+                refreshes.show_all(self.connection, self.product, found)
         return found
 
     def _recent_index(self, collection: str) -> Index:
@@ -176,8 +176,20 @@ class ElasticStore(ClientStore[Connection], Generic[P]):
     def _refresh(self, index: Index) -> None:
         """Make the writes of this object visible."""
         if index.real in self._unrefreshed:
-            self._unrefreshed.discard(index.real)
-            refreshes.refresh(self.connection, index)
+            with self._refreshing(index):
+                refreshes.refresh(self.connection, index)
+
+    @contextmanager
+    def _refreshing(self, index: Index) -> Iterator[None]:
+        """Writes until now are visible at the end, and are still noted if the refresh failed."""
+        noted = index.real in self._unrefreshed
+        self._unrefreshed.discard(index.real)
+        try:
+            yield
+        except BaseException:
+            if noted:
+                self._unrefreshed.add(index.real)
+            raise
 
     def create(
         self,

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from tenacity import RetryCallState
 
-from qadapt.errors import BusyError, MissingExtraError, StorageError, UnsupportedError
+from qadapt.errors import AddressError, BusyError, MissingExtraError, StorageError, UnsupportedError
 from qadapt.model.address import MEMORY, Address
 from qadapt.model.credentials import header_key
 from qadapt.stores import checks, client_imports
@@ -151,7 +151,8 @@ def connect(address: Address) -> Connection:
     """Open the database of an address; a folder is created by its first table.
 
     Raises:
-        MissingExtraError, AddressError, StorageError, UnsupportedError
+        MissingExtraError, StorageError, UnsupportedError
+        AddressError: a wrong option, or the URL of another kind of store.
     """
     checks.options(address, OPTIONS)
     module = package()
@@ -161,6 +162,11 @@ def connect(address: Address) -> Connection:
         return Connection(_opened(module, "memory://"), owned=True)
     if not address.is_local:
         return Connection(_opened(module, place, **_arguments(address)), owned=True)
+    if "://" in place:
+        raise AddressError(
+            f"LanceDB has no store for {place!r:.80}",
+            hint="lancedb:FOLDER, lancedb:s3://, gs://, az:// and db:// are supported",
+        )
     path = Path(address.path).absolute()
     if path.is_file():
         raise StorageError(f"{str(path)!r} is a file", hint="lancedb:FOLDER names a folder")

@@ -55,7 +55,7 @@ _RULES = (
     AnswerRule(
         AuthError,
         "set LANCEDB_API_KEY, or check the credentials of the bucket",
-        words=("unauthorized",),
+        words=("unauthorized", "api_key is required", "tokenrequest", "azure account name"),
     ),
     AnswerRule(
         AuthError,

@@ -81,8 +81,8 @@ class Table:
     def largest_id(self) -> int:
         """The largest integer of the id column."""
         kind = self.arrow.field(self.key).type
-        largest: int = (1 << kind.bit_width - pa.types.is_signed_integer(kind)) - 1
-        return largest
+        bits: int = kind.bit_width - pa.types.is_signed_integer(kind)
+        return (1 << bits) - 1
 
     def column_of(self, vector: str) -> Column:
         """The column of a vector.

@@ -12,6 +12,8 @@ from clickhouse_helpers import DIM, ROWS, Raw
 
 import qadapt as qa
 from qadapt.api import Collection, Database
+from qadapt.model.address import Address
+from qadapt.stores.clickhouse.connection import Connection, open_address
 from qadapt.testing.data import Sample, clustered
 
 
@@ -20,9 +22,23 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QADAPT_STATE_DIR", str(tmp_path / "state"))
 
 
+@pytest.fixture(scope="module")
+def engine() -> Iterator[dict[str, Connection]]:
+    """A connection to each folder, so that the engine does not start again for each test, which
+    takes longer than most tests."""
+    kept: dict[str, Connection] = {}
+    yield kept
+    for each in kept.values():
+        each.close()
+
+
 @pytest.fixture
-def address(live: Callable[[str], str]) -> str:
-    return live("clickhouse")
+def address(live: Callable[[str], str], engine: dict[str, Connection]) -> str:
+    found = live("clickhouse")
+    folder = found.partition("?")[0]
+    if folder not in engine:
+        engine[folder] = open_address(Address.parse(folder))
+    return found
 
 
 @pytest.fixture

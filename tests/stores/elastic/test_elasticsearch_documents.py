@@ -9,7 +9,9 @@ import pytest
 
 import qadapt as qa
 from qadapt.api import Database
-from qadapt.errors import InputError, UnsupportedError
+from qadapt.errors import BusyError, InputError, UnsupportedError
+from qadapt.stores.elastic import refreshes
+from qadapt.stores.elastic.errors import Refused, refused
 from qadapt.stores.elastic.schema import left_out, unreadable
 
 FIELD = {"type": "dense_vector", "dims": 16, "similarity": "cosine"}
@@ -111,3 +113,30 @@ def test_patterns_of_fields(source: dict[str, Any], path: str, lost: bool) -> No
     assert bool(unreadable(mapping, path, doc_values=False)) is lost
     assert bool(unreadable(mapping, path, doc_values=True)) is ("mode" in source)
     assert bool(left_out(mapping)) is bool(source)
+
+
+def test_a_failed_refresh_is_repeated_by_the_next_search(
+    database: Database, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the next search would miss the rows that this program has written."""
+    made = database.create(name, dim=16)
+    made.write(qa.Batch([1], {"": ROWS[:1]}))
+    original = refreshes.refresh
+
+    def overloaded(*_: Any) -> None:
+        monkeypatch.setattr(refreshes, "refresh", original)
+        raise BusyError("could not refresh", hint="later")
+
+    for read in (lambda: made.search(ROWS[0], k=1), made.count):
+        made.write(qa.Batch([2], {"": ROWS[1:2]}))
+        monkeypatch.setattr(refreshes, "refresh", overloaded)
+        with pytest.raises(BusyError):
+            read()
+        assert made.search(ROWS[1], k=1).ids.tolist() == [[2]]
+        made.delete([2])
+
+
+def test_a_point_in_time_that_is_gone_is_named() -> None:
+    answer = {"error": {"type": "search_context_missing_exception", "reason": "gone"}}
+    found = refused(Refused(404, answer), "read 'a'")
+    assert "a point in time" in str(found.hint)

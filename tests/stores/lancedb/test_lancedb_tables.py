@@ -19,6 +19,7 @@ from qadapt.api import Collection, Database
 from qadapt.cli import main
 from qadapt.errors import (
     AddressError,
+    AuthError,
     BusyError,
     InputError,
     NotFoundError,
@@ -164,7 +165,13 @@ def test_arguments_of_object_stores_and_of_the_cloud(
     assert "a-key" not in str(cloud) + repr(cloud) + cloud.reopen
 
 
-def test_wrong_addresses(tmp_path: Path) -> None:
+def test_wrong_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LANCEDB_API_KEY", raising=False)
+    with pytest.raises(AuthError) as missing:
+        qa.open("lancedb:db://name")
+    assert "LANCEDB_API_KEY" in str(missing.value.hint)
+    with pytest.raises(AddressError, match="no store for 'ftp://host/x'"):
+        qa.open("lancedb:ftp://host/x")
     file = tmp_path / "file"
     file.write_text("x")
     with pytest.raises(StorageError, match="is a file"):
