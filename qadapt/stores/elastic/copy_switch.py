@@ -85,7 +85,7 @@ class Rebuild(copy_switch.CopyAndSwitch):
             if found.meta.get("copy") == self._digest:
                 return
             raise StoreError(
-                f"an index {self.target!r} exists, and it is no copy of this change",
+                f"an index {self.target!r} exists, and it is not a copy of this change",
                 hint="plan again: the next plan uses a free name",
             )
         source = at.store.index(self.alias)

@@ -361,7 +361,7 @@ def _vector(
     )
     if datatype is None:
         packed = each["type"] == "BINARY_VECTOR"
-        # packed bits are no floats: only a code index searches them without the original vectors
+        # packed bits are not floats: only a code index searches them without the original vectors
         use = "; CodeIndex.add takes its rows as codes of the kind 'ubinary'" if packed else ""
         return f"is a {each['type']}{use}", None
     index = found.get(name) if form != vector_layout.ARRAY else None

@@ -87,7 +87,7 @@ def test_a_table_of_another_program_is_read_written_and_searched(foreign: Collec
     assert (hits.ids.tolist(), hits.how.scores) == ([[7]], "exact")
     with pytest.raises(InputError, match="requires an integer"):
         foreign.write(qa.Batch([8], {"a": row}, [{"year": "x"}]))
-    with pytest.raises(InputError, match="no column"):
+    with pytest.raises(InputError, match="not a column"):
         foreign.write(qa.Batch([8], {"a": row}, [{"year": 1, "other": 1}]))
     assert foreign.fetch([8]).payloads == [{"year": 2008, "body": "text 8"}]
 
@@ -134,7 +134,7 @@ def test_columns_may_be_named_after_keywords(database: Database, raw: Any) -> No
     assert made.count() == 2
 
 
-def test_codes_without_original_vectors_are_no_vectors(database: Database, raw: Any) -> None:
+def test_codes_without_original_vectors_are_not_vectors(database: Database, raw: Any) -> None:
     raw.execute("CREATE VIRTUAL TABLE bits USING vec0(b bit[8], c float[8] distance_metric=l1)")
     info = database["bits"].info()
     assert dict(info.vectors) == {}

@@ -37,7 +37,7 @@ def plan_change(
         taken: names of all indexes and aliases.
 
     Raises:
-        UnsupportedError: another strategy than a copy.
+        UnsupportedError: a strategy other than a copy.
     """
     check_strategy("OpenSearch", request, "alias")
     planner = _Planner(request, mapped)
