@@ -168,6 +168,7 @@ def test_equal_counts_with_different_rows_fail_the_check(source: Collection, end
     assert [(each.id, each.kind) for each in found.differences] == [(7, "vector")]
 
 
+@pytest.mark.long  # test_a_lost_row_fails_the_migration_under_python_o runs the same check
 def test_the_check_fails_under_python_o(source: Collection, ends: Ends) -> None:
     """qdrant-client's ``migrate`` uses ``assert``, which ``python -O`` removes."""
     there = ends("edge")

@@ -248,7 +248,7 @@ def test_a_plan_says_when_rescoring_costs_as_much_as_floats(articles: Collection
 def test_findings_of_files_of_other_programs(database: Database, raw: Any) -> None:
     """The default metric, a journal without WAL, and free pages."""
     raw.execute("CREATE VIRTUAL TABLE a USING vec0(embedding float[1024])")
-    rows = [(at, blob(np.full(1024, at))) for at in range(1, 2500)]
+    rows = [(at, blob(np.full(1024, at))) for at in range(1, 1100)]
     raw.executemany("INSERT INTO a(rowid, embedding) VALUES (?, ?)", rows)
     raw.execute("DELETE FROM a")
     codes = [each.code for each in database["a"].doctor().findings]
