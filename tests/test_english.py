@@ -63,6 +63,8 @@ PHRASES = (
 
 # Words that a plainer one replaces, as regular expressions.
 HOUSE_WORDS = (
+    "another [a-z]+ than",
+    "(?<!there )(?:is|are) no (?:clone|column|copy|filter|floats?|records?|vectors?)",
     "as it is",
     "as they are",
     "asleep",

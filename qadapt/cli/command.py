@@ -51,7 +51,7 @@ NoColorOption = Annotated[
 
 LogJsonOption = Annotated[
     bool,
-    typer.Option("--log-json", help="Log lines of JSON to standard error (also: QADAPT_LOG=json)."),
+    typer.Option("--log-json", help="Log to standard error as JSON lines (also: QADAPT_LOG=json)."),
 ]
 InsecureOption = Annotated[
     bool,
@@ -75,7 +75,7 @@ IdOption = Annotated[
     typer.Option(
         "--id",
         metavar="COLUMN",
-        help="Column of ids of a table that qadapt did not create (also: ?id=COLUMN).",
+        help="Id column of a table that qadapt did not create (also: ?id=COLUMN).",
         show_default=False,
     ),
 ]

@@ -25,7 +25,7 @@ def json_by_environment() -> bool:
 
 
 def check_environment() -> None:
-    """Refuse another value of ``QADAPT_LOG`` than ``json``.
+    """Refuse a value of ``QADAPT_LOG`` other than ``json``.
 
     Raises:
         SpecError

@@ -158,7 +158,7 @@ class CodeIndex(OpenIndex):
         if verify not in ("lazy", "full"):
             raise InputError(
                 f"verify must be 'lazy' or 'full'; got {verify!r}",
-                hint="both detect damage before a search uses it; 'full' reads all files at first",
+                hint="both detect damage before a search uses it; 'full' reads all files first",
             )
         place = Path(folder)
         read_header(place)  # before a lock is created in a folder that has no index

@@ -292,7 +292,7 @@ class Contents:
             raise CalibrationError(
                 f"the index has no calibration, and {len(vectors)} are too few for "
                 f"it (at least {MIN_CALIBRATION_ROWS})",
-                hint="create it with calibration=Calibration.fit(sample), or add more at first",
+                hint="create it with calibration=Calibration.fit(sample), or add more rows first",
             )
         blocks = prepared_blocks(vectors, self.settings.metric)
         return Calibration.from_stream(blocks, source="first added vectors")

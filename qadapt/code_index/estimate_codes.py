@@ -126,7 +126,7 @@ class ScalarCodes(EstimateCodes):
             raise CalibrationError(
                 f"the index has no codebook, and {len(vectors)} vectors are too few for it (at "
                 f"least {MIN_CALIBRATION_ROWS})",
-                hint="create it with codebook=Codebook.fit(sample), or add more at first",
+                hint="create it with codebook=Codebook.fit(sample), or add more rows first",
             )
         sample = prepared(vectors[:: codebook.sample_step(len(vectors))], self._settings.metric)
         return Codebook.fit(sample).levels

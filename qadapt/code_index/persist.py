@@ -334,7 +334,7 @@ def _learned(folder: Path, record: FileRecord, shape: tuple[int, int]) -> npt.ND
     values = np.frombuffer(read_record(folder, record), dtype=np.uint8)
     if len(values) != 4 * shape[0] * shape[1]:
         raise IntegrityError(
-            f"{folder / record.name} has another size than {shape[0]} x {shape[1]}", hint=RESTORE
+            f"{folder / record.name} does not have the size {shape[0]} x {shape[1]}", hint=RESTORE
         )
     return values.view("<f4").astype(np.float32).reshape(shape)
 

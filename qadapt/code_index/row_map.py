@@ -23,7 +23,7 @@ class RowMap:
 
     Rows are numbered in the order of addition and never reused. Ids are in arrays of consecutive
     rows, whose lengths fall by at least a factor of two, so that an addition rarely copies many
-    ids. Rows that are added in small batches are in a dict at first.
+    ids. Rows that are added in small batches are kept in a dict first.
     """
 
     def __init__(self) -> None:

@@ -171,7 +171,7 @@ def unique_ids(ids: Any, rows: int) -> IdColumn:
         rows: number of vectors.
 
     Raises:
-        InputError: duplicate ids, or another number of ids than of vectors.
+        InputError: duplicate ids, or a number of ids that differs from the number of vectors.
     """
     names = IdColumn.of(ids)
     if len(names) != rows:

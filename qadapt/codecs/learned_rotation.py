@@ -34,7 +34,7 @@ def sample_step(rows: int, dim: int) -> int:
         raise CalibrationError(
             f"a rotation of {dim} dimensions is learned from the first vectors that are added: "
             f"{rows:,} are too few (at least {_LEAST * width:,})",
-            hint="add more vectors at first, or create the index with rotation='random'",
+            hint="add more vectors first, or create the index with rotation='random'",
         )
     return -(-rows // (_MOST * width))
 

@@ -153,7 +153,7 @@ def _entries(first: Batch | None) -> dict[str, str]:
 
 
 def _fit(value: Any, word: str) -> Any:
-    """Value for other readers; null if it has another type than in the first page."""
+    """Value for other readers; null if its type differs from the first page."""
     if _PLAIN.get(type(value)) != word:
         return None
     return value if word != "int64" or -(2**63) <= value < 2**63 else None

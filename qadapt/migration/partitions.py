@@ -57,7 +57,7 @@ def complete(partitions: PartitionMap, rows: Mapping[str, int], target: Store) -
 
 
 def duplicate_id_hint(source: Endpoint, target: Endpoint, partitions: PartitionMap) -> str:
-    """What to do about an id that occurs in several partitions; empty where it is no reason."""
+    """What to do about an id that is in several partitions; empty if it is not the reason."""
     if partitions.assigned_by != "store" or (
         partitions.preserved and target.store.ids_unique_per_partition
     ):

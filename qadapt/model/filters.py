@@ -11,7 +11,7 @@
     {"topic": "art", "year": 1999}            several keys: all of them
 
 ``author.name`` is the field ``name`` inside of ``author``. The words of operators, such as
-``exists``, are no field names on their own: a field with this name needs an operator,
+``exists``, are not field names on their own: a field with this name needs an operator,
 ``{"exists": {"eq": "art"}}``. ``matches`` is the reference implementation; the filters of each
 database must return the same rows.
 """

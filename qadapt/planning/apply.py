@@ -225,7 +225,7 @@ def _ask(plan: Plan, yes: bool) -> None:
 
 
 def _refuse_other_store(store: Store, plan: Plan) -> None:
-    """Reject a plan for another address than that of the store."""
+    """Reject a plan for an address other than that of the store."""
     if Address.parse(plan.address).identity != store.address.identity:
         raise PlanError(
             f"the plan is for {plan.address}, but the store is {store.address.identity}",

@@ -194,7 +194,7 @@ def keys_of(folder: Path) -> set[str]:
 
 
 def _folders(wanted: str | None = None) -> list[Path]:
-    """Records of all collections, or of one; files that are no records are reported as damaged."""
+    """Records of all collections, or of one; files that are not records are reported as damaged."""
     found = []
     for place in _listed(changes_dir()):
         if wanted is not None and wanted not in keys_of(place):

@@ -36,7 +36,7 @@ def made(db: Any) -> Collection:
 
 
 def resident() -> int:
-    """Bytes, read from another file than the one that qadapt reads."""
+    """Bytes, read from a file that qadapt does not read."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     (line,) = (each for each in status.splitlines() if each.startswith("VmRSS:"))
     return 1024 * int(line.split()[1])

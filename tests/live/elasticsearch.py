@@ -69,7 +69,7 @@ def chosen() -> Release:
 
     Raises:
         Unavailable: there is no JDK for it.
-        KeyError: another version than 9.5.3 and 8.19.21.
+        KeyError: a version other than 9.5.3 and 8.19.21.
     """
     releases = {each.version: each for each in (NEWEST, OLDEST)}
     release = releases[os.environ.get("QADAPT_TEST_ELASTICSEARCH") or NEWEST.version]

@@ -41,7 +41,7 @@ def jars(name: str, coordinates: Sequence[str]) -> Path:
     Args:
         name: folder below the cache, with the version, such as ``elasticsearch-9.5.3/lib``.
         coordinates: ``group:artifact:version`` or ``group:artifact:version:type``; an artifact
-            of another type than ``jar`` is fetched alone.
+            of a type other than ``jar`` is fetched alone.
 
     Raises:
         Unavailable: there is no Maven, or it failed.

@@ -92,6 +92,17 @@ def test_paging_by_ids_with_quotes(ends: Ends) -> None:
         assert list(again.ids) == list(following)
 
 
+def test_pages_are_within_the_result_window_of_milvus(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qadapt.stores.milvus.rows.WINDOW", 100)
+    made = ends("lite").create("many", dim=4, metric="dot")
+    made.write(qa.Batch(range(250), {"": rows(250, dim=4)}))
+    pages = [page.ids for page in made.read(page=1000, payload=False)]
+    assert [len(page) for page in pages] == [100, 100, 50]
+    assert sorted(key for page in pages for key in page) == list(range(250))
+
+
 @pytest.mark.long
 def test_more_rows_than_the_result_window_of_milvus_are_read(ends: Ends) -> None:
     """vecparity pages by offset, which Milvus limits to 16,384."""
@@ -168,6 +179,7 @@ def test_equal_counts_with_different_rows_fail_the_check(source: Collection, end
     assert [(each.id, each.kind) for each in found.differences] == [(7, "vector")]
 
 
+@pytest.mark.long  # test_a_lost_row_fails_the_migration_under_python_o runs the same check
 def test_the_check_fails_under_python_o(source: Collection, ends: Ends) -> None:
     """qdrant-client's ``migrate`` uses ``assert``, which ``python -O`` removes."""
     there = ends("edge")

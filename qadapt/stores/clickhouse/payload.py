@@ -60,7 +60,7 @@ def cells(
         for name in payload:
             if name not in table.fields:
                 raise InputError(
-                    f"the payload of row {row} has the field {name!r}, which is no column of "
+                    f"the payload of row {row} has the field {name!r}, which is not a column of "
                     f"{table.name!r}",
                     hint="omit the field, or create the table with qadapt, which stores any field",
                 )

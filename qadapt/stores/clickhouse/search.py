@@ -53,7 +53,7 @@ ALWAYS = (
     "candidates as results"
 )
 UNITS = (
-    "the distances of this index have another unit than those of the vectors: as many candidates "
+    "the unit of the index's distances differs from that of the vectors: as many candidates "
     "as results are rescored"
 )
 ALL_ROWS = {"use_skip_indexes": "0", "vector_search_use_quantized_codes": "0"}
@@ -159,7 +159,7 @@ def _by_index(
 
 
 def _has_other_distances(index: Index, metric: Metric) -> bool:
-    """Whether distances of an index have another unit than those of the vectors, which it returns
+    """Whether the unit of an index's distances differs from that of the vectors, which it returns
     if a part is not indexed: b1 counts bits, and i8 under other metrics than cosine has its own
     (docs/engines/clickhouse.md#evidence)."""
     word = index.quantization

@@ -106,7 +106,7 @@ class Rebuild(copy_switch.CopyAndSwitch):
         if found is None or found.meta.get("copy") == self._digest:
             return found is not None
         raise PlanStaleError(
-            f"an index {self.target!r} exists, and it is no copy of this change: another client "
+            f"an index {self.target!r} exists, and it is not a copy of this change: another client "
             f"may be changing {self.alias!r}",
             hint="if it does, wait until it has finished; then plan again: `qadapt plan`",
         )

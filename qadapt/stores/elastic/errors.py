@@ -59,7 +59,7 @@ _RULES = (
     ),
     AnswerRule(
         NotFoundError,
-        "the index has another mapping than before: `qadapt inspect ADDRESS` lists its vectors",
+        "the mapping of the index has changed: `qadapt inspect ADDRESS` lists its vectors",
         words=(r"is not knn_vector type",),
     ),
     AnswerRule(

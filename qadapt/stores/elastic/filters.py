@@ -44,7 +44,7 @@ def to_query(filter: Any, index: Index) -> dict[str, Any] | None:
         if hasattr(filter, "to_dict"):
             return dict(filter.to_dict())
         raise UnsupportedError(
-            f"a {type(filter).__name__} is no filter",
+            f"a {type(filter).__name__} is not a filter",
             hint="pass a filter such as {'topic': 'art'}, or a query of the client's DSL",
         )
     return _node(filters.parse_filter(filter), index, _leaf_of(index))

@@ -48,7 +48,7 @@ def check(ids: Iterable[Id], *, managed: bool) -> None:
         if why is not None:
             raise InputError(
                 f"the id {shown(each)} {why}",
-                hint="use integers, or texts that are no integers, of at most 512 bytes"
+                hint="use integers, or texts that are not integers, of at most 512 bytes"
                 if managed
                 else "use texts of at most 512 bytes",
             )

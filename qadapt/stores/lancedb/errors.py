@@ -70,7 +70,9 @@ _RULES = (
     AnswerRule(UnreachableError, "check the host of the address", words=("dns error",)),
     AnswerRule(UnsupportedError, LIMITS, words=("not supported", "does not support")),
     AnswerRule(
-        UnsupportedError, "LanceDB Cloud lacks some functions", names=("NotImplementedError",)
+        UnsupportedError,
+        "LanceDB Cloud does not support this: use a folder or a bucket",
+        names=("NotImplementedError",),
     ),
 )
 # NotImplementedError is a RuntimeError.

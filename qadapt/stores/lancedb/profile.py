@@ -82,7 +82,7 @@ PROFILE = StoreProfile(
         ),
         DoctorCheck(
             "other-metric",
-            "Search parameters request another metric than that of the index.",
+            "Search parameters request a metric other than that of the index.",
             needs="options",
         ),
     ),

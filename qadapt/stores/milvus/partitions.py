@@ -2,7 +2,7 @@
 
     {"above": "#00000000000000000499", "upto": "#00000000000000000999", "partition": "red"}
 
-A range excludes its lower and includes its upper bound. None is no bound, so rows written later
+A range excludes its lower and includes its upper bound. None means no bound, so rows written later
 belong to exactly one range. Milvus keeps keys unique only within a partition: if a collection has
 several, each range names one, and rows with equal keys in two partitions are both read.
 """

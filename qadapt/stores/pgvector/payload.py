@@ -83,7 +83,7 @@ def _check_fields(payload: Mapping[str, Any], known: set[str], row: int, table: 
     unknown = sorted(set(payload) - known)
     if unknown:
         raise InputError(
-            f"the payload of row {row} has the field {unknown[0]!r}, which is no column of "
+            f"the payload of row {row} has the field {unknown[0]!r}, which is not a column of "
             f"{table.name!r}",
             hint=f"add the column, or add a column {PAYLOAD_COLUMN} jsonb for all other fields",
         )

@@ -35,7 +35,7 @@ class Column:
     Attributes:
         number: ``attnum``.
         type: name of the type, such as ``vector`` or ``int8``.
-        dim: dimensions of a vector; None if the column has none or is no vector.
+        dim: dimensions of a vector; None if the column has none or is not a vector.
         writable: neither generated nor an identity that rejects values.
     """
 

@@ -55,7 +55,9 @@ _RULES = (
         StorageError, "check the disk and the free space, then try again", words=("disk i/o error",)
     ),
     AnswerRule(
-        IntegrityError, "check the path: the file is no SQLite database", words=("not a database",)
+        IntegrityError,
+        "check the path: the file is not a SQLite database",
+        words=("not a database",),
     ),
     AnswerRule(
         IntegrityError,

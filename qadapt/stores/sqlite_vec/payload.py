@@ -62,8 +62,8 @@ def rows(table: Table, payloads: Sequence[Mapping[str, Any]] | None, count: int)
         rest = {name: value for name, value in payload.items() if name not in table.fields}
         if rest and not table.document:
             raise InputError(
-                f"the payload of row {row} has the field {next(iter(rest))!r}, which is no column "
-                f"of {table.name!r}",
+                f"the payload of row {row} has the field {next(iter(rest))!r}, which is not a "
+                f"column of {table.name!r}",
                 hint="omit the field, or create the table with qadapt, which stores any field",
             )
         cells: list[Any] = [json.dumps(rest, ensure_ascii=False)] if table.document else []

@@ -123,7 +123,7 @@ class Table:
 
     @cached_property
     def other_vectors(self) -> dict[str, str]:
-        """Vector columns that are no vectors of the collection, with the reason."""
+        """Vector columns that are not vectors of the collection, with the reason."""
         codes = {each.column for each in self.codes if not each.separate}
         found = {}
         for each in self.of("vector"):

@@ -126,7 +126,7 @@ def create(
     Raises:
         AlreadyExistsError
         UnsupportedError: the server does not support these vectors.
-        StoreError: the server stored another configuration than was sent.
+        StoreError: the server stored a configuration that differs from the request.
     """
     schema.check_name(name)
     more = collection_schema or CollectionSchema()

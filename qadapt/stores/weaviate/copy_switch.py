@@ -259,7 +259,7 @@ def _make(connection: Connection, source: Layout, operation: Copy) -> None:
         for label, config in collections.configs(wanted).items():
             if label not in now or vector_index_config.differences(now[label], config):
                 raise PlanStaleError(
-                    f"the collection {target!r} exists with another schema than planned",
+                    f"the collection {target!r} exists with a schema that differs from the plan",
                     hint="if another client created it, plan again: the next plan uses a free name",
                 ) from None
 

@@ -168,7 +168,7 @@ class _Writer:
         kind = self.kind(field)
         if payload.has_own_properties(self.layout):
             raise UnsupportedError(
-                f"Weaviate cannot tell whether {field!r} exists: values of another type than the "
+                f"Weaviate cannot tell whether {field!r} exists: values of a type other than the "
                 f"property are stored in {payload.REST}, which has no index",
                 hint="filter by a value",
             )

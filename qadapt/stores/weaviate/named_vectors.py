@@ -232,7 +232,7 @@ def add(connection: Connection, name: str, wanted: Add, progress: OnProgress) ->
     lost.pop(vector_index_config.SKIP, None)
     if lost:
         raise StoreError(
-            f"the vector {target!r} of {name!r} has another configuration than planned: "
+            f"the vector {target!r} of {name!r} has a configuration that differs from the plan: "
             + ", ".join(
                 f"{key} is {now!r}, expected {want!r}" for key, (now, want) in lost.items()
             ),

@@ -132,7 +132,7 @@ def check_created(wanted: Mapping[str, Any], there: Mapping[str, Any], name: str
     if lost:
         raise StoreError(
             f"Weaviate changed the schema of {name!r}: {'; '.join(lost)}",
-            hint="the server may have another version than the source; nothing was created",
+            hint="the versions of the server and of the source may differ; nothing was created",
         )
 
 

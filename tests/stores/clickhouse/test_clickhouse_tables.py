@@ -95,7 +95,7 @@ def test_a_table_of_another_program(raw: Raw, database: Database) -> None:
         assert found == [ids[at] for at in expected], filter
     with pytest.raises(UnsupportedError, match="Map"):
         made.count(filter={"attributes": "x"})
-    with pytest.raises(InputError, match="'color', which is no column"):
+    with pytest.raises(InputError, match="'color', which is not a column"):
         made.write(qa.Batch(ids[:1], {"v": rows[:1], "w": rows[:1]}, [{"color": 1}]))
     made.write(qa.Batch(ids[:1], {"v": -rows[:1]}, [payloads[0]]))
     assert made.count() == 3

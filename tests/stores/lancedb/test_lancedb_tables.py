@@ -71,7 +71,7 @@ def test_the_id_of_a_table_of_another_program_is_named(
         assert made.fetch(["s0007"], vectors=()).payloads == [{"number": -1}]
         made.delete(["s0007", "unknown"])
         assert made.count() == ROWS - 1
-        with pytest.raises(InputError, match="no column of 'shop'"):
+        with pytest.raises(InputError, match="not a column of 'shop'"):
             made.write(qa.Batch(["x"], new, [{"colour": "red"}]))
     with qa.open(f"lancedb:{folder}?id=skew") as wrong, pytest.raises(NotFoundError, match="sku"):
         wrong["shop"].info()

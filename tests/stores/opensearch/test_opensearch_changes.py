@@ -66,7 +66,7 @@ def test_an_index_with_the_name_of_the_copy_is_not_overwritten(
     plan = articles.plan("binary")
     client.indices.create(index=f"{name}_v2")
     client.index(index=f"{name}_v2", body={"theirs": 1}, refresh=True)
-    with pytest.raises(PlanStaleError, match="no copy of this change"):
+    with pytest.raises(PlanStaleError, match="not a copy of this change"):
         plan.apply(yes=True, timeout=120)
     assert client.count(index=f"{name}_v2")["count"] == 1
 

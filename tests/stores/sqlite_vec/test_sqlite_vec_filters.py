@@ -204,7 +204,7 @@ def test_a_partition_key_is_created_copied_and_used_by_filters(
                 collection.write(qa.Batch([1], {"": rows[:1]}, [{"n": 1}]))
 
 
-def test_partitions_that_are_no_column_are_refused(database: Database) -> None:
+def test_partitions_that_are_not_a_column_are_refused(database: Database) -> None:
     store: Any = database._store
     named = CollectionSchema(is_partitioned=True, partitions=("a",))
     assert "by a column" in store.unsupported_schema(named)["partitions"]

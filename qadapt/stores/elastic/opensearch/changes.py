@@ -38,7 +38,7 @@ def plan_change(
         taken: names of all indexes and aliases.
 
     Raises:
-        UnsupportedError: another strategy than a copy, or documents that cannot be copied.
+        UnsupportedError: a strategy other than a copy, or documents that cannot be copied.
     """
     check_strategy("OpenSearch", request, "alias")
     planner = _Planner(request, mapped)

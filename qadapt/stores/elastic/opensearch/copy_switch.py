@@ -174,7 +174,7 @@ def clone(connection: Connection, source: str, kept: str, wait: Wait) -> None:
     if former is not None:
         if _settings(former, kept).get("resize", {}).get("source", {}).get("name") != source:
             raise PlanStaleError(
-                f"the index {kept!r} exists, and is no clone of {source!r}",
+                f"the index {kept!r} exists, and is not a clone of {source!r}",
                 hint="plan again: the next plan uses a free name",
             )
         connection.ask("DELETE", path, doing=f"delete {kept!r}", repeatable=False)

@@ -212,7 +212,7 @@ def _result(found: Any, doing: str, *, whole: bool = False) -> Any:
     if not isinstance(found, dict) or (not whole and found.get("result") is None):
         raise StoreError(
             f"could not {doing}: the response contains no result",
-            hint="check that the address is that of a Qdrant server, and proxies on the way",
+            hint="check that the address is that of a Qdrant server, and check proxies in between",
         )
     return found if whole else found["result"]
 

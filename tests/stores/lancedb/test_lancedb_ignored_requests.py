@@ -1,4 +1,4 @@
-"""What LanceDB accepts or reports although it is not so: docs/engines/lancedb.md."""
+"""Requests that LanceDB accepts and ignores: docs/engines/lancedb.md."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_cosine_distances_double_until_a_row_is_written(
     assert "rows-not-indexed" in codes(articles)
 
 
-def test_another_metric_than_that_of_the_index_scans_all_rows(
+def test_a_metric_other_than_that_of_the_index_scans_all_rows(
     articles: Collection, raw: Any, sample: Sample
 ) -> None:
     """An index of another client with another metric: its own one is used and reported."""
