@@ -38,11 +38,19 @@ from qadapt.evaluation.partial import Interrupted
 from qadapt.evaluation.results import Result
 from qadapt.evaluation.scratch_copies import check_disk
 from qadapt.evaluation.settings import Setting
-from qadapt.evaluation.shortlist import CODES, Candidate, candidate_grid, shortlist
+from qadapt.evaluation.shortlist import (
+    CODES,
+    Candidate,
+    FirstAnswer,
+    PredictedSoFar,
+    candidate_grid,
+    shortlist,
+    without_product_codes,
+)
 from qadapt.evaluation.simulate import simulate
 from qadapt.local import collection_info
 from qadapt.model import CollectionInfo, MemoryChange, Prices, Quantization, VectorInfo
-from qadapt.stores.base import Progress, Store
+from qadapt.stores.base import Store
 
 AT_ONCE = 3  # candidates measured by one evaluation
 ROUNDS = 3
@@ -54,7 +62,6 @@ COPIED = (
 )
 OURS = "the best setting uses client-side codes: qadapt plan -f SPEC --accept client"
 STOPPED = "interrupted: the answer is based on what was measured; --resume (resume=True) continues"
-FIRST = "predicted: {} has recall {:.3f} and needs {:,} bytes of RAM; measuring it on the engine"
 UNMET = "no setting meets the target; the ruled-out settings show by how much each one misses it"
 
 
@@ -105,9 +112,17 @@ def advise(
     meter = Meter(options.progress, _expected(vector, grid, options))
     options = options.replace(progress=meter)
     meter.begin(overall_progress.SIMULATION)
+    answer = FirstAnswer(meter)
+    fast = without_product_codes(grid) if options.confirm else 0
+
+    def early(results: Sequence[Result]) -> None:
+        if fast and len(results) == fast:
+            so_far = PredictedSoFar(tuple(results))
+            answer.report(shortlist(store, info, vector, so_far, target, options.accept)[0])
+
     stopped = False
     try:
-        simulation = simulate(store, collection, name, grid, options)
+        simulation = simulate(store, collection, name, grid, options, early)
     except Interrupted as error:
         stopped, simulation = True, error.document
     tries, out = shortlist(store, info, vector, simulation, target, options.accept)
@@ -115,7 +130,7 @@ def advise(
     by_us = unmodelled_codes(codes, store, vector) if options.accept == "client" else []
     if not stopped:
         try:
-            _measure(store, info, name, target, options, tries, by_us, found, simulation)
+            _measure(store, info, name, target, options, tries, by_us, found, simulation, answer)
         except KeyboardInterrupt:
             stopped = True
     measured = bool(found.options)
@@ -244,14 +259,13 @@ def _measure(
     by_us: Sequence[Quantization],
     found: _Findings,
     simulation: Simulation,
+    answer: FirstAnswer,
 ) -> None:
     """Report the prediction as a first answer, then measure candidates."""
     if not options.confirm:
         return
     if tries:
-        first = tries[0]
-        answer = FIRST.format(first.setting.text, first.recall.value, first.footprint.ram)
-        options.progress(Progress(answer, unit="steps"))
+        answer.report(tries)
         _confirm(store, info, name, target, options, tries, found)
     if by_us:
         _measure_client_codes(store, info, name, target, options, by_us, found, simulation)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from qadapt.costing import Footprint
 from qadapt.costing.footprints import planned_for
 from qadapt.errors import UnsupportedError
 from qadapt.evaluation.candidates import ONLY_SIMILAR
-from qadapt.evaluation.documents import RuledOut, Simulation, Target
+from qadapt.evaluation.documents import RuledOut, Target
 from qadapt.evaluation.results import Figure, Prediction, Result
 from qadapt.evaluation.settings import Setting
 from qadapt.local.client_codes import by_store
@@ -24,7 +25,7 @@ from qadapt.model import (
     VectorInfo,
 )
 from qadapt.simulation import registry
-from qadapt.stores.base import Store
+from qadapt.stores.base import OnProgress, Progress, Store
 
 # Default candidates: the quantizations that the supported databases have.
 CODES = (
@@ -45,6 +46,7 @@ CODES = (
 )
 # Scalar codes that a store may have in place of those of 8 bits.
 SEVEN_BITS = "scalar:bits=7"
+FIRST = "predicted: {} has recall {:.3f} and needs {:,} bytes of RAM"
 FACTORS = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 
@@ -105,11 +107,60 @@ def candidate_grid(codes: Sequence[str], k: int, store: Store, vector: Vector) -
     return found
 
 
+class FirstAnswer:
+    """Reports the cheapest setting that is predicted to meet the target.
+
+    Args:
+        progress: gets an event whose stage is the answer.
+    """
+
+    def __init__(self, progress: OnProgress) -> None:
+        self._progress = progress
+        self._last = ""
+
+    def report(self, tries: Sequence[Candidate]) -> None:
+        """Report the first candidate, unless it was the last one that was reported."""
+        if not tries:
+            return
+        first = tries[0]
+        answer = FIRST.format(first.setting.text, first.recall.value, first.footprint.ram)
+        if answer != self._last:
+            self._last = answer
+            self._progress(Progress(answer, unit="steps"))
+
+
+def without_product_codes(grid: Sequence[Setting]) -> int:
+    """The number of settings before product codes, whose predictions take longest; 0 if there are
+    no product codes."""
+    kinds = [None if each.quantization is None else each.quantization.kind for each in grid]
+    return kinds.index(Kind.PRODUCT) if Kind.PRODUCT in kinds else 0
+
+
+class Predictions(Protocol):
+    """Results of a simulation."""
+
+    @property
+    def results(self) -> tuple[Result, ...]: ...
+
+    def result(self, setting: str) -> Result:
+        """The result of a setting."""
+
+
+@dataclass(frozen=True)
+class PredictedSoFar:
+    """The results of a simulation that still runs, one for each setting."""
+
+    results: tuple[Result, ...]
+
+    def result(self, setting: str) -> Result:
+        return next(each for each in self.results if each.setting == setting)
+
+
 def shortlist(
     store: Store,
     info: CollectionInfo,
     vector: VectorInfo,
-    simulation: Simulation,
+    simulation: Predictions,
     target: Target,
     accept: Accept = "differs",
 ) -> tuple[list[Candidate], list[RuledOut]]:

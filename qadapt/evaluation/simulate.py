@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,12 +52,14 @@ def simulate(
     name: str,
     settings: Sequence[SettingLike],
     options: EvaluationOptions,
+    seen: Callable[[Sequence[Result]], None] | None = None,
 ) -> Simulation:
     """Predict recall@k of settings for a collection, which is only read.
 
     Args:
         name: name of the vector.
         settings: quantizations, their strings, or ``Setting``.
+        seen: called with the results so far after each of them, if all rows are meant.
 
     Raises:
         InputError, NotFoundError
@@ -77,10 +79,12 @@ def simulate(
     }
     meter = Meter(options.progress, seconds).start(overall_progress.QUERIES)
     options = options.replace(progress=meter)
-    parts, partial = _all_simulated(store, info, name, engine, chosen.parts, wanted, options)
+    separate = options.filter is not None or options.by is not None
+    parts, partial = _all_simulated(
+        store, info, name, engine, chosen.parts, wanted, options, None if separate else seen
+    )
     parts.sort(key=lambda part: part.rank)
     results = tuple(result for part in parts for result in part.results)
-    separate = options.filter is not None or options.by is not None
     interrupted = (
         (INTERRUPTED.format(len(results), len(wanted) * len(chosen.parts), "simulated"),)
         if partial
@@ -149,6 +153,7 @@ def _all_simulated(
     subsets: Sequence[Subset],
     settings: Sequence[Setting],
     options: EvaluationOptions,
+    seen: Callable[[Sequence[Result]], None] | None,
 ) -> tuple[list[_Simulated], bool]:
     """The predictions for each subset, and whether Ctrl-C ended them early."""
     parts: list[_Simulated] = []
@@ -164,6 +169,8 @@ def _all_simulated(
         try:
             for result in predict(engine, known.represented, settings, options, known.saved):
                 found.append(result.replace(filter=subset.label))
+                if seen is not None:
+                    seen(found)
         except KeyboardInterrupt:
             if not parts and not found:
                 raise

@@ -15,6 +15,7 @@ from qadapt.api import Collection
 from qadapt.evaluation import evaluate as evaluating
 from qadapt.evaluation import latency, measurement, predictions, reachability
 from qadapt.evaluation.partial import Interrupted
+from qadapt.stores.base import Progress
 from qadapt.testing import clustered
 
 ROWS, DIM = 600, 32
@@ -172,6 +173,22 @@ def test_the_prediction_is_the_first_answer_of_advise(articles: Collection) -> N
     (first,) = [at for at, stage in enumerate(stages) if stage.startswith("predicted: ")]
     assert found.best is not None and found.best.setting in stages[first]
     assert not any(stage.startswith(("copying", "timing")) for stage in stages[:first])
+
+
+def test_the_first_answer_of_advise_does_not_wait_for_product_codes(articles: Collection) -> None:
+    stages: list[str] = []
+
+    def on(event: Progress) -> None:
+        done = event.done if event.stage == "simulating" else ""
+        stages.append(f"{event.stage} {done}")
+
+    codes = ("rotational:bits=4", "binary", "product:ratio=4")
+    found = articles.advise(0.9, codes=codes, queries=60, progress=on)
+    answers = [at for at, stage in enumerate(stages) if stage.startswith("predicted: ")]
+    simulated = [at for at, stage in enumerate(stages) if stage.startswith("simulating ")]
+    assert found.best is not None and answers
+    assert answers[0] < simulated[-2]
+    assert len({stages[at] for at in answers}) == len(answers)
 
 
 def test_an_interrupted_verification_has_the_current_recall(
