@@ -9,7 +9,8 @@
     OMP_NUM_THREADS=1 QADAPT_SCIFACT=... python benchmarks/code_index.py bits  # bits of the query
 
 ``all`` measures 100,000 and 1,000,000 x 1024 with one and two threads, 1 and 64 queries, k 10 and
-100, filters of 1, 10 and 50 %, and after 10 % deletions. 1,000,000 rows take 17 GB of memory.
+100, filters of 1, 10 and 50 %, and after 10 % deletions. 1,000,000 rows take 10 GB of memory
+without usearch, RaBitQFastScan alone and turbovec with 2 bits (``--only``).
 ``--only`` builds and measures some searches only (``--only bare codes``).
 
 Every round runs each subject once, and the minimum of seconds over the rounds counts, as a loaded
