@@ -43,7 +43,8 @@ ROWS, QUERIES = 10_000, 64
 FACTOR, MICROSECONDS = 1.05, 50.0
 THREADS, THROUGHPUT = 8, 0.95
 STORES = (
-    "edge", "local", "lite", "sqlite-vec", "lancedb", "chroma", "qdrant-rest", "qdrant-grpc",
+    "edge", "local", "lite", "sqlite-vec", "lancedb", "chroma", "clickhouse",
+    "qdrant-rest", "qdrant-grpc",
 )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ SETTINGS = {
     "elasticsearch": "scalar",
     "sqlite-vec": "binary:rescore=4",
     "lancedb": "rotational:bits=1,rescore=4",
+    "clickhouse": "float16",
 }
 
 Rows = list[tuple[Any, float, Any]]
@@ -255,6 +256,34 @@ def pgvector_raw(collection: Any) -> RawOf:
     return of
 
 
+def clickhouse_raw(collection: Any) -> RawOf:
+    from qadapt.stores.clickhouse import search as searches
+    from qadapt.stores.clickhouse.filters import Condition
+
+    store = collection._store
+    client = store.connection._transport._client  # chDB opens a folder once per process
+
+    def of(k: int, payload: bool, read: bool) -> Search:
+        request = SearchRequest(k=k, vector="", with_payload=payload)
+        table = store.known_table(NAME)
+        metric = qa.Metric.COSINE
+        made = searches.prepare(table, table.column_of(""), metric, request, Condition())
+
+        def search(query: Any) -> Rows:
+            given = {"q": json.dumps(query.tolist())}
+            found = client.query(made.text, "JSONCompact", params=given).bytes()
+            if not read:
+                return []
+            return [
+                (int(row[0]), 1 - row[-1], json.loads(row[1]) if payload else None)
+                for row in json.loads(found)["data"]
+            ]
+
+        return search
+
+    return of
+
+
 def elastic_raw(collection: Any) -> RawOf:
     store = collection._store
     client = store.connection.wire.client
@@ -318,6 +347,7 @@ def opened(target: str, folder: Path, rows: int) -> Iterator[tuple[Any, RawOf]]:
         "sqlite-vec": f"sqlite-vec:{folder}/vec.db",
         "lancedb": f"lancedb:{folder}/lance",
         "chroma": f"chroma:{folder}/chroma",
+        "clickhouse": f"clickhouse:{folder}/clickhouse",
     }
     if target in SERVERS:
         with started(target) as url, opened(url, folder, rows) as found:
@@ -334,6 +364,7 @@ def opened(target: str, folder: Path, rows: int) -> Iterator[tuple[Any, RawOf]]:
             "sqlite-vec": sqlite_raw,
             "lancedb": lancedb_raw,
             "chroma": chroma_raw,
+            "clickhouse": clickhouse_raw,
             "pgvector": pgvector_raw,
             "elasticsearch": elastic_raw,
             "opensearch": elastic_raw,

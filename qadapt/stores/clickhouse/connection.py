@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
+import numpy as np
+
 from qadapt.errors import MissingExtraError, StorageError, StoreError, UnsupportedError
 from qadapt.model.address import Address
 from qadapt.model.credentials import header_key
@@ -286,8 +288,12 @@ class ClientTransport:
         self._client = client
 
     def query(self, text: str, parameters: Parameters) -> bytes:
+        given = {
+            name: each.tolist() if isinstance(each, np.ndarray) else each
+            for name, each in parameters.items()
+        }
         with _client_errors():
-            found = self._client.raw_query(text, parameters=dict(parameters), fmt="Native")
+            found = self._client.raw_query(text, parameters=given, fmt="Native")
         return bytes(found)
 
     def insert(self, text: str, form: str, data: bytes) -> None:
@@ -295,7 +301,9 @@ class ClientTransport:
         with _client_errors():
             self._client.raw_insert(
                 table,
-                column_names=[each.strip("` ") for each in columns.rstrip(")").split(",")],
+                column_names=[each.strip("` ") for each in columns.rstrip(")").split(",")]
+                if columns
+                else None,
                 insert_block=data,
                 fmt=form,
             )

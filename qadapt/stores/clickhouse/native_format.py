@@ -199,6 +199,8 @@ def encoded(parameters: Mapping[str, Any]) -> dict[str, str]:
 def _encoded(value: Any) -> str:
     if isinstance(value, str):
         return value.translate(ESCAPES)
+    if isinstance(value, np.ndarray):  # float32, which 9 digits identify
+        return f"[{','.join(['%.9g'] * len(value))}]" % tuple(value.tolist())
     if isinstance(value, list):
         return f"[{','.join(map(_element, value))}]"
     return repr(value)

@@ -63,7 +63,7 @@ def write(connection: Connection, table: Table, batch: Batch) -> None:
     """Insert rows, and delete former rows with the same ids.
 
     Raises:
-        UnsupportedError: the engine of the table changes rows that are inserted.
+        UnsupportedError: the engine of the table combines or hides rows.
     """
     if not _KEEPS_ROWS.search(table.engine):
         raise UnsupportedError(

@@ -337,7 +337,7 @@ def run(
     payloads: list[list[Any]] | None = [] if prepared.with_payload else None
     repeated = 0
     for at, query in enumerate(queries):
-        given = {**prepared.values, "q": query.tolist()}
+        given = {**prepared.values, "q": query}
         found = _rows(connection, prepared, prepared.text, given)
         if len(found[0]) < k and prepared.complete:
             whole = _rows(connection, prepared, prepared.complete, given)

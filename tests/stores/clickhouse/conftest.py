@@ -23,7 +23,7 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[dict[str, Connection]]:
+def open_folders() -> Iterator[dict[str, Connection]]:
     """A connection to each folder, so that the engine does not start again for each test, which
     takes longer than most tests."""
     kept: dict[str, Connection] = {}
@@ -33,11 +33,11 @@ def engine() -> Iterator[dict[str, Connection]]:
 
 
 @pytest.fixture
-def address(live: Callable[[str], str], engine: dict[str, Connection]) -> str:
+def address(live: Callable[[str], str], open_folders: dict[str, Connection]) -> str:
     found = live("clickhouse")
     folder = found.partition("?")[0]
-    if folder not in engine:
-        engine[folder] = open_address(Address.parse(folder))
+    if folder not in open_folders:
+        open_folders[folder] = open_address(Address.parse(folder))
     return found
 
 

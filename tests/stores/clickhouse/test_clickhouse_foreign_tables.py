@@ -80,7 +80,7 @@ def test_columns_without_values_are_not_read(raw: Raw, database: Database) -> No
 def test_engines_that_combine_rows_are_not_written_to(
     raw: Raw, database: Database, more: str, engine: str
 ) -> None:
-    """Rows without a sign are never returned, and no error is raised."""
+    """Rows without a sign are stored without an error and never returned."""
     create(raw, more, engine)
     with pytest.raises(UnsupportedError, match="does not write to 'own'") as error:
         database["own"].write(qa.Batch([1], {"v": ROWS[:1]}))
