@@ -100,18 +100,20 @@ def run(main: Coroutine[Any, Any, Any]) -> Any:
 
 
 @pytest.mark.parametrize(("engine", "owner", "name", "quantization"), NATIVE)
-def test_a_thousand_searches_have_the_results_of_the_synchronous_ones(
+def test_many_searches_have_the_results_of_the_synchronous_ones(
     engine: str, owner: Any, name: str, quantization: str, live: Live,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     counter = Counter(monkeypatch, owner, name)
+    # Lite takes 30 ms of processor time for each.
+    count = 50 if engine == "milvus-lite" else 500
 
     async def main() -> None:
         async with opened(live, engine, quantization) as collection:
             for options in ({}, {"k": 3, "with_payload": True}):
                 own = [collection.sync.search(query, **options) for query in SAMPLE.queries]
                 found = await asyncio.gather(
-                    *(collection.search(SAMPLE.queries[at % 50], **options) for at in range(500))
+                    *(collection.search(SAMPLE.queries[at % 50], **options) for at in range(count))
                 )
                 for at, hits in enumerate(found):
                     assert hits.ids.tolist() == own[at % 50].ids.tolist()
@@ -123,7 +125,9 @@ def test_a_thousand_searches_have_the_results_of_the_synchronous_ones(
 
     run(main())
     # A thread resolves a search again when the description of the collection is 10 seconds old.
-    assert counter.calls >= 900 and all(counter.results), "no search was repeated in a thread"
+    assert counter.calls >= 1.8 * count and all(counter.results), (
+        "no search was repeated in a thread"
+    )
     assert 2 <= counter.most <= 4
 
 
