@@ -44,9 +44,14 @@ def check_scalar(value: Any, name: str) -> Scalar:
         raise SpecError(f"a value of the filter on {name!r} is null", hint="use IsNull(field)")
     if isinstance(value, date):
         return value.isoformat()
-    if is_huge(value) or (isinstance(value, float) and not math.isfinite(value)):
+    if is_huge(value):
         raise SpecError(
-            f"the filter on {name!r} has {brief(value)}, which is not finite in float64",
+            f"the filter on {name!r} has an integer of more than 4,000 digits",
+            hint="pass a smaller number, or remove the bound",
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SpecError(
+            f"the filter on {name!r} has the value {value!r}, which is not finite",
             hint="pass a finite number, or remove the bound",
         )
     if isinstance(value, str):

@@ -9,9 +9,13 @@ from typing import Any
 _SHOWN_BITS = 256
 
 
+# Integers with 4,000 digits.
+_LARGEST_BITS = 13_288
+
+
 def is_huge(value: Any) -> bool:
-    """Whether a value is an integer beyond the range of float64."""
-    return isinstance(value, int) and value.bit_length() > 1023
+    """Whether a value is an integer with more than 4,000 digits, which Python may not convert."""
+    return isinstance(value, int) and value.bit_length() > _LARGEST_BITS
 
 
 def shown(value: Any) -> str:

@@ -132,7 +132,7 @@ def test_parse(given_filter: Any, tree: Filter) -> None:
         ({".a": 1}, "a name such as"),
         ({"a[]": 1}, "native filter of the database"),
         ({1: 2}, "the name of a field must be a string"),
-        ({"a": 10**5000}, "a very large number, which is not finite in float64"),
+        ({"a": 10**5000}, "an integer of more than 4,000 digits"),
         ({"a": 1, "b": {"gt": [10**5000]}}, "values are strings"),
         ({10**5000: 1}, "a very large number"),
     ],

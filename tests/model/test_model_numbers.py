@@ -23,7 +23,7 @@ def test_a_value_in_a_message_is_short() -> None:
     assert shown(7) == "7" and shown("a" * 100) == repr("a" * 100)[:60]
     assert shown(HUGE) == "an integer of 16,610 bits"
     assert is_huge(HUGE) and is_huge(-HUGE)
-    assert not is_huge(2**1000) and not is_huge(1e308) and not is_huge("9")
+    assert not is_huge(10**4000) and not is_huge(1e308) and not is_huge("9")
 
 
 @pytest.mark.parametrize("address", ["edge:{}", "sqlite-vec:{}/a.db", "lancedb:{}", "chroma:{}"])

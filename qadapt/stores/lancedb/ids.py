@@ -34,8 +34,9 @@ def check_ids(table: Table, ids: Sequence[Id]) -> None:
     """
     for each in ids:
         if not accepts(table, each):
-            numbers = f"integers from {table.least_id} to {table.largest_id}"
-            kind = "texts" if table.text_key else numbers
+            kind = "texts"
+            if not table.text_key:
+                kind = f"integers from {table.least_id} to {table.largest_id}"
             raise InputError(
                 f"the id {shown(each)} does not fit the column {table.key!r} of the type "
                 f"{table.arrow.field(table.key).type}",

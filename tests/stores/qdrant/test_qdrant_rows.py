@@ -116,7 +116,7 @@ def test_pages_are_read_as_recorded() -> None:
 
 
 def test_empty_page_size_is_rejected() -> None:
-    with pytest.raises(InputError, match="at least 1"):
+    with pytest.raises(InputError, match="from 1 to"):
         served().store().read("articles", ReadRequest(page=0))
 
 
