@@ -17,8 +17,6 @@ class TestLanceDb(OneIdType):
 
     must_support = ("scalar", "rotational:bits=1", "product:ratio=16")
     coarse = "rotational:bits=1"
-    rows = 1_000
-    queries = 40
     many_rows = 2_000
 
     @pytest.fixture
