@@ -39,6 +39,11 @@ SHARED: tuple[Check, ...] = (
         "A default search parameter or a qadapt setting no longer matches the collection.",
         status_checks.stale_setting,
     ),
+    Check(
+        "collection-note",
+        "`inspect` has a note about the collection, such as a vector that qadapt does not use.",
+        status_checks.collection_notes,
+    ),
     Check("still-building", "Some rows have no codes yet.", status_checks.still_building),
     Check("unverifiable", "The engine does not report whether quantization is active.",
           status_checks.unobserved),

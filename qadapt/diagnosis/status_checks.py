@@ -51,6 +51,18 @@ def stale_setting(context: CheckContext) -> list[Finding]:
     ]
 
 
+def collection_notes(context: CheckContext) -> list[Finding]:
+    """``inspect`` has a note about the collection, such as a vector that qadapt does not use."""
+    if context.name != next(iter(context.info.vectors)):
+        return []
+    settings = settings_without_vector(context.info, context.all_settings)
+    return [
+        Finding("collection-note", Severity.INFO, context.name, note, source="qadapt inspect")
+        for note in context.info.notes
+        if note not in settings
+    ]
+
+
 def still_building(context: CheckContext) -> list[Finding]:
     """Some rows do not have the configured codes yet."""
     status = context.vector.status

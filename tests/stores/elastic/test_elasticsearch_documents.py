@@ -43,7 +43,7 @@ def test_a_copy_that_would_lose_fields_is_refused(
     assert raw("GET", f"/{name}/_count", query)["count"] == 1
     (batch,) = found.read(vectors=["emb"])
     assert np.array_equal(batch.vectors["emb"][np.argsort(list(map(int, batch.ids)))], ROWS)
-    assert "stale-setting" in [each.code for each in found.doctor().findings]
+    assert "collection-note" in [each.code for each in found.doctor().findings]
 
 
 def test_an_index_without_documents_is_not_read(raw: Any, database: Database, name: str) -> None:
